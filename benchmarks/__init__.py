@@ -1,0 +1,1 @@
+"""Speed of tagix beside PyTorch: ``python -m benchmarks cpu``."""

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "core/require.h"
+
+namespace tagix::python {
+
+namespace py = pybind11;
+
+/// A C-contiguous float32 array. The Python layer converts; here a wrong one is a TypeError.
+using Array = py::array_t<float, py::array::c_style>;
+using IndexArray = py::array_t<Index, py::array::c_style>;
+
+/// Throws unless `array` is two-dimensional with the given number of columns (-1: any).
+inline void require_matrix(const char* name, const py::array& array, Index cols = -1) {
+  require(array.ndim() == 2, name, ": got an array of ", array.ndim(),
+          " dimensions, needed 2 (rows, features)");
+  require(cols < 0 || array.shape(1) == cols, name, ": got ", array.shape(1), " columns, needed ",
+          cols);
+}
+
+/// Throws unless two arrays have the same number of rows.
+inline void require_same_rows(const char* name, const py::array& array, const char* other_name,
+                              const py::array& other) {
+  require(array.shape(0) == other.shape(0), name, ": got ", array.shape(0), " rows, needed ",
+          other.shape(0), " as in ", other_name);
+}
+
+inline Array empty(std::vector<py::ssize_t> shape) { return Array(std::move(shape)); }
+
+void bind_layers(py::module_& m);
+void bind_model(py::module_& m);
+void bind_diffusion(py::module_& m);
+
+}  // namespace tagix::python

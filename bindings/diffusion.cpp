@@ -1,0 +1,131 @@
+#include "core/diffusion.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bindings.h"
+
+namespace tagix::python {
+namespace {
+
+NoiseSchedule parse_schedule(const std::string& schedule) {
+  require(schedule == "cosine" || schedule == "linear", "schedule: got '", schedule,
+          "', needed 'cosine' or 'linear'");
+  return schedule == "cosine" ? NoiseSchedule::cosine : NoiseSchedule::linear;
+}
+
+TimeFeatures parse_time_features(const std::string& features) {
+  if (features == "cosine") return TimeFeatures::cosine;
+  if (features == "scalar") return TimeFeatures::scalar;
+  require(features == "sinusoidal", "time_features: got '", features,
+          "', needed 'cosine', 'scalar' or 'sinusoidal'");
+  return TimeFeatures::sinusoidal;
+}
+
+}  // namespace
+
+void bind_diffusion(py::module_& m) {
+  m.def(
+      "time_feature_table",
+      [](const std::string& features, Index n_steps) {
+        Index n_features = 0;
+        const std::vector<float> table =
+            time_feature_table(parse_time_features(features), n_steps, n_features);
+        Array array = empty({n_steps, n_features});
+        std::copy(table.begin(), table.end(), array.mutable_data());
+        return array;
+      },
+      py::arg("time_features"), py::arg("n_steps"),
+      "What the network sees of each timestep, (n_steps, number of features).");
+
+  py::class_<DiffusionProcess>(m, "DiffusionProcess",
+                               "Schedule, time features and units of a diffusion model.")
+      .def(py::init([](Index n_features, Index n_steps, const std::string& schedule,
+                       const std::string& time_features, const std::string& device) {
+             return std::make_unique<DiffusionProcess>(backend_for(device), n_features, n_steps,
+                                                       parse_schedule(schedule),
+                                                       parse_time_features(time_features));
+           }),
+           py::arg("n_features"), py::arg("n_steps"), py::arg("schedule"), py::arg("time_features"),
+           py::arg("device"))
+      .def_property_readonly("n_features", &DiffusionProcess::n_features)
+      .def_property_readonly("n_steps", &DiffusionProcess::n_steps)
+      .def_property_readonly("network_inputs", &DiffusionProcess::network_inputs)
+      .def_property_readonly("alpha_bar",
+                             [](const DiffusionProcess& process) {
+                               return py::array_t<double>(py::cast(process.signal_shares()));
+                             })
+      .def_property_readonly("shift", &DiffusionProcess::shift)
+      .def_property_readonly("scale", &DiffusionProcess::scale)
+      .def("set_standardization", &DiffusionProcess::set_standardization, py::arg("shift"),
+           py::arg("scale"))
+      .def(
+          "standardize_by",
+          [](DiffusionProcess& process, const Array& data) {
+            require_matrix("X", data, process.n_features());
+            process.standardize_by(data.data(), data.shape(0));
+          },
+          py::arg("data").noconvert())
+      .def(
+          "predict",
+          [](const DiffusionProcess& process, const Model& network, const Array& noisy,
+             const IndexArray& timesteps) {
+            require_matrix("x_t", noisy, process.n_features());
+            require(timesteps.ndim() == 1, "t: got an array of ", timesteps.ndim(),
+                    " dimensions, needed 1");
+            require_same_rows("t", timesteps, "x_t", noisy);
+            Array mean = empty({noisy.shape(0), noisy.shape(1)});
+            Array var = empty({noisy.shape(0), noisy.shape(1)});
+            float* mean_data = mean.mutable_data();
+            float* var_data = var.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              process.predict(network, noisy.data(), timesteps.data(), noisy.shape(0), mean_data,
+                              var_data);
+            }
+            return std::make_pair(mean, var);
+          },
+          py::arg("network"), py::arg("x_t").noconvert(), py::arg("t").noconvert())
+      .def(
+          "sample",
+          [](const DiffusionProcess& process, const Model& network, Index n_samples,
+             std::uint64_t seed, bool trajectory) {
+            require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
+            const Index cols = process.n_features();
+            Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
+            py::object chain = py::none();
+            float* chain_data = nullptr;
+            if (trajectory) {
+              Array array = empty({process.n_steps(), n_samples, cols});
+              chain_data = array.mutable_data();
+              chain = std::move(array);
+            }
+            float* x_data = x.mutable_data();
+            float* var_data = var.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              process.sample(network, n_samples, seed, x_data, var_data, chain_data, [] {
+                const py::gil_scoped_acquire gil;
+                if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+                return false;
+              });
+            }
+            return py::make_tuple(x, var, chain);
+          },
+          py::arg("network"), py::arg("n_samples"), py::arg("seed"), py::arg("trajectory"));
+
+  py::class_<DiffusionSource, BatchSource>(m, "DiffusionSource")
+      .def(py::init([](const Model& model, const DiffusionProcess& process, const Array& data) {
+             require_matrix("X", data, process.n_features());
+             process.check_network(model);
+             return std::make_unique<DiffusionSource>(model.backend(), process, model.seed(),
+                                                      data.data(), data.shape(0));
+           }),
+           py::arg("model"), py::arg("process"), py::arg("data").noconvert(),
+           py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def("set_noise_var", &DiffusionSource::set_noise_var, py::arg("noise_var"));
+}
+
+}  // namespace tagix::python

@@ -1,0 +1,332 @@
+#include "core/model.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bindings.h"
+#include "core/noise.h"
+#include "core/training.h"
+#include "layers/sequential.h"
+
+namespace tagix::python {
+namespace {
+
+HostMoments host_moments(const Array& x, const std::optional<Array>& x_var) {
+  require_matrix("x", x);
+  if (x_var) {
+    require_matrix("x_var", *x_var, x.shape(1));
+    require_same_rows("x_var", *x_var, "x", x);
+  }
+  return {x.data(), x_var ? x_var->data() : nullptr, x.shape(0), x.shape(1)};
+}
+
+/// What a call with targets needs, checked: the shapes of y and of the noise variances.
+struct Observation {
+  HostMoments input;
+  const float* target;
+  BroadcastView noise_var;
+  Index outputs;
+};
+
+Observation observation(const Model& model, const Array& x, const std::optional<Array>& x_var,
+                        const Array& y, const Array& noise_var) {
+  const HostMoments input = host_moments(x, x_var);
+  const Index outputs = model.output_features(input.cols);
+  require_matrix("y", y, outputs);
+  require_same_rows("y", y, "x", x);
+  BroadcastView noise{noise_var.data(), 0, 0};
+  if (noise_var.ndim() == 2) {
+    require_matrix("noise", noise_var, outputs);
+    require_same_rows("noise", noise_var, "x", x);
+    noise = {noise_var.data(), outputs, 1};
+  } else {
+    require(noise_var.size() == 1 || noise_var.size() == outputs, "noise: got ", noise_var.size(),
+            " standard deviations, needed 1 or 1 for each of the ", outputs, " outputs");
+    noise.col_stride = noise_var.size() == 1 ? 0 : 1;
+  }
+  return {input, y.data(), noise, outputs};
+}
+
+Array to_array(const std::vector<float>& values, Index rows) {
+  const Index cols = static_cast<Index>(values.size()) / (2 * rows);
+  Array array = empty({2, rows, cols});
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+/// One plane of a parameter as an array that shares the model's memory and keeps it alive.
+Array parameter_plane(py::object self, Index index, bool variances) {
+  Model& model = self.cast<Model&>();
+  Index offset = 0;
+  for (Index i = 0; i < index; ++i) {
+    offset += model.parameters()[static_cast<std::size_t>(i)].size();
+  }
+  const ParameterSpec& spec = model.parameters().at(static_cast<std::size_t>(index));
+  const MomentsView view = model.parameter_view();
+  return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
+}
+
+std::string rule_repr(const UpdateRule& rule) {
+  if (rule.kind == UpdateRule::Kind::information) {
+    return text("Information(share=", rule.share, ", clip=", rule.clip, ")");
+  }
+  return rule.cap > 0 ? text("Capped(cap=", rule.cap, ")") : "Capped(cap=None)";
+}
+
+}  // namespace
+
+void bind_model(py::module_& m) {
+  py::class_<UpdateRule>(m, "UpdateRule", "How observations change the parameters.")
+      .def("__repr__", &rule_repr)
+      .def("__eq__",
+           [](const UpdateRule& a, const py::object& b) {
+             return py::isinstance<UpdateRule>(b) &&
+                    rule_repr(a) == rule_repr(b.cast<UpdateRule>());
+           })
+      .def_property_readonly("config", [](const UpdateRule& rule) {
+        py::dict dict;
+        if (rule.kind == UpdateRule::Kind::information) {
+          dict["type"] = "Information";
+          dict["share"] = rule.share;
+          dict["clip"] = rule.clip;
+        } else {
+          dict["type"] = "Capped";
+          dict["cap"] = rule.cap > 0 ? py::object(py::float_(rule.cap)) : py::none();
+        }
+        return dict;
+      });
+
+  m.def(
+      "Information",
+      [](float share, float clip) {
+        require(std::isfinite(share) && share >= 0, "share: got ", share,
+                ", needed a finite number of at least 0");
+        require(clip > 0, "clip: got ", clip, ", needed a number above 0");
+        return UpdateRule{UpdateRule::Kind::information, share, clip, 0};
+      },
+      py::arg("share") = 0.01f, py::arg("clip") = 1.0f / 3.0f,
+      R"(The information form of the update, the default: stable at any batch size.
+
+With G and H >= 0 the summed innovations of mean and precision of a batch,
+var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
+`share` is the part of their uncertainty that the observations of a batch have in common: the
+predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
+unless share >= 0 and clip > 0.)");
+  m.def(
+      "Capped",
+      [](std::optional<float> cap) {
+        require(!cap || (std::isfinite(*cap) && *cap > 0), "cap: got ", cap.value_or(0),
+                ", needed a finite number above 0, or None");
+        return UpdateRule{UpdateRule::Kind::capped, 0, 0, cap.value_or(0)};
+      },
+      py::arg("cap") = py::none(),
+      R"(The capped update of cuTAGI, for comparisons with published results.
+
+mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
+that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
+from 256 on. Raises ValueError unless cap is None or positive.)");
+
+  py::class_<Homoscedastic>(m, "Homoscedastic", R"(Observation noise that is equal for all samples.
+
+std (a standard deviation, or one for each output) holds in epoch 0 and is multiplied by `decay`
+after each epoch, down to `min_std`. Epochs count over the life of a model. Raises ValueError unless
+every std is positive, min_std >= 0 and 0 < decay <= 1.)")
+      .def(py::init([](const py::object& std, float min_std, float decay) {
+             std::vector<float> values;
+             if (py::isinstance<py::sequence>(std) || py::isinstance<py::array>(std)) {
+               values = std.cast<std::vector<float>>();
+             } else {
+               values.push_back(std.cast<float>());
+             }
+             return Homoscedastic(values, min_std, decay);
+           }),
+           py::arg("std"), py::arg("min_std") = 0.0f, py::arg("decay") = 1.0f)
+      .def_property_readonly("std", &Homoscedastic::std, "Standard deviations in epoch 0.")
+      .def_property_readonly("min_std", &Homoscedastic::min_std)
+      .def_property_readonly("decay", &Homoscedastic::decay)
+      .def("var", &Homoscedastic::var, py::arg("epoch") = 0,
+           "The noise variances in an epoch: one, or one for each output.")
+      .def("__repr__", [](const Homoscedastic& noise) {
+        std::string std;
+        for (float value : noise.std()) std += (std.empty() ? "" : ", ") + text(value);
+        if (noise.std().size() > 1) std = "[" + std + "]";
+        return text("Homoscedastic(std=", std, ", min_std=", noise.min_std(),
+                    ", decay=", noise.decay(), ")");
+      });
+
+  py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")
+      .def_readonly("squared_error", &PredictionSums::squared_error)
+      .def_readonly("var", &PredictionSums::var)
+      .def_readonly("log_likelihood", &PredictionSums::log_likelihood)
+      .def_readonly("n_observed", &PredictionSums::n_observed);
+
+  py::class_<EpochRecord>(
+      m, "EpochRecord",
+      "What one epoch of training gave, from the predictions made just before each update.")
+      .def_readonly("epoch", &EpochRecord::epoch, "Epochs the model had been trained for before.")
+      .def_readonly("n_rows", &EpochRecord::n_rows, "Rows seen.")
+      .def_readonly("mse", &EpochRecord::mse, "Mean squared error.")
+      .def_readonly("predicted_var", &EpochRecord::predicted_var,
+                    "Mean predicted variance, observation noise left out.")
+      .def_readonly("log_likelihood", &EpochRecord::log_likelihood,
+                    "Mean log density of a target, observation noise included.")
+      .def_readonly("seconds", &EpochRecord::seconds)
+      .def_readonly("stopped", &EpochRecord::stopped, "Whether a callback ended the epoch early.");
+
+  py::class_<Model, std::shared_ptr<Model>>(
+      m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
+      .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
+                       const std::string& device) {
+             return std::make_shared<Model>(std::move(network), rule, seed, backend_for(device));
+           }),
+           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"))
+      .def_property_readonly("seed", &Model::seed)
+      .def_property_readonly("rule", &Model::rule)
+      .def_property_readonly("in_features", &Model::input_features)
+      .def("out_features", &Model::output_features, py::arg("in_features"))
+      .def_property("epochs_trained", &Model::epochs_trained, &Model::set_epochs_trained)
+      .def_property_readonly("parameter_names",
+                             [](const Model& model) {
+                               std::vector<std::string> names;
+                               for (const auto& spec : model.parameters())
+                                 names.push_back(spec.name);
+                               return names;
+                             })
+      .def_property_readonly("parameter_shapes",
+                             [](const Model& model) {
+                               std::vector<py::tuple> shapes;
+                               for (const auto& spec : model.parameters()) {
+                                 shapes.push_back(py::tuple(py::cast(spec.shape)));
+                               }
+                               return shapes;
+                             })
+      .def("parameter_mean",
+           [](py::object self, Index i) { return parameter_plane(std::move(self), i, false); })
+      .def("parameter_var",
+           [](py::object self, Index i) { return parameter_plane(std::move(self), i, true); })
+      .def("get_parameters",
+           [](const Model& model) {
+             Array mean = empty({model.parameter_count()}), var = empty({model.parameter_count()});
+             float* mean_data = mean.mutable_data();
+             float* var_data = var.mutable_data();
+             const py::gil_scoped_release release;
+             model.get_parameters(mean_data, var_data);
+             return std::make_pair(mean, var);
+           })
+      .def(
+          "set_parameters",
+          [](Model& model, const Array& mean, const Array& var) {
+            require(mean.size() == model.parameter_count() && var.size() == mean.size(),
+                    "parameters: got ", mean.size(), " means and ", var.size(),
+                    " variances, needed ", model.parameter_count(), " each");
+            const float* mean_data = mean.data();
+            const float* var_data = var.data();
+            const py::gil_scoped_release release;
+            model.set_parameters(mean_data, var_data);
+          },
+          py::arg("mean").noconvert(), py::arg("var").noconvert())
+      .def(
+          "predict",
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+            const HostMoments input = host_moments(x, x_var);
+            const Index outputs = model.output_features(input.cols);
+            Array mean = empty({input.rows, outputs}), var = empty({input.rows, outputs});
+            float* mean_data = mean.mutable_data();
+            float* var_data = var.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.predict(input, mean_data, var_data);
+            }
+            return std::make_pair(mean, var);
+          },
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none())
+      .def(
+          "update",
+          [](Model& model, const Array& x, const Array& y, const Array& noise_var,
+             const std::optional<Array>& x_var) {
+            const Observation seen = observation(model, x, x_var, y, noise_var);
+            Array mean = empty({seen.input.rows, seen.outputs});
+            Array var = empty({seen.input.rows, seen.outputs});
+            float* mean_data = mean.mutable_data();
+            float* var_data = var.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.update(seen.input, seen.target, seen.noise_var, mean_data, var_data);
+            }
+            return std::make_pair(mean, var);
+          },
+          py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
+          py::arg("x_var").noconvert() = py::none())
+      .def(
+          "innovations",
+          [](const Model& model, const Array& x, const Array& y, const Array& noise_var,
+             const std::optional<Array>& x_var) {
+            const Observation seen = observation(model, x, x_var, y, noise_var);
+            Innovations result;
+            {
+              const py::gil_scoped_release release;
+              result = model.innovations(seen.input, seen.target, seen.noise_var);
+            }
+            py::dict dict;
+            dict["output"] = to_array(result.output, seen.input.rows);
+            dict["input"] = to_array(result.input, seen.input.rows);
+            dict["parameters"] = to_array(result.parameters, 1);
+            return dict;
+          },
+          py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
+          py::arg("x_var").noconvert() = py::none(),
+          "delta_mean and delta_var (first axis) of outputs, inputs and parameters for a batch, "
+          "without an update.")
+      .def(
+          "evaluate",
+          [](const Model& model, const Array& x, const Array& y, const Array& noise_var) {
+            const Observation seen = observation(model, x, std::nullopt, y, noise_var);
+            const py::gil_scoped_release release;
+            return model.evaluate(seen.input, seen.target, seen.noise_var);
+          },
+          py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert());
+
+  py::class_<BatchSource>(m, "BatchSource", "Rows to train on.")
+      .def_property_readonly("n_rows", &BatchSource::n_rows);
+
+  py::class_<RegressionSource, BatchSource>(m, "RegressionSource")
+      .def(py::init([](const Model& model, const Array& x, const Array& y) {
+             require_matrix("x", x, model.input_features().value_or(-1));
+             require_matrix("y", y, model.output_features(x.shape(1)));
+             require_same_rows("y", y, "x", x);
+             return std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
+                                                       x.shape(0), x.shape(1), y.shape(1));
+           }),
+           py::arg("model"), py::arg("x").noconvert(), py::arg("y").noconvert(),
+           py::keep_alive<1, 2>())
+      .def("set_noise_var", &RegressionSource::set_noise_var, py::arg("noise_var"))
+      .def(
+          "set_noise_var_per_target",
+          [](RegressionSource& source, const Array& noise_var) {
+            require_matrix("noise", noise_var);
+            source.set_noise_var_per_target(noise_var.data());
+          },
+          py::arg("noise_var").noconvert());
+
+  m.def(
+      "train_epoch",
+      [](Model& model, BatchSource& source, Index batch_size, bool shuffle,
+         const py::object& progress) {
+        const ProgressCallback callback = [&progress](Index rows_done) {
+          const py::gil_scoped_acquire gil;
+          if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+          if (progress.is_none()) return false;
+          return py::bool_(progress(rows_done)).cast<bool>();
+        };
+        const py::gil_scoped_release release;
+        return train_epoch(model, source, batch_size, shuffle, callback);
+      },
+      py::arg("model"), py::arg("source"), py::arg("batch_size"), py::arg("shuffle"),
+      py::arg("progress"),
+      "Train for one pass over the source, without returning to Python in between except to call "
+      "progress(rows_done) some 20 times a second; true ends the epoch.");
+}
+
+}  // namespace tagix::python

@@ -1,0 +1,35 @@
+#include "core/backend.h"
+
+#include "core/require.h"
+#include "math/quadrature.h"
+
+namespace tagix {
+
+float UpdateRule::spread(Index batch_size) const {
+  return kind == Kind::information ? 1.0f + share * static_cast<float>(batch_size - 1) : 1.0f;
+}
+
+float UpdateRule::cap_for(Index batch_size) const {
+  if (cap > 0.0f) return cap;
+  if (batch_size == 1) return 0.1f;
+  return batch_size < 256 ? 2.0f : 3.0f;
+}
+
+PredictionSums& PredictionSums::operator+=(const PredictionSums& other) {
+  squared_error += other.squared_error;
+  var += other.var;
+  log_likelihood += other.log_likelihood;
+  n_observed += other.n_observed;
+  return *this;
+}
+
+Index activation_point_count(math::MomentsForm form) {
+  return form == math::MomentsForm::exact ? math::n_quadrature_nodes : 1;
+}
+
+std::shared_ptr<Backend> backend_for(const std::string& device) {
+  require(device == "cpu", "device: got '", device, "', needed 'cpu'");
+  return cpu_backend();
+}
+
+}  // namespace tagix

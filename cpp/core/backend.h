@@ -1,0 +1,167 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "core/index.h"
+#include "core/moments.h"
+#include "math/activations.h"
+#include "math/diffusion.h"
+#include "math/philox.h"
+
+namespace tagix {
+
+/// How the innovations of a batch change the parameters (formulas in math/inference.h).
+struct UpdateRule {
+  enum class Kind { information, capped };
+  Kind kind = Kind::information;
+  float share = 0.01f;       ///< information: k, the part of its uncertainty a batch shares
+  float clip = 1.0f / 3.0f;  ///< information: bound on a change of mean, in standard deviations
+  float cap = 0.0f;          ///< capped: the divisor of the bound; 0 chooses by batch size
+
+  /// 1 + k (batch_size - 1), the factor on the prior variance in an innovation.
+  float spread(Index batch_size) const;
+  /// The divisor in force for a batch: `cap`, or 0.1, 2 and 3 for batches of 1, 2..255 and more.
+  float cap_for(Index batch_size) const;
+};
+
+/// Values over a rows x cols grid that repeat along a dimension whose stride is 0.
+struct BroadcastView {
+  const float* data = nullptr;
+  Index row_stride = 0;
+  Index col_stride = 0;
+};
+
+/// Sums over the observed targets of a batch, for the record of a training run.
+struct PredictionSums {
+  double squared_error = 0;   ///< sum of (target - mean)^2
+  double var = 0;             ///< sum of the predicted variances, noise left out
+  double log_likelihood = 0;  ///< sum of log N(target; mean, var + noise_var)
+  Index n_observed = 0;       ///< targets that are not NaN
+
+  PredictionSums& operator+=(const PredictionSums& other);
+};
+
+/// Tables of a diffusion model by timestep, in a backend's memory.
+struct DiffusionTables {
+  const float* signal_scale = nullptr;   ///< sqrt(abar_t), n_steps values
+  const float* noise_scale = nullptr;    ///< sqrt(1 - abar_t), n_steps values
+  const float* time_features = nullptr;  ///< n_steps x n_time_features
+  Index n_steps = 0;
+  Index first_step = 0;  ///< training draws t uniformly from first_step .. n_steps - 1
+  Index n_time_features = 0;
+};
+
+/// One device: its memory and the operations that every layer, update and sampler is made of.
+///
+/// All pointers are in the backend's memory unless a name says host; all matrices are float32,
+/// row-major and dense. A backend may be used by several threads at a time. The operations trust
+/// their arguments: whatever comes from a user is checked before it gets here.
+///
+/// Every operation is held to float64 by the conformance suite (tests/conformance), which also
+/// says what each costs.
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  /// The device and what it runs on, as "cpu (x86-64-v4)".
+  virtual std::string name() const = 0;
+
+  // Memory.
+
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void release(void* memory, std::size_t bytes) noexcept = 0;
+  virtual void upload(const void* host, void* memory, std::size_t bytes) = 0;
+  virtual void download(const void* memory, void* host, std::size_t bytes) = 0;
+  /// Returns when all that was asked for has been done.
+  virtual void synchronise() = 0;
+
+  // Inference; docs/architecture.md gives the equations.
+
+  /// Moments of z = a W^T + b: output (batch x out), input (batch x in), weight (out x in), bias
+  /// (1 x out, or an empty view for none). An input without `var` is known exactly.
+  virtual void affine_forward(ConstMomentsView input, ConstMomentsView weight,
+                              ConstMomentsView bias, MomentsView output) = 0;
+
+  /// Innovations of the input from those of the output, before any Jacobian:
+  /// delta_input.mean = delta.mean W_mean, delta_input.var = delta.var W_mean^2.
+  virtual void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
+                               MomentsView delta_input) = 0;
+
+  /// Innovations of the parameters, summed over the batch, written to `weight` (out x in) and
+  /// `bias` (1 x out, or empty): mean = sum_b delta.mean a_mean, var = sum_b delta.var a_mean^2.
+  /// The order of summation depends on the shapes alone.
+  virtual void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
+                                 MomentsView bias) = 0;
+
+  /// Moments of f(z) and the Jacobian Cov(z, f(z)) / Var z, elementwise.
+  virtual void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
+                                  MomentsView output, float* jacobian) = 0;
+
+  /// Where a user's own activation has to be evaluated: points (n_points x input.size()), with
+  /// n_points from activation_point_count(form).
+  virtual void activation_points(math::MomentsForm form, ConstMomentsView input, float* points) = 0;
+
+  /// The moments and Jacobian of an activation from its values and derivatives at those points.
+  virtual void activation_from_points(math::MomentsForm form, ConstMomentsView input,
+                                      const float* values, const float* derivatives,
+                                      MomentsView output, float* jacobian) = 0;
+
+  /// Innovations below an activation: delta.mean J, delta.var J^2, in place.
+  virtual void scale_deltas(const float* jacobian, MomentsView delta) = 0;
+
+  /// Innovations of the outputs from targets (prediction.rows x prediction.cols, NaN = missing).
+  virtual void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+                       float spread, MomentsView delta) = 0;
+
+  /// Changes parameters by their summed innovations (same shape) in a batch of `batch_size`.
+  virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
+                      MomentsView parameters) = 0;
+
+  // Data, metrics and diffusion.
+
+  /// output row i = source row rows[i]; `rows` holds `n_rows` row numbers.
+  virtual void gather_rows(const float* source, Index cols, const Index* rows, Index n_rows,
+                           float* output) = 0;
+
+  /// The sums for the record of a run; not finite as soon as a prediction is not.
+  virtual PredictionSums prediction_sums(ConstMomentsView prediction, const float* target,
+                                         BroadcastView noise_var) = 0;
+
+  /// output row i (of n_rows) = standard normal numbers of (seed; stream, step, first_row + i).
+  virtual void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step,
+                      Index first_row, Index n_rows, Index cols, float* output) = 0;
+
+  /// A training batch of noise prediction. Row i takes the clean row r = rows[i], a timestep t and
+  /// noise eps keyed by (seed; epoch, r), and gives input row [x_t, time_features[t]] and target
+  /// row eps.
+  virtual void diffuse(const DiffusionTables& tables, std::uint64_t seed, std::uint64_t epoch,
+                       const float* clean, Index n_features, const Index* rows, Index n_rows,
+                       float* input, float* target) = 0;
+
+  /// Network inputs for given noisy rows: input row i = [noisy row i, time_features[t_i]], with
+  /// t_i = timesteps[i * timestep_stride].
+  virtual void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
+                               const Index* timesteps, Index timestep_stride, Index n_rows,
+                               float* input) = 0;
+
+  /// One reverse step in place on `noisy` (prediction.rows x prediction.cols), with the sampler's
+  /// noise keyed by (seed; timestep, first_row + i). Writes the variance that the network's
+  /// uncertainty adds in this step to `var`.
+  virtual void denoise(const math::ReverseStep& step, ConstMomentsView prediction,
+                       std::uint64_t seed, Index timestep, Index first_row, float* noisy,
+                       float* var) = 0;
+};
+
+/// The number of points at which activation_points asks for a user's activation.
+Index activation_point_count(math::MomentsForm form);
+
+/// The CPU backend, shared by everything in the process.
+std::shared_ptr<Backend> cpu_backend();
+
+/// The backend of a device's name. Throws std::invalid_argument for one that is not there.
+std::shared_ptr<Backend> backend_for(const std::string& device);
+
+}  // namespace tagix

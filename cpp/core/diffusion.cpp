@@ -1,0 +1,261 @@
+#include "core/diffusion.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <utility>
+
+#include "core/require.h"
+
+namespace tagix {
+namespace {
+
+constexpr double max_beta = 0.999;
+
+/// beta_t for t = 1 .. n_steps - 1 before the bound; beta_0 is 0.
+double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {
+  const double total = static_cast<double>(n_steps);
+  if (schedule == NoiseSchedule::linear) {
+    const double first = 0.1 / total, last = 20.0 / total;
+    if (n_steps == 2) return last;
+    return first + (last - first) * static_cast<double>(t - 1) / (total - 2);
+  }
+  constexpr double s = 0.008;
+  const auto f = [&](Index step) {
+    const double angle = (static_cast<double>(step) / total + s) / (1 + s);
+    return std::pow(std::cos(angle * std::numbers::pi / 2), 2);
+  };
+  return 1 - f(t) / f(t - 1);
+}
+
+}  // namespace
+
+std::vector<double> signal_shares(NoiseSchedule schedule, Index n_steps) {
+  std::vector<double> shares{1.0};
+  for (Index t = 1; t < n_steps; ++t) {
+    const double beta = std::min(scheduled_beta(schedule, t, n_steps), max_beta);
+    shares.push_back(shares.back() * (1 - beta));
+  }
+  return shares;
+}
+
+std::vector<float> time_feature_table(TimeFeatures features, Index n_steps, Index& n_features) {
+  std::vector<float> table;
+  for (Index t = 0; t < n_steps; ++t) {
+    const double time = static_cast<double>(t);
+    const double fraction = time / static_cast<double>(n_steps);
+    const std::size_t before = table.size();
+    switch (features) {
+      case TimeFeatures::cosine:
+        for (int k = 1; k <= 4; ++k) {
+          table.push_back(static_cast<float>(std::cos(k * std::numbers::pi * fraction)));
+        }
+        table.push_back(static_cast<float>(fraction - 0.5));
+        break;
+      case TimeFeatures::scalar:
+        table.push_back(static_cast<float>(fraction));
+        break;
+      case TimeFeatures::sinusoidal:
+        for (int i = 0; i < 8; ++i) {
+          const double angle = time * std::pow(10000.0, -i / 7.0);
+          table.push_back(static_cast<float>(std::sin(angle)));
+          table.push_back(static_cast<float>(std::cos(angle)));
+        }
+        break;
+    }
+    n_features = static_cast<Index>(table.size() - before);
+  }
+  return table;
+}
+
+DiffusionProcess::DiffusionProcess(std::shared_ptr<Backend> backend, Index n_features,
+                                   Index n_steps, NoiseSchedule schedule,
+                                   TimeFeatures time_features)
+    : backend_(std::move(backend)),
+      n_features_(n_features),
+      signal_scale_(*backend_),
+      noise_scale_(*backend_),
+      time_features_(*backend_) {
+  require(n_features >= 1, "n_features: got ", n_features, ", needed at least 1");
+  require(n_steps >= 2, "n_steps: got ", n_steps, ", needed at least 2");
+  signal_shares_ = tagix::signal_shares(schedule, n_steps);
+  shift_.assign(static_cast<std::size_t>(n_features), 0.0f);
+  scale_.assign(static_cast<std::size_t>(n_features), 1.0f);
+  set_reverse_steps();
+
+  std::vector<float> signal_scale, noise_scale;
+  for (double share : signal_shares_) {
+    signal_scale.push_back(static_cast<float>(std::sqrt(share)));
+    noise_scale.push_back(static_cast<float>(std::sqrt(1 - share)));
+  }
+  signal_scale_.assign(signal_scale);
+  noise_scale_.assign(noise_scale);
+  Index n_time_features = 0;
+  time_features_.assign(time_feature_table(time_features, n_steps, n_time_features));
+  tables_ = {signal_scale_.data(), noise_scale_.data(), time_features_.data(), n_steps,
+             /*first_step=*/1,     n_time_features};
+}
+
+void DiffusionProcess::set_reverse_steps() {
+  reverse_steps_.assign(signal_shares_.size(), math::ReverseStep{1, 0, 0});
+  for (std::size_t t = 1; t < signal_shares_.size(); ++t) {
+    const double alpha = signal_shares_[t] / signal_shares_[t - 1];
+    reverse_steps_[t] = {
+        static_cast<float>(1 / std::sqrt(alpha)),
+        static_cast<float>((1 - alpha) / std::sqrt(1 - signal_shares_[t])),
+        t == 1 ? 0.0f : static_cast<float>(std::sqrt(1 - alpha)),
+    };
+  }
+}
+
+void DiffusionProcess::set_standardization(std::vector<float> shift, std::vector<float> scale) {
+  const auto count = static_cast<std::size_t>(n_features_);
+  require(shift.size() == count && scale.size() == count, "shift, scale: got ", shift.size(),
+          " and ", scale.size(), " values, needed ", n_features_, " each");
+  require_finite("shift", shift.data(), n_features_);
+  require_positive("scale", scale.data(), n_features_);
+  shift_ = std::move(shift);
+  scale_ = std::move(scale);
+}
+
+void DiffusionProcess::standardize_by(const float* data, Index rows) {
+  require(rows >= 1, "X: got 0 rows, needed at least 1");
+  require_finite("X", data, rows * n_features_);
+  const auto count = static_cast<std::size_t>(n_features_);
+  std::vector<float> shift(count), scale(count);
+  for (Index column = 0; column < n_features_; ++column) {
+    double sum = 0, squares = 0;
+    for (Index row = 0; row < rows; ++row) sum += data[row * n_features_ + column];
+    const double mean = sum / static_cast<double>(rows);
+    for (Index row = 0; row < rows; ++row) {
+      const double deviation = data[row * n_features_ + column] - mean;
+      squares += deviation * deviation;
+    }
+    const auto std = static_cast<float>(std::sqrt(squares / static_cast<double>(rows)));
+    shift[static_cast<std::size_t>(column)] = static_cast<float>(mean);
+    scale[static_cast<std::size_t>(column)] = std > 0 ? std : 1.0f;
+  }
+  set_standardization(std::move(shift), std::move(scale));
+}
+
+void DiffusionProcess::check_network(const Model& network) const {
+  const std::optional<Index> inputs = network.input_features();
+  require(!inputs || *inputs == network_inputs(), "net: got a network of ", inputs.value_or(0),
+          " inputs, needed ", network_inputs(), " (", n_features_, " features and ",
+          tables_.n_time_features, " time features)");
+  const Index outputs = network.output_features(network_inputs());
+  require(outputs == n_features_, "net: got a network of ", outputs, " outputs, needed ",
+          n_features_);
+}
+
+void DiffusionProcess::predict(const Model& network, const float* noisy, const Index* timesteps,
+                               Index rows, float* mean, float* var) const {
+  check_network(network);
+  require_finite("x_t", noisy, rows * n_features_);
+  for (Index i = 0; i < rows; ++i) {
+    require(timesteps[i] >= 0 && timesteps[i] < n_steps(), "t: got ", timesteps[i], " at position ",
+            i, ", needed timesteps in [0, ", n_steps(), ")");
+  }
+  if (rows == 0) return;
+  Buffer<float> device_noisy(*backend_);
+  Buffer<Index> device_timesteps(*backend_);
+  Buffer<float> input(*backend_, rows * network_inputs());
+  device_noisy.assign(noisy, rows * n_features_);
+  device_timesteps.assign(timesteps, rows);
+  backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
+                            rows, input.data());
+  network.predict_on_device(
+      {input.data(), nullptr, rows, network_inputs()},
+      [&](ConstMomentsView output) { download(*backend_, output, mean, var); });
+}
+
+bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t seed, float* x,
+                              float* var, float* trajectory,
+                              const std::function<bool()>& interrupted) const {
+  check_network(network);
+  require(rows >= 0, "n_samples: got ", rows, ", needed at least 0");
+  // Bounds the memory of a call; a row's numbers do not depend on the chunk it falls into.
+  constexpr Index max_chunk = 8192;
+  const Index chunk = std::min(rows, max_chunk);
+  Buffer<float> noisy(*backend_, chunk * n_features_);
+  Buffer<float> added_var(*backend_, chunk * n_features_);
+  Buffer<float> input(*backend_, chunk * network_inputs());
+  Buffer<Index> timestep(*backend_);
+
+  const auto write_rows = [&](const Buffer<float>& source, float* host, Index first, Index count,
+                              bool variance) {
+    float* out = host + first * n_features_;
+    backend_->download(source.data(), out,
+                       static_cast<std::size_t>(count * n_features_) * sizeof(float));
+    for (Index i = 0; i < count * n_features_; ++i) {
+      const auto column = static_cast<std::size_t>(i % n_features_);
+      out[i] = variance ? out[i] * scale_[column] * scale_[column]
+                        : out[i] * scale_[column] + shift_[column];
+    }
+  };
+
+  for (Index first = 0; first < rows; first += chunk) {
+    const Index count = std::min(chunk, rows - first);
+    backend_->normal(seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
+                     noisy.data());
+    if (trajectory != nullptr) write_rows(noisy, trajectory, first, count, false);
+    for (Index t = n_steps() - 1; t >= 1; --t) {
+      if (interrupted && interrupted()) return false;
+      timestep.assign(&t, 1);
+      backend_->embed_timesteps(tables_, noisy.data(), n_features_, timestep.data(), 0, count,
+                                input.data());
+      network.predict_on_device(
+          {input.data(), nullptr, count, network_inputs()}, [&](ConstMomentsView output) {
+            backend_->denoise(reverse_steps_[static_cast<std::size_t>(t)], output, seed, t, first,
+                              noisy.data(), added_var.data());
+          });
+      if (trajectory != nullptr) {
+        const Index position = n_steps() - t;
+        write_rows(noisy, trajectory + position * rows * n_features_, first, count, false);
+      }
+    }
+    write_rows(noisy, x, first, count, false);
+    write_rows(added_var, var, first, count, true);
+  }
+  return true;
+}
+
+DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& process,
+                                 std::uint64_t seed, const float* data, Index rows)
+    : backend_(backend),
+      process_(process),
+      seed_(seed),
+      rows_(rows),
+      clean_(backend),
+      noise_var_(backend),
+      input_(backend),
+      target_(backend) {
+  require(rows >= 1, "X: got 0 rows, needed at least 1");
+  const Index n_features = process.n_features();
+  require_finite("X", data, rows * n_features);
+  std::vector<float> standardized(static_cast<std::size_t>(rows * n_features));
+  for (std::size_t i = 0; i < standardized.size(); ++i) {
+    const std::size_t column = i % static_cast<std::size_t>(n_features);
+    standardized[i] = (data[i] - process.shift()[column]) / process.scale()[column];
+  }
+  clean_.assign(standardized);
+}
+
+void DiffusionSource::set_noise_var(const std::vector<float>& noise_var) {
+  const Index size = static_cast<Index>(noise_var.size());
+  require(size == 1 || size == process_.n_features(), "noise: got ", size,
+          " standard deviations, needed 1 or ", process_.n_features());
+  noise_var_.assign(noise_var);
+}
+
+BatchSource::Batch DiffusionSource::load(Index epoch, const Index* rows, Index n_rows) {
+  input_.resize(n_rows * process_.network_inputs());
+  target_.resize(n_rows * process_.n_features());
+  backend_.diffuse(process_.tables(), seed_, static_cast<std::uint64_t>(epoch), clean_.data(),
+                   process_.n_features(), rows, n_rows, input_.data(), target_.data());
+  return {{input_.data(), nullptr, n_rows, process_.network_inputs()},
+          target_.data(),
+          {noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0}};
+}
+
+}  // namespace tagix

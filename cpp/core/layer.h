@@ -1,0 +1,99 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/memory.h"
+#include "core/moments.h"
+
+namespace tagix {
+
+/// One parameter array of a layer: rows x cols independent Gaussians. Before training their means
+/// are drawn from N(0, prior_std^2) and their variances are prior_std^2.
+struct ParameterSpec {
+  std::string name;          ///< as "weight"; a container prefixes its own path, as "0.weight"
+  std::vector<Index> shape;  ///< as a user sees it: {out, in} or {out}
+  float prior_std;
+
+  Index size() const;
+};
+
+/// What a forward pass leaves behind for the backward pass. It belongs to one call, so that one
+/// network may serve several threads.
+struct Trace {
+  explicit Trace(Backend& backend) : output(backend), jacobian(backend) {}
+
+  ConstMomentsView result;  ///< the output of the layer, wherever it lies
+  Moments output;
+  Buffer<float> jacobian;
+  std::vector<Trace> children;
+};
+
+/// The innovation that travels down a network: two buffers, of which one is current.
+class Deltas {
+ public:
+  explicit Deltas(Backend& backend) : current_(backend), next_(backend) {}
+
+  MomentsView current() { return current_.view(); }
+  /// Starts anew with an innovation of the given shape, to be written by the caller.
+  MomentsView start(Index rows, Index cols) {
+    current_.resize(rows, cols);
+    return current_.view();
+  }
+  /// The other buffer, in the given shape, for a layer that cannot work in place.
+  MomentsView next(Index rows, Index cols) {
+    next_.resize(rows, cols);
+    return next_.view();
+  }
+  /// Makes what next() gave current.
+  void advance() { std::swap(current_, next_); }
+
+ private:
+  Moments current_;
+  Moments next_;
+};
+
+/// An argument of a layer's constructor, for printing, saving and rebuilding it.
+using ConfigValue = std::variant<bool, Index, double, std::string>;
+using Config = std::vector<std::pair<std::string, ConfigValue>>;
+
+/// A piece of a network: its shapes, its parameters' names and priors, and its two passes. A layer
+/// is a description without state; parameters and traces are handed to it.
+class Layer {
+ public:
+  virtual ~Layer() = default;
+
+  /// The name of the class, as in Python: "Linear".
+  virtual std::string name() const = 0;
+  virtual Config config() const = 0;
+
+  /// The number of input features where the layer fixes it.
+  virtual std::optional<Index> input_features() const { return std::nullopt; }
+
+  /// The number of output features for this many input features; throws std::invalid_argument if
+  /// the layer cannot take them.
+  virtual Index output_features(Index input_features) const { return input_features; }
+
+  /// The parameters, in the order in which they lie in the flat view that the passes receive.
+  virtual std::vector<ParameterSpec> parameters() const { return {}; }
+  Index parameter_count() const;
+
+  /// Points trace.result to the output (batch x output features) and keeps in `trace` all that
+  /// backward will need.
+  virtual void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                       Trace& trace) const = 0;
+
+  /// Replaces deltas.current(), the innovation of the output, by that of the input, and writes the
+  /// innovation of the parameters. Nothing reads the innovation of the input if
+  /// `need_input_delta` is false.
+  virtual void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                        const Trace& trace, bool need_input_delta, Deltas& deltas,
+                        MomentsView innovation) const = 0;
+};
+
+}  // namespace tagix

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <utility>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/moments.h"
+
+namespace tagix {
+
+/// An array of trivially copyable T in a backend's memory. It grows when asked for more than it
+/// ever held and never shrinks, so that changing batch sizes do not allocate again.
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(Backend& backend, Index size = 0) : backend_(&backend) { resize(size); }
+  Buffer(Buffer&& other) noexcept { swap(other); }
+  Buffer& operator=(Buffer&& other) noexcept {
+    swap(other);
+    return *this;
+  }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  ~Buffer() {
+    if (data_ != nullptr) backend_->release(data_, bytes(capacity_));
+  }
+
+  /// Makes room for `size` elements. The contents are undefined afterwards.
+  void resize(Index size) {
+    if (size > capacity_) {
+      void* grown = backend_->allocate(bytes(size));
+      if (data_ != nullptr) backend_->release(data_, bytes(capacity_));
+      data_ = static_cast<T*>(grown);
+      capacity_ = size;
+    }
+    size_ = size;
+  }
+
+  /// Takes the size and the contents of a host array.
+  void assign(const T* host, Index size) {
+    resize(size);
+    backend_->upload(host, data_, bytes(size));
+  }
+  void assign(const std::vector<T>& host) { assign(host.data(), static_cast<Index>(host.size())); }
+
+  T* data() { return data_; }
+  const T* data() const { return data_; }
+  Index size() const { return size_; }
+
+ private:
+  static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(T); }
+  void swap(Buffer& other) noexcept {
+    std::swap(backend_, other.backend_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    std::swap(capacity_, other.capacity_);
+  }
+
+  Backend* backend_ = nullptr;
+  T* data_ = nullptr;
+  Index size_ = 0;
+  Index capacity_ = 0;
+};
+
+/// Copies both planes of a view to the host.
+inline void download(Backend& backend, ConstMomentsView view, float* mean, float* var) {
+  const std::size_t bytes = static_cast<std::size_t>(view.size()) * sizeof(float);
+  backend.download(view.mean, mean, bytes);
+  backend.download(view.var, var, bytes);
+}
+
+/// Independent Gaussians in a backend's memory: the plane of means, then the plane of variances.
+class Moments {
+ public:
+  explicit Moments(Backend& backend, Index rows = 0, Index cols = 0) : buffer_(backend) {
+    resize(rows, cols);
+  }
+
+  /// Changes the shape. The contents are undefined afterwards.
+  void resize(Index rows, Index cols) {
+    buffer_.resize(2 * rows * cols);
+    rows_ = rows;
+    cols_ = cols;
+  }
+
+  MomentsView view() { return {buffer_.data(), buffer_.data() + rows_ * cols_, rows_, cols_}; }
+  ConstMomentsView view() const {
+    return {buffer_.data(), buffer_.data() + rows_ * cols_, rows_, cols_};
+  }
+
+ private:
+  Buffer<float> buffer_;
+  Index rows_ = 0;
+  Index cols_ = 0;
+};
+
+}  // namespace tagix

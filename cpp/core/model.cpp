@@ -1,0 +1,240 @@
+#include "core/model.h"
+
+#include <cmath>
+#include <utility>
+
+#include "core/require.h"
+
+namespace tagix {
+namespace {
+
+std::size_t float_bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(float); }
+
+Index count_parameters(const std::vector<ParameterSpec>& specs) {
+  Index count = 0;
+  for (const ParameterSpec& spec : specs) count += spec.size();
+  return count;
+}
+
+/// The number of values that a BroadcastView over rows x cols reads.
+Index broadcast_size(const BroadcastView& view, Index rows, Index cols) {
+  return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
+}
+
+}  // namespace
+
+struct Model::Workspace {
+  Workspace(Backend& backend, std::shared_ptr<const Layer> network)
+      : executor(make_layerwise_executor(backend, std::move(network))),
+        input(backend),
+        target(backend),
+        noise_var(backend),
+        innovation(backend) {}
+
+  std::unique_ptr<Executor> executor;
+  Moments input;
+  Buffer<float> target;
+  Buffer<float> noise_var;
+  Moments innovation;
+};
+
+/// Takes a workspace from the model's pool, or a new one when all are in use, and puts it back.
+class Model::WorkspaceLease {
+ public:
+  explicit WorkspaceLease(const Model& model) : model_(model) {
+    {
+      const std::lock_guard lock(model.pool_mutex_);
+      if (!model.pool_.empty()) {
+        workspace_ = std::move(model.pool_.back());
+        model.pool_.pop_back();
+      }
+    }
+    if (!workspace_) workspace_ = std::make_unique<Workspace>(*model.backend_, model.network_);
+  }
+  WorkspaceLease(const WorkspaceLease&) = delete;
+  WorkspaceLease& operator=(const WorkspaceLease&) = delete;
+  ~WorkspaceLease() {
+    const std::lock_guard lock(model_.pool_mutex_);
+    model_.pool_.push_back(std::move(workspace_));
+  }
+
+  Workspace& operator*() { return *workspace_; }
+
+ private:
+  const Model& model_;
+  std::unique_ptr<Workspace> workspace_;
+};
+
+Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
+             std::shared_ptr<Backend> backend)
+    : backend_(std::move(backend)),
+      network_(std::move(network)),
+      rule_(rule),
+      seed_(seed),
+      specs_(network_->parameters()),
+      parameter_count_(count_parameters(specs_)),
+      parameters_(*backend_, 1, parameter_count_) {
+  std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
+  Index offset = 0;
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    const Index size = specs_[i].size();
+    const float std = specs_[i].prior_std;
+    math::normal_row(seed, math::RandomStream::parameters, 0, i, size, mean.data() + offset);
+    for (Index k = offset; k < offset + size; ++k) {
+      mean[static_cast<std::size_t>(k)] *= std;
+      var[static_cast<std::size_t>(k)] = std * std;
+    }
+    offset += size;
+  }
+  set_parameters(mean.data(), var.data());
+}
+
+Model::~Model() = default;
+
+void Model::get_parameters(float* mean, float* var) const {
+  const std::shared_lock lock(mutex_);
+  download(*backend_, parameters_.view(), mean, var);
+}
+
+void Model::set_parameters(const float* mean, const float* var) {
+  require_finite("mean", mean, parameter_count_);
+  require_variances("var", var, parameter_count_);
+  const std::unique_lock lock(mutex_);
+  const MomentsView view = parameters_.view();
+  backend_->upload(mean, view.mean, float_bytes(parameter_count_));
+  backend_->upload(var, view.var, float_bytes(parameter_count_));
+}
+
+void Model::check_input(const HostMoments& input) const {
+  if (const std::optional<Index> features = network_->input_features()) {
+    require(input.cols == *features, "x: got ", input.cols, " features, needed ", *features);
+  }
+  require_finite("x", input.mean, input.size());
+  if (input.var != nullptr) require_variances("x_var", input.var, input.size());
+}
+
+ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) const {
+  workspace.input.resize(input.rows, input.cols);
+  MomentsView view = workspace.input.view();
+  backend_->upload(input.mean, view.mean, float_bytes(input.size()));
+  if (input.var == nullptr) return {view.mean, nullptr, input.rows, input.cols};
+  backend_->upload(input.var, view.var, float_bytes(input.size()));
+  return view;
+}
+
+void Model::predict(HostMoments input, float* mean, float* var) const {
+  check_input(input);
+  if (input.rows == 0) return;
+  const std::shared_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  const ConstMomentsView output =
+      workspace.executor->forward(parameters_.view(), upload(workspace, input));
+  download(*backend_, output, mean, var);
+}
+
+void Model::predict_on_device(ConstMomentsView input,
+                              const std::function<void(ConstMomentsView)>& use) const {
+  const std::shared_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  use((*lease).executor->forward(parameters_.view(), input));
+}
+
+void Model::check_targets(const HostMoments& input, const float* target,
+                          BroadcastView noise_var) const {
+  check_input(input);
+  require(input.rows >= 1, "x: got 0 rows, needed at least 1");
+  const Index outputs = output_features(input.cols);
+  require_finite_or_missing("y", target, input.rows * outputs);
+  require_positive("noise", noise_var.data, broadcast_size(noise_var, input.rows, outputs));
+}
+
+Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const float* target,
+                         BroadcastView noise_var) const {
+  const ConstMomentsView device_input = upload(workspace, input);
+  const ConstMomentsView output = workspace.executor->forward(parameters_.view(), device_input);
+  workspace.target.assign(target, output.size());
+  workspace.noise_var.assign(noise_var.data, broadcast_size(noise_var, output.rows, output.cols));
+  noise_var.data = workspace.noise_var.data();
+  return {device_input, workspace.target.data(), noise_var, output};
+}
+
+MomentsView Model::observe(Workspace& workspace, const Batch& batch) const {
+  const MomentsView delta = workspace.executor->output_delta(batch.output.rows, batch.output.cols);
+  backend_->observe(batch.output, batch.target, batch.noise_var, rule_.spread(batch.output.rows),
+                    delta);
+  return delta;
+}
+
+MomentsView Model::backward(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
+  workspace.innovation.resize(1, parameter_count_);
+  return workspace.executor->backward(parameters_.view(), batch.input, need_input_delta,
+                                      workspace.innovation.view());
+}
+
+void Model::apply(Workspace& workspace, const Batch& batch) {
+  observe(workspace, batch);
+  backward(workspace, batch, false);
+  backend_->update(rule_, batch.output.rows, workspace.innovation.view(), parameters_.view());
+}
+
+void Model::update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
+                   float* var) {
+  check_targets(input, target, noise_var);
+  const std::unique_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  const Batch batch = load(workspace, input, target, noise_var);
+  download(*backend_, batch.output, mean, var);
+  for (Index i = 0; i < batch.output.size(); ++i) {
+    require(std::isfinite(mean[i]) && std::isfinite(var[i]),
+            "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
+            " at flat position ", i, "), needed inputs of a smaller scale");
+  }
+  apply(workspace, batch);
+}
+
+Innovations Model::innovations(HostMoments input, const float* target,
+                               BroadcastView noise_var) const {
+  check_targets(input, target, noise_var);
+  const std::shared_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  const Batch batch = load(workspace, input, target, noise_var);
+  const auto to_host = [this](ConstMomentsView view) {
+    std::vector<float> host(static_cast<std::size_t>(2 * view.size()));
+    download(*backend_, view, host.data(), host.data() + view.size());
+    return host;
+  };
+  Innovations result;
+  result.output = to_host(observe(workspace, batch));
+  result.input = to_host(backward(workspace, batch, true));
+  result.parameters = to_host(workspace.innovation.view());
+  return result;
+}
+
+PredictionSums Model::evaluate(HostMoments input, const float* target,
+                               BroadcastView noise_var) const {
+  check_targets(input, target, noise_var);
+  const std::shared_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  const Batch batch = load(*lease, input, target, noise_var);
+  return backend_->prediction_sums(batch.output, batch.target, batch.noise_var);
+}
+
+PredictionSums Model::train_step(ConstMomentsView input, const float* target,
+                                 BroadcastView noise_var) {
+  const std::unique_lock lock(mutex_);
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  const ConstMomentsView output = workspace.executor->forward(parameters_.view(), input);
+  const PredictionSums sums = backend_->prediction_sums(output, target, noise_var);
+  if (!std::isfinite(sums.squared_error) || !std::isfinite(sums.var)) {
+    throw std::runtime_error(
+        "the predictions overflow float32; scale the data to about unit variance");
+  }
+  apply(workspace, {input, target, noise_var, output});
+  return sums;
+}
+
+}  // namespace tagix

@@ -1,0 +1,124 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+#include "core/backend.h"
+#include "core/executor.h"
+#include "core/layer.h"
+#include "core/memory.h"
+
+namespace tagix {
+
+/// Moments on the host, as they come from a user: rows x cols, `var` null where nothing is
+/// uncertain.
+using HostMoments = ConstMomentsView;
+
+/// What an update works out on its way: the innovations of outputs, parameters and inputs.
+/// Matrices are host arrays (mean plane, then variance plane).
+struct Innovations {
+  std::vector<float> output;      ///< 2 x batch x out
+  std::vector<float> input;       ///< 2 x batch x in
+  std::vector<float> parameters;  ///< 2 x parameter_count, in the order of Model::parameters
+};
+
+/// A network with its parameters: it predicts, and observations change it.
+///
+/// Predictions may run in several threads at once; a change waits for them and keeps them out.
+/// Arguments are checked before anything changes, and a call that throws std::invalid_argument
+/// leaves the parameters as they were.
+class Model {
+ public:
+  /// Draws the means of the parameters from their priors with `seed`.
+  Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
+        std::shared_ptr<Backend> backend);
+  ~Model();
+
+  Backend& backend() const { return *backend_; }
+  const UpdateRule& rule() const { return rule_; }
+  std::uint64_t seed() const { return seed_; }
+  std::optional<Index> input_features() const { return network_->input_features(); }
+  Index output_features(Index input_features) const {
+    return network_->output_features(input_features);
+  }
+  const std::vector<ParameterSpec>& parameters() const { return specs_; }
+  Index parameter_count() const { return parameter_count_; }
+
+  /// The parameters in the backend's memory, one row in the order of parameters().
+  MomentsView parameter_view() { return parameters_.view(); }
+
+  /// Copies all parameters to or from host arrays of parameter_count() values. set_parameters
+  /// needs finite means and finite variances of at least 0.
+  void get_parameters(float* mean, float* var) const;
+  void set_parameters(const float* mean, const float* var);
+
+  /// Moments of the output for `input` (batch x in), written to host arrays (batch x out).
+  void predict(HostMoments input, float* mean, float* var) const;
+
+  /// Writes the prediction made before, then updates the parameters by targets (batch x out, NaN =
+  /// missing) with noise variances that broadcast to them.
+  void update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
+              float* var);
+
+  /// The innovations that update would apply, without applying them.
+  Innovations innovations(HostMoments input, const float* target, BroadcastView noise_var) const;
+
+  /// How well the prediction for `input` meets targets, without an update.
+  PredictionSums evaluate(HostMoments input, const float* target, BroadcastView noise_var) const;
+
+  /// One training step on data in the backend's memory. Returns the sums of the predictions made
+  /// before the update. Throws std::runtime_error, and updates nothing, if they are not finite.
+  PredictionSums train_step(ConstMomentsView input, const float* target, BroadcastView noise_var);
+
+  /// Predicts for rows in the backend's memory and calls `use` while the moments are valid.
+  void predict_on_device(ConstMomentsView input,
+                         const std::function<void(ConstMomentsView)>& use) const;
+
+  /// Epochs of training so far: the noise schedule and the random numbers of an epoch follow it.
+  Index epochs_trained() const { return epochs_trained_; }
+  void set_epochs_trained(Index epochs) { epochs_trained_ = epochs; }
+
+ private:
+  struct Workspace;
+  class WorkspaceLease;
+
+  /// A batch in the backend's memory, with the prediction made for it.
+  struct Batch {
+    ConstMomentsView input;
+    const float* target;
+    BroadcastView noise_var;
+    ConstMomentsView output;
+  };
+
+  void check_input(const HostMoments& input) const;
+  void check_targets(const HostMoments& input, const float* target, BroadcastView noise_var) const;
+  ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
+  Batch load(Workspace& workspace, const HostMoments& input, const float* target,
+             BroadcastView noise_var) const;
+  /// Writes the innovation of the outputs where backward expects it.
+  MomentsView observe(Workspace& workspace, const Batch& batch) const;
+  /// After observe: the innovation of the parameters is in workspace.innovation.
+  MomentsView backward(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
+  void apply(Workspace& workspace, const Batch& batch);
+
+  std::shared_ptr<Backend> backend_;
+  std::shared_ptr<const Layer> network_;
+  UpdateRule rule_;
+  std::uint64_t seed_;
+  std::vector<ParameterSpec> specs_;
+  Index parameter_count_;
+  Moments parameters_;
+  Index epochs_trained_ = 0;
+
+  mutable std::shared_mutex mutex_;  // shared by predictions, unique for changes
+  mutable std::mutex pool_mutex_;
+  mutable std::vector<std::unique_ptr<Workspace>> pool_;
+};
+
+}  // namespace tagix

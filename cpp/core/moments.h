@@ -1,0 +1,38 @@
+#pragma once
+
+#include <type_traits>
+
+#include "core/index.h"
+
+namespace tagix {
+
+/// A view of independent Gaussians: a rows x cols plane of means and one of variances, each
+/// row-major and dense. It serves activations, parameters and innovations alike (an innovation
+/// keeps delta_mean in `mean` and delta_var in `var`).
+///
+/// In an input, `var == nullptr` says that every value is known exactly.
+template <class Scalar>
+struct BasicMomentsView {
+  Scalar* mean = nullptr;
+  Scalar* var = nullptr;
+  Index rows = 0;
+  Index cols = 0;
+
+  Index size() const { return rows * cols; }
+
+  /// The `count` Gaussians from `offset` on, in row-major order, as a rows x cols view.
+  BasicMomentsView slice(Index offset, Index slice_rows, Index slice_cols) const {
+    return {mean + offset, var == nullptr ? nullptr : var + offset, slice_rows, slice_cols};
+  }
+
+  operator BasicMomentsView<const Scalar>() const
+    requires(!std::is_const_v<Scalar>)
+  {
+    return {mean, var, rows, cols};
+  }
+};
+
+using MomentsView = BasicMomentsView<float>;
+using ConstMomentsView = BasicMomentsView<const float>;
+
+}  // namespace tagix

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <vector>
+
+#include "core/index.h"
+
+namespace tagix {
+
+/// Observation noise of the same variance for every sample:
+///
+///   std_e = max(min_std, std decay^e)   for epoch e = 0, 1, ...
+///
+/// with one standard deviation for all outputs or one for each.
+class Homoscedastic {
+ public:
+  /// Throws std::invalid_argument unless every std is finite and positive, 0 < decay <= 1 and
+  /// min_std is finite and not negative.
+  Homoscedastic(std::vector<float> std, float min_std, float decay);
+
+  const std::vector<float>& std() const { return std_; }
+  float min_std() const { return min_std_; }
+  float decay() const { return decay_; }
+
+  /// The noise variances in epoch `epoch`: 1 value, or 1 for each output.
+  std::vector<float> var(Index epoch) const;
+
+ private:
+  std::vector<float> std_;
+  float min_std_;
+  float decay_;
+};
+
+}  // namespace tagix

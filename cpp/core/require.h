@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "core/index.h"
+
+namespace tagix {
+
+/// Joins anything printable into one string.
+template <class... Parts>
+std::string text(Parts&&... parts) {
+  std::ostringstream stream;
+  (stream << ... << std::forward<Parts>(parts));
+  return stream.str();
+}
+
+/// Throws std::invalid_argument (ValueError in Python) with the joined parts unless `condition`.
+template <class... Parts>
+void require(bool condition, Parts&&... parts) {
+  if (!condition) throw std::invalid_argument(text(std::forward<Parts>(parts)...));
+}
+
+/// Throws unless every one of the `size` values is finite; `name` is the argument they came from.
+void require_finite(const char* name, const float* values, Index size);
+
+/// As require_finite, but NaN passes: a NaN target is a missing observation.
+void require_finite_or_missing(const char* name, const float* values, Index size);
+
+/// Throws unless every one of the `size` values is finite and not negative.
+void require_variances(const char* name, const float* values, Index size);
+
+/// Throws unless every one of the `size` values is finite and above zero.
+void require_positive(const char* name, const float* values, Index size);
+
+}  // namespace tagix

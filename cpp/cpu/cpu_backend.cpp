@@ -1,0 +1,341 @@
+#include "cpu/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <numbers>
+#include <vector>
+
+#include "cpu/instruction_set.h"
+#include "cpu/kernels.h"
+#include "cpu/threads.h"
+
+namespace tagix::cpu {
+namespace {
+
+constexpr std::align_val_t alignment{64};
+
+/// Working memory of one thread: it grows to the largest size asked for and stays. A purpose is a
+/// type of its own, so that two uses on one thread do not collide.
+template <class Purpose>
+float* scratch(Index size) {
+  thread_local std::vector<float> memory;
+  if (memory.size() < static_cast<std::size_t>(size)) memory.resize(static_cast<std::size_t>(size));
+  return memory.data();
+}
+
+struct PackedWeight {};
+struct ProductSquares {};
+struct InnovationBlocks {};
+struct PartialSums {};
+
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+/// Calls body(first, count) over pieces of `size` elements, on several threads where that pays.
+template <class Body>
+void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
+  parallel_for(ceil_div(size, piece), static_cast<double>(size) * nanoseconds_each,
+               [&](Index chunk) {
+                 const Index first = chunk * piece;
+                 body(first, std::min(piece, size - first));
+               });
+}
+
+constexpr Index elementwise_piece = 8192;  // elements: their planes fit the first-level cache twice
+constexpr Index row_piece = 96;            // rows of a product: whole register tiles at every level
+
+/// Rough costs that decide whether other threads are woken: a product's multiply-add, an
+/// elementwise operation, a random number.
+constexpr double multiply_add_ns = 0.02;
+constexpr double element_ns = 0.5;
+constexpr double random_ns = 10;
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(const Kernels& kernels) : kernels_(kernels) {}
+
+  std::string name() const override {
+    return std::string("cpu (") + kernels_.instruction_set + ")";
+  }
+
+  void* allocate(std::size_t bytes) override {
+    return ::operator new(std::max<std::size_t>(bytes, 1), alignment);
+  }
+  void release(void* memory, std::size_t) noexcept override {
+    ::operator delete(memory, alignment);
+  }
+  void upload(const void* host, void* memory, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(memory, host, bytes);
+  }
+  void download(const void* memory, void* host, std::size_t bytes) override {
+    if (bytes > 0) std::memcpy(host, memory, bytes);
+  }
+  void synchronise() override {}
+
+  void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                      MomentsView output) override {
+    const ProductKind kind = input.var == nullptr ? ProductKind::known : ProductKind::both;
+    product(kind, input, weight, /*depth_stride=*/1, /*column_stride=*/weight.cols, bias, output);
+  }
+
+  void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
+                       MomentsView delta_input) override {
+    product(ProductKind::squared, delta, weight, /*depth_stride=*/weight.cols, /*column_stride=*/1,
+            {}, delta_input);
+  }
+
+  void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
+                         MomentsView bias) override {
+    const Index in = input.cols, out = delta.cols, batch = input.rows;
+    const double cost = 2.0 * static_cast<double>(in * out * batch) * multiply_add_ns;
+    std::memset(weight.mean, 0, bytes(weight.size()));
+    std::memset(weight.var, 0, bytes(weight.size()));
+    if (bias.mean != nullptr) {
+      std::memset(bias.mean, 0, bytes(out));
+      std::memset(bias.var, 0, bytes(out));
+      kernels_.add_column_sums(delta.mean, batch, out, bias.mean);
+      kernels_.add_column_sums(delta.var, batch, out, bias.var);
+    }
+    constexpr Index wide = 128 * 128;
+    if (weight.size() >= wide) {
+      // Each piece owns some rows of the weight and sums over the whole batch.
+      for_pieces(out, 48, cost / static_cast<double>(out), [&](Index first, Index count) {
+        innovation_rows(input, delta, 0, batch, first, first + count, weight.mean, weight.var);
+      });
+      return;
+    }
+    // Each piece sums over some samples; the partial sums are added in the order of the samples.
+    const Index piece = std::max<Index>(256, ceil_div(batch, 64));
+    const Index n_pieces = ceil_div(batch, piece);
+    if (n_pieces == 1) {
+      innovation_rows(input, delta, 0, batch, 0, out, weight.mean, weight.var);
+      return;
+    }
+    const Index size = weight.size();
+    float* partial = scratch<PartialSums>(2 * size * n_pieces);
+    std::memset(partial, 0, bytes(2 * size * n_pieces));
+    for_pieces(batch, piece, cost / static_cast<double>(batch), [&](Index first, Index count) {
+      float* sums = partial + (first / piece) * 2 * size;
+      innovation_rows(input, delta, first, count, 0, out, sums, sums + size);
+    });
+    for (Index i = 0; i < n_pieces; ++i) {
+      const float* sums = partial + i * 2 * size;
+      for (Index k = 0; k < size; ++k) weight.mean[k] += sums[k];
+      for (Index k = 0; k < size; ++k) weight.var[k] += sums[size + k];
+    }
+  }
+
+  void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
+                          MomentsView output, float* jacobian) override {
+    for_elements(input.size(), [&](Index first, Index count) {
+      kernels_.activation(spec, input.mean + first, offset(input.var, first), count,
+                          output.mean + first, output.var + first, jacobian + first);
+    });
+  }
+
+  void activation_points(math::MomentsForm form, ConstMomentsView input, float* points) override {
+    kernels_.activation_points(form, input.mean, input.var, input.size(), points);
+  }
+
+  void activation_from_points(math::MomentsForm form, ConstMomentsView input, const float* values,
+                              const float* derivatives, MomentsView output,
+                              float* jacobian) override {
+    kernels_.activation_from_points(form, input.var, input.size(), values, derivatives, output.mean,
+                                    output.var, jacobian);
+  }
+
+  void scale_deltas(const float* jacobian, MomentsView delta) override {
+    for_elements(delta.size(), [&](Index first, Index count) {
+      kernels_.scale_deltas(jacobian + first, count, delta.mean + first, delta.var + first);
+    });
+  }
+
+  void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+               float spread, MomentsView delta) override {
+    // With one noise variance for all, or one for each target, the rows are one long row.
+    const bool uniform = noise_var.row_stride == 0 && noise_var.col_stride == 0;
+    const bool dense = noise_var.row_stride == prediction.cols && noise_var.col_stride == 1;
+    const Index rows = uniform || dense ? 1 : prediction.rows;
+    const Index cols = prediction.size() / rows;
+    for (Index row = 0; row < rows; ++row) {
+      const Index first = row * cols;
+      kernels_.observe(prediction.mean + first, prediction.var + first, target + first,
+                       noise_var.data + row * noise_var.row_stride, noise_var.col_stride, spread,
+                       cols, delta.mean + first, delta.var + first);
+    }
+  }
+
+  void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
+              MomentsView parameters) override {
+    for_elements(parameters.size(), [&](Index first, Index count) {
+      const float* delta_mean = innovation.mean + first;
+      const float* delta_var = innovation.var + first;
+      float* mean = parameters.mean + first;
+      float* var = parameters.var + first;
+      if (rule.kind == UpdateRule::Kind::information) {
+        kernels_.information_update(delta_mean, delta_var, rule.clip, count, mean, var);
+      } else {
+        kernels_.capped_update(delta_mean, delta_var, rule.cap_for(batch_size), count, mean, var);
+      }
+    });
+  }
+
+  void gather_rows(const float* source, Index cols, const Index* rows, Index n_rows,
+                   float* output) override {
+    for (Index i = 0; i < n_rows; ++i) {
+      std::memcpy(output + i * cols, source + rows[i] * cols, bytes(cols));
+    }
+  }
+
+  PredictionSums prediction_sums(ConstMomentsView prediction, const float* target,
+                                 BroadcastView noise_var) override {
+    PredictionSums sums;
+    for (Index row = 0; row < prediction.rows; ++row) {
+      for (Index col = 0; col < prediction.cols; ++col) {
+        const Index i = row * prediction.cols + col;
+        if (std::isnan(target[i])) continue;
+        const double noise =
+            noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
+        const double error = static_cast<double>(target[i]) - prediction.mean[i];
+        const double var = prediction.var[i];
+        sums.squared_error += error * error;
+        sums.var += var;
+        sums.log_likelihood -=
+            0.5 * (std::log(2 * std::numbers::pi * (var + noise)) + error * error / (var + noise));
+        ++sums.n_observed;
+      }
+    }
+    return sums;
+  }
+
+  void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
+              Index n_rows, Index cols, float* output) override {
+    for_rows(n_rows, cols, [&](Index row) {
+      math::normal_row(seed, stream, step, static_cast<std::uint64_t>(first_row + row), cols,
+                       output + row * cols);
+    });
+  }
+
+  void diffuse(const DiffusionTables& tables, std::uint64_t seed, std::uint64_t epoch,
+               const float* clean, Index n_features, const Index* rows, Index n_rows, float* input,
+               float* target) override {
+    const Index cols = n_features + tables.n_time_features;
+    for_rows(n_rows, n_features, [&](Index i) {
+      const auto row = static_cast<std::uint64_t>(rows[i]);
+      const math::Philox4 words =
+          math::random_words(seed, math::RandomStream::timestep, epoch, row, 0);
+      const Index t = tables.first_step +
+                      math::bounded(words.word[0],
+                                    static_cast<std::uint32_t>(tables.n_steps - tables.first_step));
+      float* noise = target + i * n_features;
+      math::normal_row(seed, math::RandomStream::diffusion_noise, epoch, row, n_features, noise);
+      float* input_row = input + i * cols;
+      for (Index k = 0; k < n_features; ++k) {
+        input_row[k] = math::diffused(clean[rows[i] * n_features + k], noise[k],
+                                      tables.signal_scale[t], tables.noise_scale[t]);
+      }
+      append_time_features(tables, t, input_row + n_features);
+    });
+  }
+
+  void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
+                       const Index* timesteps, Index timestep_stride, Index n_rows,
+                       float* input) override {
+    const Index cols = n_features + tables.n_time_features;
+    for (Index i = 0; i < n_rows; ++i) {
+      std::memcpy(input + i * cols, noisy + i * n_features, bytes(n_features));
+      append_time_features(tables, timesteps[i * timestep_stride], input + i * cols + n_features);
+    }
+  }
+
+  void denoise(const math::ReverseStep& step, ConstMomentsView prediction, std::uint64_t seed,
+               Index timestep, Index first_row, float* noisy, float* var) override {
+    const Index cols = prediction.cols;
+    for_rows(prediction.rows, cols, [&](Index row) {
+      // The variances of this row are written last: until then they hold its random numbers.
+      float* numbers = var + row * cols;
+      math::normal_row(seed, math::RandomStream::sampler_noise,
+                       static_cast<std::uint64_t>(timestep),
+                       static_cast<std::uint64_t>(first_row + row), cols, numbers);
+      for (Index i = row * cols; i < (row + 1) * cols; ++i) {
+        noisy[i] = math::denoised(noisy[i], prediction.mean[i], step) + step.noise_std * var[i];
+        var[i] = math::denoised_var(prediction.var[i], step);
+      }
+    });
+  }
+
+ private:
+  static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(float); }
+  static const float* offset(const float* plane, Index count) {
+    return plane == nullptr ? nullptr : plane + count;
+  }
+  static void append_time_features(const DiffusionTables& tables, Index t, float* target) {
+    std::memcpy(target, tables.time_features + t * tables.n_time_features,
+                bytes(tables.n_time_features));
+  }
+
+  template <class Body>
+  static void for_elements(Index size, Body&& body) {
+    for_pieces(size, elementwise_piece, element_ns, body);
+  }
+
+  /// Calls body(row) for rows that each draw `numbers` random numbers.
+  template <class Body>
+  static void for_rows(Index n_rows, Index numbers, Body&& body) {
+    for_pieces(n_rows, 512, static_cast<double>(numbers) * random_ns,
+               [&](Index first, Index count) {
+                 for (Index row = first; row < first + count; ++row) body(row);
+               });
+  }
+
+  /// output = input * weight, with weight seen as depth x columns through its strides.
+  void product(ProductKind kind, ConstMomentsView input, ConstMomentsView weight,
+               Index depth_stride, Index column_stride, ConstMomentsView bias, MomentsView output) {
+    const Index depth = input.cols, columns = output.cols;
+    float* packed = scratch<PackedWeight>(packed_size(kernels_.layout, kind, depth, columns));
+    kernels_.pack_weight(kind, weight.mean, weight.var, depth_stride, column_stride, depth, columns,
+                         bias.mean, bias.var, packed);
+    const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
+    for_pieces(input.rows, row_piece, row_cost, [&](Index first, Index count) {
+      kernels_.product_rows(kind, input.mean + first * depth, offset(input.var, first * depth),
+                            count, depth, columns, packed, output.mean + first * columns,
+                            output.var + first * columns,
+                            scratch<ProductSquares>(kernels_.product_scratch_size(depth)));
+    });
+  }
+
+  void innovation_rows(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
+                       Index samples, Index first_output, Index last_output, float* mean,
+                       float* var) {
+    kernels_.innovation_rows(
+        input.mean + first_sample * input.cols, input.cols, delta.mean + first_sample * delta.cols,
+        delta.var + first_sample * delta.cols, delta.cols, samples, first_output, last_output, mean,
+        var, scratch<InnovationBlocks>(kernels_.innovation_scratch_size(input.cols)));
+  }
+
+  const Kernels& kernels_;
+};
+
+}  // namespace
+
+Index packed_size(const PanelLayout& layout, ProductKind kind, Index depth, Index columns) {
+  const Index planes = kind == ProductKind::both ? 3 : 2;
+  return layout.padded_columns(columns) * (2 + planes * depth);
+}
+
+std::unique_ptr<Backend> make_backend(const std::string& instruction_set) {
+  return std::make_unique<CpuBackend>(kernels_for(instruction_set));
+}
+
+}  // namespace tagix::cpu
+
+namespace tagix {
+
+std::shared_ptr<Backend> cpu_backend() {
+  static const std::shared_ptr<Backend> backend =
+      std::make_shared<cpu::CpuBackend>(cpu::default_kernels());
+  return backend;
+}
+
+}  // namespace tagix

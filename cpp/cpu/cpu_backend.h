@@ -1,0 +1,14 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "core/backend.h"
+
+namespace tagix::cpu {
+
+/// A CPU backend that runs the kernels of one instruction set. Throws std::invalid_argument if this
+/// processor or build lacks it.
+std::unique_ptr<Backend> make_backend(const std::string& instruction_set);
+
+}  // namespace tagix::cpu

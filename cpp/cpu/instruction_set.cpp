@@ -1,0 +1,52 @@
+#include "cpu/instruction_set.h"
+
+#include <cstdlib>
+
+#include "core/require.h"
+
+namespace tagix::cpu {
+
+// Each is defined by one compilation of kernels.cpp.
+const Kernels* kernels_baseline();
+#if defined(TAGIX_X86_64_LEVELS)
+const Kernels* kernels_x86_64_v3();
+const Kernels* kernels_x86_64_v4();
+#endif
+
+namespace {
+
+std::vector<const Kernels*> supported_kernels() {
+  std::vector<const Kernels*> supported;
+#if defined(TAGIX_X86_64_LEVELS)
+  __builtin_cpu_init();
+  if (__builtin_cpu_supports("x86-64-v4")) supported.push_back(kernels_x86_64_v4());
+  if (__builtin_cpu_supports("x86-64-v3")) supported.push_back(kernels_x86_64_v3());
+#endif
+  supported.push_back(kernels_baseline());
+  return supported;
+}
+
+}  // namespace
+
+std::vector<std::string> supported_instruction_sets() {
+  std::vector<std::string> names;
+  for (const Kernels* kernels : supported_kernels()) names.emplace_back(kernels->instruction_set);
+  return names;
+}
+
+const Kernels& kernels_for(const std::string& instruction_set) {
+  std::string names;
+  for (const Kernels* kernels : supported_kernels()) {
+    if (instruction_set == kernels->instruction_set) return *kernels;
+    names += (names.empty() ? "'" : ", '") + std::string(kernels->instruction_set) + "'";
+  }
+  throw std::invalid_argument(
+      text("instruction set: got '", instruction_set, "', needed one of ", names));
+}
+
+const Kernels& default_kernels() {
+  const char* forced = std::getenv("TAGIX_INSTRUCTION_SET");
+  return forced == nullptr ? *supported_kernels().front() : kernels_for(forced);
+}
+
+}  // namespace tagix::cpu

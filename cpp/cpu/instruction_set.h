@@ -1,0 +1,21 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "cpu/kernels.h"
+
+namespace tagix::cpu {
+
+/// The instruction sets that this build has kernels for and this processor runs, the best first.
+std::vector<std::string> supported_instruction_sets();
+
+/// The kernels of an instruction set. Throws std::invalid_argument, with the supported ones, for
+/// any other name.
+const Kernels& kernels_for(const std::string& instruction_set);
+
+/// The kernels of the best instruction set, or of the one that the environment variable
+/// TAGIX_INSTRUCTION_SET names.
+const Kernels& default_kernels();
+
+}  // namespace tagix::cpu

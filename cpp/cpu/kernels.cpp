@@ -1,0 +1,422 @@
+// Compiled once for each instruction set, with TAGIX_LANES floats a vector, TAGIX_TILE_ROWS rows a
+// register tile, and TAGIX_KERNELS as the name of the function that returns the table.
+
+#include "cpu/kernels.h"
+
+#include "cpu/simd.h"
+#include "math/affine.h"
+#include "math/inference.h"
+#include "math/quadrature.h"
+
+namespace tagix::cpu {
+namespace {
+
+constexpr int tile_rows = TAGIX_TILE_ROWS;
+constexpr PanelLayout panel_layout{TAGIX_LANES};
+
+// Rows whose squares are kept at hand by product_rows, and samples whose inputs are packed at a
+// time by innovation_rows: both blocks stay in the first- or second-level cache.
+constexpr Index product_block = 8 * tile_rows;
+constexpr Index innovation_block = 128;
+
+constexpr int variance_terms(ProductKind kind) { return kind == ProductKind::both ? 2 : 1; }
+
+/// Calls body(vector type, vectors a row) for the panel of `width` columns.
+template <class Body>
+TAGIX_INLINE void with_panel(Index width, Body&& body) {
+  if (width == 2 * TAGIX_LANES) {
+    body(Vector{}, Constant<2>{});
+  } else if (width == TAGIX_LANES) {
+    body(Vector{}, Constant<1>{});
+  } else {
+    body(ThinVector{}, Constant<1>{});
+  }
+}
+
+/// Calls body(Constant<count>) for count in 1 .. tile_rows.
+template <int candidate = tile_rows, class Body>
+TAGIX_INLINE void with_row_count(Index count, Body&& body) {
+  if (count == candidate) {
+    body(Constant<candidate>{});
+  } else if constexpr (candidate > 1) {
+    with_row_count<candidate - 1>(count, static_cast<Body&&>(body));
+  }
+}
+
+void pack_weight(ProductKind kind, const float* mean, const float* var, Index depth_stride,
+                 Index column_stride, Index depth, Index columns, const float* bias_mean,
+                 const float* bias_var, float* packed) {
+  for (Index first = 0; first < columns;) {
+    const Index width = panel_layout.width(columns - first);
+    const Index used = columns - first < width ? columns - first : width;
+    for (Index i = 0; i < width; ++i) {
+      packed[i] = i < used && bias_mean != nullptr ? bias_mean[first + i] : 0.0f;
+      packed[width + i] = i < used && bias_var != nullptr ? bias_var[first + i] : 0.0f;
+    }
+    packed += 2 * width;
+    const Index depth_step = (1 + variance_terms(kind)) * width;
+    if (used < width) {
+      for (Index i = 0; i < depth * depth_step; ++i) packed[i] = 0.0f;
+    }
+    for (Index i = 0; i < used; ++i) {
+      const float* mean_column = mean + (first + i) * column_stride;
+      const float* var_column = var + (first + i) * column_stride;
+      float* target = packed + i;
+      for (Index k = 0; k < depth; ++k, target += depth_step) {
+        const float m = mean_column[k * depth_stride];
+        const float v = var_column[k * depth_stride];
+        target[0] = m;
+        if (kind == ProductKind::squared) {
+          target[width] = m * m;
+        } else if (kind == ProductKind::known) {
+          target[width] = v;
+        } else {
+          target[width] = math::second_moment(m, v);
+          target[2 * width] = v;
+        }
+      }
+    }
+    packed += depth * depth_step;
+    first += width;
+  }
+}
+
+/// One register tile of product_rows: n_rows rows of output times one panel. first_factor is what
+/// multiplies the first variance factor of the panel (x_var, or x_mean^2 for ProductKind::known)
+/// and second_factor the second (x_mean^2).
+template <class V, int n_vectors, int n_rows, int n_terms>
+TAGIX_INLINE void product_tile(const float* input_mean, const float* first_factor,
+                               const float* second_factor, Index depth, const float* panel,
+                               Index used, Index output_stride, float* output_mean,
+                               float* output_var) {
+  constexpr int width = n_vectors * lanes<V>;
+  V mean[n_rows][n_vectors], var[n_rows][n_vectors];
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      mean[r.value][c.value] = load<V>(panel + c.value * lanes<V>);
+      var[r.value][c.value] = load<V>(panel + width + c.value * lanes<V>);
+    });
+  });
+  const float* factors = panel + 2 * width;
+  for (Index k = 0; k < depth; ++k, factors += (1 + n_terms) * width) {
+    const auto accumulate = [&](auto& sum, const float* left, const float* right)
+                                TAGIX_LAMBDA_INLINE {
+                                  V factor[n_vectors];
+                                  unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+                                    factor[c.value] = load<V>(right + c.value * lanes<V>);
+                                  });
+                                  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+                                    const V value = broadcast<V>(left[r.value * depth + k]);
+                                    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+                                      sum[r.value][c.value] += value * factor[c.value];
+                                    });
+                                  });
+                                };
+    accumulate(mean, input_mean, factors);
+    accumulate(var, first_factor, factors + width);
+    if constexpr (n_terms == 2) accumulate(var, second_factor, factors + 2 * width);
+  }
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    float* mean_row = output_mean + r.value * output_stride;
+    float* var_row = output_var + r.value * output_stride;
+    if (used == width) {
+      unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+        store(mean[r.value][c.value], mean_row + c.value * lanes<V>);
+        store(var[r.value][c.value], var_row + c.value * lanes<V>);
+      });
+    } else {
+      float mean_values[width], var_values[width];
+      unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+        store(mean[r.value][c.value], mean_values + c.value * lanes<V>);
+        store(var[r.value][c.value], var_values + c.value * lanes<V>);
+      });
+      for (Index i = 0; i < used; ++i) {
+        mean_row[i] = mean_values[i];
+        var_row[i] = var_values[i];
+      }
+    }
+  });
+}
+
+template <int n_terms>
+void product_block_rows(const float* input_mean, const float* first_factor,
+                        const float* second_factor, Index rows, Index depth, Index columns,
+                        const float* packed, float* output_mean, float* output_var) {
+  for (Index first = 0; first < columns;) {
+    const Index width = panel_layout.width(columns - first);
+    const Index used = columns - first < width ? columns - first : width;
+    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+      for (Index row = 0; row < rows; row += tile_rows) {
+        const Index count = rows - row < tile_rows ? rows - row : tile_rows;
+        with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE {
+          product_tile<decltype(vector), n_vectors.value, n_rows.value, n_terms>(
+              input_mean + row * depth, first_factor + row * depth, second_factor + row * depth,
+              depth, packed, used, columns, output_mean + row * columns + first,
+              output_var + row * columns + first);
+        });
+      }
+    });
+    packed += width * (2 + depth * (1 + n_terms));
+    first += width;
+  }
+}
+
+Index product_scratch_size(Index depth) { return product_block * depth; }
+
+void product_rows(ProductKind kind, const float* input_mean, const float* input_var, Index rows,
+                  Index depth, Index columns, const float* packed, float* output_mean,
+                  float* output_var, float* scratch) {
+  if (kind == ProductKind::squared) {
+    product_block_rows<1>(input_mean, input_var, input_var, rows, depth, columns, packed,
+                          output_mean, output_var);
+    return;
+  }
+  for (Index row = 0; row < rows; row += product_block) {
+    const Index count = rows - row < product_block ? rows - row : product_block;
+    const float* mean = input_mean + row * depth;
+    for_each_vector(count * depth,
+                    [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+                      const Vector value = load_part(mean + i);
+                      store_part(value * value, scratch + i);
+                    });
+    float* output_mean_rows = output_mean + row * columns;
+    float* output_var_rows = output_var + row * columns;
+    if (kind == ProductKind::known) {
+      product_block_rows<1>(mean, scratch, scratch, count, depth, columns, packed, output_mean_rows,
+                            output_var_rows);
+    } else {
+      product_block_rows<2>(mean, input_var + row * depth, scratch, count, depth, columns, packed,
+                            output_mean_rows, output_var_rows);
+    }
+  }
+}
+
+/// One register tile of innovation_rows: n_outputs rows of the weight times one panel of inputs.
+/// Sample b of `deltas` holds n_outputs delta_mean, then n_outputs delta_var; sample b of `inputs`
+/// holds a panel of means, then one of their squares.
+template <class V, int n_vectors, int n_outputs>
+TAGIX_INLINE void innovation_tile(const float* deltas, const float* inputs, Index samples,
+                                  Index used, Index in, float* mean, float* var) {
+  constexpr int width = n_vectors * lanes<V>;
+  V mean_sum[n_outputs][n_vectors], var_sum[n_outputs][n_vectors];
+  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      mean_sum[r.value][c.value] = V{};
+      var_sum[r.value][c.value] = V{};
+    });
+  });
+  for (Index b = 0; b < samples; ++b, deltas += 2 * n_outputs, inputs += 2 * width) {
+    const auto accumulate = [&](auto& sum, const float* delta, const float* input)
+                                TAGIX_LAMBDA_INLINE {
+                                  V value[n_vectors];
+                                  unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+                                    value[c.value] = load<V>(input + c.value * lanes<V>);
+                                  });
+                                  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
+                                    const V factor = broadcast<V>(delta[r.value]);
+                                    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+                                      sum[r.value][c.value] += factor * value[c.value];
+                                    });
+                                  });
+                                };
+    accumulate(mean_sum, deltas, inputs);
+    accumulate(var_sum, deltas + n_outputs, inputs + width);
+  }
+  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
+    float mean_values[width], var_values[width];
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      store(mean_sum[r.value][c.value], mean_values + c.value * lanes<V>);
+      store(var_sum[r.value][c.value], var_values + c.value * lanes<V>);
+    });
+    for (Index i = 0; i < used; ++i) {
+      mean[r.value * in + i] += mean_values[i];
+      var[r.value * in + i] += var_values[i];
+    }
+  });
+}
+
+Index innovation_scratch_size(Index in) {
+  return innovation_block * 2 * (panel_layout.padded_columns(in) + tile_rows);
+}
+
+/// Packs samples of inputs as innovation_tile reads them, panel after panel.
+TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index samples, float* packed) {
+  for (Index first = 0; first < in;) {
+    const Index width = panel_layout.width(in - first);
+    const Index used = in - first < width ? in - first : width;
+    for (Index b = 0; b < samples; ++b, packed += 2 * width) {
+      const float* row = input_mean + b * in + first;
+      for (Index i = 0; i < used; ++i) {
+        packed[i] = row[i];
+        packed[width + i] = row[i] * row[i];
+      }
+      for (Index i = used; i < width; ++i) packed[i] = packed[width + i] = 0.0f;
+    }
+    first += width;
+  }
+}
+
+void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
+                     const float* delta_var, Index out, Index batch, Index first_output,
+                     Index last_output, float* mean, float* var, float* scratch) {
+  float* deltas = scratch;
+  float* inputs = scratch + innovation_block * 2 * tile_rows;
+  for (Index sample = 0; sample < batch; sample += innovation_block) {
+    const Index samples = batch - sample < innovation_block ? batch - sample : innovation_block;
+    pack_inputs(input_mean + sample * in, in, samples, inputs);
+    for (Index output = first_output; output < last_output; output += tile_rows) {
+      const Index count = last_output - output < tile_rows ? last_output - output : tile_rows;
+      with_row_count(count, [&](auto n_outputs) TAGIX_LAMBDA_INLINE {
+        for (Index b = 0; b < samples; ++b) {
+          const Index position = (sample + b) * out + output;
+          for (int r = 0; r < n_outputs.value; ++r) {
+            deltas[b * 2 * n_outputs.value + r] = delta_mean[position + r];
+            deltas[(b * 2 + 1) * n_outputs.value + r] = delta_var[position + r];
+          }
+        }
+        const float* panel = inputs;
+        for (Index first = 0; first < in;) {
+          const Index width = panel_layout.width(in - first);
+          const Index used = in - first < width ? in - first : width;
+          with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+            innovation_tile<decltype(vector), n_vectors.value, n_outputs.value>(
+                deltas, panel, samples, used, in, mean + output * in + first,
+                var + output * in + first);
+          });
+          panel += samples * 2 * width;
+          first += width;
+        }
+      });
+    }
+  }
+}
+
+void add_column_sums(const float* plane, Index rows, Index columns, float* sum) {
+  for (Index row = 0; row < rows; ++row, plane += columns) {
+    for (Index i = 0; i < columns; ++i) sum[i] += plane[i];
+  }
+}
+
+void activation(const math::ActivationSpec& spec, const float* input_mean, const float* input_var,
+                Index size, float* output_mean, float* output_var, float* jacobian) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      const math::ActivationMoments<Vector> moments = function(load_part(input_mean + i), var);
+      store_part(moments.mean, output_mean + i);
+      store_part(moments.var, output_var + i);
+      store_part(moments.jacobian, jacobian + i);
+    });
+  });
+}
+
+void activation_points(math::MomentsForm form, const float* input_mean, const float* input_var,
+                       Index size, float* points) {
+  if (form == math::MomentsForm::first_order) {
+    for (Index i = 0; i < size; ++i) points[i] = input_mean[i];
+    return;
+  }
+  for (int node = 0; node < math::n_quadrature_nodes; ++node, points += size) {
+    const float position = math::quadrature_nodes[node];
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      store_part(load_part(input_mean + i) + math::sqrt(var) * position, points + i);
+    });
+  }
+}
+
+void activation_from_points(math::MomentsForm form, const float* input_var, Index size,
+                            const float* values, const float* derivatives, float* output_mean,
+                            float* output_var, float* jacobian) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    math::ActivationMoments<Vector> moments;
+    if (form == math::MomentsForm::first_order) {
+      const Vector slope = load_part(derivatives + i);
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      moments = {load_part(values + i), slope * slope * var, slope};
+    } else {
+      math::QuadratureSums<Vector> sums(
+          load_part(values + math::n_quadrature_nodes / 2 * size + i));
+      for (int node = 0; node < math::n_quadrature_nodes; ++node) {
+        sums.add(math::quadrature_weights[node], load_part(values + node * size + i),
+                 load_part(derivatives + node * size + i));
+      }
+      moments = sums.moments();
+    }
+    store_part(moments.mean, output_mean + i);
+    store_part(moments.var, output_var + i);
+    store_part(moments.jacobian, jacobian + i);
+  });
+}
+
+void scale_deltas(const float* jacobian, Index size, float* delta_mean, float* delta_var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector slope = load_part(jacobian + i);
+    store_part(load_part(delta_mean + i) * slope, delta_mean + i);
+    store_part(load_part(delta_var + i) * slope * slope, delta_var + i);
+  });
+}
+
+void observe(const float* mean, const float* var, const float* target, const float* noise_var,
+             Index noise_stride, float spread, Index size, float* delta_mean, float* delta_var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector noise =
+        noise_stride == 0 ? broadcast<Vector>(*noise_var) : load_part(noise_var + i);
+    const math::Innovation<Vector> result =
+        math::innovation(load_part(mean + i), load_part(var + i), load_part(target + i), noise,
+                         broadcast<Vector>(spread));
+    store_part(result.delta_mean, delta_mean + i);
+    store_part(result.delta_var, delta_var + i);
+  });
+}
+
+/// Replaces (mean, var) of `size` parameters by rule(mean, var, delta_mean, delta_var).
+template <class Rule>
+TAGIX_INLINE void update_each(const float* delta_mean, const float* delta_var, Index size,
+                              float* mean, float* var, Rule&& rule) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const math::Posterior<Vector> posterior =
+        rule(load_part(mean + i), load_part(var + i), load_part(delta_mean + i),
+             load_part(delta_var + i));
+    store_part(posterior.mean, mean + i);
+    store_part(posterior.var, var + i);
+  });
+}
+
+void information_update(const float* delta_mean, const float* delta_var, float clip, Index size,
+                        float* mean, float* var) {
+  update_each(delta_mean, delta_var, size, mean, var,
+              [clip](Vector m, Vector v, Vector dm, Vector dv) TAGIX_LAMBDA_INLINE {
+                return math::information_update(m, v, dm, dv, broadcast<Vector>(clip));
+              });
+}
+
+void capped_update(const float* delta_mean, const float* delta_var, float cap, Index size,
+                   float* mean, float* var) {
+  update_each(delta_mean, delta_var, size, mean, var,
+              [cap](Vector m, Vector v, Vector dm, Vector dv) TAGIX_LAMBDA_INLINE {
+                return math::capped_update(m, v, dm, dv, broadcast<Vector>(cap));
+              });
+}
+
+constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
+                          panel_layout,
+                          pack_weight,
+                          product_rows,
+                          product_scratch_size,
+                          innovation_rows,
+                          innovation_scratch_size,
+                          add_column_sums,
+                          activation,
+                          activation_points,
+                          activation_from_points,
+                          scale_deltas,
+                          observe,
+                          information_update,
+                          capped_update};
+
+}  // namespace
+
+const Kernels* TAGIX_KERNELS() { return &kernels; }
+
+}  // namespace tagix::cpu

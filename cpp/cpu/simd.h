@@ -1,0 +1,94 @@
+#pragma once
+
+// Vectors of floats for the kernels. This file and all that includes it is compiled once for each
+// instruction set: everything here has internal linkage or is always inlined, and no standard
+// header with functions in it may come in, else the linker could keep one level's copy of an inline
+// function for all of them.
+
+#include "math/scalar.h"
+#include "math/target.h"
+
+#ifndef TAGIX_LANES
+#error "TAGIX_LANES: the number of floats in a vector of this instruction set is not defined"
+#endif
+
+/// After the parameters of a lambda: it is inlined, always.
+#define TAGIX_LAMBDA_INLINE __attribute__((always_inline))
+
+namespace tagix::cpu {
+namespace {
+
+typedef float Vector __attribute__((vector_size(TAGIX_LANES * sizeof(float))));
+typedef float ThinVector __attribute__((vector_size(4 * sizeof(float))));
+
+template <class V>
+constexpr int lanes = static_cast<int>(sizeof(V) / sizeof(float));
+
+template <class V>
+TAGIX_INLINE V load(const float* source) {
+  V value;
+  __builtin_memcpy(&value, source, sizeof(V));
+  return value;
+}
+
+template <class V>
+TAGIX_INLINE void store(V value, float* target) {
+  __builtin_memcpy(target, &value, sizeof(V));
+}
+
+using math::broadcast;
+
+template <int... indices>
+struct IndexList {};
+
+template <int n, int... indices>
+struct MakeIndexList : MakeIndexList<n - 1, n - 1, indices...> {};
+
+template <int... indices>
+struct MakeIndexList<0, indices...> {
+  using type = IndexList<indices...>;
+};
+
+template <int index>
+struct Constant {
+  static constexpr int value = index;
+};
+
+template <class Body, int... indices>
+TAGIX_INLINE void unroll_over(Body&& body, IndexList<indices...>) {
+  (body(Constant<indices>{}), ...);
+}
+
+/// body(Constant<0>), ..., body(Constant<n - 1>): a loop that is gone before the optimiser looks,
+/// which keeps arrays of vectors in registers.
+template <int n, class Body>
+TAGIX_INLINE void unroll(Body&& body) {
+  unroll_over(static_cast<Body&&>(body), typename MakeIndexList<n>::type{});
+}
+
+/// Calls body(offset, load, store) for whole vectors of `size` elements, and once more for the rest
+/// with a load and a store that touch only the elements there are (a load fills up with zeros).
+template <class Body>
+TAGIX_INLINE void for_each_vector(Index size, Body&& body) {
+  constexpr Index width = lanes<Vector>;
+  Index offset = 0;
+  for (; offset + width <= size; offset += width) {
+    body(
+        offset, [](const float* source) TAGIX_LAMBDA_INLINE { return load<Vector>(source); },
+        [](Vector value, float* target) TAGIX_LAMBDA_INLINE { store(value, target); });
+  }
+  if (offset == size) return;
+  const unsigned long rest = static_cast<unsigned long>(size - offset) * sizeof(float);
+  body(
+      offset,
+      [rest](const float* source) TAGIX_LAMBDA_INLINE {
+        Vector value{};
+        __builtin_memcpy(&value, source, rest);
+        return value;
+      },
+      [rest](Vector value, float* target)
+          TAGIX_LAMBDA_INLINE { __builtin_memcpy(target, &value, rest); });
+}
+
+}  // namespace
+}  // namespace tagix::cpu

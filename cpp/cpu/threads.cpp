@@ -1,0 +1,168 @@
+#include "cpu/threads.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "core/require.h"
+
+#if defined(__linux__)
+#include <sched.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <pthread.h>
+#endif
+
+namespace tagix::cpu {
+namespace {
+
+int available_processors() {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof(set), &set) == 0) return CPU_COUNT(&set);
+#endif
+  const unsigned count = std::thread::hardware_concurrency();
+  return count == 0 ? 1 : static_cast<int>(count);
+}
+
+/// One parallel loop: chunks are claimed by a counter, so that a thread whose core is busy with
+/// something else claims fewer.
+struct Job {
+  void (*body)(void*, Index);
+  void* context;
+  Index n_chunks;
+  std::atomic<Index> next{0};
+  std::atomic<Index> done{0};
+
+  void work() {
+    Index finished = 0;
+    for (Index chunk = next++; chunk < n_chunks; chunk = next++) {
+      body(context, chunk);
+      ++finished;
+    }
+    done += finished;
+  }
+};
+
+/// Workers beside the calling thread. They spin for a short while after a job, since the next one
+/// of a training step follows within microseconds, and sleep after that.
+class Pool {
+ public:
+  explicit Pool(int n_workers) {
+    for (int i = 0; i < n_workers; ++i) workers_.emplace_back([this] { serve(); });
+  }
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() {
+    {
+      const std::lock_guard lock(mutex_);
+      stopping_ = true;
+      ++ticket_;
+    }
+    wake_.notify_all();
+    for (std::thread& worker : workers_) worker.join();
+  }
+
+  void run(const std::shared_ptr<Job>& job) {
+    {
+      const std::lock_guard lock(mutex_);
+      job_ = job;
+      ++ticket_;
+    }
+    wake_.notify_all();
+    job->work();
+    // The last chunks are under way on other threads: they are short.
+    for (int spins = 0; job->done.load() < job->n_chunks; ++spins) {
+      if (spins > 1000) std::this_thread::yield();
+    }
+  }
+
+ private:
+  void serve() {
+    std::uint64_t seen = 0;
+    for (;;) {
+      for (int spins = 0; spins < 2000 && ticket_.load() == seen; ++spins) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#endif
+      }
+      std::shared_ptr<Job> job;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return ticket_.load() != seen; });
+        seen = ticket_.load();
+        if (stopping_) return;
+        job = job_;
+      }
+      job->work();
+    }
+  }
+
+  std::vector<std::thread> workers_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::atomic<std::uint64_t> ticket_{0};
+  std::shared_ptr<Job> job_;
+  bool stopping_ = false;
+};
+
+/// The one pool of the process. Workers start with the first loop that wants them.
+struct Runtime {
+  std::mutex running;  // held by the loop in progress; a second one at the same time runs alone
+  std::unique_ptr<Pool> pool;
+  std::atomic<int> count{available_processors()};
+};
+
+Runtime* runtime_instance = nullptr;
+
+/// A forked child has none of the workers, and locks in an unknown state: it starts afresh and
+/// leaves the old runtime where it is.
+void forget_after_fork() {
+  const int count = runtime_instance->count.load();
+  runtime_instance = new Runtime;
+  runtime_instance->count = count;
+}
+
+Runtime& runtime() {
+  static const bool created = [] {
+    runtime_instance = new Runtime;  // outlives static destructors: threads may still use it
+#if defined(__unix__) || defined(__APPLE__)
+    pthread_atfork(nullptr, nullptr, forget_after_fork);
+#endif
+    return true;
+  }();
+  static_cast<void>(created);
+  return *runtime_instance;
+}
+
+}  // namespace
+
+int thread_count() { return runtime().count.load(); }
+
+void set_thread_count(int count) {
+  require(count >= 1, "n: got ", count, " threads, needed at least 1");
+  Runtime& state = runtime();
+  const std::lock_guard lock(state.running);
+  state.pool.reset();
+  state.count = count;
+}
+
+void detail::run_chunks(Index n_chunks, void (*body)(void*, Index), void* context) {
+  Runtime& state = runtime();
+  const auto job = std::make_shared<Job>();
+  job->body = body;
+  job->context = context;
+  job->n_chunks = n_chunks;
+  std::unique_lock lock(state.running, std::try_to_lock);
+  if (!lock.owns_lock() || state.count.load() == 1) {
+    job->work();
+    return;
+  }
+  if (!state.pool) state.pool = std::make_unique<Pool>(state.count.load() - 1);
+  state.pool->run(job);
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,74 @@
+#include "layers/sequential.h"
+
+#include <utility>
+
+#include "core/require.h"
+
+namespace tagix {
+
+Sequential::Sequential(std::vector<std::shared_ptr<const Layer>> layers)
+    : layers_(std::move(layers)) {
+  require(!layers_.empty(), "layers: got none, needed at least 1");
+  Index offset = 0;
+  for (const auto& layer : layers_) {
+    offsets_.push_back(offset);
+    offset += layer->parameter_count();
+  }
+  if (const std::optional<Index> features = input_features()) output_features(*features);
+}
+
+std::optional<Index> Sequential::input_features() const {
+  // Layers that leave the number of features open also leave it unchanged.
+  for (const auto& layer : layers_) {
+    if (const std::optional<Index> features = layer->input_features()) return features;
+  }
+  return std::nullopt;
+}
+
+Index Sequential::output_features(Index input_features) const {
+  Index features = input_features;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    try {
+      features = layers_[i]->output_features(features);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(text("layer ", i, ": ", error.what()));
+    }
+  }
+  return features;
+}
+
+std::vector<ParameterSpec> Sequential::parameters() const {
+  std::vector<ParameterSpec> specs;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    for (ParameterSpec spec : layers_[i]->parameters()) {
+      spec.name = text(i, ".", spec.name);
+      specs.push_back(std::move(spec));
+    }
+  }
+  return specs;
+}
+
+void Sequential::forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                         Trace& trace) const {
+  while (trace.children.size() < layers_.size()) trace.children.emplace_back(backend);
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const ConstMomentsView own = parameters.slice(offsets_[i], 1, layers_[i]->parameter_count());
+    layers_[i]->forward(backend, own, input, trace.children[i]);
+    input = trace.children[i].result;
+  }
+  trace.result = input;
+}
+
+void Sequential::backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                          const Trace& trace, bool need_input_delta, Deltas& deltas,
+                          MomentsView innovation) const {
+  for (std::size_t i = layers_.size(); i-- > 0;) {
+    const Index count = layers_[i]->parameter_count();
+    layers_[i]->backward(backend, parameters.slice(offsets_[i], 1, count),
+                         i == 0 ? input : trace.children[i - 1].result, trace.children[i],
+                         need_input_delta || i > 0, deltas,
+                         innovation.slice(offsets_[i], 1, count));
+  }
+}
+
+}  // namespace tagix

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "math/target.h"
+
+namespace tagix::math {
+
+/// Four 32-bit words: a counter of the generator, or one block of its output.
+struct Philox4 {
+  std::uint32_t word[4];
+};
+
+/// Philox4x32-10, the counter-based generator of Salmon, Moraes, Dror & Shaw, "Parallel random
+/// numbers: as easy as 1, 2, 3" (SC 2011): ten rounds of a keyed bijection of the counter. Equal
+/// (key, counter) give equal words on every device and in any order.
+TAGIX_HD TAGIX_INLINE Philox4 philox(std::uint64_t key, Philox4 counter) {
+  std::uint32_t key_low = static_cast<std::uint32_t>(key);
+  std::uint32_t key_high = static_cast<std::uint32_t>(key >> 32);
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t product_0 = std::uint64_t{0xD2511F53u} * counter.word[0];
+    const std::uint64_t product_1 = std::uint64_t{0xCD9E8D57u} * counter.word[2];
+    counter = {{static_cast<std::uint32_t>(product_1 >> 32) ^ counter.word[1] ^ key_low,
+                static_cast<std::uint32_t>(product_1),
+                static_cast<std::uint32_t>(product_0 >> 32) ^ counter.word[3] ^ key_high,
+                static_cast<std::uint32_t>(product_0)}};
+    key_low += 0x9E3779B9u;
+    key_high += 0xBB67AE85u;
+  }
+  return counter;
+}
+
+/// What a random number is for. Numbers of different streams never coincide.
+enum class RandomStream : std::uint32_t {
+  parameters = 1,
+  shuffle = 2,
+  timestep = 3,
+  diffusion_noise = 4,
+  sampler_start = 5,
+  sampler_noise = 6,
+};
+
+/// The words of (seed; stream, step, row, block): every row of every step has its own numbers,
+/// whatever batch it falls into and whichever thread asks. `row` and `step` count up to 2^32.
+TAGIX_HD TAGIX_INLINE Philox4 random_words(std::uint64_t seed, RandomStream stream,
+                                           std::uint64_t step, std::uint64_t row,
+                                           std::uint32_t block) {
+  return philox(seed, {{static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(step), block,
+                        static_cast<std::uint32_t>(stream)}});
+}
+
+/// A 32-bit word as a number in (0, 1].
+TAGIX_HD TAGIX_INLINE float uniform(std::uint32_t word) {
+  return (static_cast<float>(word) + 0.5f) * 2.3283064365386963e-10f;
+}
+
+/// A word as an integer in [0, bound), by the high half of the product; the bias is below
+/// bound / 2^32.
+TAGIX_HD TAGIX_INLINE std::uint32_t bounded(std::uint32_t word, std::uint32_t bound) {
+  return static_cast<std::uint32_t>((std::uint64_t{word} * bound) >> 32);
+}
+
+/// Two independent standard normal numbers from two words (Box & Muller, 1958).
+TAGIX_HD inline void normal_pair(std::uint32_t first, std::uint32_t second, float out[2]) {
+  const float radius = std::sqrt(-2.0f * std::log(uniform(first)));
+  const float angle = 6.2831853071795865f * uniform(second);
+  out[0] = radius * std::cos(angle);
+  out[1] = radius * std::sin(angle);
+}
+
+/// Fills `out` with the `count` standard normal numbers of one row; four numbers a block.
+TAGIX_HD inline void normal_row(std::uint64_t seed, RandomStream stream, std::uint64_t step,
+                                std::uint64_t row, std::int64_t count, float* out) {
+  for (std::int64_t start = 0; start < count; start += 4) {
+    const Philox4 words =
+        random_words(seed, stream, step, row, static_cast<std::uint32_t>(start / 4));
+    float numbers[4];
+    normal_pair(words.word[0], words.word[1], numbers);
+    normal_pair(words.word[2], words.word[3], numbers + 2);
+    for (std::int64_t i = 0; i < 4 && start + i < count; ++i) out[start + i] = numbers[i];
+  }
+}
+
+}  // namespace tagix::math

@@ -1,0 +1,16 @@
+#pragma once
+
+// What differs between the compilers that see the formulas: g++ once per instruction set, and nvcc.
+// Everything is inlined, so that no instruction set's copy of a function can be linked into
+// another's code.
+
+#ifdef __CUDACC__
+#define TAGIX_HD __host__ __device__
+#define TAGIX_INLINE __forceinline__
+// Before a template whose argument may be a function of the host or of the device.
+#define TAGIX_ANY_CALLABLE _Pragma("nv_exec_check_disable")
+#else
+#define TAGIX_HD
+#define TAGIX_INLINE inline __attribute__((always_inline))
+#define TAGIX_ANY_CALLABLE
+#endif

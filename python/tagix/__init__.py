@@ -1,0 +1,46 @@
+"""Bayesian neural networks by tractable approximate Gaussian inference (TAGI).
+
+Every weight and hidden unit is a Gaussian. A forward pass propagates means and variances in closed
+form, an observation updates all of them in closed form: no gradients, no sampling, no learning rate,
+and every prediction comes with its variance.
+
+    >>> import tagix as tx
+    >>> from tagix import nn
+    >>> net = nn.Sequential(nn.Linear(1, 50), nn.ReLU(), nn.Linear(50, 1), seed=0)
+    >>> history = net.fit(x, y, noise=tx.Homoscedastic(std=0.1), n_epochs=20)
+    >>> mean, var = net(x)
+"""
+
+from tagix import nn
+from tagix._core import (
+    Capped,
+    Homoscedastic,
+    Information,
+    UpdateRule,
+    __version__,
+    get_num_threads,
+    set_num_threads,
+)
+from tagix._seeds import manual_seed
+from tagix._training import EpochRecord, History
+from tagix.diffusion import DiffusionModel, Samples
+from tagix.gaussian import Gaussian
+from tagix.io import load
+
+__all__ = [
+    "Capped",
+    "DiffusionModel",
+    "EpochRecord",
+    "Gaussian",
+    "History",
+    "Homoscedastic",
+    "Information",
+    "Samples",
+    "UpdateRule",
+    "__version__",
+    "get_num_threads",
+    "load",
+    "manual_seed",
+    "nn",
+    "set_num_threads",
+]

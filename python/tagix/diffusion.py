@@ -1,0 +1,212 @@
+"""Denoising diffusion with a Bayesian network that predicts the noise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tagix import _core, nn
+from tagix._arrays import as_count, as_matrix, as_timesteps
+from tagix._core import Homoscedastic, UpdateRule
+from tagix._seeds import check_seed, resolve_seed
+from tagix._training import Callback, History, run_epochs
+from tagix.gaussian import Gaussian
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a :class:`DiffusionModel`, in the units of its data."""
+
+    x: NDArray[np.float32]
+    """The samples, (n_samples, n_features)."""
+    var: NDArray[np.float32]
+    """What the network's uncertainty adds to their variance in the last step, same shape."""
+    trajectory: NDArray[np.float32] | None
+    """The chain from the starting noise to x, (n_steps, n_samples, n_features), if asked for."""
+
+
+class DiffusionModel:
+    """Generates rows like those it was fitted to (Ho, Jain & Abbeel, NeurIPS 2020).
+
+    A network predicts the noise in x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) noise from
+    [x_t, time features of t]; alpha_bar[0] = 1 is clean data, and training draws t uniformly from
+    1 .. n_steps - 1.
+
+    Args:
+        n_features: columns of the data.
+        hidden: widths of the hidden layers.
+        n_steps: timesteps, at least 2.
+        schedule: "cosine" (Nichol & Dhariwal, 2021) or "linear".
+        time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T) or
+            "sinusoidal" (16 of them, as in transformers).
+        activation: the layer after each hidden linear one; exact-moment ReLU by default.
+        noise: observation noise of the noise to be predicted; std 1 by default.
+        rule: as for :class:`tagix.nn.Sequential`.
+        standardize: work on columns scaled to mean 0 and standard deviation 1, as measured in the
+            first fit. x_t and the predicted noise are then in these units.
+        seed: fixes weights, batches, noise and samples; equal seeds give equal bits.
+        device: "cpu".
+
+    Raises:
+        ValueError, TypeError: with the argument's name, for what it cannot take.
+    """
+
+    def __init__(
+        self,
+        n_features: int,
+        hidden: Sequence[int] = (64, 64, 64, 64),
+        n_steps: int = 40,
+        schedule: str = "cosine",
+        *,
+        time_features: str = "cosine",
+        activation: nn.Layer | None = None,
+        noise: Homoscedastic | None = None,
+        rule: UpdateRule | None = None,
+        standardize: bool = True,
+        seed: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        n_features = as_count("n_features", n_features, least=1)
+        n_steps = as_count("n_steps", n_steps, least=2)
+        if isinstance(hidden, (str, bytes)) or not isinstance(hidden, Sequence):
+            raise TypeError(f"hidden: got {hidden!r}, needed a sequence of widths")
+        widths = [as_count("hidden", width, least=1) for width in hidden]
+        if activation is not None and not isinstance(activation, nn.Layer):
+            raise TypeError(f"activation: got {activation!r}, needed an activation of tagix.nn")
+        if noise is not None and not isinstance(noise, Homoscedastic):
+            raise TypeError(f"noise: got {noise!r}, needed tagix.Homoscedastic(...)")
+        self._process = _core.DiffusionProcess(n_features, n_steps, schedule, time_features, device)
+        layers: list[nn.Layer] = []
+        features = self._process.network_inputs
+        for width in widths:
+            layers += [nn.Linear(features, width), activation or nn.ReLU()]
+            features = width
+        layers.append(nn.Linear(features, n_features))
+        self.net = nn.Sequential(*layers, seed=resolve_seed(seed), device=device, rule=rule)
+        self._noise = noise or Homoscedastic(std=1.0)
+        self._settings: dict[str, Any] = {
+            "n_features": n_features,
+            "hidden": widths,
+            "n_steps": n_steps,
+            "schedule": schedule,
+            "time_features": time_features,
+            "standardize": bool(standardize),
+        }
+        self._activation = activation or nn.ReLU()
+        self._fitted = False
+        self._sample_calls = 0
+
+    @property
+    def n_features(self) -> int:
+        """Columns of the data."""
+        return self._process.n_features
+
+    @property
+    def n_steps(self) -> int:
+        """Timesteps T; t runs from 0 (clean data) to T - 1."""
+        return self._process.n_steps
+
+    @property
+    def alpha_bar(self) -> NDArray[np.float64]:
+        """The share of the signal's variance left at each timestep, (n_steps,)."""
+        return self._process.alpha_bar
+
+    @property
+    def noise(self) -> Homoscedastic:
+        """Observation noise of the noise to be predicted."""
+        return self._noise
+
+    def __repr__(self) -> str:
+        settings = ", ".join(f"{key}={value!r}" for key, value in self._settings.items())
+        return f"DiffusionModel({settings}, noise={self._noise!r}, rule={self.net.rule!r})"
+
+    def fit(
+        self,
+        X: ArrayLike,
+        *,
+        n_epochs: int = 10,
+        batch_size: int = 256,
+        progress: bool = True,
+        callback: Callback | None = None,
+    ) -> History:
+        """Train on rows of data (rows, n_features), with new timesteps and noise each epoch.
+
+        ``progress`` and ``callback`` as in :meth:`tagix.nn.Sequential.fit`. A later fit goes on
+        from where this one ended, in the same units.
+
+        Raises:
+            ValueError, TypeError: for wrong shapes, NaN or infinity; nothing is changed then.
+        """
+        n_epochs = as_count("n_epochs", n_epochs, least=1)
+        batch_size = as_count("batch_size", batch_size, least=1)
+        data = as_matrix("X", X)
+        if self._settings["standardize"] and not self._fitted:
+            self._process.standardize_by(data)
+        source = _core.DiffusionSource(self.net._model, self._process, data)
+        self._fitted = True
+
+        def begin_epoch(epoch: int) -> float:
+            noise_var = self._noise.var(epoch)
+            source.set_noise_var(noise_var)
+            return sum(noise_var) / len(noise_var)
+
+        return run_epochs(
+            self.net._model,
+            source,
+            begin_epoch=begin_epoch,
+            end_epoch=lambda history: None,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            shuffle=True,
+            progress=progress,
+            callback=callback,
+        )
+
+    def predict(self, x_t: ArrayLike, t: ArrayLike) -> Gaussian:
+        """Predict the noise in noisy rows.
+
+        Args:
+            x_t: noisy rows, (batch, n_features), in standardized units.
+            t: their timesteps, integers in [0, n_steps), (batch,).
+
+        Returns:
+            Mean and variance of the noise, each float32 (batch, n_features).
+
+        Raises:
+            ValueError, TypeError: for wrong shapes, NaN, infinity or timesteps out of range.
+        """
+        noisy, timesteps = as_matrix("x_t", x_t), as_timesteps("t", t)
+        return Gaussian(*self._process.predict(self.net._model, noisy, timesteps))
+
+    def sample(
+        self, n_samples: int, *, trajectory: bool = False, seed: int | None = None
+    ) -> Samples:
+        """Draw samples with the DDPM sampler (variance beta_t, no noise in the last step).
+
+        Args:
+            n_samples: how many.
+            trajectory: keep the whole chain of each.
+            seed: fixes the noise. Without one, it follows from the model's seed and the number of
+                calls so far.
+        """
+        count = as_count("n_samples", n_samples, least=0)
+        if seed is None:
+            # Counts from 1: 0 would be the seed of the training noise itself.
+            sample_seed = _core.derive_seed(self.net.seed, self._sample_calls + 1)
+        else:
+            sample_seed = check_seed(seed)
+        x, var, chain = self._process.sample(self.net._model, count, sample_seed, bool(trajectory))
+        if seed is None:
+            self._sample_calls += 1
+        return Samples(x, var, chain)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it."""
+        from tagix.io import save_diffusion
+
+        save_diffusion(self, path)

@@ -1,0 +1,160 @@
+"""Networks and diffusion models in safetensors files, architecture included."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import _core, nn
+from tagix.diffusion import DiffusionModel
+
+FORMAT_VERSION = 1
+
+
+def load(path: str | os.PathLike[str]) -> nn.Sequential | DiffusionModel:
+    """Read what ``save`` of a network or a diffusion model wrote.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a file of tagix, or is damaged; says what is wrong.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    name = os.fspath(path)
+    if not os.path.exists(name):
+        raise FileNotFoundError(f"path: got {name!r}, needed a file that exists")
+    try:
+        with safe_open(name, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"path: {name!r} is not a whole safetensors file ({error})") from error
+    try:
+        return _rebuild(_description(metadata), tensors)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"path: {name!r} does not hold a model of tagix ({error})") from error
+
+
+def save_network(net: nn.Sequential, path: str | os.PathLike[str]) -> None:
+    """Write a network; see :meth:`tagix.nn.Sequential.save`."""
+    _write(path, {"kind": "Sequential", "network": _network_config(net)}, net.state_dict())
+
+
+def save_diffusion(model: DiffusionModel, path: str | os.PathLike[str]) -> None:
+    """Write a diffusion model; see :meth:`tagix.DiffusionModel.save`."""
+    noise = model._noise
+    description = {
+        "kind": "DiffusionModel",
+        "network": _network_config(model.net),
+        "settings": model._settings,
+        "activation": _layer_config(model._activation),
+        "noise": {"std": noise.std, "min_std": noise.min_std, "decay": noise.decay},
+        "fitted": model._fitted,
+        "sample_calls": model._sample_calls,
+    }
+    tensors = model.net.state_dict()
+    tensors["standardization.shift"] = np.asarray(model._process.shift, dtype=np.float32)
+    tensors["standardization.scale"] = np.asarray(model._process.scale, dtype=np.float32)
+    _write(path, description, tensors)
+
+
+def _write(
+    path: str | os.PathLike[str],
+    description: dict[str, Any],
+    tensors: dict[str, NDArray[np.float32]],
+) -> None:
+    """Write beside the target and rename, so that a crash leaves the old file or the new one."""
+    from safetensors.numpy import save_file
+
+    target = Path(path)
+    metadata = {"format": "tagix", "version": str(FORMAT_VERSION)}
+    metadata["description"] = json.dumps(description)
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
+    os.close(handle)
+    try:
+        save_file(tensors, temporary, metadata=metadata)
+        os.replace(temporary, target)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def _description(metadata: Mapping[str, str]) -> dict[str, Any]:
+    if metadata.get("format") != "tagix":
+        raise ValueError("its metadata does not name the format 'tagix'")
+    version = int(metadata["version"])
+    if version > FORMAT_VERSION:
+        raise ValueError(f"its format version is {version}, this release reads {FORMAT_VERSION}")
+    description = json.loads(metadata["description"])
+    if not isinstance(description, dict):
+        raise ValueError("its description is not an object")
+    return description
+
+
+def _rebuild(
+    description: dict[str, Any], tensors: dict[str, NDArray[Any]]
+) -> nn.Sequential | DiffusionModel:
+    network = description["network"]
+    rule = nn.rule_from_config(network["rule"])
+    if description["kind"] == "Sequential":
+        net = nn.Sequential(*map(_layer, network["layers"]), seed=network["seed"], rule=rule)
+        net.load_state_dict(tensors)
+        net._model.epochs_trained = network["epochs_trained"]
+        return net
+    if description["kind"] != "DiffusionModel":
+        raise ValueError(f"its kind is {description['kind']!r}")
+    activation = _layer(description["activation"])
+    if isinstance(activation, nn.Sequential):
+        raise ValueError("its activation is a Sequential")
+    model = DiffusionModel(
+        **description["settings"],
+        activation=activation,
+        noise=_core.Homoscedastic(**description["noise"]),
+        rule=rule,
+        seed=network["seed"],
+    )
+    shift, scale = tensors.pop("standardization.shift"), tensors.pop("standardization.scale")
+    model.net.load_state_dict(tensors)
+    model.net._model.epochs_trained = network["epochs_trained"]
+    model._process.set_standardization(shift.tolist(), scale.tolist())
+    model._fitted = bool(description["fitted"])
+    model._sample_calls = int(description["sample_calls"])
+    return model
+
+
+def _network_config(net: nn.Sequential) -> dict[str, Any]:
+    return {
+        "layers": [_layer_config(layer) for layer in net.layers],
+        "seed": net.seed,
+        "rule": net.rule.config,
+        "epochs_trained": net.epochs_trained,
+    }
+
+
+def _layer_config(layer: nn.Layer | nn.Sequential) -> dict[str, Any]:
+    if isinstance(layer, nn.Sequential):
+        return {"type": "Sequential", "layers": [_layer_config(inner) for inner in layer.layers]}
+    if isinstance(layer, nn.Activation):
+        raise ValueError(
+            "a network with nn.Activation cannot be saved, since a file holds no functions: "
+            "save its state_dict() and build the network anew"
+        )
+    return {"type": layer.name, **layer.config}
+
+
+def _layer(config: Mapping[str, Any]) -> nn.Layer | nn.Sequential:
+    if config["type"] == "Sequential":
+        return nn.Sequential(*map(_layer, config["layers"]))
+    arguments = {key: value for key, value in config.items() if key != "type"}
+    layer_class = getattr(nn, config["type"])
+    if not (isinstance(layer_class, type) and issubclass(layer_class, nn.Layer)):
+        raise ValueError(f"it has a layer of type {config['type']!r}")
+    layer: nn.Layer = layer_class(**arguments)
+    return layer

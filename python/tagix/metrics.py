@@ -1,0 +1,205 @@
+"""How good samples and noise predictions are.
+
+Distances are in the units of the arrays given; compare models on standardised data.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tagix._optional import import_optional
+
+
+class NoisePredictor(Protocol):
+    """What denoising_mse needs of a model; DiffusionModel has it."""
+
+    @property
+    def n_steps(self) -> int: ...
+
+    @property
+    def alpha_bar(self) -> npt.NDArray[np.floating[Any]]: ...
+
+    def predict(self, x_t: npt.NDArray[np.float32], t: npt.NDArray[np.int64]) -> Any: ...
+
+
+def off_manifold_radius(
+    train: npt.ArrayLike, held_out: npt.ArrayLike, quantile: float = 0.999
+) -> float:
+    """Distance to the nearest train point that this share of held-out points stays within.
+
+    Args:
+        train: (n_train, n_features) points.
+        held_out: (n_held_out, n_features) points of the same distribution, not in train.
+        quantile: Share in (0, 1]; between two distances it is interpolated.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite, quantile out of range.
+        ImportError: scipy is not installed.
+    """
+    if not 0.0 < quantile <= 1.0:
+        raise ValueError(f"quantile: got {quantile}, expected a number in (0, 1]")
+    return float(np.quantile(_nearest_distance(held_out, train, "held_out"), quantile))
+
+
+def off_manifold_share(samples: npt.ArrayLike, train: npt.ArrayLike, radius: float) -> float:
+    """Share of samples farther than radius from every train point, in [0, 1].
+
+    Args:
+        samples: (n_samples, n_features) points to judge.
+        train: (n_train, n_features) points that stand for the manifold.
+        radius: Largest distance that counts as on it, see off_manifold_radius.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite, a negative radius.
+        ImportError: scipy is not installed.
+    """
+    if not radius >= 0.0:
+        raise ValueError(f"radius: got {radius}, expected a number >= 0")
+    return float(np.mean(_nearest_distance(samples, train, "samples") > radius))
+
+
+def sliced_wasserstein(
+    a: npt.ArrayLike, b: npt.ArrayLike, n_projections: int = 200, seed: int = 0
+) -> float:
+    """Sliced 2-Wasserstein distance between two sets of points.
+
+        SW2(a, b)^2 = mean over random unit vectors u of W2(a u, b u)^2
+
+    W2 in one dimension is exact, by sorting. Two sets from one distribution do not give 0: 10 000
+    standardised swiss roll points against 20 000 give about 0.02.
+
+    Args:
+        a: (n_a, n_features) points.
+        b: (n_b, n_features) points; n_b may differ from n_a.
+        n_projections: Number of directions u.
+        seed: Of the directions, so that equal seeds compare along equal directions.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite, n_projections below 1.
+        ImportError: POT is not installed.
+    """
+    if n_projections < 1:
+        raise ValueError(f"n_projections: got {n_projections}, expected at least 1")
+    points_a, points_b = _points(a, "a"), _points(b, "b")
+    if points_a.shape[1] != points_b.shape[1]:
+        raise ValueError(
+            f"a, b: got shapes {points_a.shape} and {points_b.shape}, expected equal n_features"
+        )
+    sliced = import_optional("ot.sliced", package="POT")
+    distance = sliced.sliced_wasserstein_distance(
+        points_a, points_b, n_projections=n_projections, seed=seed
+    )
+    return float(distance)
+
+
+def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0) -> float:
+    """Mean squared error of the predicted noise on 20 000 fixed draws of (x_t, t, eps).
+
+        x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) eps,   t uniform over 1 .. n_steps - 1
+
+    t starts at 1, as in training and in sampling: at t = 0 the data are clean. Row i of held_out is
+    x_0 of draw i, starting over where there are fewer than 20 000 rows. Another seed moves the
+    result by about 0.005 on the toy data, the same for every good model; so compare models, and the
+    ideal one (KernelDenoiser), on one seed.
+
+    Args:
+        model: Its alpha_bar has shape (n_steps,), its predict takes x_t of shape
+            (20000, n_features), float32, and integer t of shape (20000,), and returns the mean
+            and variance of the noise.
+        held_out: (n_held_out, n_features) points on the scale that the model was trained on.
+        seed: Of t and eps. Equal seeds give equal draws, whatever the model.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite.
+    """
+    n_draws = 20_000
+    points = _points(held_out, "held_out")
+    alpha_bar = np.asarray(model.alpha_bar, dtype=np.float64)
+    if model.n_steps < 2 or alpha_bar.shape != (model.n_steps,):
+        raise ValueError(
+            f"model: got n_steps {model.n_steps} and alpha_bar of shape {alpha_bar.shape}, "
+            "expected at least 2 steps and one alpha_bar a step"
+        )
+    x_0 = points[np.arange(n_draws) % len(points)]
+    rng = np.random.default_rng(seed)
+    t = rng.integers(1, model.n_steps, size=n_draws)
+    eps = rng.standard_normal(x_0.shape)
+    signal = alpha_bar[t][:, np.newaxis]
+    x_t = np.sqrt(signal) * x_0 + np.sqrt(1.0 - signal) * eps
+    predicted, _ = model.predict(x_t.astype(np.float32), t)
+    predicted = np.asarray(predicted, dtype=np.float64)
+    if predicted.shape != eps.shape:
+        raise ValueError(f"model: predict gave shape {predicted.shape}, expected {eps.shape}")
+    return float(np.mean((predicted - eps) ** 2))
+
+
+class KernelDenoiser:
+    """The best possible noise prediction, where x_0 is one of the train points.
+
+        w_i    = softmax_i(-|x_t - sqrt(alpha_bar) train_i|^2 / (2 (1 - alpha_bar)))
+        E x_0  = sum_i w_i train_i,   Var x_0 = sum_i w_i train_i^2 - (E x_0)^2
+        E eps  = (x_t - sqrt(alpha_bar) E x_0) / sqrt(1 - alpha_bar)
+        Var eps = alpha_bar / (1 - alpha_bar) Var x_0
+
+    It stands in for a model in denoising_mse, and tells what part of the error no model can avoid.
+    20 000 predictions from 100 000 train points take some 15 seconds on one core.
+
+    Args:
+        train: (n_train, n_features) points.
+        alpha_bar: (n_steps,) numbers in [0, 1); the first, of clean data, may be 1.
+    """
+
+    def __init__(self, train: npt.ArrayLike, alpha_bar: npt.ArrayLike) -> None:
+        self._train = _points(train, "train")
+        self.alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+        self.n_steps = len(self.alpha_bar)
+
+    def predict(
+        self, x_t: npt.ArrayLike, t: npt.ArrayLike
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Mean and variance of the noise, each (batch, n_features), at timesteps t >= 1."""
+        points, steps = _points(x_t, "x_t"), np.asarray(t)
+        if steps.shape != (len(points),) or steps.min() < 1 or steps.max() >= self.n_steps:
+            raise ValueError(f"t: got {steps}, expected one timestep in [1, {self.n_steps}) a row")
+        half_square = 0.5 * (self._train**2).sum(axis=1)
+        moments = np.hstack([np.ones((len(self._train), 1)), self._train, self._train**2])
+        mean, var = np.empty_like(points), np.empty_like(points)
+        n_features = points.shape[1]
+        for rows in np.array_split(np.arange(len(points)), -(-len(points) // 100)):
+            signal = self.alpha_bar[steps[rows]][:, np.newaxis]
+            logits = np.sqrt(signal) * (points[rows] @ self._train.T) - signal * half_square
+            logits /= 1.0 - signal
+            logits -= logits.max(axis=1, keepdims=True)
+            sums = np.exp(logits, out=logits) @ moments
+            first, second = np.split(sums[:, 1:] / sums[:, :1], [n_features], axis=1)
+            mean[rows] = (points[rows] - np.sqrt(signal) * first) / np.sqrt(1.0 - signal)
+            var[rows] = signal / (1.0 - signal) * np.maximum(second - first**2, 0.0)
+        return mean, var
+
+
+def _nearest_distance(
+    points: npt.ArrayLike, train: npt.ArrayLike, argument: str
+) -> npt.NDArray[np.float64]:
+    queries, references = _points(points, argument), _points(train, "train")
+    if queries.shape[1] != references.shape[1]:
+        raise ValueError(
+            f"{argument}, train: got shapes {queries.shape} and {references.shape}, "
+            "expected equal n_features"
+        )
+    spatial = import_optional("scipy.spatial")
+    distance, _ = spatial.cKDTree(references).query(queries)
+    return np.asarray(distance, dtype=np.float64)
+
+
+def _points(points: npt.ArrayLike, argument: str) -> npt.NDArray[np.float64]:
+    array = np.asarray(points, dtype=np.float64)
+    if array.ndim != 2 or array.size == 0:
+        raise ValueError(
+            f"{argument}: got shape {array.shape}, expected (n, n_features) with at least one row"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{argument}: got NaN or infinity, expected finite numbers")
+    return array

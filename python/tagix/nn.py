@@ -1,0 +1,403 @@
+"""Layers and the network that they make up.
+
+A layer describes its shapes and priors; a :class:`Sequential` owns the parameters. Names follow
+torch.nn.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tagix import _core
+from tagix._arrays import as_count, as_float32, as_matrix, as_targets
+from tagix._core import (
+    GELU,
+    Activation,
+    Exp,
+    Hardtanh,
+    Homoscedastic,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+    UpdateRule,
+)
+from tagix._seeds import resolve_seed
+from tagix._training import Callback, History, run_epochs
+from tagix.gaussian import Gaussian
+
+__all__ = [
+    "GELU",
+    "Activation",
+    "Exp",
+    "Hardtanh",
+    "Identity",
+    "Layer",
+    "LeakyReLU",
+    "Linear",
+    "ReLU",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+]
+
+Noise: TypeAlias = "Homoscedastic | ArrayLike"
+
+_VALIDATION_ROWS: Final = 8192
+
+
+class Sequential:
+    """A network of layers, one after the other, with a Gaussian for every weight and bias.
+
+    Args:
+        *layers: layers and other Sequentials. A Sequential inside another gives its architecture;
+            the outer one has parameters of its own for it.
+        seed: fixes the initial means and the order of batches; equal seeds give equal bits.
+            Without one, the next of :func:`tagix.manual_seed`.
+        device: "cpu".
+        rule: how observations change the parameters, :func:`tagix.Information` (the default) or
+            :func:`tagix.Capped`.
+
+    Raises:
+        TypeError: for something that is not a layer.
+        ValueError: if there is no layer, or a layer does not fit the one before it.
+    """
+
+    def __init__(
+        self,
+        *layers: Layer | Sequential,
+        seed: int | None = None,
+        device: str = "cpu",
+        rule: UpdateRule | None = None,
+    ) -> None:
+        for position, layer in enumerate(layers):
+            if not isinstance(layer, (Layer, Sequential)):
+                raise TypeError(
+                    f"layers: got {layer!r} at position {position}, needed a layer of tagix.nn"
+                )
+        if rule is not None and not isinstance(rule, UpdateRule):
+            raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
+        self._layers = layers
+        self._container = _core.Container(
+            [layer._container if isinstance(layer, Sequential) else layer for layer in layers]
+        )
+        self._seed = resolve_seed(seed)
+        _core.backend_name(device)  # raises for a device that is not there
+        self._device = device
+        self._rule = _core.Information() if rule is None else rule
+        self._made_model: _core.Model | None = None
+        self._training = True
+
+    @property
+    def _model(self) -> _core.Model:
+        """The core's network, made at the first use: a nested Sequential never needs one."""
+        if self._made_model is None:
+            self._made_model = _core.Model(self._container, self._rule, self._seed, self._device)
+        return self._made_model
+
+    @property
+    def layers(self) -> tuple[Layer | Sequential, ...]:
+        """The layers as they were given."""
+        return self._layers
+
+    @property
+    def seed(self) -> int:
+        """The seed of the initial means and of the order of batches."""
+        return self._seed
+
+    @property
+    def rule(self) -> UpdateRule:
+        """How observations change the parameters."""
+        return self._rule
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are and the work is done."""
+        return self._device
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs of ``fit`` so far; noise schedules go by it."""
+        return self._model.epochs_trained
+
+    @property
+    def training(self) -> bool:
+        """Whether layers that tell training from evaluation are training; none does so far."""
+        return self._training
+
+    def train(self, mode: bool = True) -> Sequential:
+        """Set :attr:`training`; returns the network."""
+        self._training = bool(mode)
+        return self
+
+    def eval(self) -> Sequential:
+        """As ``train(False)``."""
+        return self.train(False)
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __getitem__(self, index: int) -> Layer | Sequential:
+        return self._layers[index]
+
+    def __iter__(self) -> Iterator[Layer | Sequential]:
+        return iter(self._layers)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"  ({i}): {layer!r}".replace("\n", "\n  ") for i, layer in enumerate(self._layers)
+        ]
+        return "Sequential(\n" + "\n".join(lines) + "\n)"
+
+    def __call__(self, x: ArrayLike, x_var: ArrayLike | None = None) -> Gaussian:
+        """Predict the outputs, observation noise left out.
+
+        Args:
+            x: inputs, (batch, features).
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+
+        Returns:
+            Mean and variance, each float32 (batch, outputs).
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances.
+            TypeError: for something that is not an array of numbers.
+        """
+        return Gaussian(*self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var)))
+
+    def update(
+        self, x: ArrayLike, y: ArrayLike, noise: Noise, x_var: ArrayLike | None = None
+    ) -> Gaussian:
+        """Predict for a batch, then update every parameter by its targets, in place.
+
+        Args:
+            x: inputs, (batch, features).
+            y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
+            noise: a noise model, or noise variances that broadcast to y.
+            x_var: variances of the inputs, same shape as x.
+
+        Returns:
+            The prediction made before the update, as from calling the network.
+
+        Raises:
+            ValueError, TypeError: as calling the network, and for variances that are not positive.
+                The network is then as it was.
+        """
+        inputs = as_matrix("x", x)
+        targets = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+        noise_var = self._noise_var(noise, y, targets)
+        return Gaussian(
+            *self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
+        )
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        *,
+        noise: Noise,
+        n_epochs: int = 10,
+        batch_size: int = 256,
+        shuffle: bool = True,
+        progress: bool = True,
+        validation: tuple[ArrayLike, ArrayLike] | None = None,
+        callback: Callback | None = None,
+    ) -> History:
+        """Update by rows of data in batches, for some passes over them.
+
+        Args:
+            x: inputs, (rows, features).
+            y: targets, (rows, outputs), or (rows,) for one output; NaN is a missing observation.
+            noise: a noise model, or noise variances that broadcast to y.
+            n_epochs: passes over the data.
+            batch_size: rows of an update; the last one of an epoch may have fewer.
+            shuffle: visit the rows in a new order each epoch.
+            progress: show a progress bar.
+            validation: (x, y) on which to report error and log-likelihood after each epoch.
+            callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
+                ends the training.
+
+        Raises:
+            ValueError, TypeError: as :meth:`update`; the network is then as it was.
+            RuntimeError: if predictions overflow float32 on the way. The network keeps what it had
+                learned before that batch.
+        """
+        n_epochs = as_count("n_epochs", n_epochs, least=1)
+        batch_size = as_count("batch_size", batch_size, least=1)
+        inputs = as_matrix("x", x)
+        targets = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+        source = _core.RegressionSource(self._model, inputs, targets)
+        per_target = not isinstance(noise, Homoscedastic)
+        if per_target:
+            source.set_noise_var_per_target(self._noise_var(noise, y, targets))
+        end_epoch = self._validator(validation, noise)
+
+        def begin_epoch(epoch: int) -> float:
+            if per_target:
+                return float("nan")
+            noise_var = noise.var(epoch)
+            source.set_noise_var(noise_var)
+            return sum(noise_var) / len(noise_var)
+
+        return run_epochs(
+            self._model,
+            source,
+            begin_epoch=begin_epoch,
+            end_epoch=end_epoch,
+            n_epochs=n_epochs,
+            batch_size=batch_size,
+            shuffle=bool(shuffle),
+            progress=progress,
+            callback=callback,
+        )
+
+    def named_parameters(self) -> Iterator[tuple[str, Gaussian]]:
+        """Names such as "0.weight" with views of the network's own memory; writes take effect."""
+        for index, name in enumerate(self._model.parameter_names):
+            yield (
+                name,
+                Gaussian(self._model.parameter_mean(index), self._model.parameter_var(index)),
+            )
+
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ..."""
+        return {
+            f"{name}.{moment}": getattr(parameter, moment).copy()
+            for name, parameter in self.named_parameters()
+            for moment in ("mean", "var")
+        }
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Take over parameters as :meth:`state_dict` gives them.
+
+        Raises ValueError, and changes nothing, if names are missing or unknown, shapes differ,
+        means are not finite or variances negative.
+        """
+        parameters = dict(self.named_parameters())
+        names = [f"{name}.{moment}" for name in parameters for moment in ("mean", "var")]
+        missing = [name for name in names if name not in state_dict]
+        unknown = [name for name in state_dict if name not in names]
+        if missing or unknown:
+            raise ValueError(
+                f"state_dict: got {len(state_dict)} arrays, missing {missing or 'none'}, "
+                f"unknown {unknown or 'none'}, needed exactly {names}"
+            )
+        planes: dict[str, list[NDArray[np.float32]]] = {"mean": [], "var": []}
+        for name, parameter in parameters.items():
+            for moment, arrays in planes.items():
+                key = f"{name}.{moment}"
+                array = as_float32(key, state_dict[key])
+                if array.shape != parameter.mean.shape:
+                    raise ValueError(
+                        f"{key}: got an array of shape {array.shape}, needed {parameter.mean.shape}"
+                    )
+                if not np.isfinite(array).all() or (moment == "var" and (array < 0).any()):
+                    raise ValueError(
+                        f"{key}: got NaN, infinite{' or negative' * (moment == 'var')} values, "
+                        f"needed finite {'variances of at least 0' if moment == 'var' else 'means'}"
+                    )
+                arrays.append(array.ravel())
+        if parameters:
+            self._model.set_parameters(
+                np.concatenate(planes["mean"]), np.concatenate(planes["var"])
+            )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write architecture, parameters, rule and seed to a safetensors file.
+
+        Raises ValueError for networks with an :class:`Activation`, whose functions no file holds.
+        """
+        from tagix.io import save_network
+
+        save_network(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {"layers": self._layers, "seed": self._seed, "device": self._device}
+        state["rule"] = self._rule.config
+        state["training"] = self._training
+        if self._made_model is not None:
+            state["state_dict"] = self.state_dict()
+            state["epochs_trained"] = self.epochs_trained
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        rule = rule_from_config(state["rule"])
+        Sequential.__init__(
+            self, *state["layers"], seed=state["seed"], device=state["device"], rule=rule
+        )
+        self._training = state["training"]
+        if "state_dict" in state:
+            self.load_state_dict(state["state_dict"])
+            self._model.epochs_trained = state["epochs_trained"]
+
+    def _noise_var(
+        self, noise: Noise, y: ArrayLike, targets: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Noise variances as the core takes them: 1, one for each output, or like the targets."""
+        if isinstance(noise, Homoscedastic):
+            return np.asarray(noise.var(self.epochs_trained), dtype=np.float32)
+        noise_var = as_float32("noise", noise)
+        try:
+            noise_var = np.broadcast_to(noise_var, np.shape(y)).reshape(targets.shape)
+        except ValueError as error:
+            raise ValueError(
+                f"noise: got variances of shape {np.shape(noise)}, needed a shape that broadcasts "
+                f"to y, {np.shape(y)}"
+            ) from error
+        return np.ascontiguousarray(noise_var)
+
+    def _validator(self, validation: tuple[ArrayLike, ArrayLike] | None, noise: Noise) -> Any:
+        """What run_epochs calls at the end of an epoch."""
+        if validation is None:
+            return lambda history: None
+        if not isinstance(validation, tuple) or len(validation) != 2:
+            raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
+        x = as_matrix("validation x", validation[0])
+        y = as_targets("validation y", validation[1], self._model.out_features(x.shape[1]))
+        if x.shape[0] != y.shape[0] or x.shape[0] == 0:
+            raise ValueError(
+                f"validation: got {x.shape[0]} rows of x and {y.shape[0]} of y, "
+                "needed as many of both, at least 1"
+            )
+
+        def evaluate(history: History) -> None:
+            if isinstance(noise, Homoscedastic):
+                noise_var = noise.var(max(self.epochs_trained - 1, 0))
+            else:  # per training row: the validation rows get the mean variance of all
+                noise_var = [float(np.mean(as_float32("noise", noise)))]
+            variances = np.asarray(noise_var, dtype=np.float32)
+            parts = [
+                self._model.evaluate(x[i : i + _VALIDATION_ROWS], y[i : i + _VALIDATION_ROWS],
+                                     variances)
+                for i in range(0, x.shape[0], _VALIDATION_ROWS)
+            ]  # fmt: skip
+            n_observed = max(sum(part.n_observed for part in parts), 1)
+            history.validation_mse.append(sum(part.squared_error for part in parts) / n_observed)
+            history.validation_log_likelihood.append(
+                sum(part.log_likelihood for part in parts) / n_observed
+            )
+
+        return evaluate
+
+
+def rule_from_config(config: Mapping[str, Any]) -> UpdateRule:
+    """The update rule that ``rule.config`` describes."""
+    arguments = {key: value for key, value in config.items() if key != "type"}
+    makers = {"Information": _core.Information, "Capped": _core.Capped}
+    return makers[config["type"]](**arguments)
+
+
+def _optional_matrix(name: str, value: ArrayLike | None) -> NDArray[np.float32] | None:
+    return None if value is None else as_matrix(name, value)

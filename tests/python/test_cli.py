@@ -1,0 +1,189 @@
+"""The command line and the job behind it, on a small scale."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+for package in ("typer", "rich", "matplotlib", "ot", "scipy", "sklearn"):
+    pytest.importorskip(package, reason="needs the lab extra")
+
+from typer.testing import CliRunner  # noqa: E402
+
+from tagix import cli, lab  # noqa: E402
+
+SMALL = ["--n-train", "2000", "--n-samples", "500", "--epochs", "2"]
+
+
+def invoke(*arguments: str) -> Any:
+    return CliRunner().invoke(cli.build_app(), list(arguments))
+
+
+@pytest.mark.parametrize("data", ["swiss-roll", "moons"])
+def test_diffusion_writes_figures_and_report(data: str, tmp_path: Path) -> None:
+    result = invoke("diffusion", data, *SMALL, "--output", str(tmp_path / "new"))
+    assert result.exit_code == 0, result.output
+    name = data.replace("-", "_")
+    stem = f"{name}_default_seed0"
+    files = {path.name: path for path in (tmp_path / "new").iterdir()}
+    figures = {f"{stem}_{key}.png" for key in ("samples", "sample_var", "training")}
+    assert set(files) == figures | {f"{stem}.json"}
+    for figure in figures:
+        assert files[figure].read_bytes().startswith(b"\x89PNG")
+    report = json.loads(files[f"{stem}.json"].read_text())
+    for path in files.values():
+        assert str(path) in result.output.replace("\n", "")
+    for key in ("off_manifold", "sliced_wasserstein", "held_out_mse"):
+        assert f"{report[key]:.4f}" in result.output
+    assert f"{lab.IDEAL_HELD_OUT_MSE[name]:.4f}" in result.output
+    # A model that predicts no noise at all has error 1, the ideal one about 0.4.
+    assert 0.3 < report["held_out_mse"] < 0.9
+    assert 0.0 <= report["off_manifold"] <= 1.0
+    assert report["sliced_wasserstein"] > 0.0
+    assert len(report["train_mse"]) == len(report["predicted_var"]) == 2
+    assert report["train_mse"][1] < report["train_mse"][0]
+    assert report["fit_seconds"] > 0 and report["sample_seconds"] > 0
+
+
+def test_default_preset_is_the_recipe() -> None:
+    # science.md: cosine schedule, 40 steps, exact ReLU, noise variance 1, batch 256, 10 epochs.
+    preset = lab.PRESETS["default"]
+    assert (preset.n_steps, preset.schedule, preset.time_features) == (40, "cosine", "cosine")
+    assert (preset.hidden, preset.relu_moments) == ((64, 64, 64, 64), "exact")
+    assert (preset.rule, preset.noise_std) == ("information", 1.0)
+    assert preset.noise_decay is None and preset.noise_min_std is None
+    assert (preset.batch_size, preset.n_epochs) == (256, 10)
+
+
+def test_seed_preset_is_the_historical_settings(tmp_path: Path) -> None:
+    result = invoke("diffusion", "moons", "--preset", "seed", *SMALL, "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    settings = json.loads((tmp_path / "moons_seed_seed0.json").read_text())["settings"]
+    expected = {
+        "n_steps": 40,
+        "schedule": "cosine",
+        "hidden": [64, 64, 64, 64],
+        "relu_moments": "first_order",
+        "time_features": "scalar",
+        "rule": "capped",
+        "cap": 3.0,
+        "noise_std": 2.0,
+        "noise_min_std": 0.1,
+        "noise_decay": 0.99,
+        "batch_size": 2000,
+        "n_epochs": 2,
+        "n_train": 2000,
+        "n_samples": 500,
+    }
+    assert settings == expected
+    assert lab.PRESETS["seed"].n_epochs == 100
+
+
+def test_same_seed_same_numbers(tmp_path: Path) -> None:
+    def numbers(folder: str, seed: int) -> list[float]:
+        report = lab.run_diffusion(
+            "moons", "default", seed, 1000, 1, 300, output_dir=tmp_path / folder, progress=False
+        )
+        return [report.off_manifold, report.sliced_wasserstein, report.held_out_mse]
+
+    first = numbers("a", 4)
+    assert first == numbers("b", 4)
+    assert first != numbers("c", 5)
+
+
+def test_quiet_prints_paths_alone(tmp_path: Path) -> None:
+    result = invoke("diffusion", "moons", *SMALL, "--quiet", "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert len(lines) == 4 and all(Path(line).is_file() for line in lines)
+
+
+def test_callback_ends_training(tmp_path: Path) -> None:
+    records = []
+
+    def stop_after_two(record: Any) -> bool:
+        records.append(record)
+        return len(records) == 2
+
+    report = lab.run_diffusion(
+        "moons",
+        n_train=500,
+        n_epochs=9,
+        n_samples=50,
+        output_dir=tmp_path,
+        progress=False,
+        callback=stop_after_two,
+    )
+    assert len(records) == len(report.train_mse) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["diffusion", "helix"],
+        ["diffusion", "moons", "--preset", "best"],
+        ["diffusion", "moons", "--epochs", "0"],
+        ["diffusion", "moons", "--seed", "-1"],
+        ["diffusion", "moons", "--n-samples", "0"],
+    ],
+)
+def test_wrong_arguments_end_with_usage(arguments: list[str]) -> None:
+    result = invoke(*arguments)
+    assert result.exit_code == 2
+    assert "Usage" in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "helix"}, "name: got 'helix'"),
+        ({"name": "moons", "preset": "best"}, "preset: got 'best'"),
+        ({"name": "moons", "n_epochs": 0}, "n_epochs: got 0"),
+        ({"name": "moons", "n_samples": 0}, "n_samples: got 0"),
+    ],
+)
+def test_run_diffusion_refuses(arguments: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        lab.run_diffusion(**arguments, output_dir=tmp_path / "unused")
+    assert not (tmp_path / "unused").exists()
+
+
+def test_version() -> None:
+    try:
+        expected = version("tagix")
+    except PackageNotFoundError:
+        pytest.skip("tagix is importable but not installed")
+    result = invoke("version")
+    assert (result.exit_code, result.output) == (0, expected + "\n")
+
+
+def run_main_without(package: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
+    # None in sys.modules makes Python raise ModuleNotFoundError, as for a package not installed.
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = {['tagix', *arguments]!r}\n"
+        "from tagix.cli import main; main()"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=120
+    )
+
+
+@pytest.mark.parametrize(
+    ("package", "distribution"),
+    [("typer", "typer"), ("sklearn", "scikit-learn"), ("matplotlib", "matplotlib"), ("ot", "POT")],
+)
+def test_missing_extra_is_one_line_and_exit_code_2(
+    package: str, distribution: str, tmp_path: Path
+) -> None:
+    result = run_main_without(
+        package, ["diffusion", "moons", *SMALL, "--output", str(tmp_path / "unused")]
+    )
+    assert result.returncode == 2
+    assert result.stderr == f'tagix: {distribution} is not installed: pip install "tagix[lab]"\n'
+    assert result.stdout == "" and not (tmp_path / "unused").exists()
