@@ -69,7 +69,7 @@ WORKLOADS: dict[str, Workload] = {
 
 def tagix_call(workload: Workload) -> Call:
     """A function that makes one fp32 tagix training step, or prediction with variance."""
-    layers: list[nn.Module] = []
+    layers: list[nn.Layer] = []
     for n_in, n_out in pairwise(workload.sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     net = nn.Sequential(*layers[:-1], seed=0)
@@ -106,7 +106,7 @@ def torch_call(workload: Workload) -> Call:
         x, y = next(batches)
         optimizer.zero_grad(set_to_none=True)
         loss = torch.nn.functional.mse_loss(net(x), y)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return loss
 

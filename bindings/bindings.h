@@ -31,6 +31,32 @@ inline void require_same_rows(const char* name, const py::array& array, const ch
 
 inline Array empty(std::vector<py::ssize_t> shape) { return Array(std::move(shape)); }
 
+/// Lets a Python class with a `config` (the constructor's keyword arguments) print, compare, hash
+/// and pickle by it.
+template <class Class>
+void bind_as_value(Class& cls) {
+  const auto repr = [](const py::object& self) {
+    std::string arguments;
+    for (const auto& [key, value] : py::dict(self.attr("config"))) {
+      if (!arguments.empty()) arguments += ", ";
+      arguments += std::string(py::str(key)) + "=" + std::string(py::repr(value));
+    }
+    return std::string(py::str(py::type::of(self).attr("__name__"))) + "(" + arguments + ")";
+  };
+  cls.def("__repr__", repr)
+      .def("__eq__",
+           [](const py::object& self, const py::object& other) {
+             return py::type::of(self).is(py::type::of(other)) &&
+                    self.attr("config").equal(other.attr("config"));
+           })
+      .def("__hash__", [repr](const py::object& self) { return py::hash(py::str(repr(self))); })
+      .def("__reduce__", [](const py::object& self) {
+        // functools.partial carries keyword arguments through pickle.
+        const py::object partial = py::module_::import("functools").attr("partial");
+        return py::make_tuple(partial(py::type::of(self), **self.attr("config")), py::tuple());
+      });
+}
+
 void bind_layers(py::module_& m);
 void bind_model(py::module_& m);
 void bind_diffusion(py::module_& m);

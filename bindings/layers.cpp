@@ -106,32 +106,17 @@ py::dict config_dict(const Layer& layer) {
   return dict;
 }
 
-std::string repr(const Layer& layer) {
-  std::string arguments;
-  for (const auto& [key, value] : layer.config()) {
-    if (!arguments.empty()) arguments += ", ";
-    arguments += key + "=" + std::string(py::repr(py::cast(value)));
-  }
-  return layer.name() + "(" + arguments + ")";
-}
-
 }  // namespace
 
 void bind_layers(py::module_& m) {
   using math::ActivationKind;
 
-  py::class_<Layer, std::shared_ptr<Layer>>(
-      m, "Layer", "A piece of a network: a description without parameters of its own.")
-      .def_property_readonly("name", &Layer::name)
-      .def_property_readonly("config", &config_dict, "The constructor's arguments by name.")
+  py::class_<Layer, std::shared_ptr<Layer>> layer_class(
+      m, "Layer", "A piece of a network: a description without parameters of its own.");
+  layer_class.def_property_readonly("config", &config_dict, "The constructor's arguments by name.")
       .def_property_readonly("in_features", &Layer::input_features,
-                             "The number of input features, or None where any will do.")
-      .def("__repr__", &repr)
-      .def("__reduce__", [](py::object self) {
-        // functools.partial carries keyword arguments through pickle.
-        const py::object partial = py::module_::import("functools").attr("partial");
-        return py::make_tuple(partial(py::type::of(self), **self.attr("config")), py::tuple());
-      });
+                             "The number of input features, or None where any will do.");
+  bind_as_value(layer_class);
 
   py::class_<Linear, Layer, std::shared_ptr<Linear>>(m, "Linear", R"(z = a W^T + b.
 
@@ -139,7 +124,7 @@ The weight (out_features, in_features) and the bias (out_features,) are independ
 training their means are drawn from N(0, s^2) and their variances are s^2, with s = gain * scale and
 scale = sqrt(1 / in_features) for init="he", sqrt(2 / (in_features + out_features)) for "xavier".
 
-Raises ValueError for feature counts below 1, gains that are not positive, or an unknown init.)")
+Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12], or an unknown init.)")
       .def(py::init([](Index in_features, Index out_features, bool bias, const std::string& init,
                        double gain_weight, double gain_bias) {
              return std::make_shared<Linear>(in_features, out_features, bias, parse_init(init),

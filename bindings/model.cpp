@@ -1,5 +1,6 @@
 #include "core/model.h"
 
+#include <cmath>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,93 +69,99 @@ Array parameter_plane(py::object self, Index index, bool variances) {
   return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
 }
 
-std::string rule_repr(const UpdateRule& rule) {
-  if (rule.kind == UpdateRule::Kind::information) {
-    return text("Information(share=", rule.share, ", clip=", rule.clip, ")");
+/// The rules as Python classes of their own.
+struct Information : UpdateRule {
+  Information(double share, double clip)
+      : UpdateRule{UpdateRule::Kind::information, share, clip, /*cap=*/0} {
+    require(std::isfinite(share) && share >= 0, "share: got ", share,
+            ", needed a finite number of at least 0");
+    require(clip > 0, "clip: got ", clip, ", needed a number above 0");
   }
-  return rule.cap > 0 ? text("Capped(cap=", rule.cap, ")") : "Capped(cap=None)";
+};
+
+struct Capped : UpdateRule {
+  explicit Capped(std::optional<double> cap)
+      : UpdateRule{UpdateRule::Kind::capped, /*share=*/0, /*clip=*/0, cap.value_or(0)} {
+    require(!cap || (std::isfinite(*cap) && *cap > 0), "cap: got ", cap.value_or(0),
+            ", needed a finite number above 0, or None");
+  }
+};
+
+py::dict rule_config(const UpdateRule& rule) {
+  py::dict dict;
+  if (rule.kind == UpdateRule::Kind::information) {
+    dict["share"] = rule.share;
+    dict["clip"] = rule.clip;
+  } else {
+    dict["cap"] = rule.cap > 0 ? py::object(py::float_(rule.cap)) : py::none();
+  }
+  return dict;
+}
+
+/// A number or a sequence of numbers, numpy's and torch's included.
+std::vector<double> standard_deviations(const py::object& std) {
+  const py::array array = py::array::ensure(std);
+  if (!array || std::string("fiu").find(array.dtype().kind()) == std::string::npos) {
+    PyErr_Clear();
+    throw py::type_error(
+        text("std: got ", std::string(py::repr(std)), ", needed a number or one for each output"));
+  }
+  require(array.ndim() <= 1, "std: got an array of ", array.ndim(),
+          " dimensions, needed a number or one for each output");
+  const py::array_t<double, py::array::c_style | py::array::forcecast> values(array);
+  return {values.data(), values.data() + values.size()};
+}
+
+py::dict noise_config(const Homoscedastic& noise) {
+  py::dict dict;
+  dict["std"] = noise.std().size() == 1 ? py::cast(noise.std()[0]) : py::cast(noise.std());
+  dict["min_std"] = noise.min_std();
+  dict["decay"] = noise.decay();
+  return dict;
 }
 
 }  // namespace
 
 void bind_model(py::module_& m) {
-  py::class_<UpdateRule>(m, "UpdateRule", "How observations change the parameters.")
-      .def("__repr__", &rule_repr)
-      .def("__eq__",
-           [](const UpdateRule& a, const py::object& b) {
-             return py::isinstance<UpdateRule>(b) &&
-                    rule_repr(a) == rule_repr(b.cast<UpdateRule>());
-           })
-      .def_property_readonly("config", [](const UpdateRule& rule) {
-        py::dict dict;
-        if (rule.kind == UpdateRule::Kind::information) {
-          dict["type"] = "Information";
-          dict["share"] = rule.share;
-          dict["clip"] = rule.clip;
-        } else {
-          dict["type"] = "Capped";
-          dict["cap"] = rule.cap > 0 ? py::object(py::float_(rule.cap)) : py::none();
-        }
-        return dict;
-      });
-
-  m.def(
-      "Information",
-      [](float share, float clip) {
-        require(std::isfinite(share) && share >= 0, "share: got ", share,
-                ", needed a finite number of at least 0");
-        require(clip > 0, "clip: got ", clip, ", needed a number above 0");
-        return UpdateRule{UpdateRule::Kind::information, share, clip, 0};
-      },
-      py::arg("share") = 0.01f, py::arg("clip") = 1.0f / 3.0f,
+  py::class_<UpdateRule> rule_class(m, "UpdateRule", "How observations change the parameters.");
+  rule_class.def_property_readonly("config", &rule_config, "The constructor's arguments by name.");
+  bind_as_value(rule_class);
+  py::class_<Information, UpdateRule>(
+      m, "Information",
       R"(The information form of the update, the default: stable at any batch size.
 
 With G and H >= 0 the summed innovations of mean and precision of a batch,
 var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
 `share` is the part of their uncertainty that the observations of a batch have in common: the
 predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
-unless share >= 0 and clip > 0.)");
-  m.def(
-      "Capped",
-      [](std::optional<float> cap) {
-        require(!cap || (std::isfinite(*cap) && *cap > 0), "cap: got ", cap.value_or(0),
-                ", needed a finite number above 0, or None");
-        return UpdateRule{UpdateRule::Kind::capped, 0, 0, cap.value_or(0)};
-      },
-      py::arg("cap") = py::none(),
-      R"(The capped update of cuTAGI, for comparisons with published results.
+unless share >= 0 and clip > 0.)")
+      .def(py::init<double, double>(), py::arg("share") = 0.01, py::arg("clip") = 1.0 / 3.0);
+  py::class_<Capped, UpdateRule>(
+      m, "Capped", R"(The capped update of cuTAGI, for comparisons with published results.
 
 mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
 that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-from 256 on. Raises ValueError unless cap is None or positive.)");
+from 256 on. Raises ValueError unless cap is None or positive.)")
+      .def(py::init<std::optional<double>>(), py::arg("cap") = py::none());
 
-  py::class_<Homoscedastic>(m, "Homoscedastic", R"(Observation noise that is equal for all samples.
+  py::class_<Homoscedastic> noise_class(m, "Homoscedastic",
+                                        R"(Observation noise that is equal for all samples.
 
 std (a standard deviation, or one for each output) holds in epoch 0 and is multiplied by `decay`
 after each epoch, down to `min_std`. Epochs count over the life of a model. Raises ValueError unless
-every std is positive, min_std >= 0 and 0 < decay <= 1.)")
-      .def(py::init([](const py::object& std, float min_std, float decay) {
-             std::vector<float> values;
-             if (py::isinstance<py::sequence>(std) || py::isinstance<py::array>(std)) {
-               values = std.cast<std::vector<float>>();
-             } else {
-               values.push_back(std.cast<float>());
-             }
-             return Homoscedastic(values, min_std, decay);
+every std is positive, min_std >= 0 and 0 < decay <= 1.)");
+  noise_class
+      .def(py::init([](const py::object& std, double min_std, double decay) {
+             return Homoscedastic(standard_deviations(std), min_std, decay);
            }),
-           py::arg("std"), py::arg("min_std") = 0.0f, py::arg("decay") = 1.0f)
+           py::arg("std"), py::arg("min_std") = 0.0, py::arg("decay") = 1.0)
+      .def_property_readonly("config", &noise_config, "The constructor's arguments by name.")
       .def_property_readonly("std", &Homoscedastic::std, "Standard deviations in epoch 0.")
       .def_property_readonly("min_std", &Homoscedastic::min_std)
       .def_property_readonly("decay", &Homoscedastic::decay)
       .def("var", &Homoscedastic::var, py::arg("epoch") = 0,
-           "The noise variances in an epoch: one, or one for each output.")
-      .def("__repr__", [](const Homoscedastic& noise) {
-        std::string std;
-        for (float value : noise.std()) std += (std.empty() ? "" : ", ") + text(value);
-        if (noise.std().size() > 1) std = "[" + std + "]";
-        return text("Homoscedastic(std=", std, ", min_std=", noise.min_std(),
-                    ", decay=", noise.decay(), ")");
-      });
+           "The noise variances in an epoch: one, or one for each output.");
+  bind_as_value(noise_class);
 
   py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")
       .def_readonly("squared_error", &PredictionSums::squared_error)

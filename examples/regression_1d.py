@@ -20,10 +20,9 @@ def main() -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.uniform(-2.0, -0.5, 200), rng.uniform(1.0, 2.0, 200)])
     y = x**3 / 10 + rng.normal(0.0, noise_std, x.shape)
-    x, y = x.astype(np.float32)[:, None], y.astype(np.float32)[:, None]
 
     net = nn.Sequential(nn.Linear(1, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1))
-    net.fit(x, y, noise=tx.Homoscedastic(std=noise_std), n_epochs=50, batch_size=10)
+    net.fit(x[:, None], y, noise=tx.Homoscedastic(std=noise_std), n_epochs=50, batch_size=10)
 
     # var is the variance of the curve; an observation adds its noise to it.
     grid = np.linspace(-3.0, 3.0, 300, dtype=np.float32)[:, None]

@@ -44,6 +44,8 @@ Function = Callable[[mp.mpf], mp.mpf]
 
 @dataclass(frozen=True)
 class Table:
+    """One polynomial: what it approximates, where, and the header that holds it."""
+
     name: str
     header: str
     function: Function
@@ -54,28 +56,34 @@ class Table:
 
 
 def mills_ratio(a: mp.mpf) -> mp.mpf:
+    """R(a) = P(X > a) / phi(a)."""
     return mp.sqrt(mp.pi / 2) * mp.exp(a * a / 2) * mp.erfc(a / mp.sqrt(2))
 
 
 def scaled_first(t: mp.mpf) -> mp.mpf:
+    """(a + 4)^2 L1(a) / sqrt(2 pi) at a = 4 (1 + t) / (1 - t)."""
     a = SHIFT * (1 + t) / (1 - t)
     return (1 - a * mills_ratio(a)) * (a + SHIFT) ** 2 / mp.sqrt(2 * mp.pi)
 
 
 def scaled_second(t: mp.mpf) -> mp.mpf:
+    """(a + 4)^3 L2(a) / sqrt(2 pi) at a = 4 (1 + t) / (1 - t)."""
     a = SHIFT * (1 + t) / (1 - t)
     return ((1 + a * a) * mills_ratio(a) - a) * (a + SHIFT) ** 3 / mp.sqrt(2 * mp.pi)
 
 
 def exp_remainder(r: mp.mpf) -> mp.mpf:
+    """P of exp(r) = 1 + r + r^2 P(r)."""
     return (mp.expm1(r) - r) / r**2 if abs(r) > 1e-12 else mp.mpf(1) / 2 + r / 6
 
 
 def log1p_remainder(x: mp.mpf) -> mp.mpf:
+    """P of log1p(x) = x + x^2 P(x)."""
     return (mp.log1p(x) - x) / x**2 if abs(x) > 1e-12 else -mp.mpf(1) / 2 + x / 3
 
 
 def chebyshev_points(low: mp.mpf, high: mp.mpf, count: int) -> list[mp.mpf]:
+    """The extrema of a Chebyshev polynomial on [low, high], ascending."""
     centre, radius = (low + high) / 2, (high - low) / 2
     return [centre - radius * mp.cos(mp.pi * i / (count - 1)) for i in range(count)]
 
@@ -130,6 +138,7 @@ def text(value: mp.mpf, dtype: type[np.floating]) -> str:
 
 
 def tables() -> list[Table]:
+    """The polynomials of the two headers."""
     half_log2 = mp.log(2) / 2
     scalar, normal = "cpp/math/scalar.h", "cpp/math/normal.h"
     top = (LARGEST_ARGUMENT - SHIFT) / (LARGEST_ARGUMENT + SHIFT)
@@ -147,6 +156,7 @@ def tables() -> list[Table]:
 
 
 def main() -> None:
+    """Print the tables; with --check, compare them with the headers."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the headers")
     check = parser.parse_args().check

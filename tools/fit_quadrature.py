@@ -47,11 +47,13 @@ def trapezoid(n_nodes: int, spacing: float, beta: float) -> Rule:
 
 
 def gauss_hermite(n_nodes: int) -> Rule:
+    """Gauss-Hermite nodes and weights for the standard normal."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(n_nodes)
     return nodes, weights / weights.sum()
 
 
 def sigmoid(z: Array) -> Array:
+    """1 / (1 + exp(-z)), without overflow."""
     return 0.5 * (1 + np.tanh(z / 2))
 
 
@@ -77,6 +79,7 @@ FUNCTIONS: Functions = {
 
 
 def moments(name: str, mean: Array, sd: float, rule: Rule) -> tuple[Array, Array, Array]:
+    """E f, Var f and E f' for each mean, shape (n,), and one standard deviation."""
     value, derivative = FUNCTIONS[name]
     nodes, weights = rule
     z = mean[:, None] + sd * nodes
@@ -101,6 +104,7 @@ def largest_error(name: str, rule: Rule, sds: list[float]) -> float:
 
 
 def main() -> None:
+    """Print the rule and its errors; with --check, compare it with the header."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--check", action="store_true", help="compare with the header")
     check = parser.parse_args().check

@@ -6,11 +6,12 @@
 namespace tagix {
 
 float UpdateRule::spread(Index batch_size) const {
-  return kind == Kind::information ? 1.0f + share * static_cast<float>(batch_size - 1) : 1.0f;
+  if (kind != Kind::information) return 1.0f;
+  return static_cast<float>(1 + share * static_cast<double>(batch_size - 1));
 }
 
 float UpdateRule::cap_for(Index batch_size) const {
-  if (cap > 0.0f) return cap;
+  if (cap > 0) return static_cast<float>(cap);
   if (batch_size == 1) return 0.1f;
   return batch_size < 256 ? 2.0f : 3.0f;
 }

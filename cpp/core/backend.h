@@ -17,9 +17,9 @@ namespace tagix {
 struct UpdateRule {
   enum class Kind { information, capped };
   Kind kind = Kind::information;
-  float share = 0.01f;       ///< information: k, the part of its uncertainty a batch shares
-  float clip = 1.0f / 3.0f;  ///< information: bound on a change of mean, in standard deviations
-  float cap = 0.0f;          ///< capped: the divisor of the bound; 0 chooses by batch size
+  double share = 0.01;      ///< information: k, the part of its uncertainty a batch shares
+  double clip = 1.0 / 3.0;  ///< information: bound on a change of mean, in standard deviations
+  double cap = 0;           ///< capped: the divisor of the bound; 0 chooses by batch size
 
   /// 1 + k (batch_size - 1), the factor on the prior variance in an innovation.
   float spread(Index batch_size) const;

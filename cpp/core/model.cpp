@@ -105,10 +105,15 @@ void Model::set_parameters(const float* mean, const float* var) {
   backend_->upload(var, view.var, float_bytes(parameter_count_));
 }
 
-void Model::check_input(const HostMoments& input) const {
-  if (const std::optional<Index> features = network_->input_features()) {
-    require(input.cols == *features, "x: got ", input.cols, " features, needed ", *features);
+Index Model::output_features(Index input_features) const {
+  if (const std::optional<Index> needed = network_->input_features()) {
+    require(input_features == *needed, "x: got ", input_features, " features, needed ", *needed);
   }
+  return network_->output_features(input_features);
+}
+
+void Model::check_input(const HostMoments& input) const {
+  output_features(input.cols);
   require_finite("x", input.mean, input.size());
   if (input.var != nullptr) require_variances("x_var", input.var, input.size());
 }

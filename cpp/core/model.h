@@ -44,9 +44,8 @@ class Model {
   const UpdateRule& rule() const { return rule_; }
   std::uint64_t seed() const { return seed_; }
   std::optional<Index> input_features() const { return network_->input_features(); }
-  Index output_features(Index input_features) const {
-    return network_->output_features(input_features);
-  }
+  /// Throws std::invalid_argument, naming the input x, if the network cannot take so many.
+  Index output_features(Index input_features) const;
   const std::vector<ParameterSpec>& parameters() const { return specs_; }
   Index parameter_count() const { return parameter_count_; }
 

@@ -15,19 +15,19 @@ class Homoscedastic {
  public:
   /// Throws std::invalid_argument unless every std is finite and positive, 0 < decay <= 1 and
   /// min_std is finite and not negative.
-  Homoscedastic(std::vector<float> std, float min_std, float decay);
+  Homoscedastic(std::vector<double> std, double min_std, double decay);
 
-  const std::vector<float>& std() const { return std_; }
-  float min_std() const { return min_std_; }
-  float decay() const { return decay_; }
+  const std::vector<double>& std() const { return std_; }
+  double min_std() const { return min_std_; }
+  double decay() const { return decay_; }
 
   /// The noise variances in epoch `epoch`: 1 value, or 1 for each output.
   std::vector<float> var(Index epoch) const;
 
  private:
-  std::vector<float> std_;
-  float min_std_;
-  float decay_;
+  std::vector<double> std_;
+  double min_std_;
+  double decay_;
 };
 
 }  // namespace tagix

@@ -174,7 +174,8 @@ class CpuBackend final : public Backend {
       float* mean = parameters.mean + first;
       float* var = parameters.var + first;
       if (rule.kind == UpdateRule::Kind::information) {
-        kernels_.information_update(delta_mean, delta_var, rule.clip, count, mean, var);
+        kernels_.information_update(delta_mean, delta_var, static_cast<float>(rule.clip), count,
+                                    mean, var);
       } else {
         kernels_.capped_update(delta_mean, delta_var, rule.cap_for(batch_size), count, mean, var);
       }

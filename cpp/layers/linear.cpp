@@ -16,10 +16,11 @@ Linear::Linear(Index in_features, Index out_features, bool bias, Init init, doub
       gain_bias_(gain_bias) {
   require(in_features >= 1, "in_features: got ", in_features, ", needed at least 1");
   require(out_features >= 1, "out_features: got ", out_features, ", needed at least 1");
-  require(std::isfinite(gain_weight) && gain_weight > 0, "gain_weight: got ", gain_weight,
-          ", needed a finite number above 0");
-  require(std::isfinite(gain_bias) && gain_bias > 0, "gain_bias: got ", gain_bias,
-          ", needed a finite number above 0");
+  // Variances must neither overflow nor vanish in float32.
+  const auto usable = [](double gain) { return gain >= 1e-12 && gain <= 1e12; };
+  require(usable(gain_weight), "gain_weight: got ", gain_weight,
+          ", needed a number in [1e-12, 1e12]");
+  require(usable(gain_bias), "gain_bias: got ", gain_bias, ", needed a number in [1e-12, 1e12]");
 }
 
 Config Linear::config() const {

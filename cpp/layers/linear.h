@@ -12,7 +12,8 @@ class Linear final : public Layer {
  public:
   enum class Init { he, xavier };
 
-  /// Throws std::invalid_argument unless the feature counts are at least 1 and the gains positive.
+  /// Throws std::invalid_argument unless the feature counts are at least 1 and the gains in [1e-12,
+  /// 1e12].
   Linear(Index in_features, Index out_features, bool bias, Init init, double gain_weight,
          double gain_bias);
 

@@ -64,9 +64,9 @@ static constexpr const auto& quadrature_weights = float_quadrature_rule.weight;
 ///
 ///   E f = sum w f,   Var f = sum w (f - c)^2 - (sum w (f - c))^2,   E f' = sum w f'
 ///
-/// The pivot c is f at (or near) the mean, the median of f(z) if f is monotone. Mean and median are
-/// within a standard deviation of each other, so the subtraction costs one bit and no second pass
-/// is needed.
+/// The pivot c is f at the mean (or at node n_quadrature_nodes / 2, next to it), the median of f(z)
+/// if f is monotone. Mean and median are within a standard deviation of each other, so the
+/// subtraction costs one bit and no second pass is needed.
 template <class T>
 class QuadratureSums {
  public:

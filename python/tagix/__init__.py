@@ -1,8 +1,8 @@
 """Bayesian neural networks by tractable approximate Gaussian inference (TAGI).
 
 Every weight and hidden unit is a Gaussian. A forward pass propagates means and variances in closed
-form, an observation updates all of them in closed form: no gradients, no sampling, no learning rate,
-and every prediction comes with its variance.
+form, an observation updates all of them in closed form: no gradients, no sampling, no learning
+rate, and every prediction comes with its variance.
 
     >>> import tagix as tx
     >>> from tagix import nn

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 
-def as_array(name: str, value: ArrayLike | Any) -> NDArray[Any]:
+def as_array(name: str, value: Any) -> NDArray[Any]:
     """``value`` as a numpy array: arrays, sequences, torch tensors, anything with DLPack.
 
     Raises TypeError, with the argument's name, for what is not an array of real numbers.
@@ -31,32 +31,33 @@ def as_array(name: str, value: ArrayLike | Any) -> NDArray[Any]:
     return array
 
 
-def as_float32(name: str, value: ArrayLike | Any) -> NDArray[np.float32]:
+def as_float32(name: str, value: Any) -> NDArray[np.float32]:
     """``value`` as a C-contiguous float32 array; numbers too large for float32 become infinite."""
     with np.errstate(over="ignore"):
-        return np.ascontiguousarray(as_array(name, value), dtype=np.float32)
+        return np.asarray(as_array(name, value), dtype=np.float32, order="C")
 
 
-def as_matrix(name: str, value: ArrayLike | Any) -> NDArray[np.float32]:
+def as_matrix(name: str, value: Any) -> NDArray[np.float32]:
     """``value`` as a C-contiguous float32 array of two dimensions, else ValueError."""
     array = as_float32(name, value)
-    if np.ndim(array) != 2 or np.ndim(value) == 0:
+    if array.ndim != 2:
         raise ValueError(
-            f"{name}: got an array of shape {np.shape(value)}, needed two dimensions "
-            "(rows, features)"
+            f"{name}: got an array of shape {array.shape}, needed two dimensions (rows, features)"
         )
     return array
 
 
-def as_targets(name: str, value: ArrayLike | Any, n_outputs: int) -> NDArray[np.float32]:
-    """As :func:`as_matrix`; one dimension will do where there is one output."""
+def as_targets(
+    name: str, value: Any, n_outputs: int
+) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+    """As :func:`as_matrix`, with the shape as given; for one output, one dimension will do."""
     array = as_float32(name, value)
-    if array.ndim == 1 and n_outputs == 1 and np.ndim(value) == 1:
-        return array[:, np.newaxis]
-    return as_matrix(name, array)
+    if array.ndim == 1 and n_outputs == 1:
+        return array[:, np.newaxis], array.shape
+    return as_matrix(name, array), array.shape
 
 
-def as_timesteps(name: str, value: ArrayLike | Any) -> NDArray[np.int64]:
+def as_timesteps(name: str, value: Any) -> NDArray[np.int64]:
     """``value`` as a C-contiguous int64 array of one dimension, else TypeError or ValueError."""
     array = as_array(name, value)
     if array.dtype.kind not in "iu":
@@ -65,7 +66,7 @@ def as_timesteps(name: str, value: ArrayLike | Any) -> NDArray[np.int64]:
         raise ValueError(
             f"{name}: got an array of shape {array.shape}, needed one dimension (rows,)"
         )
-    return np.ascontiguousarray(array, dtype=np.int64)
+    return np.asarray(array, dtype=np.int64, order="C")
 
 
 def as_count(name: str, value: int, *, least: int) -> int:

@@ -55,6 +55,8 @@ def run_epochs(
     ``begin_epoch(epoch)`` sets the noise of an epoch and returns its mean variance;
     ``end_epoch(history)`` adds validation results.
     """
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: got {callback!r}, needed a function of an EpochRecord")
     history = History()
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
         for epoch in range(n_epochs):

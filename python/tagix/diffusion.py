@@ -80,15 +80,11 @@ class DiffusionModel:
             raise TypeError(f"activation: got {activation!r}, needed an activation of tagix.nn")
         if noise is not None and not isinstance(noise, Homoscedastic):
             raise TypeError(f"noise: got {noise!r}, needed tagix.Homoscedastic(...)")
-        self._process = _core.DiffusionProcess(n_features, n_steps, schedule, time_features, device)
-        layers: list[nn.Layer] = []
-        features = self._process.network_inputs
-        for width in widths:
-            layers += [nn.Linear(features, width), activation or nn.ReLU()]
-            features = width
-        layers.append(nn.Linear(features, n_features))
-        self.net = nn.Sequential(*layers, seed=resolve_seed(seed), device=device, rule=rule)
-        self._noise = noise or Homoscedastic(std=1.0)
+        self._noise = Homoscedastic(std=1.0) if noise is None else noise
+        if len(self._noise.std) not in (1, n_features):
+            raise ValueError(
+                f"noise: got {len(self._noise.std)} standard deviations, needed 1 or {n_features}"
+            )
         self._settings: dict[str, Any] = {
             "n_features": n_features,
             "hidden": widths,
@@ -97,7 +93,15 @@ class DiffusionModel:
             "time_features": time_features,
             "standardize": bool(standardize),
         }
+        self._process = self._make_process(self._settings, device)
         self._activation = activation or nn.ReLU()
+        layers: list[nn.Layer] = []
+        features = self._process.network_inputs
+        for width in widths:
+            layers += [nn.Linear(features, width), self._activation]
+            features = width
+        layers.append(nn.Linear(features, n_features))
+        self.net = nn.Sequential(*layers, seed=resolve_seed(seed), device=device, rule=rule)
         self._fitted = False
         self._sample_calls = 0
 
@@ -145,9 +149,14 @@ class DiffusionModel:
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
         data = as_matrix("X", X)
+        units = self._process.shift, self._process.scale
         if self._settings["standardize"] and not self._fitted:
             self._process.standardize_by(data)
-        source = _core.DiffusionSource(self.net._model, self._process, data)
+        try:
+            source = _core.DiffusionSource(self.net._model, self._process, data)
+        except ValueError:
+            self._process.set_standardization(*units)
+            raise
         self._fitted = True
 
         def begin_epoch(epoch: int) -> float:
@@ -210,3 +219,20 @@ class DiffusionModel:
         from tagix.io import save_diffusion
 
         save_diffusion(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(self.__dict__)
+        del state["_process"]
+        state["standardization"] = (self._process.shift, self._process.scale)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        shift, scale = state.pop("standardization")
+        self.__dict__.update(state)
+        self._process = self._make_process(self._settings, self.net.device)
+        self._process.set_standardization(shift, scale)
+
+    @staticmethod
+    def _make_process(settings: dict[str, Any], device: str) -> _core.DiffusionProcess:
+        names = ("n_features", "n_steps", "schedule", "time_features")
+        return _core.DiffusionProcess(**{name: settings[name] for name in names}, device=device)

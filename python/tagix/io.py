@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -49,13 +49,12 @@ def save_network(net: nn.Sequential, path: str | os.PathLike[str]) -> None:
 
 def save_diffusion(model: DiffusionModel, path: str | os.PathLike[str]) -> None:
     """Write a diffusion model; see :meth:`tagix.DiffusionModel.save`."""
-    noise = model._noise
     description = {
         "kind": "DiffusionModel",
         "network": _network_config(model.net),
         "settings": model._settings,
         "activation": _layer_config(model._activation),
-        "noise": {"std": noise.std, "min_std": noise.min_std, "decay": noise.decay},
+        "noise": _config(model.noise),
         "fitted": model._fitted,
         "sample_calls": model._sample_calls,
     }
@@ -76,14 +75,12 @@ def _write(
     target = Path(path)
     metadata = {"format": "tagix", "version": str(FORMAT_VERSION)}
     metadata["description"] = json.dumps(description)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    os.close(handle)
+    temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
     try:
         save_file(tensors, temporary, metadata=metadata)
         os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _description(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -102,7 +99,7 @@ def _rebuild(
     description: dict[str, Any], tensors: dict[str, NDArray[Any]]
 ) -> nn.Sequential | DiffusionModel:
     network = description["network"]
-    rule = nn.rule_from_config(network["rule"])
+    rule = _value(network["rule"], {"Information": _core.Information, "Capped": _core.Capped})
     if description["kind"] == "Sequential":
         net = nn.Sequential(*map(_layer, network["layers"]), seed=network["seed"], rule=rule)
         net.load_state_dict(tensors)
@@ -116,7 +113,7 @@ def _rebuild(
     model = DiffusionModel(
         **description["settings"],
         activation=activation,
-        noise=_core.Homoscedastic(**description["noise"]),
+        noise=_value(description["noise"], {"Homoscedastic": _core.Homoscedastic}),
         rule=rule,
         seed=network["seed"],
     )
@@ -133,7 +130,7 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
     return {
         "layers": [_layer_config(layer) for layer in net.layers],
         "seed": net.seed,
-        "rule": net.rule.config,
+        "rule": _config(net.rule),
         "epochs_trained": net.epochs_trained,
     }
 
@@ -146,15 +143,24 @@ def _layer_config(layer: nn.Layer | nn.Sequential) -> dict[str, Any]:
             "a network with nn.Activation cannot be saved, since a file holds no functions: "
             "save its state_dict() and build the network anew"
         )
-    return {"type": layer.name, **layer.config}
+    return _config(layer)
 
 
 def _layer(config: Mapping[str, Any]) -> nn.Layer | nn.Sequential:
     if config["type"] == "Sequential":
         return nn.Sequential(*map(_layer, config["layers"]))
-    arguments = {key: value for key, value in config.items() if key != "type"}
-    layer_class = getattr(nn, config["type"])
-    if not (isinstance(layer_class, type) and issubclass(layer_class, nn.Layer)):
-        raise ValueError(f"it has a layer of type {config['type']!r}")
-    layer: nn.Layer = layer_class(**arguments)
+    classes = {name: getattr(nn, name) for name in nn.__all__ if name != "Sequential"}
+    layer: nn.Layer = _value(config, classes)
     return layer
+
+
+def _config(value: Any) -> dict[str, Any]:
+    """A layer, rule or noise model as its class and its constructor's arguments."""
+    return {"type": type(value).__name__, **value.config}
+
+
+def _value(config: Mapping[str, Any], classes: Mapping[str, Any]) -> Any:
+    """What :func:`_config` described, if its class is one of ``classes``."""
+    if config["type"] not in classes:
+        raise ValueError(f"it has a {config['type']!r} where one of {sorted(classes)} belongs")
+    return classes[config["type"]](**{key: config[key] for key in config if key != "type"})

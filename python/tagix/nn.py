@@ -90,7 +90,7 @@ class Sequential:
         if rule is not None and not isinstance(rule, UpdateRule):
             raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
         self._layers = layers
-        self._container = _core.Container(
+        self._container: _core.Container = _core.Container(
             [layer._container if isinstance(layer, Sequential) else layer for layer in layers]
         )
         self._seed = resolve_seed(seed)
@@ -196,8 +196,8 @@ class Sequential:
                 The network is then as it was.
         """
         inputs = as_matrix("x", x)
-        targets = as_targets("y", y, self._model.out_features(inputs.shape[1]))
-        noise_var = self._noise_var(noise, y, targets)
+        targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+        noise_var = self._noise_var(noise, shape, targets)
         return Gaussian(
             *self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
         )
@@ -237,15 +237,14 @@ class Sequential:
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
         inputs = as_matrix("x", x)
-        targets = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+        targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
         source = _core.RegressionSource(self._model, inputs, targets)
-        per_target = not isinstance(noise, Homoscedastic)
-        if per_target:
-            source.set_noise_var_per_target(self._noise_var(noise, y, targets))
+        if not isinstance(noise, Homoscedastic):
+            source.set_noise_var_per_target(self._noise_var(noise, shape, targets))
         end_epoch = self._validator(validation, noise)
 
         def begin_epoch(epoch: int) -> float:
-            if per_target:
+            if not isinstance(noise, Homoscedastic):
                 return float("nan")
             noise_var = noise.var(epoch)
             source.set_noise_var(noise_var)
@@ -325,7 +324,7 @@ class Sequential:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
-        state["rule"] = self._rule.config
+        state["rule"] = self._rule
         state["training"] = self._training
         if self._made_model is not None:
             state["state_dict"] = self.state_dict()
@@ -333,28 +332,29 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        rule = rule_from_config(state["rule"])
-        Sequential.__init__(
-            self, *state["layers"], seed=state["seed"], device=state["device"], rule=rule
-        )
+        arguments = {key: state[key] for key in ("seed", "device", "rule")}
+        Sequential.__init__(self, *state["layers"], **arguments)
         self._training = state["training"]
         if "state_dict" in state:
             self.load_state_dict(state["state_dict"])
             self._model.epochs_trained = state["epochs_trained"]
 
     def _noise_var(
-        self, noise: Noise, y: ArrayLike, targets: NDArray[np.float32]
+        self, noise: Noise, shape: tuple[int, ...], targets: NDArray[np.float32]
     ) -> NDArray[np.float32]:
-        """Noise variances as the core takes them: 1, one for each output, or like the targets."""
+        """Noise variances as the core takes them: 1, one for each output, or like the targets.
+
+        ``shape`` is the shape of y as it was given, to which an array of variances broadcasts.
+        """
         if isinstance(noise, Homoscedastic):
             return np.asarray(noise.var(self.epochs_trained), dtype=np.float32)
         noise_var = as_float32("noise", noise)
         try:
-            noise_var = np.broadcast_to(noise_var, np.shape(y)).reshape(targets.shape)
+            noise_var = np.broadcast_to(noise_var, shape).reshape(targets.shape)
         except ValueError as error:
             raise ValueError(
-                f"noise: got variances of shape {np.shape(noise)}, needed a shape that broadcasts "
-                f"to y, {np.shape(y)}"
+                f"noise: got variances of shape {noise_var.shape}, needed a shape that broadcasts "
+                f"to y, {shape}"
             ) from error
         return np.ascontiguousarray(noise_var)
 
@@ -365,7 +365,7 @@ class Sequential:
         if not isinstance(validation, tuple) or len(validation) != 2:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
         x = as_matrix("validation x", validation[0])
-        y = as_targets("validation y", validation[1], self._model.out_features(x.shape[1]))
+        y, _ = as_targets("validation y", validation[1], self._model.out_features(x.shape[1]))
         if x.shape[0] != y.shape[0] or x.shape[0] == 0:
             raise ValueError(
                 f"validation: got {x.shape[0]} rows of x and {y.shape[0]} of y, "
@@ -383,20 +383,15 @@ class Sequential:
                                      variances)
                 for i in range(0, x.shape[0], _VALIDATION_ROWS)
             ]  # fmt: skip
-            n_observed = max(sum(part.n_observed for part in parts), 1)
+            # NaN where every target is missing.
+            n_observed = sum(part.n_observed for part in parts) or float("nan")
             history.validation_mse.append(sum(part.squared_error for part in parts) / n_observed)
             history.validation_log_likelihood.append(
                 sum(part.log_likelihood for part in parts) / n_observed
             )
 
+        evaluate(History())  # refuses bad values before anything is trained
         return evaluate
-
-
-def rule_from_config(config: Mapping[str, Any]) -> UpdateRule:
-    """The update rule that ``rule.config`` describes."""
-    arguments = {key: value for key, value in config.items() if key != "type"}
-    makers = {"Information": _core.Information, "Capped": _core.Capped}
-    return makers[config["type"]](**arguments)
 
 
 def _optional_matrix(name: str, value: ArrayLike | None) -> NDArray[np.float32] | None:

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Builds everything and runs every test, linter and a short benchmark, in a virtual environment of
+# its own (TAGIX_VENV, by default .venv-test). Needs Python, a C++20 compiler and the Python headers.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+step() { printf '\n== %s\n' "$*"; }
+
+venv="${TAGIX_VENV:-.venv-test}"
+step "virtual environment $venv, and the package installed into it"
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+export PATH="$PWD/$venv/bin:$PATH"
+export PIP_DISABLE_PIP_VERSION_CHECK=1
+python -m pip install --quiet --constraint tools/constraints.txt ".[lab,torch,dev]"
+
+for preset in release asan; do
+  step "C++ build and tests, $preset (CUDA kernels too, in release, where nvcc is found)"
+  cmake --preset "$preset" -G Ninja >/dev/null
+  cmake --build --preset "$preset"
+  ctest --preset "$preset"
+done
+
+step "Python tests"
+python -m pytest
+
+step "linters"
+ruff check .
+ruff format --check .
+git ls-files -- '*.h' '*.cpp' '*.cu' ':!third_party' | xargs clang-format --dry-run --Werror
+mypy python/tagix benchmarks examples tools
+
+step "benchmarks, to see that they run"
+./build/release/benchmarks/cpp/bench_backend --quick
+python -m benchmarks cpu --quick --threads 1 2
+
+step "all passed"
