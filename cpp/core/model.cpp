@@ -1,5 +1,6 @@
 #include "core/model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -19,6 +20,15 @@ Index count_parameters(const std::vector<ParameterSpec>& specs) {
 /// The number of values that a BroadcastView over rows x cols reads.
 Index broadcast_size(const BroadcastView& view, Index rows, Index cols) {
   return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
+}
+
+/// Rows that a prediction takes at a time: it bounds the memory of a call, and keeps the
+/// activations of common widths in cache.
+constexpr Index prediction_rows = 1024;
+
+/// Up to `count` rows from `first` on.
+HostMoments row_slice(const HostMoments& input, Index first, Index count) {
+  return input.slice(first * input.cols, std::min(count, input.rows - first), input.cols);
 }
 
 }  // namespace
@@ -129,13 +139,16 @@ ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) c
 
 void Model::predict(HostMoments input, float* mean, float* var) const {
   check_input(input);
-  if (input.rows == 0) return;
   const std::shared_lock lock(mutex_);
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  const ConstMomentsView output =
-      workspace.executor->forward(parameters_.view(), upload(workspace, input));
-  download(*backend_, output, mean, var);
+  for (Index first = 0; first < input.rows; first += prediction_rows) {
+    const ConstMomentsView output = workspace.executor->forward(
+        parameters_.view(), upload(workspace, row_slice(input, first, prediction_rows)));
+    download(*backend_, output, mean, var);
+    mean += output.size();
+    var += output.size();
+  }
 }
 
 void Model::predict_on_device(ConstMomentsView input,
@@ -223,8 +236,14 @@ PredictionSums Model::evaluate(HostMoments input, const float* target,
   check_targets(input, target, noise_var);
   const std::shared_lock lock(mutex_);
   WorkspaceLease lease(*this);
-  const Batch batch = load(*lease, input, target, noise_var);
-  return backend_->prediction_sums(batch.output, batch.target, batch.noise_var);
+  PredictionSums sums;
+  for (Index first = 0; first < input.rows; first += prediction_rows) {
+    const Batch batch = load(*lease, row_slice(input, first, prediction_rows), target, noise_var);
+    sums += backend_->prediction_sums(batch.output, batch.target, batch.noise_var);
+    target += batch.output.size();
+    noise_var.data += batch.output.rows * noise_var.row_stride;
+  }
+  return sums;
 }
 
 PredictionSums Model::train_step(ConstMomentsView input, const float* target,

@@ -87,21 +87,16 @@ class CpuBackend final : public Backend {
 
   void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
                          MomentsView bias) override {
-    const Index in = input.cols, out = delta.cols, batch = input.rows;
-    const double cost = 2.0 * static_cast<double>(in * out * batch) * multiply_add_ns;
-    std::memset(weight.mean, 0, bytes(weight.size()));
-    std::memset(weight.var, 0, bytes(weight.size()));
-    if (bias.mean != nullptr) {
-      std::memset(bias.mean, 0, bytes(out));
-      std::memset(bias.var, 0, bytes(out));
-      kernels_.add_column_sums(delta.mean, batch, out, bias.mean);
-      kernels_.add_column_sums(delta.var, batch, out, bias.var);
-    }
+    const Index out = delta.cols, batch = input.rows;
+    const Index bias_size = bias.size();
+    const double cost = 2.0 * static_cast<double>(weight.size() * batch) * multiply_add_ns;
+    const Sums total{weight.mean, weight.var, bias.mean, bias.var};
+    total.clear(weight.size(), bias_size);
     constexpr Index wide = 128 * 128;
     if (weight.size() >= wide) {
       // Each piece owns some rows of the weight and sums over the whole batch.
       for_pieces(out, 48, cost / static_cast<double>(out), [&](Index first, Index count) {
-        innovation_rows(input, delta, 0, batch, first, first + count, weight.mean, weight.var);
+        add_innovation(input, delta, 0, batch, first, first + count, total);
       });
       return;
     }
@@ -109,21 +104,23 @@ class CpuBackend final : public Backend {
     const Index piece = std::max<Index>(256, ceil_div(batch, 64));
     const Index n_pieces = ceil_div(batch, piece);
     if (n_pieces == 1) {
-      innovation_rows(input, delta, 0, batch, 0, out, weight.mean, weight.var);
+      add_innovation(input, delta, 0, batch, 0, out, total);
       return;
     }
-    const Index size = weight.size();
-    float* partial = scratch<PartialSums>(2 * size * n_pieces);
-    std::memset(partial, 0, bytes(2 * size * n_pieces));
+    const Index stride = 2 * (weight.size() + bias_size);
+    float* partial = scratch<PartialSums>(stride * n_pieces);
+    const auto sums_of = [&](Index i) {
+      float* first = partial + i * stride;
+      float* bias_first = bias_size == 0 ? nullptr : first + 2 * weight.size();
+      return Sums{first, first + weight.size(), bias_first,
+                  bias_size == 0 ? nullptr : bias_first + bias_size};
+    };
     for_pieces(batch, piece, cost / static_cast<double>(batch), [&](Index first, Index count) {
-      float* sums = partial + (first / piece) * 2 * size;
-      innovation_rows(input, delta, first, count, 0, out, sums, sums + size);
+      const Sums sums = sums_of(first / piece);
+      sums.clear(weight.size(), bias_size);
+      add_innovation(input, delta, first, count, 0, out, sums);
     });
-    for (Index i = 0; i < n_pieces; ++i) {
-      const float* sums = partial + i * 2 * size;
-      for (Index k = 0; k < size; ++k) weight.mean[k] += sums[k];
-      for (Index k = 0; k < size; ++k) weight.var[k] += sums[size + k];
-    }
+    for (Index i = 0; i < n_pieces; ++i) total.add(sums_of(i), weight.size(), bias_size);
   }
 
   void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -195,7 +192,11 @@ class CpuBackend final : public Backend {
     for (Index row = 0; row < prediction.rows; ++row) {
       for (Index col = 0; col < prediction.cols; ++col) {
         const Index i = row * prediction.cols + col;
-        if (std::isnan(target[i])) continue;
+        if (std::isnan(target[i])) {
+          // 0 for a finite prediction; what is not finite must show although nothing was observed.
+          sums.var += 0.0 * (prediction.mean[i] + prediction.var[i]);
+          continue;
+        }
         const double noise =
             noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
         const double error = static_cast<double>(target[i]) - prediction.mean[i];
@@ -306,13 +307,42 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void innovation_rows(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
-                       Index samples, Index first_output, Index last_output, float* mean,
-                       float* var) {
+  /// Sums of parameter innovations: out x in for the weight, out for the bias (or null).
+  struct Sums {
+    float* weight_mean;
+    float* weight_var;
+    float* bias_mean;
+    float* bias_var;
+
+    void clear(Index weight_size, Index bias_size) const {
+      std::fill_n(weight_mean, weight_size, 0.0f);
+      std::fill_n(weight_var, weight_size, 0.0f);
+      std::fill_n(bias_mean, bias_size, 0.0f);
+      std::fill_n(bias_var, bias_size, 0.0f);
+    }
+    void add(const Sums& other, Index weight_size, Index bias_size) const {
+      for (Index i = 0; i < weight_size; ++i) weight_mean[i] += other.weight_mean[i];
+      for (Index i = 0; i < weight_size; ++i) weight_var[i] += other.weight_var[i];
+      for (Index i = 0; i < bias_size; ++i) bias_mean[i] += other.bias_mean[i];
+      for (Index i = 0; i < bias_size; ++i) bias_var[i] += other.bias_var[i];
+    }
+  };
+
+  /// Adds the innovations of some samples to the rows first_output .. last_output - 1.
+  void add_innovation(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
+                      Index samples, Index first_output, Index last_output, const Sums& sums) {
+    const float* delta_mean = delta.mean + first_sample * delta.cols;
+    const float* delta_var = delta.var + first_sample * delta.cols;
     kernels_.innovation_rows(
-        input.mean + first_sample * input.cols, input.cols, delta.mean + first_sample * delta.cols,
-        delta.var + first_sample * delta.cols, delta.cols, samples, first_output, last_output, mean,
-        var, scratch<InnovationBlocks>(kernels_.innovation_scratch_size(input.cols)));
+        input.mean + first_sample * input.cols, input.cols, delta_mean, delta_var, delta.cols,
+        samples, first_output, last_output, sums.weight_mean, sums.weight_var,
+        scratch<InnovationBlocks>(kernels_.innovation_scratch_size(input.cols)));
+    if (sums.bias_mean == nullptr) return;
+    const Index count = last_output - first_output;
+    kernels_.add_column_sums(delta_mean + first_output, delta.cols, samples, count,
+                             sums.bias_mean + first_output);
+    kernels_.add_column_sums(delta_var + first_output, delta.cols, samples, count,
+                             sums.bias_var + first_output);
   }
 
   const Kernels& kernels_;

@@ -291,10 +291,17 @@ void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
   }
 }
 
-void add_column_sums(const float* plane, Index rows, Index columns, float* sum) {
-  for (Index row = 0; row < rows; ++row, plane += columns) {
-    for (Index i = 0; i < columns; ++i) sum[i] += plane[i];
-  }
+void add_column_sums(const float* plane, Index stride, Index rows, Index columns, float* sum) {
+  for_each_vector(columns, [&](Index column, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    Vector total = load_part(sum + column);
+    for (Index row = 0; row < rows;) {
+      const Index end = rows - row < innovation_block ? rows : row + innovation_block;
+      Vector block{};
+      for (; row < end; ++row) block += load_part(plane + row * stride + column);
+      total += block;
+    }
+    store_part(total, sum + column);
+  });
 }
 
 void activation(const math::ActivationSpec& spec, const float* input_mean, const float* input_var,

@@ -62,8 +62,9 @@ struct Kernels {
                           Index last_output, float* mean, float* var, float* scratch);
   Index (*innovation_scratch_size)(Index in);
 
-  /// sum[c] += sum_b plane[b, c], over the columns of one plane.
-  void (*add_column_sums)(const float* plane, Index rows, Index columns, float* sum);
+  /// sum[c] += sum_b plane[b * stride + c] for the first `columns` columns of `rows` rows. Rows are
+  /// added in blocks, so that rounding grows with the number of blocks and not of rows.
+  void (*add_column_sums)(const float* plane, Index stride, Index rows, Index columns, float* sum);
 
   /// Elementwise; input_var may be null (exactly known).
   void (*activation)(const math::ActivationSpec& spec, const float* input_mean,

@@ -28,6 +28,9 @@ int available_processors() {
   return count == 0 ? 1 : static_cast<int>(count);
 }
 
+/// Whether this thread is inside a parallel loop: a loop within one runs on the calling thread.
+thread_local bool inside_loop = false;
+
 /// One parallel loop: chunks are claimed by a counter, so that a thread whose core is busy with
 /// something else claims fewer.
 struct Job {
@@ -38,12 +41,15 @@ struct Job {
   std::atomic<Index> done{0};
 
   void work() {
+    const bool outer = inside_loop;
+    inside_loop = true;
     Index finished = 0;
     for (Index chunk = next++; chunk < n_chunks; chunk = next++) {
       body(context, chunk);
       ++finished;
     }
     done += finished;
+    inside_loop = outer;
   }
 };
 
@@ -156,8 +162,12 @@ void detail::run_chunks(Index n_chunks, void (*body)(void*, Index), void* contex
   job->body = body;
   job->context = context;
   job->n_chunks = n_chunks;
-  std::unique_lock lock(state.running, std::try_to_lock);
-  if (!lock.owns_lock() || state.count.load() == 1) {
+  if (inside_loop || state.count.load() == 1) {
+    job->work();
+    return;
+  }
+  const std::unique_lock lock(state.running, std::try_to_lock);
+  if (!lock.owns_lock()) {
     job->work();
     return;
   }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,8 +54,6 @@ __all__ = [
 ]
 
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
-
-_VALIDATION_ROWS: Final = 8192
 
 
 class Sequential:
@@ -378,17 +376,10 @@ class Sequential:
             else:  # per training row: the validation rows get the mean variance of all
                 noise_var = [float(np.mean(as_float32("noise", noise)))]
             variances = np.asarray(noise_var, dtype=np.float32)
-            parts = [
-                self._model.evaluate(x[i : i + _VALIDATION_ROWS], y[i : i + _VALIDATION_ROWS],
-                                     variances)
-                for i in range(0, x.shape[0], _VALIDATION_ROWS)
-            ]  # fmt: skip
-            # NaN where every target is missing.
-            n_observed = sum(part.n_observed for part in parts) or float("nan")
-            history.validation_mse.append(sum(part.squared_error for part in parts) / n_observed)
-            history.validation_log_likelihood.append(
-                sum(part.log_likelihood for part in parts) / n_observed
-            )
+            sums = self._model.evaluate(x, y, variances)
+            n_observed = sums.n_observed or float("nan")  # NaN where every target is missing
+            history.validation_mse.append(sums.squared_error / n_observed)
+            history.validation_log_likelihood.append(sums.log_likelihood / n_observed)
 
         evaluate(History())  # refuses bad values before anything is trained
         return evaluate

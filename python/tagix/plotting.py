@@ -175,10 +175,10 @@ def plot_training(
                 f"ideal denoiser {ideal_mse:.3f}",
                 (0.99, ideal_mse),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, -4),
+                xytext=(0, 4),
                 textcoords="offset points",
                 ha="right",
-                va="top",
+                va="bottom",
                 color=_DATA_COLOR,
                 fontsize=9,
             )
