@@ -11,7 +11,9 @@ step "virtual environment $venv, and the package installed into it"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 export PATH="$PWD/$venv/bin:$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
-python -m pip install --quiet --constraint tools/constraints.txt ".[lab,torch,dev]"
+# In the environment, so that they hold where pip builds the wheel as well.
+export PIP_CONSTRAINT="$PWD/tools/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/tools/constraints.txt"
+python -m pip install --quiet ".[lab,torch,dev]"
 
 for preset in release asan; do
   step "C++ build and tests, $preset (CUDA kernels too, in release, where nvcc is found)"

@@ -120,6 +120,9 @@ class Backend {
   virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
                       MomentsView parameters) = 0;
 
+  /// Whether every mean and every variance is finite.
+  virtual bool all_finite(ConstMomentsView moments) = 0;
+
   // Data, metrics and diffusion.
 
   /// output row i = source row rows[i]; `rows` holds `n_rows` row numbers.

@@ -190,10 +190,17 @@ MomentsView Model::backward(Workspace& workspace, const Batch& batch, bool need_
                                       workspace.innovation.view());
 }
 
-void Model::apply(Workspace& workspace, const Batch& batch) {
+bool Model::apply(Workspace& workspace, const Batch& batch) {
   observe(workspace, batch);
   backward(workspace, batch, false);
+  if (!backend_->all_finite(workspace.innovation.view())) return false;
   backend_->update(rule_, batch.output.rows, workspace.innovation.view(), parameters_.view());
+  return true;
+}
+
+void Model::set_epochs_trained(Index epochs) {
+  require(epochs >= 0, "epochs_trained: got ", epochs, ", needed at least 0");
+  epochs_trained_ = epochs;
 }
 
 void Model::update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
@@ -209,7 +216,9 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
             "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
             " at flat position ", i, "), needed inputs of a smaller scale");
   }
-  apply(workspace, batch);
+  require(apply(workspace, batch),
+          "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
+          "noise variance");
 }
 
 Innovations Model::innovations(HostMoments input, const float* target,
@@ -257,7 +266,10 @@ PredictionSums Model::train_step(ConstMomentsView input, const float* target,
     throw std::runtime_error(
         "the predictions overflow float32; scale the data to about unit variance");
   }
-  apply(workspace, {input, target, noise_var, output});
+  if (!apply(workspace, {input, target, noise_var, output})) {
+    throw std::runtime_error(
+        "the innovations overflow float32; scale the targets to about unit variance");
+  }
   return sums;
 }
 

@@ -72,7 +72,7 @@ class Model {
   PredictionSums evaluate(HostMoments input, const float* target, BroadcastView noise_var) const;
 
   /// One training step on data in the backend's memory. Returns the sums of the predictions made
-  /// before the update. Throws std::runtime_error, and updates nothing, if they are not finite.
+  /// before the update. Throws std::runtime_error, and updates nothing, on overflow of float32.
   PredictionSums train_step(ConstMomentsView input, const float* target, BroadcastView noise_var);
 
   /// Predicts for rows in the backend's memory and calls `use` while the moments are valid.
@@ -81,7 +81,8 @@ class Model {
 
   /// Epochs of training so far: the noise schedule and the random numbers of an epoch follow it.
   Index epochs_trained() const { return epochs_trained_; }
-  void set_epochs_trained(Index epochs) { epochs_trained_ = epochs; }
+  /// Throws std::invalid_argument unless epochs >= 0.
+  void set_epochs_trained(Index epochs);
 
  private:
   struct Workspace;
@@ -104,7 +105,8 @@ class Model {
   MomentsView observe(Workspace& workspace, const Batch& batch) const;
   /// After observe: the innovation of the parameters is in workspace.innovation.
   MomentsView backward(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
-  void apply(Workspace& workspace, const Batch& batch);
+  /// Updates the parameters; returns false, and changes nothing, if innovations overflow float32.
+  bool apply(Workspace& workspace, const Batch& batch);
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<const Layer> network_;

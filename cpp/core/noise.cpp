@@ -7,25 +7,34 @@
 #include "core/require.h"
 
 namespace tagix {
+namespace {
+
+// Their squares are normal numbers of float32.
+constexpr double min_noise_std = 1e-18;
+constexpr double max_noise_std = 1e18;
+
+}  // namespace
 
 Homoscedastic::Homoscedastic(std::vector<double> std, double min_std, double decay)
     : std_(std::move(std)), min_std_(min_std), decay_(decay) {
   require(!std_.empty(), "std: got no value, needed 1 or 1 for each output");
   for (double value : std_) {
-    require(std::isfinite(value) && value > 0, "std: got ", value,
-            ", needed a finite number above 0");
+    require(value >= min_noise_std && value <= max_noise_std, "std: got ", value,
+            ", needed a number above 0 whose square is one in float32 (", min_noise_std, " to ",
+            max_noise_std, ")");
   }
-  require(std::isfinite(min_std) && min_std >= 0, "min_std: got ", min_std,
-          ", needed a finite number of at least 0");
+  require(min_std >= 0 && min_std <= max_noise_std, "min_std: got ", min_std,
+          ", needed a number in [0, ", max_noise_std, "]");
   require(decay > 0 && decay <= 1, "decay: got ", decay, ", needed a number in (0, 1]");
 }
 
 std::vector<float> Homoscedastic::var(Index epoch) const {
   std::vector<float> var;
+  require(epoch >= 0, "epoch: got ", epoch, ", needed at least 0");
   const double factor = std::pow(decay_, static_cast<double>(epoch));
   for (double std : std_) {
     // A floor of 0 must not let a long run reach a variance of 0, which no observation has.
-    const double now = std::max({min_std_, std * factor, 1e-18});
+    const double now = std::max({min_std_, std * factor, min_noise_std});
     var.push_back(static_cast<float>(now * now));
   }
   return var;

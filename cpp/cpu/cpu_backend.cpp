@@ -179,6 +179,11 @@ class CpuBackend final : public Backend {
     });
   }
 
+  bool all_finite(ConstMomentsView moments) override {
+    return kernels_.all_finite(moments.mean, moments.size()) &&
+           kernels_.all_finite(moments.var, moments.size());
+  }
+
   void gather_rows(const float* source, Index cols, const Index* rows, Index n_rows,
                    float* output) override {
     for (Index i = 0; i < n_rows; ++i) {

@@ -377,6 +377,18 @@ void observe(const float* mean, const float* var, const float* target, const flo
   });
 }
 
+bool all_finite(const float* values, Index size) {
+  // x - x is 0 for finite x, and NaN otherwise; NaN stays in a sum.
+  Vector sum{};
+  for_each_vector(size, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
+    const Vector value = load_part(values + i);
+    sum += value - value;
+  });
+  float total = 0;
+  for (int lane = 0; lane < lanes<Vector>; ++lane) total += sum[lane];
+  return total == 0;
+}
+
 /// Replaces (mean, var) of `size` parameters by rule(mean, var, delta_mean, delta_var).
 template <class Rule>
 TAGIX_INLINE void update_each(const float* delta_mean, const float* delta_var, Index size,
@@ -419,6 +431,7 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           activation_from_points,
                           scale_deltas,
                           observe,
+                          all_finite,
                           information_update,
                           capped_update};
 

@@ -80,6 +80,8 @@ struct Kernels {
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,
                   Index noise_stride, float spread, Index size, float* delta_mean,
                   float* delta_var);
+  /// Whether every value is finite.
+  bool (*all_finite)(const float* values, Index size);
   void (*information_update)(const float* delta_mean, const float* delta_var, float clip,
                              Index size, float* mean, float* var);
   void (*capped_update)(const float* delta_mean, const float* delta_var, float cap, Index size,

@@ -16,6 +16,11 @@ Linear::Linear(Index in_features, Index out_features, bool bias, Init init, doub
       gain_bias_(gain_bias) {
   require(in_features >= 1, "in_features: got ", in_features, ", needed at least 1");
   require(out_features >= 1, "out_features: got ", out_features, ", needed at least 1");
+  constexpr Index max_features = Index{1} << 31, max_weights = Index{1} << 40;
+  require(in_features <= max_features && out_features <= max_features &&
+              in_features * out_features <= max_weights,
+          "in_features, out_features: got ", in_features, " and ", out_features,
+          ", needed at most ", max_weights, " weights");
   // Variances must neither overflow nor vanish in float32.
   const auto usable = [](double gain) { return gain >= 1e-12 && gain <= 1e12; };
   require(usable(gain_weight), "gain_weight: got ", gain_weight,

@@ -9,7 +9,7 @@ from typing import Any
 from tagix import _core
 from tagix._core import EpochRecord
 
-__all__ = ["Callback", "EpochRecord", "History", "run_epochs"]
+__all__ = ["Callback", "EpochRecord", "History", "check_callback", "run_epochs"]
 
 Callback = Callable[[EpochRecord], object]
 
@@ -38,6 +38,12 @@ class History:
     """Mean log density of a validation target after the epoch; empty without such data."""
 
 
+def check_callback(callback: Callback | None) -> None:
+    """TypeError unless ``callback`` is None or can be called."""
+    if callback is not None and not callable(callback):
+        raise TypeError(f"callback: got {callback!r}, needed a function of an EpochRecord")
+
+
 def run_epochs(
     model: _core.Model,
     source: _core.BatchSource,
@@ -55,8 +61,6 @@ def run_epochs(
     ``begin_epoch(epoch)`` sets the noise of an epoch and returns its mean variance;
     ``end_epoch(history)`` adds validation results.
     """
-    if callback is not None and not callable(callback):
-        raise TypeError(f"callback: got {callback!r}, needed a function of an EpochRecord")
     history = History()
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
         for epoch in range(n_epochs):

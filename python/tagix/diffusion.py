@@ -14,7 +14,7 @@ from tagix import _core, nn
 from tagix._arrays import as_count, as_matrix, as_timesteps
 from tagix._core import Homoscedastic, UpdateRule
 from tagix._seeds import check_seed, resolve_seed
-from tagix._training import Callback, History, run_epochs
+from tagix._training import Callback, History, check_callback, run_epochs
 from tagix.gaussian import Gaussian
 
 
@@ -76,7 +76,9 @@ class DiffusionModel:
         if isinstance(hidden, (str, bytes)) or not isinstance(hidden, Sequence):
             raise TypeError(f"hidden: got {hidden!r}, needed a sequence of widths")
         widths = [as_count("hidden", width, least=1) for width in hidden]
-        if activation is not None and not isinstance(activation, nn.Layer):
+        if activation is not None and (
+            not isinstance(activation, nn.Layer) or activation.in_features is not None
+        ):
             raise TypeError(f"activation: got {activation!r}, needed an activation of tagix.nn")
         if noise is not None and not isinstance(noise, Homoscedastic):
             raise TypeError(f"noise: got {noise!r}, needed tagix.Homoscedastic(...)")
@@ -148,6 +150,7 @@ class DiffusionModel:
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
+        check_callback(callback)
         data = as_matrix("X", X)
         units = self._process.shift, self._process.scale
         if self._settings["standardize"] and not self._fitted:

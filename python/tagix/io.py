@@ -30,6 +30,8 @@ def load(path: str | os.PathLike[str]) -> nn.Sequential | DiffusionModel:
     name = os.fspath(path)
     if not os.path.exists(name):
         raise FileNotFoundError(f"path: got {name!r}, needed a file that exists")
+    if not os.path.isfile(name):
+        raise ValueError(f"path: got {name!r}, needed a file")
     try:
         with safe_open(name, framework="numpy") as file:
             metadata = file.metadata() or {}
@@ -70,14 +72,17 @@ def _write(
     tensors: dict[str, NDArray[np.float32]],
 ) -> None:
     """Write beside the target and rename, so that a crash leaves the old file or the new one."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     target = Path(path)
     metadata = {"format": "tagix", "version": str(FORMAT_VERSION)}
     metadata["description"] = json.dumps(description)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
     try:
-        save_file(tensors, temporary, metadata=metadata)
+        with open(temporary, "xb") as file:
+            file.write(save(tensors, metadata=metadata))
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)

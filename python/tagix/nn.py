@@ -7,8 +7,8 @@ torch.nn.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,7 +33,7 @@ from tagix._core import (
     UpdateRule,
 )
 from tagix._seeds import resolve_seed
-from tagix._training import Callback, History, run_epochs
+from tagix._training import Callback, History, check_callback, run_epochs
 from tagix.gaussian import Gaussian
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "Tanh",
 ]
 
+T = TypeVar("T")
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
 
 
@@ -234,6 +235,7 @@ class Sequential:
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
+        check_callback(callback)
         inputs = as_matrix("x", x)
         targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
         source = _core.RegressionSource(self._model, inputs, targets)
@@ -363,12 +365,8 @@ class Sequential:
         if not isinstance(validation, tuple) or len(validation) != 2:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
         x = as_matrix("validation x", validation[0])
-        y, _ = as_targets("validation y", validation[1], self._model.out_features(x.shape[1]))
-        if x.shape[0] != y.shape[0] or x.shape[0] == 0:
-            raise ValueError(
-                f"validation: got {x.shape[0]} rows of x and {y.shape[0]} of y, "
-                "needed as many of both, at least 1"
-            )
+        n_outputs = _for_validation(lambda: self._model.out_features(x.shape[1]))
+        y, _ = as_targets("validation y", validation[1], n_outputs)
 
         def evaluate(history: History) -> None:
             if isinstance(noise, Homoscedastic):
@@ -381,8 +379,17 @@ class Sequential:
             history.validation_mse.append(sums.squared_error / n_observed)
             history.validation_log_likelihood.append(sums.log_likelihood / n_observed)
 
-        evaluate(History())  # refuses bad values before anything is trained
+        # Bad values are refused before anything is trained.
+        _for_validation(lambda: evaluate(History()))
         return evaluate
+
+
+def _for_validation(call: Callable[[], T]) -> T:
+    """What the core says of x and y, said of the validation data."""
+    try:
+        return call()
+    except ValueError as error:
+        raise ValueError(f"validation {error}") from error
 
 
 def _optional_matrix(name: str, value: ArrayLike | None) -> NDArray[np.float32] | None:
