@@ -244,14 +244,23 @@ TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index samples, 
   for (Index first = 0; first < in;) {
     const Index width = panel_layout.width(in - first);
     const Index used = in - first < width ? in - first : width;
-    for (Index b = 0; b < samples; ++b, packed += 2 * width) {
-      const float* row = input_mean + b * in + first;
-      for (Index i = 0; i < used; ++i) {
-        packed[i] = row[i];
-        packed[width + i] = row[i] * row[i];
+    const float* column = input_mean + first;
+    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+      using V = decltype(vector);
+      for (Index b = 0; b < samples; ++b, packed += 2 * width) {
+        const float* row = column + b * in;
+        float rest[n_vectors.value * lanes<V>];
+        if (used < width) {
+          for (Index i = 0; i < width; ++i) rest[i] = i < used ? row[i] : 0.0f;
+          row = rest;
+        }
+        unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
+          const V value = load<V>(row + c.value * lanes<V>);
+          store(value, packed + c.value * lanes<V>);
+          store(value * value, packed + width + c.value * lanes<V>);
+        });
       }
-      for (Index i = used; i < width; ++i) packed[i] = packed[width + i] = 0.0f;
-    }
+    });
     first += width;
   }
 }
@@ -268,11 +277,12 @@ void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
       const Index count = last_output - output < tile_rows ? last_output - output : tile_rows;
       with_row_count(count, [&](auto n_outputs) TAGIX_LAMBDA_INLINE {
         for (Index b = 0; b < samples; ++b) {
+          // Of constant size, so that it is a few moves and no call.
+          constexpr auto bytes = static_cast<unsigned long>(n_outputs.value) * sizeof(float);
           const Index position = (sample + b) * out + output;
-          for (int r = 0; r < n_outputs.value; ++r) {
-            deltas[b * 2 * n_outputs.value + r] = delta_mean[position + r];
-            deltas[(b * 2 + 1) * n_outputs.value + r] = delta_var[position + r];
-          }
+          float* target = deltas + b * 2 * n_outputs.value;
+          __builtin_memcpy(target, delta_mean + position, bytes);
+          __builtin_memcpy(target + n_outputs.value, delta_var + position, bytes);
         }
         const float* panel = inputs;
         for (Index first = 0; first < in;) {
