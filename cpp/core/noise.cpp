@@ -20,8 +20,7 @@ Homoscedastic::Homoscedastic(std::vector<double> std, double min_std, double dec
   require(!std_.empty(), "std: got no value, needed 1 or 1 for each output");
   for (double value : std_) {
     require(value >= min_noise_std && value <= max_noise_std, "std: got ", value,
-            ", needed a number above 0 whose square is one in float32 (", min_noise_std, " to ",
-            max_noise_std, ")");
+            ", needed a finite number above 0, in [", min_noise_std, ", ", max_noise_std, "]");
   }
   require(min_std >= 0 && min_std <= max_noise_std, "min_std: got ", min_std,
           ", needed a number in [0, ", max_noise_std, "]");

@@ -11,12 +11,12 @@ struct PanelLayout {
   Index lanes;
 
   /// The width of the panel that starts with `columns_left` columns to go.
-  Index width(Index columns_left) const {
+  TAGIX_INLINE constexpr Index width(Index columns_left) const {
     if (columns_left > lanes) return 2 * lanes;
     return columns_left > 4 ? lanes : 4;
   }
   /// All panels together.
-  Index padded_columns(Index columns) const {
+  TAGIX_INLINE constexpr Index padded_columns(Index columns) const {
     Index padded = 0;
     while (padded < columns) padded += width(columns - padded);
     return padded;

@@ -1,0 +1,81 @@
+#pragma once
+
+#include "conformance/operation.h"
+#include "conformance/random_inputs.h"
+#include "conformance/random_truth.h"
+#include "conformance/shapes.h"
+#include "math/diffusion.h"
+
+namespace tagix::conformance {
+
+/// One reverse step, with numbers n of (seed; timestep, row):
+///
+///   x' = (x - c eps_mean) / sqrt(alpha) + sigma n,   var = (c^2 / alpha) eps_var
+struct Denoise final : Operation {
+  static constexpr std::uint64_t seed = 0x1234567890;
+  math::ReverseStep step;
+  Index timestep, first_row;
+  std::vector<float> noisy;
+  HostGaussians prediction;
+
+  Denoise(Index rows, Index cols, math::ReverseStep step, Index timestep, Index first_row)
+      : step(step), timestep(timestep), first_row(first_row) {
+    RandomInputs random(rows + 89 * cols);
+    noisy = random.uniforms(rows * cols, -3, 3);
+    prediction = random.gaussians(rows, cols);
+  }
+
+  std::string name() const override {
+    return text("denoise ", prediction.rows, " x ", prediction.cols, ", timestep ", timestep,
+                ", first row ", first_row);
+  }
+
+  Cost cost() const override { return {0, 4.0 * 5 * static_cast<double>(noisy.size())}; }
+
+  std::function<void()> prepare(Arrays& arrays) const override {
+    const ConstMomentsView eps = arrays.input(prediction);
+    float* x = arrays.in_place(noisy);
+    float* var = arrays.output(prediction.rows * prediction.cols);
+    return [=, this, &backend = arrays.backend()] {
+      backend.denoise(step, eps, seed, timestep, first_row, x, var);
+    };
+  }
+
+  std::vector<Expected> expected() const override {
+    Expected x{"x", 6, {}}, var{"var", 4, {}};
+    const double scale = step.inverse_sqrt_alpha, c = step.noise_coefficient;
+    for (Index row = 0; row < prediction.rows; ++row) {
+      for (Index col = 0; col < prediction.cols; ++col) {
+        const auto i = static_cast<std::size_t>(row * prediction.cols + col);
+        const Sum noise = normal_number(seed, math::RandomStream::sampler_noise,
+                                        static_cast<std::uint64_t>(timestep), first_row + row, col);
+        Sum sum = sum_of({noisy[i] * scale, -c * prediction.mean[i] * scale});
+        sum.value += step.noise_std * noise.value;
+        sum.magnitude += step.noise_std * noise.magnitude;
+        x.values.push_back(sum);
+        var.values.push_back(sum_of({c * c * scale * scale * prediction.var[i]}));
+      }
+    }
+    return {x, var};
+  }
+
+  static Operations cases() {
+    Operations cases;
+    for (const auto& [rows, cols] : elementwise_shapes()) {
+      cases.push_back(
+          std::make_unique<Denoise>(rows, cols, math::ReverseStep{1.2f, 0.4f, 0.3f}, 17, 8192));
+      cases.push_back(
+          std::make_unique<Denoise>(rows, cols, math::ReverseStep{1.01f, 0.1f, 0.0f}, 1, 0));
+    }
+    return cases;
+  }
+
+  static Operations benchmarks() {
+    Operations cases;
+    cases.push_back(
+        std::make_unique<Denoise>(10000, 2, math::ReverseStep{1.2f, 0.4f, 0.3f}, 17, 0));
+    return cases;
+  }
+};
+
+}  // namespace tagix::conformance

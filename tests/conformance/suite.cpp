@@ -1,0 +1,64 @@
+#include "conformance/suite.h"
+
+#include "conformance/activation_forward.h"
+#include "conformance/activation_from_points.h"
+#include "conformance/activation_points.h"
+#include "conformance/affine_backward.h"
+#include "conformance/affine_forward.h"
+#include "conformance/affine_innovation.h"
+#include "conformance/all_finite.h"
+#include "conformance/all_finite.h"
+#include "conformance/denoise.h"
+#include "conformance/diffuse.h"
+#include "conformance/embed_timesteps.h"
+#include "conformance/gather_rows.h"
+#include "conformance/normal.h"
+#include "conformance/observe.h"
+#include "conformance/prediction_sums.h"
+#include "conformance/scale_deltas.h"
+#include "conformance/update.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/instruction_set.h"
+
+namespace tagix::conformance {
+namespace {
+
+template <class Struct>
+Method method(const char* name) {
+  return {name, Struct::cases, Struct::benchmarks};
+}
+
+}  // namespace
+
+const std::vector<Method>& methods() {
+  static const std::vector<Method> methods{
+      method<AffineForward>("affine_forward"),
+      method<AffineBackward>("affine_backward"),
+      method<AffineInnovation>("affine_innovation"),
+      method<ActivationForward>("activation_forward"),
+      method<ActivationPoints>("activation_points"),
+      method<ActivationFromPoints>("activation_from_points"),
+      method<ScaleDeltas>("scale_deltas"),
+      method<Observe>("observe"),
+      method<Update>("update"),
+      method<AllFinite>("all_finite"),
+      method<AllFinite>("all_finite"),
+      method<GatherRows>("gather_rows"),
+      method<PredictionSumsOf>("prediction_sums"),
+      method<Normal>("normal"),
+      method<Diffuse>("diffuse"),
+      method<EmbedTimesteps>("embed_timesteps"),
+      method<Denoise>("denoise"),
+  };
+  return methods;
+}
+
+std::vector<std::shared_ptr<Backend>> backends() {
+  std::vector<std::shared_ptr<Backend>> backends;
+  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
+    backends.push_back(cpu::make_backend(instruction_set));
+  }
+  return backends;
+}
+
+}  // namespace tagix::conformance

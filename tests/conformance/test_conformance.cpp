@@ -1,0 +1,86 @@
+#include <doctest/doctest.h>
+
+#include <cstring>
+#include <limits>
+
+#include "conformance/suite.h"
+#include "cpu/threads.h"
+
+using namespace tagix;
+using namespace tagix::conformance;
+
+namespace {
+
+bool same_bits(const std::vector<std::vector<double>>& a,
+               const std::vector<std::vector<double>>& b) {
+  if (a.size() != b.size()) return false;
+  for (std::size_t k = 0; k < a.size(); ++k) {
+    if (a[k].size() != b[k].size()) return false;
+    if (std::memcmp(a[k].data(), b[k].data(), a[k].size() * sizeof(double)) != 0) return false;
+  }
+  return true;
+}
+
+std::vector<std::vector<double>> run(const Operation& operation, Backend& backend) {
+  Arrays arrays(backend);
+  operation.prepare(arrays)();
+  return arrays.results();
+}
+
+/// Restores the number of threads.
+struct ThreadCount {
+  int before = cpu::thread_count();
+  ~ThreadCount() { cpu::set_thread_count(before); }
+};
+
+}  // namespace
+
+TEST_CASE("every method of every backend is within its tolerance of float64") {
+  const ThreadCount restored;
+  const std::vector<std::shared_ptr<Backend>> all = backends();
+  for (const Method& method : methods()) {
+    SUBCASE(method.name.c_str()) {
+      double worst = 0;
+      for (const auto& operation : method.cases()) {
+        const std::vector<Expected> expected = operation->expected();
+        for (const std::shared_ptr<Backend>& backend : all) {
+          INFO(operation->name(), " on ", backend->name());
+          cpu::set_thread_count(1);
+          const std::vector<std::vector<double>> serial = run(*operation, *backend);
+          const Verdict verdict = compare(serial, expected);
+          CHECK_MESSAGE(verdict.passed, verdict.message);
+          worst = std::max(worst, verdict.worst);
+          for (int n_threads : {2, 3}) {
+            INFO(n_threads, " threads");
+            cpu::set_thread_count(n_threads);
+            CHECK_MESSAGE(same_bits(run(*operation, *backend), serial),
+                          "not the bits of one thread");
+          }
+        }
+      }
+      MESSAGE(method.name, ": largest error ", worst, " of the tolerance");
+    }
+  }
+}
+
+TEST_CASE("sums over predictions that are not finite are not finite") {
+  for (const std::shared_ptr<Backend>& backend : backends()) {
+    for (float bad :
+         {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+      for (bool in_mean : {true, false}) {
+        for (bool missing : {true, false}) {
+          INFO(backend->name(), ", ", bad, (in_mean ? " mean" : " variance"),
+               (missing ? ", target missing" : ""));
+          Arrays arrays(*backend);
+          std::vector<float> mean{0, 1, 2}, var{1, 1, 1}, target{0, 1, 0};
+          (in_mean ? mean : var)[1] = bad;
+          if (missing) target[1] = std::numeric_limits<float>::quiet_NaN();
+          const PredictionSums sums = backend->prediction_sums(
+              {arrays.input(mean), arrays.input(var), 3, 1}, arrays.input(target),
+              {arrays.input(std::vector<float>{0.1f}), 0, 0});
+          CHECK_FALSE((std::isfinite(sums.squared_error) && std::isfinite(sums.var)));
+        }
+      }
+    }
+  }
+}

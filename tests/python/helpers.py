@@ -1,0 +1,86 @@
+"""Golden files, error measures and a guard against half-done calls, for several test files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tagix import nn
+
+Array = npt.NDArray[Any]
+State = Mapping[str, Array]
+
+GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
+
+
+def load_golden(name: str) -> dict[str, Array]:
+    """All arrays of one golden file, by the keys that its README explains."""
+    with np.load(GOLDEN / f"{name}.npz") as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def golden_layers(golden: Mapping[str, Array]) -> list[tuple[str, tuple[int, ...], bool]]:
+    """The layers of a golden network: cuTAGI's name, its sizes, and whether it has a bias."""
+    layers = []
+    for index, line in enumerate(str(golden["layer_info"]).split()):
+        name, sizes = line.rstrip(")").split("(")
+        bias = golden.get(f"s0/before/L{index}/mu_b", np.empty(0)).size > 0
+        layers.append((name, tuple(int(size) for size in sizes.split(",") if size), bias))
+    return layers
+
+
+def golden_steps(golden: Mapping[str, Array]) -> list[str]:
+    return sorted({key.split("/")[0] for key in golden if "/" in key})
+
+
+def golden_parameter(golden: Mapping[str, Array], prefix: str, name: str) -> tuple[Array, Array]:
+    """Mean and variance (or their changes, as the prefix says) of a parameter such as "2.weight".
+
+    The prefix ends where the layer begins, or just before "mu_w": "s0/before/", "s0/{}/delta_".
+    """
+    layer, _, kind = name.partition(".")
+    prefix = prefix.format(f"L{layer}") if "{}" in prefix else f"{prefix}L{layer}/"
+    return golden[f"{prefix}mu_{kind[0]}"], golden[f"{prefix}var_{kind[0]}"]
+
+
+def relative_error(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
+    """max |actual - expected| / max |expected|, over all elements of an array."""
+    actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert actual.shape == expected.shape
+    return float(np.abs(actual - expected).max() / np.abs(expected).max())
+
+
+def state_error(actual: State, expected: State) -> float:
+    """The largest relative_error of any parameter array."""
+    assert set(actual) == set(expected)
+    return max(relative_error(actual[key], expected[key]) for key in expected)
+
+
+def same_bits(actual: State, expected: State) -> bool:
+    return list(actual) == list(expected) and all(
+        actual[key].tobytes() == expected[key].tobytes() for key in expected
+    )
+
+
+@contextmanager
+def unchanged(net: nn.Sequential) -> Iterator[None]:
+    """Asserts that parameters and epoch count are the same bits after the block as before."""
+    before = {key: value.copy() for key, value in net.state_dict().items()}
+    epochs = net.epochs_trained
+    yield
+    assert same_bits(net.state_dict(), before)
+    assert net.epochs_trained == epochs
+
+
+def regression_data(n_rows: int, seed: int = 0) -> tuple[Array, Array]:
+    """Inputs (n_rows, 3) and two smooth targets with noise of standard deviation 0.3, float32."""
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((n_rows, 3))
+    y = np.stack([np.sin(x[:, 0]) + x[:, 1] * x[:, 2], np.cos(x.sum(axis=1))], axis=1)
+    y += 0.3 * generator.standard_normal(y.shape)
+    return x.astype(np.float32), y.astype(np.float32)
