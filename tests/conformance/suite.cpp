@@ -7,7 +7,6 @@
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovation.h"
 #include "conformance/all_finite.h"
-#include "conformance/all_finite.h"
 #include "conformance/denoise.h"
 #include "conformance/diffuse.h"
 #include "conformance/embed_timesteps.h"
