@@ -41,7 +41,6 @@ const std::vector<Method>& methods() {
       method<Observe>("observe"),
       method<Update>("update"),
       method<AllFinite>("all_finite"),
-      method<AllFinite>("all_finite"),
       method<GatherRows>("gather_rows"),
       method<PredictionSumsOf>("prediction_sums"),
       method<Normal>("normal"),
