@@ -29,6 +29,7 @@ struct PackedWeight {};
 struct ProductSquares {};
 struct InnovationBlocks {};
 struct PartialSums {};
+struct RepeatedNoise {};
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -150,16 +151,28 @@ class CpuBackend final : public Backend {
 
   void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
                float spread, MomentsView delta) override {
-    // With one noise variance for all, or one for each target, the rows are one long row.
-    const bool uniform = noise_var.row_stride == 0 && noise_var.col_stride == 0;
-    const bool dense = noise_var.row_stride == prediction.cols && noise_var.col_stride == 1;
-    const Index rows = uniform || dense ? 1 : prediction.rows;
-    const Index cols = prediction.size() / rows;
-    for (Index row = 0; row < rows; ++row) {
+    const Index cols = prediction.cols;
+    const auto observe_rows = [&](Index row, Index rows, const float* noise, Index noise_stride) {
       const Index first = row * cols;
-      kernels_.observe(prediction.mean + first, prediction.var + first, target + first,
-                       noise_var.data + row * noise_var.row_stride, noise_var.col_stride, spread,
-                       cols, delta.mean + first, delta.var + first);
+      kernels_.observe(prediction.mean + first, prediction.var + first, target + first, noise,
+                       noise_stride, spread, rows * cols, delta.mean + first, delta.var + first);
+    };
+    const bool uniform = noise_var.row_stride == 0 && noise_var.col_stride == 0;
+    const bool dense = noise_var.row_stride == cols && noise_var.col_stride == 1;
+    if (uniform || dense) {
+      observe_rows(0, prediction.rows, noise_var.data, noise_var.col_stride);
+      return;
+    }
+    // Rows may be narrower than a vector, so noise that repeats is written out for some at a time.
+    const Index block = std::max<Index>(1, elementwise_piece / cols);
+    float* noise = scratch<RepeatedNoise>(block * cols);
+    for (Index row = 0; row < prediction.rows; row += block) {
+      const Index rows = std::min(block, prediction.rows - row);
+      for (Index i = 0; i < rows; ++i) {
+        const float* source = noise_var.data + (row + i) * noise_var.row_stride;
+        for (Index k = 0; k < cols; ++k) noise[i * cols + k] = source[k * noise_var.col_stride];
+      }
+      observe_rows(row, rows, noise, 1);
     }
   }
 

@@ -490,7 +490,7 @@ CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ..
         f"std {value!r}": (
             lambda v=value: tx.Homoscedastic(std=v),
             ValueError,
-            "std: got .*needed a number above 0",
+            "std: got .*needed a finite number above 0",
         )
         for value in (0, -1.0, NAN, INF, 1e300, 1e-300, [1.0, 0.0])
     },
