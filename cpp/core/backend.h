@@ -4,14 +4,18 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/index.h"
 #include "core/moments.h"
+#include "core/step.h"
 #include "math/activations.h"
 #include "math/diffusion.h"
 #include "math/philox.h"
 
 namespace tagix {
+
+class Executor;
 
 /// How the innovations of a batch change the parameters (formulas in math/inference.h).
 struct UpdateRule {
@@ -77,6 +81,9 @@ class Backend {
   virtual void download(const void* memory, void* host, std::size_t bytes) = 0;
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
+
+  /// An executor that runs these steps faster than one after the other, or null if there is none.
+  virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps) = 0;
 
   // Inference; docs/architecture.md gives the equations.
 

@@ -10,6 +10,7 @@
 #include "core/backend.h"
 #include "core/memory.h"
 #include "core/moments.h"
+#include "core/step.h"
 
 namespace tagix {
 
@@ -82,6 +83,10 @@ class Layer {
   /// The parameters, in the order in which they lie in the flat view that the passes receive.
   virtual std::vector<ParameterSpec> parameters() const { return {}; }
   Index parameter_count() const;
+
+  /// Appends the steps that the layer consists of; returns false, with `steps` in any state, if it
+  /// is more than a list of steps.
+  virtual bool append_steps(std::vector<Step>& steps) const = 0;
 
   /// Points trace.result to the output (batch x output features) and keeps in `trace` all that
   /// backward will need.

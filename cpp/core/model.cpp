@@ -22,10 +22,6 @@ Index broadcast_size(const BroadcastView& view, Index rows, Index cols) {
   return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
 }
 
-/// Rows that a prediction takes at a time: it bounds the memory of a call, and keeps the
-/// activations of common widths in cache.
-constexpr Index prediction_rows = 1024;
-
 /// Up to `count` rows from `first` on.
 HostMoments row_slice(const HostMoments& input, Index first, Index count) {
   return input.slice(first * input.cols, std::min(count, input.rows - first), input.cols);
@@ -35,7 +31,7 @@ HostMoments row_slice(const HostMoments& input, Index first, Index count) {
 
 struct Model::Workspace {
   Workspace(Backend& backend, std::shared_ptr<const Layer> network)
-      : executor(make_layerwise_executor(backend, std::move(network))),
+      : executor(make_executor(backend, std::move(network))),
         input(backend),
         target(backend),
         noise_var(backend),
@@ -142,9 +138,10 @@ void Model::predict(HostMoments input, float* mean, float* var) const {
   const std::shared_lock lock(mutex_);
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  for (Index first = 0; first < input.rows; first += prediction_rows) {
-    const ConstMomentsView output = workspace.executor->forward(
-        parameters_.view(), upload(workspace, row_slice(input, first, prediction_rows)));
+  const Index rows = workspace.executor->prediction_rows();
+  for (Index first = 0; first < input.rows; first += rows) {
+    const ConstMomentsView output = workspace.executor->predict(
+        parameters_.view(), upload(workspace, row_slice(input, first, rows)));
     download(*backend_, output, mean, var);
     mean += output.size();
     var += output.size();
@@ -155,7 +152,7 @@ void Model::predict_on_device(ConstMomentsView input,
                               const std::function<void(ConstMomentsView)>& use) const {
   const std::shared_lock lock(mutex_);
   WorkspaceLease lease(*this);
-  use((*lease).executor->forward(parameters_.view(), input));
+  use((*lease).executor->predict(parameters_.view(), input));
 }
 
 void Model::check_targets(const HostMoments& input, const float* target,
@@ -169,32 +166,23 @@ void Model::check_targets(const HostMoments& input, const float* target,
 
 Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const float* target,
                          BroadcastView noise_var) const {
-  const ConstMomentsView device_input = upload(workspace, input);
-  const ConstMomentsView output = workspace.executor->forward(parameters_.view(), device_input);
-  workspace.target.assign(target, output.size());
-  workspace.noise_var.assign(noise_var.data, broadcast_size(noise_var, output.rows, output.cols));
+  const Index outputs = network_->output_features(input.cols);
+  workspace.target.assign(target, input.rows * outputs);
+  workspace.noise_var.assign(noise_var.data, broadcast_size(noise_var, input.rows, outputs));
   noise_var.data = workspace.noise_var.data();
-  return {device_input, workspace.target.data(), noise_var, output};
+  return {upload(workspace, input), workspace.target.data(), noise_var};
 }
 
-MomentsView Model::observe(Workspace& workspace, const Batch& batch) const {
-  const MomentsView delta = workspace.executor->output_delta(batch.output.rows, batch.output.cols);
-  backend_->observe(batch.output, batch.target, batch.noise_var, rule_.spread(batch.output.rows),
-                    delta);
-  return delta;
-}
-
-MomentsView Model::backward(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
+Learned Model::learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
   workspace.innovation.resize(1, parameter_count_);
-  return workspace.executor->backward(parameters_.view(), batch.input, need_input_delta,
-                                      workspace.innovation.view());
+  return workspace.executor->learn(parameters_.view(), batch.input,
+                                   {batch.target, batch.noise_var, rule_.spread(batch.input.rows)},
+                                   need_input_delta, workspace.innovation.view());
 }
 
-bool Model::apply(Workspace& workspace, const Batch& batch) {
-  observe(workspace, batch);
-  backward(workspace, batch, false);
+bool Model::apply(Workspace& workspace, Index batch_size) {
   if (!backend_->all_finite(workspace.innovation.view())) return false;
-  backend_->update(rule_, batch.output.rows, workspace.innovation.view(), parameters_.view());
+  backend_->update(rule_, batch_size, workspace.innovation.view(), parameters_.view());
   return true;
 }
 
@@ -210,13 +198,14 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Batch batch = load(workspace, input, target, noise_var);
-  download(*backend_, batch.output, mean, var);
-  for (Index i = 0; i < batch.output.size(); ++i) {
+  const ConstMomentsView prediction = learn(workspace, batch, false).prediction;
+  download(*backend_, prediction, mean, var);
+  for (Index i = 0; i < prediction.size(); ++i) {
     require(std::isfinite(mean[i]) && std::isfinite(var[i]),
             "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
             " at flat position ", i, "), needed inputs of a smaller scale");
   }
-  require(apply(workspace, batch),
+  require(apply(workspace, input.rows),
           "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
           "noise variance");
 }
@@ -228,14 +217,18 @@ Innovations Model::innovations(HostMoments input, const float* target,
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Batch batch = load(workspace, input, target, noise_var);
+  const Learned learned = learn(workspace, batch, true);
+  Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
+  backend_->observe(learned.prediction, batch.target, batch.noise_var, rule_.spread(input.rows),
+                    output_delta.view());
   const auto to_host = [this](ConstMomentsView view) {
     std::vector<float> host(static_cast<std::size_t>(2 * view.size()));
     download(*backend_, view, host.data(), host.data() + view.size());
     return host;
   };
   Innovations result;
-  result.output = to_host(observe(workspace, batch));
-  result.input = to_host(backward(workspace, batch, true));
+  result.output = to_host(output_delta.view());
+  result.input = to_host(learned.input_delta);
   result.parameters = to_host(workspace.innovation.view());
   return result;
 }
@@ -245,12 +238,15 @@ PredictionSums Model::evaluate(HostMoments input, const float* target,
   check_targets(input, target, noise_var);
   const std::shared_lock lock(mutex_);
   WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
   PredictionSums sums;
-  for (Index first = 0; first < input.rows; first += prediction_rows) {
-    const Batch batch = load(*lease, row_slice(input, first, prediction_rows), target, noise_var);
-    sums += backend_->prediction_sums(batch.output, batch.target, batch.noise_var);
-    target += batch.output.size();
-    noise_var.data += batch.output.rows * noise_var.row_stride;
+  const Index rows = workspace.executor->prediction_rows();
+  for (Index first = 0; first < input.rows; first += rows) {
+    const Batch batch = load(workspace, row_slice(input, first, rows), target, noise_var);
+    const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
+    sums += backend_->prediction_sums(output, batch.target, batch.noise_var);
+    target += output.size();
+    noise_var.data += output.rows * noise_var.row_stride;
   }
   return sums;
 }
@@ -260,13 +256,14 @@ PredictionSums Model::train_step(ConstMomentsView input, const float* target,
   const std::unique_lock lock(mutex_);
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  const ConstMomentsView output = workspace.executor->forward(parameters_.view(), input);
-  const PredictionSums sums = backend_->prediction_sums(output, target, noise_var);
+  const ConstMomentsView prediction =
+      learn(workspace, {input, target, noise_var}, false).prediction;
+  const PredictionSums sums = backend_->prediction_sums(prediction, target, noise_var);
   if (!std::isfinite(sums.squared_error) || !std::isfinite(sums.var)) {
     throw std::runtime_error(
         "the predictions overflow float32; scale the data to about unit variance");
   }
-  if (!apply(workspace, {input, target, noise_var, output})) {
+  if (!apply(workspace, input.rows)) {
     throw std::runtime_error(
         "the innovations overflow float32; scale the targets to about unit variance");
   }

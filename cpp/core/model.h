@@ -88,12 +88,11 @@ class Model {
   struct Workspace;
   class WorkspaceLease;
 
-  /// A batch in the backend's memory, with the prediction made for it.
+  /// A batch in the backend's memory.
   struct Batch {
     ConstMomentsView input;
     const float* target;
     BroadcastView noise_var;
-    ConstMomentsView output;
   };
 
   void check_input(const HostMoments& input) const;
@@ -101,12 +100,11 @@ class Model {
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
              BroadcastView noise_var) const;
-  /// Writes the innovation of the outputs where backward expects it.
-  MomentsView observe(Workspace& workspace, const Batch& batch) const;
-  /// After observe: the innovation of the parameters is in workspace.innovation.
-  MomentsView backward(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
-  /// Updates the parameters; returns false, and changes nothing, if innovations overflow float32.
-  bool apply(Workspace& workspace, const Batch& batch);
+  /// The prediction for a batch, with the innovations of the parameters in workspace.innovation.
+  Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
+  /// Updates the parameters after learn; returns false, and changes nothing, if innovations
+  /// overflow float32.
+  bool apply(Workspace& workspace, Index batch_size);
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<const Layer> network_;

@@ -3,27 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <new>
 #include <numbers>
 #include <vector>
 
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
+#include "cpu/scratch.h"
 #include "cpu/threads.h"
+#include "cpu/tiled_executor.h"
 
 namespace tagix::cpu {
 namespace {
-
-constexpr std::align_val_t alignment{64};
-
-/// Working memory of one thread: it grows to the largest size asked for and stays. A purpose is a
-/// type of its own, so that two uses on one thread do not collide.
-template <class Purpose>
-float* scratch(Index size) {
-  thread_local std::vector<float> memory;
-  if (memory.size() < static_cast<std::size_t>(size)) memory.resize(static_cast<std::size_t>(size));
-  return memory.data();
-}
 
 struct PackedWeight {};
 struct ProductSquares {};
@@ -73,6 +63,10 @@ class CpuBackend final : public Backend {
     if (bytes > 0) std::memcpy(host, memory, bytes);
   }
   void synchronise() override {}
+
+  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps) override {
+    return make_tiled_executor(*this, kernels_, steps);
+  }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                       MomentsView output) override {
@@ -318,10 +312,15 @@ class CpuBackend final : public Backend {
                          bias.mean, bias.var, packed);
     const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
     for_pieces(input.rows, row_piece, row_cost, [&](Index first, Index count) {
-      kernels_.product_rows(kind, input.mean + first * depth, offset(input.var, first * depth),
-                            count, depth, columns, packed, output.mean + first * columns,
-                            output.var + first * columns,
-                            scratch<ProductSquares>(kernels_.product_scratch_size(depth)));
+      ProductInput rows{input.mean + first * depth, offset(input.var, first * depth), nullptr,
+                        depth};
+      if (kind != ProductKind::squared) {
+        float* squares = scratch<ProductSquares>(row_piece * depth);
+        kernels_.square(rows.mean, count * depth, squares);
+        rows.square = squares;
+      }
+      kernels_.product_rows(kind, rows, count, depth, columns, packed,
+                            output.mean + first * columns, output.var + first * columns, columns);
     });
   }
 

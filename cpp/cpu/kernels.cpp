@@ -14,9 +14,7 @@ namespace {
 constexpr int tile_rows = TAGIX_TILE_ROWS;
 constexpr PanelLayout panel_layout{TAGIX_LANES};
 
-// Rows whose squares are kept at hand by product_rows, and samples whose inputs are packed at a
-// time by innovation_rows: both blocks stay in the first- or second-level cache.
-constexpr Index product_block = 8 * tile_rows;
+// Samples that innovation_rows packs at a time, for the second-level cache.
 constexpr Index innovation_block = 128;
 
 constexpr int variance_terms(ProductKind kind) { return kind == ProductKind::both ? 2 : 1; }
@@ -81,13 +79,23 @@ void pack_weight(ProductKind kind, const float* mean, const float* var, Index de
   }
 }
 
+/// Copies, or adds, the first `used` columns of `rows` rows of `width` floats to a matrix. A tile
+/// whose panel is not full goes through it: a tile that knew of such panels would leave its sums in
+/// memory.
+TAGIX_INLINE void take_used(const float* source, Index rows, Index width, Index used, bool add,
+                            float* target, Index stride) {
+  for (Index row = 0; row < rows; ++row, source += width, target += stride) {
+    for (Index i = 0; i < used; ++i) target[i] = add ? target[i] + source[i] : source[i];
+  }
+}
+
 /// One register tile of product_rows: n_rows rows of output times one panel. first_factor is what
 /// multiplies the first variance factor of the panel (x_var, or x_mean^2 for ProductKind::known)
 /// and second_factor the second (x_mean^2).
 template <class V, int n_vectors, int n_rows, int n_terms>
 TAGIX_INLINE void product_tile(const float* input_mean, const float* first_factor,
-                               const float* second_factor, Index depth, const float* panel,
-                               Index used, Index output_stride, float* output_mean,
+                               const float* second_factor, Index input_stride, Index depth,
+                               const float* panel, Index output_stride, float* output_mean,
                                float* output_var) {
   constexpr int width = n_vectors * lanes<V>;
   V mean[n_rows][n_vectors], var[n_rows][n_vectors];
@@ -106,7 +114,7 @@ TAGIX_INLINE void product_tile(const float* input_mean, const float* first_facto
                                     factor[c.value] = load<V>(right + c.value * lanes<V>);
                                   });
                                   unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-                                    const V value = broadcast<V>(left[r.value * depth + k]);
+                                    const V value = broadcast<V>(left[r.value * input_stride + k]);
                                     unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
                                       sum[r.value][c.value] += value * factor[c.value];
                                     });
@@ -117,42 +125,40 @@ TAGIX_INLINE void product_tile(const float* input_mean, const float* first_facto
     if constexpr (n_terms == 2) accumulate(var, second_factor, factors + 2 * width);
   }
   unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-    float* mean_row = output_mean + r.value * output_stride;
-    float* var_row = output_var + r.value * output_stride;
-    if (used == width) {
-      unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-        store(mean[r.value][c.value], mean_row + c.value * lanes<V>);
-        store(var[r.value][c.value], var_row + c.value * lanes<V>);
-      });
-    } else {
-      float mean_values[width], var_values[width];
-      unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-        store(mean[r.value][c.value], mean_values + c.value * lanes<V>);
-        store(var[r.value][c.value], var_values + c.value * lanes<V>);
-      });
-      for (Index i = 0; i < used; ++i) {
-        mean_row[i] = mean_values[i];
-        var_row[i] = var_values[i];
-      }
-    }
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      const Index position = r.value * output_stride + c.value * lanes<V>;
+      store(mean[r.value][c.value], output_mean + position);
+      store(var[r.value][c.value], output_var + position);
+    });
   });
 }
 
 template <int n_terms>
-void product_block_rows(const float* input_mean, const float* first_factor,
-                        const float* second_factor, Index rows, Index depth, Index columns,
-                        const float* packed, float* output_mean, float* output_var) {
+void product_panels(const float* input_mean, const float* first_factor, const float* second_factor,
+                    Index input_stride, Index rows, Index depth, Index columns, const float* packed,
+                    Index output_stride, float* output_mean, float* output_var) {
   for (Index first = 0; first < columns;) {
     const Index width = panel_layout.width(columns - first);
     const Index used = columns - first < width ? columns - first : width;
     with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
       for (Index row = 0; row < rows; row += tile_rows) {
         const Index count = rows - row < tile_rows ? rows - row : tile_rows;
+        const Index position = row * input_stride;
         with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE {
-          product_tile<decltype(vector), n_vectors.value, n_rows.value, n_terms>(
-              input_mean + row * depth, first_factor + row * depth, second_factor + row * depth,
-              depth, packed, used, columns, output_mean + row * columns + first,
-              output_var + row * columns + first);
+          using V = decltype(vector);
+          float rest_mean[n_rows.value * n_vectors.value * lanes<V>];
+          float rest_var[n_rows.value * n_vectors.value * lanes<V>];
+          float* mean = output_mean + row * output_stride + first;
+          float* var = output_var + row * output_stride + first;
+          const bool full = used == width;
+          product_tile<V, n_vectors.value, n_rows.value, n_terms>(
+              input_mean + position, first_factor + position, second_factor + position,
+              input_stride, depth, packed, full ? output_stride : width, full ? mean : rest_mean,
+              full ? var : rest_var);
+          if (!full) {
+            take_used(rest_mean, count, width, used, false, mean, output_stride);
+            take_used(rest_var, count, width, used, false, var, output_stride);
+          }
         });
       }
     });
@@ -161,85 +167,115 @@ void product_block_rows(const float* input_mean, const float* first_factor,
   }
 }
 
-Index product_scratch_size(Index depth) { return product_block * depth; }
-
-void product_rows(ProductKind kind, const float* input_mean, const float* input_var, Index rows,
-                  Index depth, Index columns, const float* packed, float* output_mean,
-                  float* output_var, float* scratch) {
-  if (kind == ProductKind::squared) {
-    product_block_rows<1>(input_mean, input_var, input_var, rows, depth, columns, packed,
-                          output_mean, output_var);
-    return;
-  }
-  for (Index row = 0; row < rows; row += product_block) {
-    const Index count = rows - row < product_block ? rows - row : product_block;
-    const float* mean = input_mean + row * depth;
-    for_each_vector(count * depth,
-                    [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-                      const Vector value = load_part(mean + i);
-                      store_part(value * value, scratch + i);
-                    });
-    float* output_mean_rows = output_mean + row * columns;
-    float* output_var_rows = output_var + row * columns;
-    if (kind == ProductKind::known) {
-      product_block_rows<1>(mean, scratch, scratch, count, depth, columns, packed, output_mean_rows,
-                            output_var_rows);
-    } else {
-      product_block_rows<2>(mean, input_var + row * depth, scratch, count, depth, columns, packed,
-                            output_mean_rows, output_var_rows);
-    }
+void product_rows(ProductKind kind, const ProductInput& input, Index rows, Index depth,
+                  Index columns, const float* packed, float* output_mean, float* output_var,
+                  Index output_stride) {
+  if (kind == ProductKind::both) {
+    product_panels<2>(input.mean, input.var, input.square, input.stride, rows, depth, columns,
+                      packed, output_stride, output_mean, output_var);
+  } else {
+    const float* factor = kind == ProductKind::known ? input.square : input.var;
+    product_panels<1>(input.mean, factor, factor, input.stride, rows, depth, columns, packed,
+                      output_stride, output_mean, output_var);
   }
 }
 
-/// One register tile of innovation_rows: n_outputs rows of the weight times one panel of inputs.
-/// Sample b of `deltas` holds n_outputs delta_mean, then n_outputs delta_var; sample b of `inputs`
-/// holds a panel of means, then one of their squares.
-template <class V, int n_vectors, int n_outputs>
-TAGIX_INLINE void innovation_tile(const float* deltas, const float* inputs, Index samples,
-                                  Index used, Index in, float* mean, float* var) {
+void square(const float* values, Index size, float* squares) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector value = load_part(values + i);
+    store_part(value * value, squares + i);
+  });
+}
+
+void add(const float* values, Index size, float* sum) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    store_part(load_part(sum + i) + load_part(values + i), sum + i);
+  });
+}
+
+/// One register tile of an outer product: n_rows columns of `left` times one panel of `right`,
+/// summed over samples. `used` columns are written to, or added to, mean and var.
+template <class V, int n_vectors, int n_rows>
+TAGIX_INLINE void outer_tile(const FactorView& left, const FactorView& right, Index samples,
+                             Index used, bool add, float* mean, float* var, Index sum_stride) {
   constexpr int width = n_vectors * lanes<V>;
-  V mean_sum[n_outputs][n_vectors], var_sum[n_outputs][n_vectors];
-  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
+  V mean_sum[n_rows][n_vectors], var_sum[n_rows][n_vectors];
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
     unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
       mean_sum[r.value][c.value] = V{};
       var_sum[r.value][c.value] = V{};
     });
   });
-  for (Index b = 0; b < samples; ++b, deltas += 2 * n_outputs, inputs += 2 * width) {
-    const auto accumulate = [&](auto& sum, const float* delta, const float* input)
-                                TAGIX_LAMBDA_INLINE {
-                                  V value[n_vectors];
+  const auto accumulate = [&](auto& sum, const float* left_row, const float* right_row)
+                              TAGIX_LAMBDA_INLINE {
+                                V value[n_vectors];
+                                unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+                                  value[c.value] = load<V>(right_row + c.value * lanes<V>);
+                                });
+                                unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+                                  const V factor = broadcast<V>(left_row[r.value]);
                                   unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                    value[c.value] = load<V>(input + c.value * lanes<V>);
+                                    sum[r.value][c.value] += factor * value[c.value];
                                   });
-                                  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
-                                    const V factor = broadcast<V>(delta[r.value]);
-                                    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                      sum[r.value][c.value] += factor * value[c.value];
-                                    });
-                                  });
-                                };
-    accumulate(mean_sum, deltas, inputs);
-    accumulate(var_sum, deltas + n_outputs, inputs + width);
+                                });
+                              };
+  const float *left_mean = left.mean, *left_var = left.var;
+  const float *right_mean = right.mean, *right_var = right.var;
+  for (Index b = 0; b < samples; ++b) {
+    accumulate(mean_sum, left_mean, right_mean);
+    accumulate(var_sum, left_var, right_var);
+    left_mean += left.stride;
+    left_var += left.stride;
+    right_mean += right.stride;
+    right_var += right.stride;
   }
-  unroll<n_outputs>([&](auto r) TAGIX_LAMBDA_INLINE {
-    float mean_values[width], var_values[width];
+  float rest_mean[n_rows * width], rest_var[n_rows * width];
+  const bool full = used == width;
+  const Index stride = full ? sum_stride : width;
+  float* mean_target = full ? mean : rest_mean;
+  float* var_target = full ? var : rest_var;
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
     unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      store(mean_sum[r.value][c.value], mean_values + c.value * lanes<V>);
-      store(var_sum[r.value][c.value], var_values + c.value * lanes<V>);
+      const Index position = r.value * stride + c.value * lanes<V>;
+      V &mean_part = mean_sum[r.value][c.value], &var_part = var_sum[r.value][c.value];
+      if (full && add) {
+        mean_part += load<V>(mean + position);
+        var_part += load<V>(var + position);
+      }
+      store(mean_part, mean_target + position);
+      store(var_part, var_target + position);
     });
-    for (Index i = 0; i < used; ++i) {
-      mean[r.value * in + i] += mean_values[i];
-      var[r.value * in + i] += var_values[i];
-    }
   });
+  if (full) return;
+  take_used(rest_mean, n_rows, width, used, add, mean, sum_stride);
+  take_used(rest_var, n_rows, width, used, add, var, sum_stride);
+}
+
+void outer_product(const FactorView& left, Index left_cols, const FactorView& right,
+                   Index right_cols, Index samples, bool add, float* mean, float* var,
+                   Index sum_stride) {
+  for (Index first = 0; first < right_cols;) {
+    const Index width = panel_layout.width(right_cols - first);
+    const Index used = right_cols - first < width ? right_cols - first : width;
+    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+      for (Index row = 0; row < left_cols; row += tile_rows) {
+        const Index count = left_cols - row < tile_rows ? left_cols - row : tile_rows;
+        with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE {
+          outer_tile<decltype(vector), n_vectors.value, n_rows.value>(
+              left.from(row), right.from(first), samples, used, add,
+              mean + row * sum_stride + first, var + row * sum_stride + first, sum_stride);
+        });
+      }
+    });
+    first += width;
+  }
 }
 
 Index innovation_scratch_size(Index in) {
   return innovation_block * 2 * (panel_layout.padded_columns(in) + tile_rows);
 }
 
-/// Packs samples of inputs as innovation_tile reads them, panel after panel.
+/// Packs samples of inputs panel after panel: for each sample the means, then their squares.
 TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index samples, float* packed) {
   for (Index first = 0; first < in;) {
     const Index width = panel_layout.width(in - first);
@@ -289,9 +325,10 @@ void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
           const Index width = panel_layout.width(in - first);
           const Index used = in - first < width ? in - first : width;
           with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-            innovation_tile<decltype(vector), n_vectors.value, n_outputs.value>(
-                deltas, panel, samples, used, in, mean + output * in + first,
-                var + output * in + first);
+            outer_tile<decltype(vector), n_vectors.value, n_outputs.value>(
+                {deltas, deltas + n_outputs.value, 2 * n_outputs.value},
+                {panel, panel + width, 2 * width}, samples, used, /*add=*/true,
+                mean + output * in + first, var + output * in + first, in);
           });
           panel += samples * 2 * width;
           first += width;
@@ -432,7 +469,9 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           panel_layout,
                           pack_weight,
                           product_rows,
-                          product_scratch_size,
+                          square,
+                          add,
+                          outer_product,
                           innovation_rows,
                           innovation_scratch_size,
                           add_column_sums,

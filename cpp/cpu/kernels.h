@@ -33,6 +33,25 @@ enum class ProductKind { known, both, squared };
 /// `columns` columns.
 Index packed_size(const PanelLayout& layout, ProductKind kind, Index depth, Index columns);
 
+/// What a product reads for each row: means, variances and squares of the means, all with the same
+/// stride between rows. ProductKind says which of the last two it needs.
+struct ProductInput {
+  const float* mean;
+  const float* var;
+  const float* square;
+  Index stride;
+};
+
+/// One side of an outer product: what enters the sums of means, and what those of variances. That
+/// is (delta_mean, delta_var) on the one side and (a_mean, a_mean^2) on the other.
+struct FactorView {
+  const float* mean;
+  const float* var;
+  Index stride;
+
+  TAGIX_INLINE FactorView from(Index column) const { return {mean + column, var + column, stride}; }
+};
+
 /// The inner loops of the CPU backend, compiled once for each instruction set. They run on the
 /// calling thread, over the rows or elements they are given; matrices are row-major, and strides
 /// count floats.
@@ -47,12 +66,21 @@ struct Kernels {
                       Index column_stride, Index depth, Index columns, const float* bias_mean,
                       const float* bias_var, float* packed);
 
-  /// output = input * packed weight, `rows` rows: mean and variance at once. `input_var` is unread
-  /// for ProductKind::known. `scratch` holds product_scratch_size(depth) floats.
-  void (*product_rows)(ProductKind kind, const float* input_mean, const float* input_var,
-                       Index rows, Index depth, Index columns, const float* packed,
-                       float* output_mean, float* output_var, float* scratch);
-  Index (*product_scratch_size)(Index depth);
+  /// output = input * packed weight, `rows` rows: mean and variance at once. `output_stride` is at
+  /// least `columns`.
+  void (*product_rows)(ProductKind kind, const ProductInput& input, Index rows, Index depth,
+                       Index columns, const float* packed, float* output_mean, float* output_var,
+                       Index output_stride);
+  void (*square)(const float* values, Index size, float* squares);
+  /// sum += values.
+  void (*add)(const float* values, Index size, float* sum);
+
+  /// mean[l][r] = sum_b left.mean[b][l] right.mean[b][r], and var from left.var and right.var, over
+  /// `samples` in order; added to what is there with `add`. Rows of `right` must be readable up to
+  /// layout.padded_columns(right_cols).
+  void (*outer_product)(const FactorView& left, Index left_cols, const FactorView& right,
+                        Index right_cols, Index samples, bool add, float* mean, float* var,
+                        Index sum_stride);
 
   /// Adds sum_b delta_mean a_mean to mean (rows first_output .. last_output - 1 of out x in), and
   /// sum_b delta_var a_mean^2 to var, over `batch` samples in order. `scratch` holds

@@ -45,6 +45,11 @@ Config Activation::config() const {
   return config;
 }
 
+bool Activation::append_steps(std::vector<Step>& steps) const {
+  steps.emplace_back(spec_);
+  return true;
+}
+
 void Activation::forward(Backend& backend, ConstMomentsView, ConstMomentsView input,
                          Trace& trace) const {
   trace.output.resize(input.rows, input.cols);
@@ -58,6 +63,8 @@ FunctionActivation::FunctionActivation(std::shared_ptr<const ScalarFunction> fun
     : function_(std::move(function)), form_(form) {}
 
 Config FunctionActivation::config() const { return {{"moments", std::string(form_name(form_))}}; }
+
+bool FunctionActivation::append_steps(std::vector<Step>&) const { return false; }
 
 void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMomentsView input,
                                  Trace& trace) const {

@@ -22,6 +22,7 @@ class Activation : public ElementwiseLayer {
 
   std::string name() const override;
   Config config() const override;
+  bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;
 
@@ -47,6 +48,7 @@ class FunctionActivation final : public ElementwiseLayer {
 
   std::string name() const override { return "Activation"; }
   Config config() const override;
+  bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;
 

@@ -55,6 +55,11 @@ std::vector<ParameterSpec> Linear::parameters() const {
   return specs;
 }
 
+bool Linear::append_steps(std::vector<Step>& steps) const {
+  steps.emplace_back(AffineStep{in_features_, out_features_, bias_});
+  return true;
+}
+
 void Linear::forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                      Trace& trace) const {
   trace.output.resize(input.rows, out_features_);

@@ -22,6 +22,7 @@ class Linear final : public Layer {
   std::optional<Index> input_features() const override { return in_features_; }
   Index output_features(Index input_features) const override;
   std::vector<ParameterSpec> parameters() const override;
+  bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;
   void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,

@@ -1,5 +1,6 @@
 #include "layers/sequential.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "core/require.h"
@@ -46,6 +47,11 @@ std::vector<ParameterSpec> Sequential::parameters() const {
     }
   }
   return specs;
+}
+
+bool Sequential::append_steps(std::vector<Step>& steps) const {
+  return std::all_of(layers_.begin(), layers_.end(),
+                     [&](const auto& layer) { return layer->append_steps(steps); });
 }
 
 void Sequential::forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,

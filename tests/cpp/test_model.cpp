@@ -305,33 +305,6 @@ TEST_CASE("batches that grow and shrink give what fresh models give") {
   }
 }
 
-TEST_CASE("an executor's views follow the batch") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const auto model = make_model();
-  const auto executor = make_layerwise_executor(*backend, network());
-  for (Index rows : {4, 40, 3}) {
-    const Batch batch(rows, 60);
-    Moments input(*backend, rows, n_inputs), innovation(*backend, 1, model->parameter_count());
-    backend->upload(batch.x.data(), input.view().mean, batch.x.size() * sizeof(float));
-    const ConstMomentsView known{input.view().mean, nullptr, rows, n_inputs};
-    const ConstMomentsView output = executor->forward(model->parameter_view(), known);
-    CHECK(output.rows == rows);
-    CHECK(output.cols == n_outputs);
-    const MomentsView delta = executor->output_delta(rows, n_outputs);
-    CHECK(delta.rows == rows);
-    CHECK(delta.cols == n_outputs);
-    std::fill(delta.mean, delta.mean + delta.size(), 1.0f);
-    std::fill(delta.var, delta.var + delta.size(), -1.0f);
-    const MomentsView none =
-        executor->backward(model->parameter_view(), known, false, innovation.view());
-    CHECK(none.mean == nullptr);
-    // The bias of the last layer has seen `rows` deltas of 1 and -1.
-    const Index last = model->parameter_count() - 1;
-    CHECK(innovation.view().mean[last] == static_cast<float>(rows));
-    CHECK(innovation.view().var[last] == -static_cast<float>(rows));
-  }
-}
-
 TEST_CASE("predictions from several threads at once are those of one") {
   const auto model = make_model();
   std::vector<Batch> batches;

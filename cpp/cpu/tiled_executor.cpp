@@ -1,0 +1,431 @@
+#include "cpu/tiled_executor.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+#include <variant>
+
+#include "core/memory.h"
+#include "cpu/scratch.h"
+#include "cpu/threads.h"
+
+namespace tagix::cpu {
+namespace {
+
+/// Rows that pass through the network together. Twice this many of width 64 fill the first-level
+/// cache in an outer product, and those of a deep network the second.
+constexpr Index tile_rows = 64;
+
+/// The batch is cut into at most this many groups of tiles. Each sums its own innovations, and the
+/// sums are added in order: so many threads can work at most.
+constexpr Index max_groups = 16;
+
+/// Networks with more parameters run layerwise.
+constexpr Index max_parameters = 1 << 17;
+
+struct TileMemory {};
+
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+/// Hands out parts of one buffer, each at the start of a cache line.
+class Arena {
+ public:
+  Index take(Index size) {
+    constexpr Index line = static_cast<Index>(alignment) / Index{sizeof(float)};
+    return std::exchange(size_, size_ + ceil_div(size, line) * line);
+  }
+  Index size() const { return size_; }
+
+ private:
+  Index size_ = 0;
+};
+
+/// Two planes of the same shape in one buffer, by their offsets.
+struct PlanePair {
+  Index mean = 0;
+  Index var = 0;
+};
+
+/// An affine step: where its parameters are, and where a tile keeps its input for the way back.
+struct PlannedAffine {
+  AffineStep shape;
+  Index parameters;  ///< offset in the flat parameters
+  Index packed_forward;
+  Index packed_backward;
+  Index input_stride;
+  Index output_stride;
+  PlanePair input;  ///< a_mean and a_mean^2, in the tile
+  bool transposed;  ///< innovations are summed as in x out, which takes fewer vectors
+  Index sum_rows;
+  Index sum_cols;
+  Index sum_stride;
+  PlanePair sum;       ///< of the weight, in a group's sums
+  PlanePair bias_sum;  ///< of the bias
+};
+
+struct PlannedActivation {
+  math::ActivationSpec spec;
+  Index stride;
+  Index jacobian;  ///< in the tile
+};
+
+using PlannedStep = std::variant<PlannedAffine, PlannedActivation>;
+
+class TiledExecutor final : public Executor {
+ public:
+  TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
+      : backend_(backend),
+        kernels_(kernels),
+        packed_(backend),
+        sums_(backend),
+        prediction_(backend),
+        input_delta_(backend) {
+    plan(steps);
+  }
+
+  ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
+    prediction_.resize(input.rows, out_features_);
+    const MomentsView prediction = prediction_.view();
+    const Index n_tiles = ceil_div(input.rows, tile_rows);
+    parallel_for(n_tiles, nanoseconds(input.rows, 6), [&](Index i) {
+      const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
+      forward(tile, rows_of(input, tile), rows_of(prediction, tile));
+    });
+    return prediction;
+  }
+
+  Learned learn(ConstMomentsView parameters, ConstMomentsView input,
+                const Observations& observations, bool need_input_delta,
+                MomentsView innovation) override {
+    pack(parameters, input, /*learns=*/true, need_input_delta);
+    prediction_.resize(input.rows, out_features_);
+    if (need_input_delta) input_delta_.resize(input.rows, in_features_);
+    const MomentsView prediction = prediction_.view();
+    const MomentsView input_delta = need_input_delta ? input_delta_.view() : MomentsView{};
+
+    const Index n_tiles = ceil_div(input.rows, tile_rows);
+    const Index tiles_each = ceil_div(n_tiles, max_groups);
+    const Index n_groups = ceil_div(n_tiles, tiles_each);
+    sums_.resize(n_groups * group_size_);
+    parallel_for(n_groups, nanoseconds(input.rows, 14), [&](Index group) {
+      float* sums = sums_.data() + group * group_size_;
+      const Index first = group * tiles_each;
+      for (Index i = first; i < std::min(first + tiles_each, n_tiles); ++i) {
+        const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
+        forward(tile, rows_of(input, tile), rows_of(prediction, tile));
+        observe(tile, rows_of(prediction, tile), observations);
+        backward(tile, need_input_delta, /*add=*/i > first, sums);
+        if (need_input_delta) {
+          const MomentsView target = rows_of(input_delta, tile);
+          copy_rows(tile.at(delta_.mean), in_stride_, target.mean, in_features_, tile);
+          copy_rows(tile.at(delta_.var), in_stride_, target.var, in_features_, tile);
+        }
+      }
+    });
+    add_groups(n_groups);
+    write_innovation(innovation);
+    return {prediction, input_delta};
+  }
+
+  Index prediction_rows() const override { return 16384; }
+
+ private:
+  /// One thread's memory for a tile, and the rows of the batch that the tile takes.
+  struct Tile {
+    Tile(float* memory, Index number, Index batch_size)
+        : memory(memory),
+          first(number * tile_rows),
+          rows(std::min(tile_rows, batch_size - first)) {}
+    float* at(Index offset) const { return memory + offset; }
+
+    float* memory;
+    Index first;
+    Index rows;
+  };
+
+  template <class View>
+  static View rows_of(const View& batch, const Tile& tile) {
+    return batch.slice(tile.first * batch.cols, tile.rows, batch.cols);
+  }
+
+  /// Floats between two rows of a tile: whole panels. Rows a multiple of 512 bytes apart would
+  /// compete for the same few lines of the first-level cache.
+  Index stride_for(Index cols) const {
+    const Index padded = kernels_.layout.padded_columns(cols);
+    return padded % 128 == 0 ? padded + 16 : padded;
+  }
+
+  /// About how long `n_operations` for each parameter and row take.
+  double nanoseconds(Index rows, double n_operations) const {
+    constexpr double operation = 0.01;
+    return operation * n_operations * static_cast<double>(rows * parameter_count_);
+  }
+
+  void plan(const std::vector<Step>& steps) {
+    Arena packed, tile, group;
+    Index features = 0;
+    for (const Step& step : steps) {
+      if (const auto* affine = std::get_if<AffineStep>(&step)) {
+        features = affine->in_features;
+        break;
+      }
+    }
+    in_features_ = features;
+    in_stride_ = stride_for(features);
+    Index max_stride = in_stride_;
+    first_affine_ = -1;
+    for (const Step& step : steps) {
+      if (const auto* affine = std::get_if<AffineStep>(&step)) {
+        if (first_affine_ < 0) first_affine_ = static_cast<Index>(steps_.size());
+        steps_.emplace_back(planned(*affine, packed, tile, group));
+        features = affine->out_features;
+        max_stride = std::max(max_stride, stride_for(features));
+      } else {
+        const Index stride = stride_for(features);
+        steps_.emplace_back(PlannedActivation{std::get<math::ActivationSpec>(step), stride,
+                                              tile.take(tile_rows * stride)});
+      }
+    }
+    out_features_ = features;
+    const auto plane = [&] { return tile.take(tile_rows * max_stride); };
+    delta_ = {plane(), plane()};
+    other_ = {plane(), plane()};
+    tile_size_ = tile.size();
+    group_size_ = group.size();
+    packed_.resize(packed.size());
+  }
+
+  PlannedAffine planned(const AffineStep& shape, Arena& packed, Arena& tile, Arena& group) {
+    const Index in = shape.in_features, out = shape.out_features;
+    const PanelLayout& layout = kernels_.layout;
+    PlannedAffine affine{};
+    affine.shape = shape;
+    affine.parameters = std::exchange(parameter_count_, parameter_count_ + shape.parameter_count());
+    affine.packed_forward = packed.take(packed_size(layout, ProductKind::both, in, out));
+    affine.packed_backward = packed.take(packed_size(layout, ProductKind::squared, out, in));
+    affine.input_stride = stride_for(in);
+    affine.output_stride = stride_for(out);
+    affine.input = {tile.take(tile_rows * affine.input_stride),
+                    tile.take(tile_rows * affine.input_stride)};
+    affine.transposed = in * layout.padded_columns(out) < out * layout.padded_columns(in);
+    affine.sum_rows = affine.transposed ? in : out;
+    affine.sum_cols = affine.transposed ? out : in;
+    affine.sum_stride = layout.padded_columns(affine.sum_cols);
+    const Index size = affine.sum_rows * affine.sum_stride;
+    affine.sum = {group.take(size), group.take(size)};
+    if (shape.bias) affine.bias_sum = {group.take(out), group.take(out)};
+    return affine;
+  }
+
+  /// Packs the weights as a pass through the network reads them.
+  void pack(ConstMomentsView parameters, ConstMomentsView input, bool learns,
+            bool need_input_delta) {
+    for (Index i = 0; i < n_steps(); ++i) {
+      const auto* affine = std::get_if<PlannedAffine>(&step(i));
+      if (affine == nullptr) continue;
+      const Index in = affine->shape.in_features, out = affine->shape.out_features;
+      const ConstMomentsView weight = parameters.slice(affine->parameters, out, in);
+      const ConstMomentsView bias =
+          affine->shape.bias
+              ? parameters.slice(affine->parameters + affine->shape.weight_size(), 1, out)
+              : ConstMomentsView{};
+      kernels_.pack_weight(forward_kind(i, input), weight.mean, weight.var, 1, in, in, out,
+                           bias.mean, bias.var, packed_.data() + affine->packed_forward);
+      if (learns && passes_delta(i, need_input_delta)) {
+        kernels_.pack_weight(ProductKind::squared, weight.mean, weight.var, in, 1, out, in, nullptr,
+                             nullptr, packed_.data() + affine->packed_backward);
+      }
+    }
+  }
+
+  ProductKind forward_kind(Index i, ConstMomentsView input) const {
+    return i == 0 && input.var == nullptr ? ProductKind::known : ProductKind::both;
+  }
+
+  /// Whether step i hands its innovation on to the step below.
+  bool passes_delta(Index i, bool need_input_delta) const {
+    return need_input_delta || i > first_affine_;
+  }
+
+  /// Where step i reads its means: an affine step keeps them.
+  float* input_mean(const Tile& tile, Index i) const {
+    const auto* affine = i < n_steps() ? std::get_if<PlannedAffine>(&step(i)) : nullptr;
+    return tile.at(affine == nullptr ? delta_.mean : affine->input.mean);
+  }
+
+  /// Moments of the output for the rows of a tile; keeps in the tile what backward needs.
+  void forward(const Tile& tile, ConstMomentsView input, MomentsView output) const {
+    float* var = tile.at(delta_.var);
+    float* next_var = tile.at(other_.var);
+    copy_rows(input.mean, in_features_, input_mean(tile, 0), in_stride_, tile);
+    if (input.var != nullptr) copy_rows(input.var, in_features_, var, in_stride_, tile);
+    for (Index i = 0; i < n_steps(); ++i) {
+      const float* known_or_var = i == 0 && input.var == nullptr ? nullptr : var;
+      float* mean = input_mean(tile, i);
+      float* next_mean = input_mean(tile, i + 1);
+      if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
+        float* square = tile.at(affine->input.var);
+        kernels_.square(mean, tile.rows * affine->input_stride, square);
+        kernels_.product_rows(forward_kind(i, input),
+                              {mean, known_or_var, square, affine->input_stride}, tile.rows,
+                              affine->shape.in_features, affine->shape.out_features,
+                              packed_.data() + affine->packed_forward, next_mean, next_var,
+                              affine->output_stride);
+        std::swap(var, next_var);
+      } else {
+        const auto& activation = std::get<PlannedActivation>(step(i));
+        kernels_.activation(activation.spec, mean, known_or_var, tile.rows * activation.stride,
+                            next_mean, var, tile.at(activation.jacobian));
+      }
+    }
+    const Index stride = stride_for(out_features_);
+    copy_rows(input_mean(tile, n_steps()), stride, output.mean, out_features_, tile);
+    copy_rows(var, stride, output.var, out_features_, tile);
+  }
+
+  /// Innovations of the outputs, where backward reads them.
+  void observe(const Tile& tile, ConstMomentsView prediction,
+               const Observations& observations) const {
+    const MomentsView dense{tile.at(other_.mean), tile.at(other_.var), tile.rows, out_features_};
+    BroadcastView noise_var = observations.noise_var;
+    noise_var.data += tile.first * noise_var.row_stride;
+    backend_.observe(prediction, observations.target + tile.first * out_features_, noise_var,
+                     observations.spread, dense);
+    const Index stride = stride_for(out_features_);
+    copy_rows(dense.mean, out_features_, tile.at(delta_.mean), stride, tile);
+    copy_rows(dense.var, out_features_, tile.at(delta_.var), stride, tile);
+  }
+
+  /// Turns the innovation of the outputs in the tile into that of the input, and writes those of
+  /// the parameters to `sums`, or adds them.
+  void backward(const Tile& tile, bool need_input_delta, bool add, float* sums) const {
+    float *mean = tile.at(delta_.mean), *var = tile.at(delta_.var);
+    float *next_mean = tile.at(other_.mean), *next_var = tile.at(other_.var);
+    for (Index i = n_steps() - 1; i >= 0; --i) {
+      if (const auto* activation = std::get_if<PlannedActivation>(&step(i))) {
+        if (!passes_delta(i, need_input_delta)) continue;
+        kernels_.scale_deltas(tile.at(activation->jacobian), tile.rows * activation->stride, mean,
+                              var);
+        continue;
+      }
+      const auto& affine = std::get<PlannedAffine>(step(i));
+      const Index in = affine.shape.in_features, out = affine.shape.out_features;
+      const FactorView delta{mean, var, affine.output_stride};
+      const FactorView input{tile.at(affine.input.mean), tile.at(affine.input.var),
+                             affine.input_stride};
+      kernels_.outer_product(affine.transposed ? input : delta, affine.sum_rows,
+                             affine.transposed ? delta : input, affine.sum_cols, tile.rows, add,
+                             sums + affine.sum.mean, sums + affine.sum.var, affine.sum_stride);
+      if (affine.shape.bias) {
+        add_bias(mean, affine, tile, add, sums + affine.bias_sum.mean);
+        add_bias(var, affine, tile, add, sums + affine.bias_sum.var);
+      }
+      if (!passes_delta(i, need_input_delta)) continue;
+      kernels_.product_rows(ProductKind::squared, {mean, var, nullptr, affine.output_stride},
+                            tile.rows, out, in, packed_.data() + affine.packed_backward, next_mean,
+                            next_var, affine.input_stride);
+      std::swap(mean, next_mean);
+      std::swap(var, next_var);
+    }
+    if (need_input_delta && mean != tile.at(delta_.mean)) {
+      std::copy_n(mean, tile.rows * in_stride_, next_mean);
+      std::copy_n(var, tile.rows * in_stride_, next_var);
+    }
+  }
+
+  void add_bias(const float* delta, const PlannedAffine& affine, const Tile& tile, bool add,
+                float* sum) const {
+    if (!add) std::fill_n(sum, affine.shape.out_features, 0.0f);
+    kernels_.add_column_sums(delta, affine.output_stride, tile.rows, affine.shape.out_features,
+                             sum);
+  }
+
+  /// Adds the sums of all groups to those of the first, in their order.
+  void add_groups(Index n_groups) {
+    constexpr Index piece = 4096;
+    const double cost = 0.1 * static_cast<double>(group_size_ * (n_groups - 1));
+    parallel_for(ceil_div(group_size_, piece), cost, [&](Index i) {
+      float* total = sums_.data() + i * piece;
+      const Index size = std::min(piece, group_size_ - i * piece);
+      for (Index group = 1; group < n_groups; ++group) {
+        kernels_.add(total + group * group_size_, size, total);
+      }
+    });
+  }
+
+  /// Copies the sums of the first group to where the parameters have their innovations.
+  void write_innovation(MomentsView innovation) const {
+    const float* sums = sums_.data();
+    for (const PlannedStep& planned : steps_) {
+      const auto* affine = std::get_if<PlannedAffine>(&planned);
+      if (affine == nullptr) continue;
+      const Index weight_size = affine->shape.weight_size(), out = affine->shape.out_features;
+      write_weight(*affine, sums + affine->sum.mean, innovation.mean + affine->parameters);
+      write_weight(*affine, sums + affine->sum.var, innovation.var + affine->parameters);
+      if (!affine->shape.bias) continue;
+      const Index bias = affine->parameters + weight_size;
+      std::copy_n(sums + affine->bias_sum.mean, out, innovation.mean + bias);
+      std::copy_n(sums + affine->bias_sum.var, out, innovation.var + bias);
+    }
+  }
+
+  static void write_weight(const PlannedAffine& affine, const float* sum, float* weight) {
+    const Index row_step = affine.transposed ? 1 : affine.sum_cols;
+    const Index col_step = affine.transposed ? affine.sum_rows : 1;
+    for (Index row = 0; row < affine.sum_rows; ++row) {
+      const float* source = sum + row * affine.sum_stride;
+      float* target = weight + row * row_step;
+      for (Index col = 0; col < affine.sum_cols; ++col) target[col * col_step] = source[col];
+    }
+  }
+
+  /// Copies the rows of a tile between matrices of different strides.
+  static void copy_rows(const float* source, Index source_stride, float* target,
+                        Index target_stride, const Tile& tile) {
+    const Index cols = std::min(source_stride, target_stride);
+    if (source_stride == target_stride) {
+      std::copy_n(source, tile.rows * cols, target);
+      return;
+    }
+    for (Index row = 0; row < tile.rows; ++row) {
+      std::copy_n(source + row * source_stride, cols, target + row * target_stride);
+    }
+  }
+
+  Index n_steps() const { return static_cast<Index>(steps_.size()); }
+  const PlannedStep& step(Index i) const { return steps_[static_cast<std::size_t>(i)]; }
+
+  Backend& backend_;
+  const Kernels& kernels_;
+  std::vector<PlannedStep> steps_;
+  Index in_features_ = 0;
+  Index in_stride_ = 0;
+  Index out_features_ = 0;
+  Index first_affine_ = 0;
+  Index parameter_count_ = 0;
+  Index tile_size_ = 0;
+  Index group_size_ = 0;
+  PlanePair delta_;  // in the tile: the innovation on its way down; forward keeps moments there
+  PlanePair other_;  // in the tile: where a product writes what becomes current
+  Buffer<float> packed_;
+  Buffer<float> sums_;
+  Moments prediction_;
+  Moments input_delta_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
+                                              const std::vector<Step>& steps) {
+  Index parameter_count = 0;
+  for (const Step& step : steps) {
+    if (const auto* affine = std::get_if<AffineStep>(&step)) {
+      parameter_count += affine->parameter_count();
+    }
+  }
+  if (parameter_count == 0 || parameter_count > max_parameters) return nullptr;
+  return std::make_unique<TiledExecutor>(backend, kernels, steps);
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/executor.h"
+#include "core/step.h"
+#include "cpu/kernels.h"
+
+namespace tagix::cpu {
+
+/// An executor that takes a tile of rows forward and backward through all steps while it stays in
+/// cache, several tiles at a time on several threads. Its results do not depend on the number of
+/// threads.
+///
+/// Returns null for steps without a parameter, and for so many parameters that the products alone
+/// fill the time and a sum of innovations for each thread would take too much memory.
+std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
+                                              const std::vector<Step>& steps);
+
+}  // namespace tagix::cpu
