@@ -12,6 +12,10 @@ namespace {
 
 constexpr double max_beta = 0.999;
 
+/// Rows that pass through the network at a time: it bounds the memory of a call, and no row's
+/// numbers depend on the chunk it falls into.
+constexpr Index max_chunk = 8192;
+
 /// beta_t for t = 1 .. n_steps - 1 before the bound; beta_0 is 0.
 double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {
   const double total = static_cast<double>(n_steps);
@@ -156,17 +160,21 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
     require(timesteps[i] >= 0 && timesteps[i] < n_steps(), "t: got ", timesteps[i], " at position ",
             i, ", needed timesteps in [0, ", n_steps(), ")");
   }
-  if (rows == 0) return;
+  const Index chunk = std::min(rows, max_chunk);
   Buffer<float> device_noisy(*backend_);
   Buffer<Index> device_timesteps(*backend_);
-  Buffer<float> input(*backend_, rows * network_inputs());
-  device_noisy.assign(noisy, rows * n_features_);
-  device_timesteps.assign(timesteps, rows);
-  backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
-                            rows, input.data());
-  network.predict_on_device(
-      {input.data(), nullptr, rows, network_inputs()},
-      [&](ConstMomentsView output) { download(*backend_, output, mean, var); });
+  Buffer<float> input(*backend_, chunk * network_inputs());
+  for (Index first = 0; first < rows; first += chunk) {
+    const Index count = std::min(chunk, rows - first);
+    const Index offset = first * n_features_;
+    device_noisy.assign(noisy + offset, count * n_features_);
+    device_timesteps.assign(timesteps + first, count);
+    backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
+                              count, input.data());
+    network.predict_on_device(
+        {input.data(), nullptr, count, network_inputs()},
+        [&](ConstMomentsView output) { download(*backend_, output, mean + offset, var + offset); });
+  }
 }
 
 bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t seed, float* x,
@@ -174,8 +182,6 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
                               const std::function<bool()>& interrupted) const {
   check_network(network);
   require(rows >= 0, "n_samples: got ", rows, ", needed at least 0");
-  // Bounds the memory of a call; a row's numbers do not depend on the chunk it falls into.
-  constexpr Index max_chunk = 8192;
   const Index chunk = std::min(rows, max_chunk);
   Buffer<float> noisy(*backend_, chunk * n_features_);
   Buffer<float> added_var(*backend_, chunk * n_features_);

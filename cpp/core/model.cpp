@@ -97,15 +97,25 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
 
 Model::~Model() = default;
 
+std::shared_lock<std::shared_mutex> Model::lock_for_reading() const {
+  const std::lock_guard gate(gate_);
+  return std::shared_lock(mutex_);
+}
+
+std::unique_lock<std::shared_mutex> Model::lock_for_change() const {
+  const std::lock_guard gate(gate_);
+  return std::unique_lock(mutex_);
+}
+
 void Model::get_parameters(float* mean, float* var) const {
-  const std::shared_lock lock(mutex_);
+  const auto lock = lock_for_reading();
   download(*backend_, parameters_.view(), mean, var);
 }
 
 void Model::set_parameters(const float* mean, const float* var) {
   require_finite("mean", mean, parameter_count_);
   require_variances("var", var, parameter_count_);
-  const std::unique_lock lock(mutex_);
+  const auto lock = lock_for_change();
   const MomentsView view = parameters_.view();
   backend_->upload(mean, view.mean, float_bytes(parameter_count_));
   backend_->upload(var, view.var, float_bytes(parameter_count_));
@@ -135,7 +145,7 @@ ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) c
 
 void Model::predict(HostMoments input, float* mean, float* var) const {
   check_input(input);
-  const std::shared_lock lock(mutex_);
+  const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Index rows = workspace.executor->prediction_rows();
@@ -150,7 +160,7 @@ void Model::predict(HostMoments input, float* mean, float* var) const {
 
 void Model::predict_on_device(ConstMomentsView input,
                               const std::function<void(ConstMomentsView)>& use) const {
-  const std::shared_lock lock(mutex_);
+  const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   use((*lease).executor->predict(parameters_.view(), input));
 }
@@ -194,7 +204,7 @@ void Model::set_epochs_trained(Index epochs) {
 void Model::update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
                    float* var) {
   check_targets(input, target, noise_var);
-  const std::unique_lock lock(mutex_);
+  const auto lock = lock_for_change();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Batch batch = load(workspace, input, target, noise_var);
@@ -213,7 +223,7 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
 Innovations Model::innovations(HostMoments input, const float* target,
                                BroadcastView noise_var) const {
   check_targets(input, target, noise_var);
-  const std::shared_lock lock(mutex_);
+  const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Batch batch = load(workspace, input, target, noise_var);
@@ -236,7 +246,7 @@ Innovations Model::innovations(HostMoments input, const float* target,
 PredictionSums Model::evaluate(HostMoments input, const float* target,
                                BroadcastView noise_var) const {
   check_targets(input, target, noise_var);
-  const std::shared_lock lock(mutex_);
+  const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   PredictionSums sums;
@@ -253,20 +263,17 @@ PredictionSums Model::evaluate(HostMoments input, const float* target,
 
 PredictionSums Model::train_step(ConstMomentsView input, const float* target,
                                  BroadcastView noise_var) {
-  const std::unique_lock lock(mutex_);
+  const auto lock = lock_for_change();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const ConstMomentsView prediction =
       learn(workspace, {input, target, noise_var}, false).prediction;
   const PredictionSums sums = backend_->prediction_sums(prediction, target, noise_var);
-  if (!std::isfinite(sums.squared_error) || !std::isfinite(sums.var)) {
-    throw std::runtime_error(
-        "the predictions overflow float32; scale the data to about unit variance");
-  }
-  if (!apply(workspace, input.rows)) {
-    throw std::runtime_error(
-        "the innovations overflow float32; scale the targets to about unit variance");
-  }
+  require(std::isfinite(sums.squared_error) && std::isfinite(sums.var),
+          "x: the predictions overflow float32, needed inputs of about unit variance");
+  require(apply(workspace, input.rows),
+          "y: the innovations overflow float32, needed targets of about unit variance, or a larger "
+          "noise variance");
   return sums;
 }
 

@@ -72,7 +72,7 @@ class Model {
   PredictionSums evaluate(HostMoments input, const float* target, BroadcastView noise_var) const;
 
   /// One training step on data in the backend's memory. Returns the sums of the predictions made
-  /// before the update. Throws std::runtime_error, and updates nothing, on overflow of float32.
+  /// before the update. Throws std::invalid_argument, and updates nothing, on overflow of float32.
   PredictionSums train_step(ConstMomentsView input, const float* target, BroadcastView noise_var);
 
   /// Predicts for rows in the backend's memory and calls `use` while the moments are valid.
@@ -115,7 +115,13 @@ class Model {
   Moments parameters_;
   Index epochs_trained_ = 0;
 
-  mutable std::shared_mutex mutex_;  // shared by predictions, unique for changes
+  /// Held by predictions, side by side.
+  std::shared_lock<std::shared_mutex> lock_for_reading() const;
+  /// Held by a change, alone.
+  std::unique_lock<std::shared_mutex> lock_for_change() const;
+
+  mutable std::shared_mutex mutex_;
+  mutable std::mutex gate_;  // a waiting change holds it, so that new predictions queue behind it
   mutable std::mutex pool_mutex_;
   mutable std::vector<std::unique_ptr<Workspace>> pool_;
 };

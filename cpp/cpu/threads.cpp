@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -58,7 +59,12 @@ struct Job {
 class Pool {
  public:
   explicit Pool(int n_workers) {
-    for (int i = 0; i < n_workers; ++i) workers_.emplace_back([this] { serve(); });
+    workers_.reserve(static_cast<std::size_t>(n_workers));
+    try {
+      for (int i = 0; i < n_workers; ++i) workers_.emplace_back([this] { serve(); });
+    } catch (const std::system_error&) {
+      // The system has no more threads to give: those that started share the work.
+    }
   }
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
@@ -149,7 +155,8 @@ Runtime& runtime() {
 int thread_count() { return runtime().count.load(); }
 
 void set_thread_count(int count) {
-  require(count >= 1, "n: got ", count, " threads, needed at least 1");
+  require(count >= 1 && count <= max_thread_count, "n: got ", count,
+          " threads, needed at least 1 and at most ", max_thread_count);
   Runtime& state = runtime();
   const std::lock_guard lock(state.running);
   state.pool.reset();

@@ -10,7 +10,10 @@ namespace tagix::cpu {
 /// number of processors that this process may run on.
 int thread_count();
 
-/// Throws std::invalid_argument unless count >= 1. Waits for work in progress.
+constexpr int max_thread_count = 4096;
+
+/// Throws std::invalid_argument unless count is in [1, max_thread_count]. Waits for work in
+/// progress. Where the system cannot start so many, fewer do the work.
 void set_thread_count(int count);
 
 namespace detail {

@@ -325,14 +325,14 @@ struct Exp {
     return exp(z);
   }
 
-  /// E f = E f' = exp(mean + var / 2),  Var f = (E f)^2 (exp(var) - 1).
+  /// E f = E f' = exp(mean + var / 2),  Var f = exp(2 (mean + var)) (1 - exp(-var)): no factor
+  /// overflows before the variance does.
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     using S = scalar_of_t<T>;
     const T f_mean = exp(mean + S(0.5) * var);
-    // Below the overflow of exp, so that a mean of 0 is not multiplied by infinity.
-    const T spread = expm1(min(var, broadcast<T>(S(88))));
-    return {f_mean, f_mean * (f_mean * spread), f_mean};
+    const T f_var = select(var > 0, -expm1(-var) * exp(S(2) * (mean + var)), T{});
+    return {f_mean, f_var, f_mean};
   }
 };
 

@@ -293,6 +293,13 @@ TEST_CASE_TEMPLATE("Exp is log-normal", T, TAGIX_ELEMENT_TYPES) {
                         const Real f_mean = std::exp(mean + var / 2);
                         return {f_mean, f_mean * f_mean * std::expm1(var), f_mean};
                       }) < tolerance<T>(4e-6, 1e-14));
+  // A large variance, of which a factor of the textbook's form overflows float32.
+  CHECK(largest_error(moments<T>(exact(ActivationKind::exp), {{-100, 100}, {-130, 120}, {-95, 90}}),
+                      {{-100, 100}, {-130, 120}, {-95, 90}}, 1e-30,
+                      [](Real mean, Real var) -> Moments<Real> {
+                        const Real f_mean = std::exp(mean + var / 2);
+                        return {f_mean, std::exp(2 * (mean + var)) - f_mean * f_mean, f_mean};
+                      }) < tolerance<T>(1e-5, 1e-13));
   const auto extreme = moments<T>(exact(ActivationKind::exp), {{-2000, 1000}});
   CHECK(extreme[0].mean == 0.0);
   CHECK(extreme[0].var == 0.0);

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <memory>
 #include <numbers>
 #include <thread>
@@ -327,6 +328,28 @@ TEST_CASE("predictions from several threads at once are those of one") {
   }
   for (std::thread& thread : threads) thread.join();
   CHECK(n_same == std::vector<int>(4, n_rounds));
+}
+
+TEST_CASE("an update does not wait for predictions that come after it") {
+  const auto model = make_model();
+  const Batch batch(500, 4);
+  constexpr int limit = 4000;
+  std::atomic<int> n_predictions{0};
+  std::atomic<bool> updated{false};
+  std::vector<std::thread> readers;
+  for (int i = 0; i < 4; ++i) {
+    readers.emplace_back([&] {
+      while (!updated.load() && n_predictions.load() < limit) {
+        predict(*model, batch);
+        ++n_predictions;
+      }
+    });
+  }
+  while (n_predictions.load() < 8) std::this_thread::yield();
+  update(*model, batch);
+  updated = true;
+  for (std::thread& reader : readers) reader.join();
+  CHECK(n_predictions.load() < limit);
 }
 
 TEST_CASE("parameters start as draws from their priors, by seed") {

@@ -141,7 +141,7 @@ TEST_CASE("an update whose innovations overflow is refused and changes nothing")
   y.assign(arguments.y);
   noise_var.assign(arguments.noise_var);
   CHECK_THROWS_AS(model.train_step({x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}),
-                  std::runtime_error);
+                  std::invalid_argument);
   CHECK(same_parameters(parameters_of(model), parameters));
 }
 
@@ -159,7 +159,7 @@ TEST_CASE("a training step whose prediction overflows throws and changes nothing
     y.assign(arguments.y);
     noise_var.assign(arguments.noise_var);
     CHECK_THROWS_AS(model.train_step({x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}),
-                    std::runtime_error);
+                    std::invalid_argument);
     CHECK(same_parameters(parameters_of(model), before));
   }
 }

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <fstream>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -12,6 +13,7 @@
 
 #if defined(__unix__)
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #endif
@@ -144,12 +146,40 @@ TEST_CASE("the number of threads changes between and beside loops") {
   CHECK(visits.all(n_loops));
 }
 
-TEST_CASE("a number of threads below 1 is refused") {
+TEST_CASE("a number of threads out of range is refused") {
   const int before = cpu::thread_count();
   check_refused([] { cpu::set_thread_count(0); }, {"got 0 threads", "at least 1"});
   check_refused([] { cpu::set_thread_count(-3); }, {"got -3 threads", "at least 1"});
+  check_refused([] { cpu::set_thread_count(4097); }, {"got 4097 threads", "at most 4096"});
   CHECK(cpu::thread_count() == before);
 }
+
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("where the system cannot start all threads, those that started do the work") {
+  const ThreadCount restored(1);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    alarm(60);
+    // Room for a few stacks, far from enough for all.
+    Index pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const auto bytes = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE));
+    const rlimit limit{bytes + (rlim_t{100} << 20), bytes + (rlim_t{100} << 20)};
+    if (setrlimit(RLIMIT_AS, &limit) != 0) _exit(2);
+    cpu::set_thread_count(300);
+    Visits visits(200);
+    for (int times = 0; times < 3; ++times) {
+      parallel_for(200, much_work, [&](Index chunk) { visits.add(chunk); });
+    }
+    _exit(visits.all(3) ? 0 : 1);
+  }
+  int status = -1;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+#endif
 
 #if defined(__unix__)
 TEST_CASE("a child forked after a parallel loop can run one") {
