@@ -350,10 +350,10 @@ class CpuBackend final : public Backend {
                       Index samples, Index first_output, Index last_output, const Sums& sums) {
     const float* delta_mean = delta.mean + first_sample * delta.cols;
     const float* delta_var = delta.var + first_sample * delta.cols;
-    kernels_.innovation_rows(
-        input.mean + first_sample * input.cols, input.cols, delta_mean, delta_var, delta.cols,
-        samples, first_output, last_output, sums.weight_mean, sums.weight_var,
-        scratch<InnovationBlocks>(kernels_.innovation_scratch_size(input.cols)));
+    kernels_.innovation_rows(input.mean + first_sample * input.cols, input.cols, delta_mean,
+                             delta_var, delta.cols, samples, first_output, last_output,
+                             sums.weight_mean, sums.weight_var,
+                             scratch<InnovationBlocks>(kernels_.innovation_scratch_size()));
     if (sums.bias_mean == nullptr) return;
     const Index count = last_output - first_output;
     kernels_.add_column_sums(delta_mean + first_output, delta.cols, samples, count,

@@ -14,8 +14,13 @@ namespace {
 constexpr int tile_rows = TAGIX_TILE_ROWS;
 constexpr PanelLayout panel_layout{TAGIX_LANES};
 
-// Samples that innovation_rows packs at a time, for the second-level cache.
-constexpr Index innovation_block = 128;
+// Samples and outputs that innovation_rows packs at a time, for the second-level cache: with fewer
+// samples, more time goes into fetching and storing sums.
+constexpr Index innovation_block = 512;
+constexpr Index innovation_outputs = 48;
+
+// Rows that add_column_sums adds up before they join the total.
+constexpr Index column_sum_block = 128;
 
 constexpr int variance_terms(ProductKind kind) { return kind == ProductKind::both ? 2 : 1; }
 
@@ -41,40 +46,97 @@ TAGIX_INLINE void with_row_count(Index count, Body&& body) {
   }
 }
 
+/// Calls body(first row, Constant<number of rows>) for the register tiles of `rows` rows.
+template <class Body>
+TAGIX_INLINE void for_each_tile(Index rows, Body&& body) {
+  for (Index first = 0; first < rows; first += tile_rows) {
+    const Index count = rows - first < tile_rows ? rows - first : tile_rows;
+    with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE { body(first, n_rows); });
+  }
+}
+
+/// The first `used` of lanes<V> floats that lie `stride` apart, and zeros.
+template <class V>
+TAGIX_INLINE V gather(const float* source, Index stride, Index used) {
+  float values[lanes<V>];
+  for (Index i = 0; i < lanes<V>; ++i) values[i] = i < used ? source[i * stride] : 0.0f;
+  return load<V>(values);
+}
+
+/// Writes what a product reads for one depth and the columns of a vector: mean, then the variance
+/// factors, `width` floats apart.
+template <class V>
+TAGIX_INLINE void pack_factors(ProductKind kind, V mean, V var, Index width, float* target) {
+  store(mean, target);
+  if (kind == ProductKind::squared) {
+    store(mean * mean, target + width);
+  } else if (kind == ProductKind::known) {
+    store(var, target + width);
+  } else {
+    store(math::second_moment(mean, var), target + width);
+    store(var, target + 2 * width);
+  }
+}
+
+/// Packs `used` columns, at most a vector's worth, of a panel of `width`. Where each column is
+/// contiguous and the vector full, squares of the weight are transposed in registers.
+template <class V>
+TAGIX_INLINE void pack_columns(ProductKind kind, const float* mean, const float* var,
+                               Index depth_stride, Index column_stride, Index depth, Index used,
+                               Index width, float* target) {
+  constexpr Index n = lanes<V>;
+  const Index depth_step = (1 + variance_terms(kind)) * width;
+  Index k = 0;
+  if (used == n && depth_stride == 1) {
+    for (; k + n <= depth; k += n) {
+      V means[n], vars[n];
+      unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
+        means[i.value] = load<V>(mean + i.value * column_stride + k);
+        vars[i.value] = load<V>(var + i.value * column_stride + k);
+      });
+      transpose(means);
+      transpose(vars);
+      unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
+        pack_factors(kind, means[i.value], vars[i.value], width,
+                     target + (k + i.value) * depth_step);
+      });
+    }
+  } else if (used == n && column_stride == 1) {
+    for (; k < depth; ++k) {
+      pack_factors(kind, load<V>(mean + k * depth_stride), load<V>(var + k * depth_stride), width,
+                   target + k * depth_step);
+    }
+  }
+  for (; k < depth; ++k) {
+    pack_factors(kind, gather<V>(mean + k * depth_stride, column_stride, used),
+                 gather<V>(var + k * depth_stride, column_stride, used), width,
+                 target + k * depth_step);
+  }
+}
+
 void pack_weight(ProductKind kind, const float* mean, const float* var, Index depth_stride,
                  Index column_stride, Index depth, Index columns, const float* bias_mean,
                  const float* bias_var, float* packed) {
   for (Index first = 0; first < columns;) {
     const Index width = panel_layout.width(columns - first);
-    const Index used = columns - first < width ? columns - first : width;
     for (Index i = 0; i < width; ++i) {
-      packed[i] = i < used && bias_mean != nullptr ? bias_mean[first + i] : 0.0f;
-      packed[width + i] = i < used && bias_var != nullptr ? bias_var[first + i] : 0.0f;
+      const bool used = first + i < columns;
+      packed[i] = used && bias_mean != nullptr ? bias_mean[first + i] : 0.0f;
+      packed[width + i] = used && bias_var != nullptr ? bias_var[first + i] : 0.0f;
     }
     packed += 2 * width;
-    const Index depth_step = (1 + variance_terms(kind)) * width;
-    if (used < width) {
-      for (Index i = 0; i < depth * depth_step; ++i) packed[i] = 0.0f;
-    }
-    for (Index i = 0; i < used; ++i) {
-      const float* mean_column = mean + (first + i) * column_stride;
-      const float* var_column = var + (first + i) * column_stride;
-      float* target = packed + i;
-      for (Index k = 0; k < depth; ++k, target += depth_step) {
-        const float m = mean_column[k * depth_stride];
-        const float v = var_column[k * depth_stride];
-        target[0] = m;
-        if (kind == ProductKind::squared) {
-          target[width] = m * m;
-        } else if (kind == ProductKind::known) {
-          target[width] = v;
-        } else {
-          target[width] = math::second_moment(m, v);
-          target[2 * width] = v;
-        }
-      }
-    }
-    packed += depth * depth_step;
+    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+      using V = decltype(vector);
+      unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
+        constexpr Index offset = c.value * lanes<V>;
+        const Index left = columns - first - offset;
+        const Index used = left < 0 ? 0 : left < lanes<V> ? left : lanes<V>;
+        const Index start = (first + offset) * column_stride;
+        pack_columns<V>(kind, mean + start, var + start, depth_stride, column_stride, depth, used,
+                        width, packed + offset);
+      });
+    });
+    packed += depth * (1 + variance_terms(kind)) * width;
     first += width;
   }
 }
@@ -141,26 +203,23 @@ void product_panels(const float* input_mean, const float* first_factor, const fl
     const Index width = panel_layout.width(columns - first);
     const Index used = columns - first < width ? columns - first : width;
     with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      for (Index row = 0; row < rows; row += tile_rows) {
-        const Index count = rows - row < tile_rows ? rows - row : tile_rows;
+      using V = decltype(vector);
+      for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
+        float rest_mean[n_rows.value * n_vectors.value * lanes<V>];
+        float rest_var[n_rows.value * n_vectors.value * lanes<V>];
         const Index position = row * input_stride;
-        with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE {
-          using V = decltype(vector);
-          float rest_mean[n_rows.value * n_vectors.value * lanes<V>];
-          float rest_var[n_rows.value * n_vectors.value * lanes<V>];
-          float* mean = output_mean + row * output_stride + first;
-          float* var = output_var + row * output_stride + first;
-          const bool full = used == width;
-          product_tile<V, n_vectors.value, n_rows.value, n_terms>(
-              input_mean + position, first_factor + position, second_factor + position,
-              input_stride, depth, packed, full ? output_stride : width, full ? mean : rest_mean,
-              full ? var : rest_var);
-          if (!full) {
-            take_used(rest_mean, count, width, used, false, mean, output_stride);
-            take_used(rest_var, count, width, used, false, var, output_stride);
-          }
-        });
-      }
+        float* mean = output_mean + row * output_stride + first;
+        float* var = output_var + row * output_stride + first;
+        const bool full = used == width;
+        product_tile<V, n_vectors.value, n_rows.value, n_terms>(
+            input_mean + position, first_factor + position, second_factor + position, input_stride,
+            depth, packed, full ? output_stride : width, full ? mean : rest_mean,
+            full ? var : rest_var);
+        if (!full) {
+          take_used(rest_mean, n_rows.value, width, used, false, mean, output_stride);
+          take_used(rest_var, n_rows.value, width, used, false, var, output_stride);
+        }
+      });
     });
     packed += width * (2 + depth * (1 + n_terms));
     first += width;
@@ -258,94 +317,105 @@ void outer_product(const FactorView& left, Index left_cols, const FactorView& ri
     const Index width = panel_layout.width(right_cols - first);
     const Index used = right_cols - first < width ? right_cols - first : width;
     with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      for (Index row = 0; row < left_cols; row += tile_rows) {
-        const Index count = left_cols - row < tile_rows ? left_cols - row : tile_rows;
-        with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE {
-          outer_tile<decltype(vector), n_vectors.value, n_rows.value>(
-              left.from(row), right.from(first), samples, used, add,
-              mean + row * sum_stride + first, var + row * sum_stride + first, sum_stride);
-        });
-      }
+      for_each_tile(left_cols, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
+        outer_tile<decltype(vector), n_vectors.value, n_rows.value>(
+            left.from(row), right.from(first), samples, used, add, mean + row * sum_stride + first,
+            var + row * sum_stride + first, sum_stride);
+      });
     });
     first += width;
   }
 }
 
-Index innovation_scratch_size(Index in) {
-  return innovation_block * 2 * (panel_layout.padded_columns(in) + tile_rows);
+Index innovation_scratch_size() {
+  return innovation_block * 2 * (innovation_outputs + 2 * TAGIX_LANES);
 }
 
-/// Packs samples of inputs panel after panel: for each sample the means, then their squares.
-TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index samples, float* packed) {
-  for (Index first = 0; first < in;) {
-    const Index width = panel_layout.width(in - first);
-    const Index used = in - first < width ? in - first : width;
-    const float* column = input_mean + first;
-    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      using V = decltype(vector);
-      for (Index b = 0; b < samples; ++b, packed += 2 * width) {
-        const float* row = column + b * in;
-        float rest[n_vectors.value * lanes<V>];
-        if (used < width) {
-          for (Index i = 0; i < width; ++i) rest[i] = i < used ? row[i] : 0.0f;
-          row = rest;
-        }
-        unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
-          const V value = load<V>(row + c.value * lanes<V>);
-          store(value, packed + c.value * lanes<V>);
-          store(value * value, packed + width + c.value * lanes<V>);
-        });
-      }
+/// Packs a panel of inputs: for each sample the means, then their squares.
+template <class V, int n_vectors>
+TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index used, Index samples,
+                              float* packed) {
+  constexpr int width = n_vectors * lanes<V>;
+  for (Index b = 0; b < samples; ++b, packed += 2 * width) {
+    const float* row = input_mean + b * in;
+    float rest[width];
+    if (used < width) {
+      for (Index i = 0; i < width; ++i) rest[i] = i < used ? row[i] : 0.0f;
+      row = rest;
+    }
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      const V value = load<V>(row + c.value * lanes<V>);
+      store(value, packed + c.value * lanes<V>);
+      store(value * value, packed + width + c.value * lanes<V>);
     });
-    first += width;
   }
+}
+
+/// Packs innovations tile after tile: for each sample the delta_mean of the tile, then its
+/// delta_var.
+void pack_deltas(const float* delta_mean, const float* delta_var, Index out, Index outputs,
+                 Index samples, float* packed) {
+  for_each_tile(outputs, [&](Index first, auto n_rows) TAGIX_LAMBDA_INLINE {
+    // Of constant size, so that it is a few moves and no call.
+    constexpr auto bytes = static_cast<unsigned long>(n_rows.value) * sizeof(float);
+    for (Index b = 0; b < samples; ++b, packed += 2 * n_rows.value) {
+      __builtin_memcpy(packed, delta_mean + b * out + first, bytes);
+      __builtin_memcpy(packed + n_rows.value, delta_var + b * out + first, bytes);
+    }
+  });
 }
 
 void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
                      const float* delta_var, Index out, Index batch, Index first_output,
                      Index last_output, float* mean, float* var, float* scratch) {
-  float* deltas = scratch;
-  float* inputs = scratch + innovation_block * 2 * tile_rows;
+  float* packed_deltas = scratch;
+  float* packed_inputs = scratch + innovation_block * 2 * innovation_outputs;
   for (Index sample = 0; sample < batch; sample += innovation_block) {
     const Index samples = batch - sample < innovation_block ? batch - sample : innovation_block;
-    pack_inputs(input_mean + sample * in, in, samples, inputs);
-    for (Index output = first_output; output < last_output; output += tile_rows) {
-      const Index count = last_output - output < tile_rows ? last_output - output : tile_rows;
-      with_row_count(count, [&](auto n_outputs) TAGIX_LAMBDA_INLINE {
-        for (Index b = 0; b < samples; ++b) {
-          // Of constant size, so that it is a few moves and no call.
-          constexpr auto bytes = static_cast<unsigned long>(n_outputs.value) * sizeof(float);
-          const Index position = (sample + b) * out + output;
-          float* target = deltas + b * 2 * n_outputs.value;
-          __builtin_memcpy(target, delta_mean + position, bytes);
-          __builtin_memcpy(target + n_outputs.value, delta_var + position, bytes);
-        }
-        const float* panel = inputs;
-        for (Index first = 0; first < in;) {
-          const Index width = panel_layout.width(in - first);
-          const Index used = in - first < width ? in - first : width;
-          with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-            outer_tile<decltype(vector), n_vectors.value, n_outputs.value>(
-                {deltas, deltas + n_outputs.value, 2 * n_outputs.value},
-                {panel, panel + width, 2 * width}, samples, used, /*add=*/true,
-                mean + output * in + first, var + output * in + first, in);
+    for (Index output = first_output; output < last_output; output += innovation_outputs) {
+      const Index left = last_output - output;
+      const Index outputs = left < innovation_outputs ? left : innovation_outputs;
+      const Index position = sample * out + output;
+      pack_deltas(delta_mean + position, delta_var + position, out, outputs, samples,
+                  packed_deltas);
+      for (Index first = 0; first < in;) {
+        const Index width = panel_layout.width(in - first);
+        const Index used = in - first < width ? in - first : width;
+        with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+          using V = decltype(vector);
+          pack_inputs<V, n_vectors.value>(input_mean + sample * in + first, in, used, samples,
+                                          packed_inputs);
+          for_each_tile(outputs, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
+            const float* deltas = packed_deltas + row * samples * 2;
+            const Index target = (output + row) * in + first;
+            outer_tile<V, n_vectors.value, n_rows.value>(
+                {deltas, deltas + n_rows.value, 2 * n_rows.value},
+                {packed_inputs, packed_inputs + width, 2 * width}, samples, used, /*add=*/true,
+                mean + target, var + target, in);
           });
-          panel += samples * 2 * width;
-          first += width;
-        }
-      });
+        });
+        first += width;
+      }
     }
   }
 }
 
 void add_column_sums(const float* plane, Index stride, Index rows, Index columns, float* sum) {
+  // Several sums side by side: each addition waits for the one before it.
+  constexpr int n_sums = 4;
   for_each_vector(columns, [&](Index column, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const float* source = plane + column;
     Vector total = load_part(sum + column);
     for (Index row = 0; row < rows;) {
-      const Index end = rows - row < innovation_block ? rows : row + innovation_block;
-      Vector block{};
-      for (; row < end; ++row) block += load_part(plane + row * stride + column);
-      total += block;
+      const Index end = rows - row < column_sum_block ? rows : row + column_sum_block;
+      Vector sums[n_sums]{};
+      for (; row + n_sums <= end; row += n_sums) {
+        unroll<n_sums>([&](auto i) TAGIX_LAMBDA_INLINE {
+          sums[i.value] += load_part(source + (row + i.value) * stride);
+        });
+      }
+      for (; row < end; ++row) sums[0] += load_part(source + row * stride);
+      total += (sums[0] + sums[1]) + (sums[2] + sums[3]);
     }
     store_part(total, sum + column);
   });

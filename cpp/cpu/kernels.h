@@ -84,11 +84,11 @@ struct Kernels {
 
   /// Adds sum_b delta_mean a_mean to mean (rows first_output .. last_output - 1 of out x in), and
   /// sum_b delta_var a_mean^2 to var, over `batch` samples in order. `scratch` holds
-  /// innovation_scratch_size floats.
+  /// innovation_scratch_size() floats.
   void (*innovation_rows)(const float* input_mean, Index in, const float* delta_mean,
                           const float* delta_var, Index out, Index batch, Index first_output,
                           Index last_output, float* mean, float* var, float* scratch);
-  Index (*innovation_scratch_size)(Index in);
+  Index (*innovation_scratch_size)();
 
   /// sum[c] += sum_b plane[b * stride + c] for the first `columns` columns of `rows` rows. Rows are
   /// added in blocks, so that rounding grows with the number of blocks and not of rows.

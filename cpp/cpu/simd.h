@@ -66,6 +66,29 @@ TAGIX_INLINE void unroll(Body&& body) {
   unroll_over(static_cast<Body&&>(body), typename MakeIndexList<n>::type{});
 }
 
+/// Exchanges the upper half of `a`'s blocks of 2 * distance elements with the lower half of `b`'s.
+template <int distance, class V, int... indices>
+TAGIX_INLINE void exchange_halves(V& a, V& b, IndexList<indices...>) {
+  constexpr int n = lanes<V>;
+  const V lower = __builtin_shufflevector(
+      a, b, ((indices & distance) != 0 ? indices - distance + n : indices)...);
+  b = __builtin_shufflevector(a, b,
+                              ((indices & distance) != 0 ? indices + n : indices + distance)...);
+  a = lower;
+}
+
+/// Transposes a square of lanes<V> vectors: element j of rows[i] becomes element i of rows[j].
+template <class V, int distance = lanes<V> / 2>
+TAGIX_INLINE void transpose(V (&rows)[lanes<V>]) {
+  unroll<lanes<V>>([&](auto i) TAGIX_LAMBDA_INLINE {
+    if constexpr ((i.value & distance) == 0) {
+      exchange_halves<distance>(rows[i.value], rows[i.value + distance],
+                                typename MakeIndexList<lanes<V>>::type{});
+    }
+  });
+  if constexpr (distance > 1) transpose<V, distance / 2>(rows);
+}
+
 /// Calls body(offset, load, store) for whole vectors of `size` elements, and once more for the rest
 /// with a load and a store that touch only the elements there are (a load fills up with zeros).
 template <class Body>

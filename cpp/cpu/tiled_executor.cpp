@@ -221,9 +221,10 @@ class TiledExecutor final : public Executor {
   /// Packs the weights as a pass through the network reads them.
   void pack(ConstMomentsView parameters, ConstMomentsView input, bool learns,
             bool need_input_delta) {
-    for (Index i = 0; i < n_steps(); ++i) {
+    const double cost = static_cast<double>(parameter_count_) * (learns ? 2 : 1);
+    parallel_for(n_steps(), cost, [&](Index i) {
       const auto* affine = std::get_if<PlannedAffine>(&step(i));
-      if (affine == nullptr) continue;
+      if (affine == nullptr) return;
       const Index in = affine->shape.in_features, out = affine->shape.out_features;
       const ConstMomentsView weight = parameters.slice(affine->parameters, out, in);
       const ConstMomentsView bias =
@@ -236,7 +237,7 @@ class TiledExecutor final : public Executor {
         kernels_.pack_weight(ProductKind::squared, weight.mean, weight.var, in, 1, out, in, nullptr,
                              nullptr, packed_.data() + affine->packed_backward);
       }
-    }
+    });
   }
 
   ProductKind forward_kind(Index i, ConstMomentsView input) const {
@@ -267,11 +268,10 @@ class TiledExecutor final : public Executor {
       if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
         float* square = tile.at(affine->input.var);
         kernels_.square(mean, tile.rows * affine->input_stride, square);
-        kernels_.product_rows(forward_kind(i, input),
-                              {mean, known_or_var, square, affine->input_stride}, tile.rows,
-                              affine->shape.in_features, affine->shape.out_features,
-                              packed_.data() + affine->packed_forward, next_mean, next_var,
-                              affine->output_stride);
+        kernels_.product_rows(
+            forward_kind(i, input), {mean, known_or_var, square, affine->input_stride}, tile.rows,
+            affine->shape.in_features, affine->shape.out_features,
+            packed_.data() + affine->packed_forward, next_mean, next_var, affine->output_stride);
         std::swap(var, next_var);
       } else {
         const auto& activation = std::get<PlannedActivation>(step(i));
@@ -371,12 +371,14 @@ class TiledExecutor final : public Executor {
   }
 
   static void write_weight(const PlannedAffine& affine, const float* sum, float* weight) {
-    const Index row_step = affine.transposed ? 1 : affine.sum_cols;
-    const Index col_step = affine.transposed ? affine.sum_rows : 1;
-    for (Index row = 0; row < affine.sum_rows; ++row) {
-      const float* source = sum + row * affine.sum_stride;
-      float* target = weight + row * row_step;
-      for (Index col = 0; col < affine.sum_cols; ++col) target[col * col_step] = source[col];
+    for (Index row = 0; row < affine.sum_rows; ++row, sum += affine.sum_stride) {
+      if (affine.transposed) {
+        for (Index col = 0; col < affine.sum_cols; ++col) {
+          weight[col * affine.sum_rows + row] = sum[col];
+        }
+      } else {
+        std::copy_n(sum, affine.sum_cols, weight + row * affine.sum_cols);
+      }
     }
   }
 
