@@ -1,1 +1,1 @@
-"""Speed of tagix beside PyTorch: ``python -m benchmarks cpu``."""
+"""Speed and quality of tagix beside its opponents: ``python -m benchmarks --help``."""

@@ -1,4 +1,4 @@
-"""The workloads, and one call of each in tagix and in PyTorch."""
+"""The workloads, and one call of each in tagix."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from itertools import cycle, pairwise
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 import tagix as tx
 from tagix import nn
@@ -73,7 +72,7 @@ def tagix_call(workload: Workload) -> Call:
     for n_in, n_out in pairwise(workload.sizes):
         layers += [nn.Linear(n_in, n_out), nn.ReLU()]
     net = nn.Sequential(*layers[:-1], seed=0)
-    batches = cycle(_batches(workload))
+    batches = cycle(batches_of(workload))
     if not workload.trains:
         return lambda: net(next(batches)[0])
     noise = tx.Homoscedastic(std=1.0)
@@ -85,44 +84,10 @@ def tagix_call(workload: Workload) -> Call:
     return step
 
 
-def torch_call(workload: Workload) -> Call:
-    """A function that makes one fp32 step of PyTorch eager with Adam, or one prediction."""
-    torch.manual_seed(0)
-    layers: list[torch.nn.Module] = []
-    for n_in, n_out in pairwise(workload.sizes):
-        layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers[:-1])
-    batches = cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in _batches(workload)])
-    if not workload.trains:
-
-        def predict() -> object:
-            with torch.inference_mode():
-                return net(next(batches)[0])
-
-        return predict
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
-
-    def step() -> object:
-        x, y = next(batches)
-        optimizer.zero_grad(set_to_none=True)
-        loss = torch.nn.functional.mse_loss(net(x), y)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        return loss
-
-    return step
-
-
-def sgemm_call(size: int = 1024) -> tuple[Call, int]:
-    """A square fp32 matrix product in PyTorch and its FLOPs: the machine's practical peak."""
-    a = torch.randn(size, size)
-    out = torch.empty(size, size)
-    return lambda: torch.mm(a, a, out=out), 2 * size**3
-
-
-def _batches(
+def batches_of(
     workload: Workload,
 ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
+    """Inputs and targets, standard normal, for a few calls in turn."""
     rng = np.random.default_rng(0)
     n_in, n_out = workload.sizes[0], workload.sizes[-1]
     batches = []

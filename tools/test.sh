@@ -22,6 +22,9 @@ for preset in release asan; do
   ctest --preset "$preset"
 done
 
+step "machine code of the hot loops"
+python tools/check_hot_loops.py build/release
+
 step "Python tests"
 python -m pytest
 
@@ -34,5 +37,6 @@ mypy python/tagix benchmarks examples tools
 step "benchmarks, to see that they run"
 ./build/release/benchmarks/cpp/bench_backend --quick
 python -m benchmarks cpu --quick --threads 1
+python -m benchmarks quality --seeds 1 --epochs 1
 
 step "all passed"

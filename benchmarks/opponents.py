@@ -1,0 +1,117 @@
+"""One call of each workload in PyTorch, three ways, and in cuTAGI; all in float32 on the CPU."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from itertools import cycle, pairwise
+
+import torch
+
+from benchmarks.workloads import Call, Workload, batches_of
+
+
+def eager_call(workload: Workload) -> Call:
+    """PyTorch eager: a step of Adam as it comes, or a prediction without gradients."""
+    return _torch_call(workload, _network(workload), fused=False)
+
+
+def fused_call(workload: Workload) -> Call:
+    """The same with Adam(fused=True)."""
+    return _torch_call(workload, _network(workload), fused=True)
+
+
+def compiled_call(workload: Workload) -> Call:
+    """The same with fused Adam and the network through torch.compile, compiled here."""
+    call = _torch_call(workload, torch.compile(_network(workload)), fused=True)
+    for _ in range(3):
+        call()
+    return call
+
+
+def pytagi_call(workload: Workload) -> Call:
+    """cuTAGI, which knows first-order ReLU only: less work than exact moments.
+
+    Raises:
+        ImportError: pytagi is not installed.
+    """
+    import pytagi.nn as pytagi_nn
+    from pytagi.nn import OutputUpdater
+
+    layers = []
+    for n_in, n_out in pairwise(workload.sizes):
+        layers += [pytagi_nn.Linear(n_in, n_out), pytagi_nn.ReLU()]
+    net = pytagi_nn.Sequential(*layers[:-1])
+    net.set_threads(torch.get_num_threads())
+    updater = OutputUpdater(net.device)
+    batches = cycle([(x, y.ravel(), 0 * y.ravel() + 1) for x, y in batches_of(workload)])
+
+    def predict() -> object:
+        net(next(batches)[0])
+        return net.get_outputs()
+
+    def step() -> object:
+        x, y, noise_var = next(batches)
+        net(x)
+        updater.update(net.output_z_buffer, y, noise_var, net.input_delta_z_buffer)
+        net.backward()
+        net.step()
+        return None
+
+    return step if workload.trains else predict
+
+
+OPPONENTS: dict[str, Callable[[Workload], Call]] = {
+    "eager": eager_call,
+    "fused": fused_call,
+    "compiled": compiled_call,
+    "pytagi": pytagi_call,
+}
+
+
+def installed_opponents() -> list[str]:
+    """The names of the opponents whose packages can be imported."""
+    names = [name for name in OPPONENTS if name != "pytagi"]
+    with contextlib.suppress(ImportError):
+        import pytagi.nn  # noqa: F401
+
+        names.append("pytagi")
+    return names
+
+
+def sgemm_call(size: int = 1024) -> tuple[Call, int]:
+    """A square float32 matrix product in PyTorch and its FLOPs: the machine's practical peak."""
+    a = torch.randn(size, size)
+    out = torch.empty(size, size)
+    return lambda: torch.mm(a, a, out=out), 2 * size**3
+
+
+def _network(workload: Workload) -> torch.nn.Module:
+    torch.manual_seed(0)
+    layers: list[torch.nn.Module] = []
+    for n_in, n_out in pairwise(workload.sizes):
+        layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def _torch_call(workload: Workload, net: Callable[..., torch.Tensor], fused: bool) -> Call:
+    batches = cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in batches_of(workload)])
+    if not workload.trains:
+
+        def predict() -> object:
+            with torch.inference_mode():
+                return net(next(batches)[0])
+
+        return predict
+    assert isinstance(net, torch.nn.Module)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=fused)
+
+    def step() -> object:
+        x, y = next(batches)
+        optimizer.zero_grad(set_to_none=True)
+        loss = torch.nn.functional.mse_loss(net(x), y)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss
+
+    return step

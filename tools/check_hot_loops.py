@@ -1,0 +1,109 @@
+"""Read the machine code of the matrix kernels: no inner loop may keep its sums in memory.
+
+A register tile that does not fit the registers, or that the compiler cannot take apart, leaves its
+sums on the stack: the results stay right and the speed halves. Usage:
+
+    python tools/check_hot_loops.py build/release
+
+Needs objdump. Looks at each x86-64 instruction set that has fused multiply-adds, and prints a line
+for each kernel.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_KERNELS = ("product_panels", "outer_product", "innovation_rows")
+_LEAST_MULTIPLY_ADDS = 8  # in a loop that counts as one of a register tile
+_FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+_INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\s+(\S+)\s*(.*)$")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """One line of a disassembly."""
+
+    address: int
+    name: str
+    operands: str
+
+
+@dataclass(frozen=True)
+class Loop:
+    """An inner loop: no jump back lies within it."""
+
+    function: str
+    n_multiply_adds: int
+    n_instructions: int
+    n_stack_accesses: int
+
+
+def inner_loops(disassembly: str) -> list[Loop]:
+    """The inner loops of the kernels in the output of objdump -d, most multiply-adds first."""
+    functions: dict[str, list[Instruction]] = {}
+    for line in disassembly.splitlines():
+        if match := _FUNCTION.match(line):
+            current = functions.setdefault(match[1], [])
+        elif match := _INSTRUCTION.match(line):
+            current.append(Instruction(int(match[1], 16), match[2], match[3]))
+    loops = []
+    for name, code in functions.items():
+        kernel = next((kernel for kernel in _KERNELS if kernel in name), None)
+        if kernel is None:
+            continue
+        position = {instruction.address: i for i, instruction in enumerate(code)}
+        back = []
+        for i, instruction in enumerate(code):
+            target = re.match(r"[0-9a-f]+", instruction.operands)
+            if instruction.name.startswith("j") and target is not None:
+                start = position.get(int(target[0], 16), i + 1)
+                if start <= i:
+                    back.append((start, i))
+        for start, end in back:
+            if any((s, e) != (start, end) and start <= s and e <= end for s, e in back):
+                continue
+            body = code[start : end + 1]
+            n_multiply_adds = sum("fmadd" in instruction.name for instruction in body)
+            if n_multiply_adds >= _LEAST_MULTIPLY_ADDS:
+                on_stack = sum("%rsp" in i.operands or "%rbp" in i.operands for i in body)
+                loops.append(Loop(kernel, n_multiply_adds, len(body), on_stack))
+    return sorted(loops, key=lambda loop: (loop.function, -loop.n_multiply_adds))
+
+
+def main() -> None:
+    """Check the objects of one build directory; exit with 1 if an inner loop spills."""
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    objdump = shutil.which("objdump")
+    if objdump is None:
+        sys.exit("check_hot_loops: objdump was not found, needed binutils")
+    objects = sorted(Path(sys.argv[1]).glob("cpp/CMakeFiles/tagix_kernels_*/cpu/kernels.cpp.o"))
+    if not objects:
+        sys.exit(f"check_hot_loops: got no kernels under {sys.argv[1]}, needed a build")
+    n_spilling = 0
+    for path in objects:
+        name = path.parts[-3].removesuffix(".dir")
+        command = [objdump, "-d", "--no-show-raw-insn", str(path)]
+        loops = inner_loops(subprocess.run(command, capture_output=True, text=True).stdout)
+        n_spilling += sum(loop.n_stack_accesses > 0 for loop in loops)
+        for kernel in _KERNELS:
+            own = [loop for loop in loops if loop.function == kernel]
+            if not own:
+                continue
+            largest, worst = own[0], max(loop.n_stack_accesses for loop in own)
+            print(
+                f"{name:28}{kernel:18}{len(own):4} inner loops, the largest with"
+                f"{largest.n_multiply_adds:4} multiply-adds in{largest.n_instructions:4}"
+                f" instructions; on the stack at most {worst}"
+            )
+    if n_spilling:
+        sys.exit(f"check_hot_loops: {n_spilling} inner loops keep values on the stack")
+
+
+if __name__ == "__main__":
+    main()
