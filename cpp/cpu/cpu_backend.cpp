@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <numbers>
 #include <vector>
 
 #include "cpu/instruction_set.h"
@@ -11,6 +10,7 @@
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
 #include "cpu/tiled_executor.h"
+#include "math/normal.h"
 
 namespace tagix::cpu {
 namespace {
@@ -215,8 +215,7 @@ class CpuBackend final : public Backend {
         const double var = prediction.var[i];
         sums.squared_error += error * error;
         sums.var += var;
-        sums.log_likelihood -=
-            0.5 * (std::log(2 * std::numbers::pi * (var + noise)) + error * error / (var + noise));
+        sums.log_likelihood += math::normal_log_density(target[i], prediction.mean[i], var + noise);
         ++sums.n_observed;
       }
     }

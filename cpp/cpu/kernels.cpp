@@ -444,7 +444,8 @@ void activation_points(math::MomentsForm form, const float* input_mean, const fl
     const float position = math::quadrature_nodes[node];
     for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
       const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
-      store_part(load_part(input_mean + i) + math::sqrt(var) * position, points + i);
+      store_part(math::quadrature_point(load_part(input_mean + i), math::sqrt(var), position),
+                 points + i);
     });
   }
 }
@@ -455,9 +456,8 @@ void activation_from_points(math::MomentsForm form, const float* input_var, Inde
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     math::ActivationMoments<Vector> moments;
     if (form == math::MomentsForm::first_order) {
-      const Vector slope = load_part(derivatives + i);
       const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
-      moments = {load_part(values + i), slope * slope * var, slope};
+      moments = math::first_order_moments(load_part(values + i), load_part(derivatives + i), var);
     } else {
       math::QuadratureSums<Vector> sums(
           load_part(values + math::n_quadrature_nodes / 2 * size + i));
@@ -475,9 +475,11 @@ void activation_from_points(math::MomentsForm form, const float* input_var, Inde
 
 void scale_deltas(const float* jacobian, Index size, float* delta_mean, float* delta_var) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-    const Vector slope = load_part(jacobian + i);
-    store_part(load_part(delta_mean + i) * slope, delta_mean + i);
-    store_part(load_part(delta_var + i) * slope * slope, delta_var + i);
+    const math::Innovation<Vector> below = math::through_jacobian(
+        math::Innovation<Vector>{load_part(delta_mean + i), load_part(delta_var + i)},
+        load_part(jacobian + i));
+    store_part(below.delta_mean, delta_mean + i);
+    store_part(below.delta_var, delta_var + i);
   });
 }
 

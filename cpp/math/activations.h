@@ -347,15 +347,20 @@ struct ExactMoments {
   }
 };
 
-/// (mean, var) -> first-order moments of F: f(mean), f'(mean)^2 var, f'(mean).
+/// First-order moments from f(mean) and f'(mean): mean f, var f'^2 var, Jacobian f'.
+template <class T>
+TAGIX_HD TAGIX_INLINE ActivationMoments<T> first_order_moments(T value, T slope, T var) {
+  return {value, slope * slope * var, slope};
+}
+
+/// (mean, var) -> first-order moments of F.
 template <class F>
 struct FirstOrderMoments {
   F activation;
 
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> operator()(T mean, T var) const {
-    const T slope = activation.derivative(mean);
-    return {activation.value(mean), slope * slope * var, slope};
+    return first_order_moments(activation.value(mean), activation.derivative(mean), var);
   }
 };
 

@@ -27,6 +27,13 @@ TAGIX_HD TAGIX_INLINE Innovation<T> innovation(T mean, T var, T target, T noise_
   return {select(observed, (target - mean) * precision, T{}), select(observed, -precision, T{})};
 }
 
+/// The innovation below an activation with Jacobian J = Cov(z, f(z)) / Var z:
+/// J delta_mean, J^2 delta_var.
+template <class T>
+TAGIX_HD TAGIX_INLINE Innovation<T> through_jacobian(Innovation<T> above, T jacobian) {
+  return {above.delta_mean * jacobian, above.delta_var * jacobian * jacobian};
+}
+
 template <class T>
 struct Posterior {
   T mean;

@@ -91,6 +91,13 @@ TAGIX_HD TAGIX_INLINE UpperTail<T> upper_tail(T distance, T sd, T var) {
   return tail;
 }
 
+/// log N(x; mean, var) = -(log(2 pi var) + (x - mean)^2 / var) / 2.
+TAGIX_HD TAGIX_INLINE double normal_log_density(double x, double mean, double var) {
+  constexpr double two_pi = 6.283185307179586477;
+  const double error = x - mean;
+  return -0.5 * (__builtin_log(two_pi * var) + error * error / var);
+}
+
 /// phi(x), the standard normal density.
 template <class T>
 TAGIX_HD TAGIX_INLINE T normal_density(T x) {

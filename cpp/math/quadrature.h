@@ -59,7 +59,13 @@ constexpr QuadratureRule<float> float_quadrature_rule = quadrature_rule<float>()
 static constexpr const auto& quadrature_nodes = float_quadrature_rule.node;
 static constexpr const auto& quadrature_weights = float_quadrature_rule.weight;
 
-/// Moments from the values and derivatives of f at the points mean + sqrt(var) node[k], added one
+/// Where f is evaluated for a node: mean + sd node.
+template <class T>
+TAGIX_HD TAGIX_INLINE T quadrature_point(T mean, T sd, scalar_of_t<T> node) {
+  return mean + node * sd;
+}
+
+/// Moments from the values and derivatives of f at the points of quadrature_point, added one
 /// by one:
 ///
 ///   E f = sum w f,   Var f = sum w (f - c)^2 - (sum w (f - c))^2,   E f' = sum w f'
@@ -99,7 +105,7 @@ TAGIX_HD TAGIX_INLINE ActivationMoments<T> quadrature_moments(const F& f, T mean
   const T sd = sqrt(var);
   QuadratureSums<T> sums(f.value(mean));
   for (int k = 0; k < n_quadrature_nodes; ++k) {
-    const T z = mean + rule.node[k] * sd;
+    const T z = quadrature_point(mean, sd, rule.node[k]);
     sums.add(rule.weight[k], f.value(z), f.derivative(z));
   }
   return sums.moments();
