@@ -34,19 +34,20 @@ std::vector<std::string> supported_instruction_sets() {
   return names;
 }
 
-const Kernels& kernels_for(const std::string& instruction_set) {
+const Kernels& kernels_for(const std::string& instruction_set, const std::string& argument) {
   std::string names;
   for (const Kernels* kernels : supported_kernels()) {
     if (instruction_set == kernels->instruction_set) return *kernels;
     names += (names.empty() ? "'" : ", '") + std::string(kernels->instruction_set) + "'";
   }
   throw std::invalid_argument(
-      text("instruction set: got '", instruction_set, "', needed one of ", names));
+      text(argument, ": got '", instruction_set, "', needed one of ", names));
 }
 
 const Kernels& default_kernels() {
-  const char* forced = std::getenv("TAGIX_INSTRUCTION_SET");
-  return forced == nullptr ? *supported_kernels().front() : kernels_for(forced);
+  const std::string variable = "TAGIX_INSTRUCTION_SET";
+  const char* forced = std::getenv(variable.c_str());
+  return forced == nullptr ? *supported_kernels().front() : kernels_for(forced, variable);
 }
 
 }  // namespace tagix::cpu

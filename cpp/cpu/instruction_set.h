@@ -11,8 +11,9 @@ namespace tagix::cpu {
 std::vector<std::string> supported_instruction_sets();
 
 /// The kernels of an instruction set. Throws std::invalid_argument, with the supported ones, for
-/// any other name.
-const Kernels& kernels_for(const std::string& instruction_set);
+/// any other name, which the message calls `argument`.
+const Kernels& kernels_for(const std::string& instruction_set,
+                           const std::string& argument = "instruction_set");
 
 /// The kernels of the best instruction set, or of the one that the environment variable
 /// TAGIX_INSTRUCTION_SET names.
