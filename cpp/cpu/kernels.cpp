@@ -239,6 +239,87 @@ void product_rows(ProductKind kind, const ProductInput& input, Index rows, Index
   }
 }
 
+/// One output of affine_row: what the columns from `first` on add up to.
+template <class V, bool known>
+TAGIX_INLINE void add_affine_terms(const ProductInput& input, const float* weight_mean,
+                                   const float* weight_var, Index first, V& mean, V& var) {
+  const V w_mean = load<V>(weight_mean + first), w_var = load<V>(weight_var + first);
+  mean += w_mean * load<V>(input.mean + first);
+  var += w_var * load<V>(input.square + first);
+  if constexpr (!known) var += math::second_moment(w_mean, w_var) * load<V>(input.var + first);
+}
+
+template <bool known>
+void affine_row_of(const ProductInput& input, Index in, const AffineParameters& parameters,
+                   Index out, float* mean, float* var) {
+  constexpr Index n = lanes<Vector>;
+  const Index whole = in / n * n;
+  for (Index o = 0; o < out; ++o) {
+    const float* weight_mean = parameters.weight_mean + o * in;
+    const float* weight_var = parameters.weight_var + o * in;
+    Vector mean_sums{}, var_sums{};
+    for (Index i = 0; i < whole; i += n) {
+      add_affine_terms<Vector, known>(input, weight_mean, weight_var, i, mean_sums, var_sums);
+    }
+    float mean_sum = element_sum(mean_sums), var_sum = element_sum(var_sums);
+    for (Index i = whole; i < in; ++i) {
+      add_affine_terms<float, known>(input, weight_mean, weight_var, i, mean_sum, var_sum);
+    }
+    mean[o] = mean_sum + (parameters.bias_mean == nullptr ? 0.0f : parameters.bias_mean[o]);
+    var[o] = var_sum + (parameters.bias_var == nullptr ? 0.0f : parameters.bias_var[o]);
+  }
+}
+
+void affine_row(ProductKind kind, const ProductInput& input, Index in,
+                const AffineParameters& parameters, Index out, float* mean, float* var) {
+  if (kind == ProductKind::known) {
+    affine_row_of<true>(input, in, parameters, out, mean, var);
+  } else {
+    affine_row_of<false>(input, in, parameters, out, mean, var);
+  }
+}
+
+/// n_vectors vectors of columns of affine_row_backward.
+template <class V, int n_vectors>
+TAGIX_INLINE void backward_columns(const float* delta_mean, const float* delta_var, Index out,
+                                   const float* weight_mean, Index in, float* mean, float* var) {
+  V means[n_vectors]{}, vars[n_vectors]{};
+  for (Index o = 0; o < out; ++o, weight_mean += in) {
+    const V d_mean = broadcast<V>(delta_mean[o]), d_var = broadcast<V>(delta_var[o]);
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      const V weight = load<V>(weight_mean + c.value * lanes<V>);
+      means[c.value] += d_mean * weight;
+      vars[c.value] += d_var * (weight * weight);
+    });
+  }
+  unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+    store(means[c.value], mean + c.value * lanes<V>);
+    store(vars[c.value], var + c.value * lanes<V>);
+  });
+}
+
+void affine_row_backward(const float* delta_mean, const float* delta_var, Index out,
+                         const float* weight_mean, Index in, float* mean, float* var) {
+  constexpr Index n = lanes<Vector>;
+  Index i = 0;
+  for (; i + 4 * n <= in; i += 4 * n) {
+    backward_columns<Vector, 4>(delta_mean, delta_var, out, weight_mean + i, in, mean + i, var + i);
+  }
+  for (; i + n <= in; i += n) {
+    backward_columns<Vector, 1>(delta_mean, delta_var, out, weight_mean + i, in, mean + i, var + i);
+  }
+  for (; i < in; ++i) {
+    float mean_sum = 0, var_sum = 0;
+    for (Index o = 0; o < out; ++o) {
+      const float weight = weight_mean[o * in + i];
+      mean_sum += delta_mean[o] * weight;
+      var_sum += delta_var[o] * (weight * weight);
+    }
+    mean[i] = mean_sum;
+    var[i] = var_sum;
+  }
+}
+
 void square(const float* values, Index size, float* squares) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     const Vector value = load_part(values + i);
@@ -497,15 +578,23 @@ void observe(const float* mean, const float* var, const float* target, const flo
 }
 
 bool all_finite(const float* values, Index size) {
-  // x - x is 0 for finite x, and NaN otherwise; NaN stays in a sum.
-  Vector sum{};
-  for_each_vector(size, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
-    const Vector value = load_part(values + i);
-    sum += value - value;
+  // x - x is 0 for finite x, and NaN otherwise; NaN stays in a sum. Several sums side by side: each
+  // addition waits for the one before it.
+  constexpr int n_sums = 4;
+  constexpr Index n = lanes<Vector>;
+  Vector sums[n_sums]{};
+  Index whole = 0;
+  for (; whole + n_sums * n <= size; whole += n_sums * n) {
+    unroll<n_sums>([&](auto i) TAGIX_LAMBDA_INLINE {
+      const Vector value = load<Vector>(values + whole + i.value * n);
+      sums[i.value] += value - value;
+    });
+  }
+  for_each_vector(size - whole, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
+    const Vector value = load_part(values + whole + i);
+    sums[0] += value - value;
   });
-  float total = 0;
-  for (int lane = 0; lane < lanes<Vector>; ++lane) total += sum[lane];
-  return total == 0;
+  return element_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) == 0;
 }
 
 /// Replaces (mean, var) of `size` parameters by rule(mean, var, delta_mean, delta_var).
@@ -541,6 +630,8 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           panel_layout,
                           pack_weight,
                           product_rows,
+                          affine_row,
+                          affine_row_backward,
                           square,
                           add,
                           outer_product,

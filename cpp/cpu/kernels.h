@@ -42,6 +42,14 @@ struct ProductInput {
   Index stride;
 };
 
+/// The parameters of an affine map as a user sees them: weight (out x in) and bias (out, or null).
+struct AffineParameters {
+  const float* weight_mean;
+  const float* weight_var;
+  const float* bias_mean;
+  const float* bias_var;
+};
+
 /// One side of an outer product: what enters the sums of means, and what those of variances. That
 /// is (delta_mean, delta_var) on the one side and (a_mean, a_mean^2) on the other.
 struct FactorView {
@@ -71,6 +79,14 @@ struct Kernels {
   void (*product_rows)(ProductKind kind, const ProductInput& input, Index rows, Index depth,
                        Index columns, const float* packed, float* output_mean, float* output_var,
                        Index output_stride);
+
+  /// What product_rows gives for one row, straight from the parameters: for so few rows that
+  /// packing them would take longer. Forward takes kinds known and both, backward is squared.
+  void (*affine_row)(ProductKind kind, const ProductInput& input, Index in,
+                     const AffineParameters& parameters, Index out, float* mean, float* var);
+  void (*affine_row_backward)(const float* delta_mean, const float* delta_var, Index out,
+                              const float* weight_mean, Index in, float* mean, float* var);
+
   void (*square)(const float* values, Index size, float* squares);
   /// sum += values.
   void (*add)(const float* values, Index size, float* sum);

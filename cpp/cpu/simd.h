@@ -66,6 +66,23 @@ TAGIX_INLINE void unroll(Body&& body) {
   unroll_over(static_cast<Body&&>(body), typename MakeIndexList<n>::type{});
 }
 
+/// v plus itself with the elements `distance` apart exchanged.
+template <int distance, class V, int... indices>
+TAGIX_INLINE V fold(V v, IndexList<indices...>) {
+  return v + __builtin_shufflevector(v, v, (indices ^ distance)...);
+}
+
+/// The sum of the elements of v.
+template <class V, int distance = lanes<V> / 2>
+TAGIX_INLINE float element_sum(V v) {
+  v = fold<distance>(v, typename MakeIndexList<lanes<V>>::type{});
+  if constexpr (distance > 1) {
+    return element_sum<V, distance / 2>(v);
+  } else {
+    return v[0];
+  }
+}
+
 /// Exchanges the upper half of `a`'s blocks of 2 * distance elements with the lower half of `b`'s.
 template <int distance, class V, int... indices>
 TAGIX_INLINE void exchange_halves(V& a, V& b, IndexList<indices...>) {

@@ -20,6 +20,9 @@ constexpr Index tile_rows = 64;
 /// sums are added in order: so many threads can work at most.
 constexpr Index max_groups = 16;
 
+/// Up to this many rows the weights are used as they are: packing them would take longer.
+constexpr Index max_unpacked_rows = 3;
+
 /// Networks with more parameters run layerwise.
 constexpr Index max_parameters = 1 << 17;
 
@@ -84,7 +87,8 @@ class TiledExecutor final : public Executor {
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
-    pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
+    parameters_ = parameters;
+    pack(input, /*learns=*/false, /*need_input_delta=*/false);
     prediction_.resize(input.rows, out_features_);
     const MomentsView prediction = prediction_.view();
     const Index n_tiles = ceil_div(input.rows, tile_rows);
@@ -98,7 +102,8 @@ class TiledExecutor final : public Executor {
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta,
                 MomentsView innovation) override {
-    pack(parameters, input, /*learns=*/true, need_input_delta);
+    parameters_ = parameters;
+    pack(input, /*learns=*/true, need_input_delta);
     prediction_.resize(input.rows, out_features_);
     if (need_input_delta) input_delta_.resize(input.rows, in_features_);
     const MomentsView prediction = prediction_.view();
@@ -107,15 +112,15 @@ class TiledExecutor final : public Executor {
     const Index n_tiles = ceil_div(input.rows, tile_rows);
     const Index tiles_each = ceil_div(n_tiles, max_groups);
     const Index n_groups = ceil_div(n_tiles, tiles_each);
-    sums_.resize(n_groups * group_size_);
+    if (n_groups > 1) sums_.resize(n_groups * group_size_);
     parallel_for(n_groups, nanoseconds(input.rows, 14), [&](Index group) {
-      float* sums = sums_.data() + group * group_size_;
+      float* sums = n_groups > 1 ? sums_.data() + group * group_size_ : nullptr;
       const Index first = group * tiles_each;
       for (Index i = first; i < std::min(first + tiles_each, n_tiles); ++i) {
         const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
         forward(tile, rows_of(input, tile), rows_of(prediction, tile));
         observe(tile, rows_of(prediction, tile), observations);
-        backward(tile, need_input_delta, /*add=*/i > first, sums);
+        backward(tile, need_input_delta, /*add=*/i > first, sums, innovation);
         if (need_input_delta) {
           const MomentsView target = rows_of(input_delta, tile);
           copy_rows(tile.at(delta_.mean), in_stride_, target.mean, in_features_, tile);
@@ -123,8 +128,10 @@ class TiledExecutor final : public Executor {
         }
       }
     });
-    add_groups(n_groups);
-    write_innovation(innovation);
+    if (n_groups > 1) {
+      add_groups(n_groups);
+      write_innovation(innovation);
+    }
     return {prediction, input_delta};
   }
 
@@ -218,26 +225,91 @@ class TiledExecutor final : public Executor {
     return affine;
   }
 
+  AffineParameters parameters_of(const PlannedAffine& affine) const {
+    const float* mean = parameters_.mean + affine.parameters;
+    const float* var = parameters_.var + affine.parameters;
+    if (!affine.shape.bias) return {mean, var, nullptr, nullptr};
+    const Index bias = affine.shape.weight_size();
+    return {mean, var, mean + bias, var + bias};
+  }
+
   /// Packs the weights as a pass through the network reads them.
-  void pack(ConstMomentsView parameters, ConstMomentsView input, bool learns,
-            bool need_input_delta) {
+  void pack(ConstMomentsView input, bool learns, bool need_input_delta) {
+    packed_in_use_ = input.rows > max_unpacked_rows;
+    if (!packed_in_use_) return;
     const double cost = static_cast<double>(parameter_count_) * (learns ? 2 : 1);
     parallel_for(n_steps(), cost, [&](Index i) {
       const auto* affine = std::get_if<PlannedAffine>(&step(i));
       if (affine == nullptr) return;
       const Index in = affine->shape.in_features, out = affine->shape.out_features;
-      const ConstMomentsView weight = parameters.slice(affine->parameters, out, in);
-      const ConstMomentsView bias =
-          affine->shape.bias
-              ? parameters.slice(affine->parameters + affine->shape.weight_size(), 1, out)
-              : ConstMomentsView{};
-      kernels_.pack_weight(forward_kind(i, input), weight.mean, weight.var, 1, in, in, out,
-                           bias.mean, bias.var, packed_.data() + affine->packed_forward);
+      const AffineParameters from = parameters_of(*affine);
+      kernels_.pack_weight(forward_kind(i, input), from.weight_mean, from.weight_var, 1, in, in,
+                           out, from.bias_mean, from.bias_var,
+                           packed_.data() + affine->packed_forward);
       if (learns && passes_delta(i, need_input_delta)) {
-        kernels_.pack_weight(ProductKind::squared, weight.mean, weight.var, in, 1, out, in, nullptr,
-                             nullptr, packed_.data() + affine->packed_backward);
+        kernels_.pack_weight(ProductKind::squared, from.weight_mean, from.weight_var, in, 1, out,
+                             in, nullptr, nullptr, packed_.data() + affine->packed_backward);
       }
     });
+  }
+
+  /// Moments of the output of an affine step.
+  void forward_affine(const PlannedAffine& affine, ProductKind kind, ProductInput input, Index rows,
+                      float* mean, float* var) const {
+    const Index in = affine.shape.in_features, out = affine.shape.out_features;
+    if (packed_in_use_) {
+      kernels_.product_rows(kind, input, rows, in, out, packed_.data() + affine.packed_forward,
+                            mean, var, affine.output_stride);
+      return;
+    }
+    for (Index row = 0; row < rows; ++row) {
+      kernels_.affine_row(kind, input, in, parameters_of(affine), out, mean, var);
+      input.mean += input.stride;
+      input.square += input.stride;
+      if (input.var != nullptr) input.var += input.stride;
+      mean += affine.output_stride;
+      var += affine.output_stride;
+    }
+  }
+
+  /// Innovations of the input of an affine step from those of its output.
+  void backward_affine(const PlannedAffine& affine, const FactorView& delta, Index rows,
+                       float* mean, float* var) const {
+    const Index in = affine.shape.in_features, out = affine.shape.out_features;
+    if (packed_in_use_) {
+      kernels_.product_rows(ProductKind::squared, {delta.mean, delta.var, nullptr, delta.stride},
+                            rows, out, in, packed_.data() + affine.packed_backward, mean, var,
+                            affine.input_stride);
+      return;
+    }
+    for (Index row = 0; row < rows; ++row) {
+      kernels_.affine_row_backward(delta.mean + row * delta.stride, delta.var + row * delta.stride,
+                                   out, parameters_of(affine).weight_mean, in,
+                                   mean + row * affine.input_stride,
+                                   var + row * affine.input_stride);
+    }
+  }
+
+  /// Where a group sums the innovations of an affine step: in its own memory, or, for a group that
+  /// is alone (sums == nullptr), right where the parameters have theirs.
+  struct SumTarget {
+    float* weight_mean;
+    float* weight_var;
+    float* bias_mean;
+    float* bias_var;
+    Index stride;
+    bool transposed;
+  };
+
+  static SumTarget sum_target(const PlannedAffine& affine, float* sums, MomentsView innovation) {
+    if (sums != nullptr) {
+      return {sums + affine.sum.mean,     sums + affine.sum.var, sums + affine.bias_sum.mean,
+              sums + affine.bias_sum.var, affine.sum_stride,     affine.transposed};
+    }
+    float* mean = innovation.mean + affine.parameters;
+    float* var = innovation.var + affine.parameters;
+    const Index bias = affine.shape.weight_size();
+    return {mean, var, mean + bias, var + bias, affine.shape.in_features, false};
   }
 
   ProductKind forward_kind(Index i, ConstMomentsView input) const {
@@ -268,10 +340,9 @@ class TiledExecutor final : public Executor {
       if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
         float* square = tile.at(affine->input.var);
         kernels_.square(mean, tile.rows * affine->input_stride, square);
-        kernels_.product_rows(
-            forward_kind(i, input), {mean, known_or_var, square, affine->input_stride}, tile.rows,
-            affine->shape.in_features, affine->shape.out_features,
-            packed_.data() + affine->packed_forward, next_mean, next_var, affine->output_stride);
+        forward_affine(*affine, forward_kind(i, input),
+                       {mean, known_or_var, square, affine->input_stride}, tile.rows, next_mean,
+                       next_var);
         std::swap(var, next_var);
       } else {
         const auto& activation = std::get<PlannedActivation>(step(i));
@@ -298,8 +369,9 @@ class TiledExecutor final : public Executor {
   }
 
   /// Turns the innovation of the outputs in the tile into that of the input, and writes those of
-  /// the parameters to `sums`, or adds them.
-  void backward(const Tile& tile, bool need_input_delta, bool add, float* sums) const {
+  /// the parameters to their sum_target, or adds them.
+  void backward(const Tile& tile, bool need_input_delta, bool add, float* sums,
+                MomentsView innovation) const {
     float *mean = tile.at(delta_.mean), *var = tile.at(delta_.var);
     float *next_mean = tile.at(other_.mean), *next_var = tile.at(other_.var);
     for (Index i = n_steps() - 1; i >= 0; --i) {
@@ -314,17 +386,16 @@ class TiledExecutor final : public Executor {
       const FactorView delta{mean, var, affine.output_stride};
       const FactorView input{tile.at(affine.input.mean), tile.at(affine.input.var),
                              affine.input_stride};
-      kernels_.outer_product(affine.transposed ? input : delta, affine.sum_rows,
-                             affine.transposed ? delta : input, affine.sum_cols, tile.rows, add,
-                             sums + affine.sum.mean, sums + affine.sum.var, affine.sum_stride);
+      const SumTarget target = sum_target(affine, sums, innovation);
+      kernels_.outer_product(target.transposed ? input : delta, target.transposed ? in : out,
+                             target.transposed ? delta : input, target.transposed ? out : in,
+                             tile.rows, add, target.weight_mean, target.weight_var, target.stride);
       if (affine.shape.bias) {
-        add_bias(mean, affine, tile, add, sums + affine.bias_sum.mean);
-        add_bias(var, affine, tile, add, sums + affine.bias_sum.var);
+        add_bias(mean, affine, tile, add, target.bias_mean);
+        add_bias(var, affine, tile, add, target.bias_var);
       }
       if (!passes_delta(i, need_input_delta)) continue;
-      kernels_.product_rows(ProductKind::squared, {mean, var, nullptr, affine.output_stride},
-                            tile.rows, out, in, packed_.data() + affine.packed_backward, next_mean,
-                            next_var, affine.input_stride);
+      backward_affine(affine, delta, tile.rows, next_mean, next_var);
       std::swap(mean, next_mean);
       std::swap(var, next_var);
     }
@@ -410,6 +481,8 @@ class TiledExecutor final : public Executor {
   Index group_size_ = 0;
   PlanePair delta_;  // in the tile: the innovation on its way down; forward keeps moments there
   PlanePair other_;  // in the tile: where a product writes what becomes current
+  ConstMomentsView parameters_;  // of the call in progress
+  bool packed_in_use_ = false;   // whether packed_ holds them
   Buffer<float> packed_;
   Buffer<float> sums_;
   Moments prediction_;

@@ -209,7 +209,7 @@ TEST_CASE("both executors are within float32 of float64, at every instruction se
       const auto layerwise = make_layerwise_executor(*backend, network);
       const auto tiled = fused(*backend, *network);
       REQUIRE(tiled != nullptr);
-      for (Index rows : {1, 5, 63, 64, 65, 200, 1100}) {
+      for (Index rows : {1, 2, 3, 4, 5, 63, 64, 65, 200, 1100}) {
         const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
         std::vector<std::vector<double>> truth;
         const float spread = 1.5f;
