@@ -23,8 +23,10 @@ constexpr Index max_groups = 16;
 /// Up to this many rows the weights are used as they are: packing them would take longer.
 constexpr Index max_unpacked_rows = 3;
 
-/// Networks with more parameters run layerwise.
+/// Networks with more parameters run layerwise, and so do those of which a tile takes more floats:
+/// neither would stay in cache.
 constexpr Index max_parameters = 1 << 17;
+constexpr Index max_tile_size = 1 << 20;
 
 struct TileMemory {};
 
@@ -136,6 +138,9 @@ class TiledExecutor final : public Executor {
   }
 
   Index prediction_rows() const override { return 16384; }
+
+  /// The floats that a thread works in.
+  Index tile_size() const { return tile_size_; }
 
  private:
   /// One thread's memory for a tile, and the rows of the batch that the tile takes.
@@ -500,7 +505,9 @@ std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& k
     }
   }
   if (parameter_count == 0 || parameter_count > max_parameters) return nullptr;
-  return std::make_unique<TiledExecutor>(backend, kernels, steps);
+  auto executor = std::make_unique<TiledExecutor>(backend, kernels, steps);
+  if (executor->tile_size() > max_tile_size) return nullptr;
+  return executor;
 }
 
 }  // namespace tagix::cpu

@@ -13,8 +13,9 @@ namespace tagix::cpu {
 /// cache, several tiles at a time on several threads. Its results do not depend on the number of
 /// threads.
 ///
-/// Returns null for steps without a parameter, and for so many parameters that the products alone
-/// fill the time and a sum of innovations for each thread would take too much memory.
+/// Returns null for steps without a parameter, for so many parameters that the products alone fill
+/// the time and a sum of innovations for each thread would take too much memory, and for layers so
+/// wide that a tile would leave the cache.
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
                                               const std::vector<Step>& steps);
 

@@ -318,7 +318,9 @@ TEST_CASE("what cannot be fused runs layerwise") {
       math::ActivationSpec{ActivationKind::relu, MomentsForm::exact}};
   const std::vector<Step> wide{AffineStep{1024, 1024, true}};
   CHECK(backend->fuse(no_parameters) == nullptr);
+  const std::vector<Step> wide_input{AffineStep{100'000, 1, true}};
   CHECK(backend->fuse(wide) == nullptr);
+  CHECK(backend->fuse(wide_input) == nullptr);
 
   const Problem problem(*with_function, 30, 3, true, 5);
   const Result got = learn(*backend, *make_executor(*backend, with_function), problem, 1);
