@@ -5,47 +5,35 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "bindings.h"
 
 namespace tagix::python {
 namespace {
 
-NoiseSchedule parse_schedule(const std::string& schedule) {
-  require(schedule == "cosine" || schedule == "linear", "schedule: got '", schedule,
-          "', needed 'cosine' or 'linear'");
-  return schedule == "cosine" ? NoiseSchedule::cosine : NoiseSchedule::linear;
+NoiseSchedule parse_schedule(const Argument<std::string>& schedule) {
+  static constexpr Choice<NoiseSchedule> schedules[] = {{"cosine", NoiseSchedule::cosine},
+                                                        {"linear", NoiseSchedule::linear}};
+  return choose("schedule", schedule, schedules);
 }
 
-TimeFeatures parse_time_features(const std::string& features) {
-  if (features == "cosine") return TimeFeatures::cosine;
-  if (features == "scalar") return TimeFeatures::scalar;
-  require(features == "sinusoidal", "time_features: got '", features,
-          "', needed 'cosine', 'scalar' or 'sinusoidal'");
-  return TimeFeatures::sinusoidal;
+TimeFeatures parse_time_features(const Argument<std::string>& features) {
+  static constexpr Choice<TimeFeatures> kinds[] = {{"cosine", TimeFeatures::cosine},
+                                                   {"scalar", TimeFeatures::scalar},
+                                                   {"sinusoidal", TimeFeatures::sinusoidal}};
+  return choose("time_features", features, kinds);
 }
 
 }  // namespace
 
 void bind_diffusion(py::module_& m) {
-  m.def(
-      "time_feature_table",
-      [](const std::string& features, Index n_steps) {
-        Index n_features = 0;
-        const std::vector<float> table =
-            time_feature_table(parse_time_features(features), n_steps, n_features);
-        Array array = empty({n_steps, n_features});
-        std::copy(table.begin(), table.end(), array.mutable_data());
-        return array;
-      },
-      py::arg("time_features"), py::arg("n_steps"),
-      "What the network sees of each timestep, (n_steps, number of features).");
-
   py::class_<DiffusionProcess>(m, "DiffusionProcess",
                                "Schedule, time features and units of a diffusion model.")
-      .def(py::init([](Index n_features, Index n_steps, const std::string& schedule,
-                       const std::string& time_features, const std::string& device) {
-             return std::make_unique<DiffusionProcess>(backend_for(device), n_features, n_steps,
-                                                       parse_schedule(schedule),
+      .def(py::init([](Index n_features, Index n_steps, const Argument<std::string>& schedule,
+                       const Argument<std::string>& time_features,
+                       const Argument<std::string>& device) {
+             return std::make_unique<DiffusionProcess>(backend_for(device.as("device")), n_features,
+                                                       n_steps, parse_schedule(schedule),
                                                        parse_time_features(time_features));
            }),
            py::arg("n_features"), py::arg("n_steps"), py::arg("schedule"), py::arg("time_features"),

@@ -1,7 +1,9 @@
+#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "bindings.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
@@ -10,15 +12,16 @@
 namespace tagix::python {
 namespace {
 
-math::MomentsForm parse_form(const std::string& moments) {
-  require(moments == "exact" || moments == "first_order", "moments: got '", moments,
-          "', needed 'exact' or 'first_order'");
-  return moments == "exact" ? math::MomentsForm::exact : math::MomentsForm::first_order;
+math::MomentsForm parse_form(const Argument<std::string>& moments) {
+  static constexpr Choice<math::MomentsForm> forms[] = {
+      {"exact", math::MomentsForm::exact}, {"first_order", math::MomentsForm::first_order}};
+  return choose("moments", moments, forms);
 }
 
-Linear::Init parse_init(const std::string& init) {
-  require(init == "he" || init == "xavier", "init: got '", init, "', needed 'he' or 'xavier'");
-  return init == "he" ? Linear::Init::he : Linear::Init::xavier;
+Linear::Init parse_init(const Argument<std::string>& init) {
+  static constexpr Choice<Linear::Init> inits[] = {{"he", Linear::Init::he},
+                                                   {"xavier", Linear::Init::xavier}};
+  return choose("init", init, inits);
 }
 
 /// A C++ type for each activation, so that each is a Python class of its own.
@@ -30,20 +33,36 @@ class ActivationOf final : public Activation {
 };
 
 template <math::ActivationKind kind>
-auto activation_class(py::module_& m, const char* doc) {
+auto activation_class(py::module_& m, const std::string& doc) {
   using Class = ActivationOf<kind>;
-  return py::class_<Class, Layer, std::shared_ptr<Class>>(m, math::activation_name(kind), doc);
+  return py::class_<Class, Layer, std::shared_ptr<Class>>(m, math::activation_name(kind),
+                                                          doc.c_str());
+}
+
+/// The docstring of an activation with both forms of moments.
+std::string activation_doc(const std::string& formula, const std::string& exact) {
+  return formula + R"(, element by element: (batch, features) in and out.
+
+For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+Cov(z, f(z)) / Var z, )" +
+         exact + R"(.
+moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+cpp/math/activations.h.
+
+Raises ValueError for other moments, TypeError for what is no string.)";
 }
 
 constexpr float no_slope = 0.0f;
 
 template <math::ActivationKind kind>
-void bind_activation(py::module_& m, const char* doc) {
-  activation_class<kind>(m, doc).def(py::init([](const std::string& moments) {
-                                       return std::make_shared<ActivationOf<kind>>(
-                                           parse_form(moments), no_slope);
-                                     }),
-                                     py::arg("moments") = "exact");
+void bind_activation(py::module_& m, const std::string& formula, const std::string& exact) {
+  auto cls = activation_class<kind>(m, activation_doc(formula, exact));
+  def_constructor(cls, py::init([](const Argument<std::string>& moments) {
+                    return std::make_shared<ActivationOf<kind>>(parse_form(moments), no_slope);
+                  }),
+                  py::arg("moments") = "exact");
 }
 
 /// A pair of Python functions over float32 arrays.
@@ -68,23 +87,23 @@ class PythonFunction final : public ScalarFunction {
   void evaluate(const float* points, Index count, float* values,
                 float* derivatives) const override {
     const py::gil_scoped_acquire gil;
-    const Array array(count, points);
-    call("value", value_, array, count, values);
-    call("derivative", derivative_, array, count, derivatives);
+    call("value", value_, points, count, values);
+    call("derivative", derivative_, points, count, derivatives);
   }
 
  private:
   static void require_callable(const char* name, const py::object& object) {
     if (!PyCallable_Check(object.ptr())) {
-      throw py::type_error(text(name, ": got ", std::string(py::str(py::type::of(object))),
-                                ", needed a function of a float32 array"));
+      throw_wrong_type(name, object, "a function of a float32 array");
     }
   }
 
-  static void call(const char* name, const py::object& function, const Array& points, Index count,
+  /// Each call gets a copy of the points of its own: a function may work in place, or keep its
+  /// argument, and nothing else changes by it.
+  static void call(const char* name, const py::object& function, const float* points, Index count,
                    float* out) {
-    const auto result =
-        py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(function(points));
+    const auto result = py::array_t<float, py::array::c_style | py::array::forcecast>::ensure(
+        function(Array(count, points)));
     if (!result) {
       PyErr_Clear();
       throw py::type_error(text(name, ": the function returned something that is not an array of ",
@@ -94,6 +113,18 @@ class PythonFunction final : public ScalarFunction {
             ": the function returned an array of ", result.ndim(), " dimensions and ",
             result.size(), " values, needed the shape it was given, (", count, ",)");
     std::copy(result.data(), result.data() + count, out);
+    for (Index i = 0; i < count; ++i) {
+      // Points that have overflowed themselves are not the function's fault.
+      if (std::isfinite(out[i]) || !std::isfinite(points[i])) continue;
+      const float shown = std::isnan(out[i]) ? std::abs(out[i]) : out[i];  // a NaN has a sign, too
+      throw std::invalid_argument(text(name, ": the function ", shown_name(function),
+                                       " of nn.Activation returned ", shown, " at ", points[i],
+                                       ", needed finite numbers"));
+    }
+  }
+
+  static std::string shown_name(const py::object& function) {
+    return py::str(py::getattr(function, "__name__", py::repr(function)));
   }
 
   py::object value_;
@@ -118,75 +149,84 @@ void bind_layers(py::module_& m) {
                              "The number of input features, or None where any will do.");
   bind_as_value(layer_class);
 
-  py::class_<Linear, Layer, std::shared_ptr<Linear>>(m, "Linear", R"(z = a W^T + b.
+  py::class_<Linear, Layer, std::shared_ptr<Linear>> linear_class(m, "Linear", R"(z = a W^T + b.
 
-The weight (out_features, in_features) and the bias (out_features,) are independent Gaussians. Before
-training their means are drawn from N(0, s^2) and their variances are s^2, with s = gain * scale and
-scale = sqrt(1 / in_features) for init="he", sqrt(2 / (in_features + out_features)) for "xavier".
+Takes (batch, in_features) to (batch, out_features). The weight (out_features, in_features) and the
+bias (out_features,) are independent Gaussians. Before training their means are drawn from N(0, s^2)
+and their variances are s^2, with s = gain * scale and scale = sqrt(1 / in_features) for init="he",
+sqrt(2 / (in_features + out_features)) for "xavier". As in cuTAGI, and unlike in PyTorch, "he" has no
+factor 2 for the ReLU.
 
-Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12], or an unknown init.)")
-      .def(py::init([](Index in_features, Index out_features, bool bias, const std::string& init,
-                       double gain_weight, double gain_bias) {
-             return std::make_shared<Linear>(in_features, out_features, bias, parse_init(init),
-                                             gain_weight, gain_bias);
-           }),
-           py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(),
-           py::arg("init") = "he", py::arg("gain_weight") = 1.0, py::arg("gain_bias") = 1.0);
+Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12] or an unknown init,
+TypeError for counts that are no integers and the like.)");
+  def_constructor(
+      linear_class,
+      py::init([](const Argument<Index>& in_features, const Argument<Index>& out_features,
+                  const Argument<bool>& bias, const Argument<std::string>& init,
+                  const Argument<double>& gain_weight, const Argument<double>& gain_bias) {
+        // Braces keep the order: the message is about the first argument that is wrong.
+        return std::make_shared<Linear>(
+            Linear{in_features.as("in_features"), out_features.as("out_features"), bias.as("bias"),
+                   parse_init(init), gain_weight.as("gain_weight"), gain_bias.as("gain_bias")});
+      }),
+      py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(),
+      py::arg("init") = "he", py::arg("gain_weight") = 1.0, py::arg("gain_bias") = 1.0);
 
-  activation_class<ActivationKind::identity>(m, "f(z) = z.").def(py::init([] {
-    return std::make_shared<ActivationOf<ActivationKind::identity>>(math::MomentsForm::exact,
-                                                                    no_slope);
-  }));
-  bind_activation<ActivationKind::relu>(
-      m,
-      "f(z) = max(z, 0). moments=\"exact\" integrates over the Gaussian z in closed form; "
-      "\"first_order\" linearises at its mean, as the published TAGI results do, which is cheaper "
-      "and gives variances that are several times too small.");
-  activation_class<ActivationKind::leaky_relu>(
-      m,
-      "f(z) = max(z, 0) + negative_slope min(z, 0), with exact (closed form) or first-order "
-      "moments.")
-      .def(py::init([](double negative_slope, const std::string& moments) {
-             return std::make_shared<ActivationOf<ActivationKind::leaky_relu>>(
-                 parse_form(moments), static_cast<float>(negative_slope));
-           }),
-           py::arg("negative_slope") = 0.01, py::arg("moments") = "exact");
-  bind_activation<ActivationKind::hardtanh>(
-      m, "f(z) = min(max(z, -1), 1), with exact (closed form) or first-order moments.");
-  bind_activation<ActivationKind::sigmoid>(
-      m, "f(z) = 1 / (1 + exp(-z)), with exact (quadrature) or first-order moments.");
-  bind_activation<ActivationKind::tanh>(
-      m, "f(z) = tanh(z), with exact (quadrature) or first-order moments.");
-  bind_activation<ActivationKind::softplus>(
-      m, "f(z) = log(1 + exp(z)), with exact (quadrature) or first-order moments.");
-  bind_activation<ActivationKind::silu>(
-      m, "f(z) = z / (1 + exp(-z)), with exact (quadrature) or first-order moments.");
+  auto identity_class = activation_class<ActivationKind::identity>(
+      m, "f(z) = z, element by element: (batch, features) in and out, moments unchanged.");
+  def_constructor(identity_class, py::init([] {
+                    return std::make_shared<ActivationOf<ActivationKind::identity>>(
+                        math::MomentsForm::exact, no_slope);
+                  }));
+  const std::string quadrature = "by a trapezoid rule of 30 nodes (cpp/math/quadrature.h)";
+  bind_activation<ActivationKind::relu>(m, "f(z) = max(z, 0)", "in closed form");
+  auto leaky_relu_class = activation_class<ActivationKind::leaky_relu>(
+      m, activation_doc("f(z) = max(z, 0) + negative_slope min(z, 0)", "in closed form") +
+             "\nValueError for a slope that is not finite, too.");
+  def_constructor(
+      leaky_relu_class,
+      py::init([](const Argument<double>& negative_slope, const Argument<std::string>& moments) {
+        return std::make_shared<ActivationOf<ActivationKind::leaky_relu>>(
+            parse_form(moments), static_cast<float>(negative_slope.as("negative_slope")));
+      }),
+      py::arg("negative_slope") = 0.01, py::arg("moments") = "exact");
+  bind_activation<ActivationKind::hardtanh>(m, "f(z) = min(max(z, -1), 1)", "in closed form");
+  bind_activation<ActivationKind::sigmoid>(m, "f(z) = 1 / (1 + exp(-z))", quadrature);
+  bind_activation<ActivationKind::tanh>(m, "f(z) = tanh(z)", quadrature);
+  bind_activation<ActivationKind::softplus>(m, "f(z) = log(1 + exp(z))", quadrature);
+  bind_activation<ActivationKind::silu>(m, "f(z) = z / (1 + exp(-z))", quadrature);
   bind_activation<ActivationKind::gelu>(
-      m,
-      "f(z) = z Phi(z), Phi the normal distribution, with exact (closed form, the variance by "
-      "quadrature) or first-order moments.");
-  bind_activation<ActivationKind::exp>(
-      m, "f(z) = exp(z), with exact (log-normal, closed form) or first-order moments.");
+      m, "f(z) = z Phi(z), Phi the standard normal distribution",
+      "in closed form, the variance by a trapezoid rule of 30 nodes "
+      "(cpp/math/quadrature.h)");
+  bind_activation<ActivationKind::exp>(m, "f(z) = exp(z)", "in closed form, as f(z) is log-normal");
 
-  py::class_<FunctionActivation, Layer, std::shared_ptr<FunctionActivation>>(
+  py::class_<FunctionActivation, Layer, std::shared_ptr<FunctionActivation>> function_class(
       m, "Activation", R"(An activation of your own, from its value and its derivative.
 
 Both are functions of a one-dimensional float32 array that return an array of the same shape, as
-nn.Activation(np.sin, np.cos). moments="exact" integrates over the Gaussian input by quadrature,
-"first_order" linearises at its mean. Raises TypeError if they are not functions.)")
-      .def(py::init([](py::object value, py::object derivative, const std::string& moments) {
-             return std::make_shared<FunctionActivation>(
-                 std::make_shared<PythonFunction>(std::move(value), std::move(derivative)),
-                 parse_form(moments));
-           }),
-           py::arg("value"), py::arg("derivative"), py::arg("moments") = "exact")
-      .def_property_readonly("config", [](const FunctionActivation& self) {
-        py::dict dict = config_dict(self);
-        const auto& function = dynamic_cast<const PythonFunction&>(self.function());
-        dict["value"] = function.value();
-        dict["derivative"] = function.derivative();
-        return dict;
-      });
+nn.Activation(np.sin, np.cos). Each call gets an array of its own, which a function may overwrite.
+moments="exact" integrates over the Gaussian input by a trapezoid rule of 30 nodes
+(cpp/math/quadrature.h), "first_order" linearises at its mean (Goulet, Nguyen & Amiri, JMLR 22, 2021).
+
+Raises TypeError if they are not functions, ValueError for other moments. A function that returns
+another shape, NaN or infinity makes the call of the network a ValueError that names it; what a
+function raises itself passes through.)");
+  def_constructor(
+      function_class,
+      py::init([](py::object value, py::object derivative, const Argument<std::string>& moments) {
+        return std::make_shared<FunctionActivation>(
+            std::make_shared<PythonFunction>(std::move(value), std::move(derivative)),
+            parse_form(moments));
+      }),
+      py::arg("value"), py::arg("derivative"), py::arg("moments") = "exact");
+  function_class.def_property_readonly("config", [](const FunctionActivation& self) {
+    py::dict dict = config_dict(self);
+    const auto& function = dynamic_cast<const PythonFunction&>(self.function());
+    dict["value"] = function.value();
+    dict["derivative"] = function.derivative();
+    return dict;
+  });
 
   py::class_<Sequential, Layer, std::shared_ptr<Sequential>>(
       m, "Container", "Layers one after the other, as tagix.nn.Sequential describes them.")

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "arguments.h"
 #include "bindings.h"
 #include "core/noise.h"
 #include "core/training.h"
@@ -126,7 +127,7 @@ void bind_model(py::module_& m) {
   py::class_<UpdateRule> rule_class(m, "UpdateRule", "How observations change the parameters.");
   rule_class.def_property_readonly("config", &rule_config, "The constructor's arguments by name.");
   bind_as_value(rule_class);
-  py::class_<Information, UpdateRule>(
+  py::class_<Information, UpdateRule> information_class(
       m, "Information",
       R"(The information form of the update, the default: stable at any batch size.
 
@@ -134,33 +135,53 @@ With G and H >= 0 the summed innovations of mean and precision of a batch,
 var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
 `share` is the part of their uncertainty that the observations of a batch have in common: the
 predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
-unless share >= 0 and clip > 0.)")
-      .def(py::init<double, double>(), py::arg("share") = 0.01, py::arg("clip") = 1.0 / 3.0);
-  py::class_<Capped, UpdateRule>(
+unless share >= 0 and clip > 0, TypeError for what is no number.)");
+  def_constructor(information_class,
+                  py::init([](const Argument<double>& share, const Argument<double>& clip) {
+                    return Information{share.as("share"), clip.as("clip")};
+                  }),
+                  py::arg("share") = 0.01, py::arg("clip") = 1.0 / 3.0);
+  py::class_<Capped, UpdateRule> capped_class(
       m, "Capped", R"(The capped update of cuTAGI, for comparisons with published results.
 
 mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
 that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-from 256 on. Raises ValueError unless cap is None or positive.)")
-      .def(py::init<std::optional<double>>(), py::arg("cap") = py::none());
+from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.)");
+  def_constructor(capped_class, py::init([](const Argument<std::optional<double>>& cap) {
+                    return Capped(cap.as("cap"));
+                  }),
+                  py::arg("cap") = py::none());
 
   py::class_<Homoscedastic> noise_class(m, "Homoscedastic",
                                         R"(Observation noise that is equal for all samples.
 
-std (a standard deviation, or one for each output) holds in epoch 0 and is multiplied by `decay`
-after each epoch, down to `min_std`. Epochs count over the life of a model. Raises ValueError unless
-every std is positive, min_std >= 0 and 0 < decay <= 1.)");
-  noise_class
-      .def(py::init([](const py::object& std, double min_std, double decay) {
-             return Homoscedastic(standard_deviations(std), min_std, decay);
-           }),
-           py::arg("std"), py::arg("min_std") = 0.0, py::arg("decay") = 1.0)
-      .def_property_readonly("config", &noise_config, "The constructor's arguments by name.")
+std (a standard deviation in the unit of the targets, or one for each output) holds in epoch 0 and is
+multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`, counted over the
+life of a model; `update` counts none, so that in a stream of updates the noise stays as it is.
+
+Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1],
+TypeError for what is no number.)");
+  def_constructor(noise_class,
+                  py::init([](const py::object& std, const Argument<double>& min_std,
+                              const Argument<double>& decay) {
+                    return Homoscedastic{standard_deviations(std), min_std.as("min_std"),
+                                         decay.as("decay")};
+                  }),
+                  py::arg("std"), py::arg("min_std") = 0.0, py::arg("decay") = 1.0);
+  noise_class.def_property_readonly("config", &noise_config, "The constructor's arguments by name.")
       .def_property_readonly("std", &Homoscedastic::std, "Standard deviations in epoch 0.")
-      .def_property_readonly("min_std", &Homoscedastic::min_std)
-      .def_property_readonly("decay", &Homoscedastic::decay)
-      .def("var", &Homoscedastic::var, py::arg("epoch") = 0,
-           "The noise variances in an epoch: one, or one for each output.");
+      .def_property_readonly("min_std", &Homoscedastic::min_std,
+                             "The standard deviation that decay ends at.")
+      .def_property_readonly("decay", &Homoscedastic::decay,
+                             "Factor on the standard deviations after each epoch, in (0, 1].")
+      .def(
+          "var",
+          [](const Homoscedastic& noise, const Argument<Index>& epoch) {
+            return noise.var(epoch.as("epoch"));
+          },
+          py::arg("epoch") = 0,
+          "The noise variances in an epoch: one, or one for each output. Raises ValueError for an "
+          "epoch below 0, TypeError for what is no integer.");
   bind_as_value(noise_class);
 
   py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")
@@ -173,14 +194,17 @@ every std is positive, min_std >= 0 and 0 < decay <= 1.)");
       m, "EpochRecord",
       "What one epoch of training gave, from the predictions made just before each update.")
       .def_readonly("epoch", &EpochRecord::epoch, "Epochs the model had been trained for before.")
-      .def_readonly("n_rows", &EpochRecord::n_rows, "Rows seen.")
+      .def_readonly("n_rows", &EpochRecord::n_rows,
+                    "Rows seen: all, unless a callback ended the epoch early.")
       .def_readonly("mse", &EpochRecord::mse, "Mean squared error.")
       .def_readonly("predicted_var", &EpochRecord::predicted_var,
                     "Mean predicted variance, observation noise left out.")
       .def_readonly("log_likelihood", &EpochRecord::log_likelihood,
                     "Mean log density of a target, observation noise included.")
-      .def_readonly("seconds", &EpochRecord::seconds)
-      .def_readonly("stopped", &EpochRecord::stopped, "Whether a callback ended the epoch early.");
+      .def_readonly("seconds", &EpochRecord::seconds,
+                    "Wall-clock duration of the epoch, validation left out.")
+      .def_readonly("stopped", &EpochRecord::stopped,
+                    "Whether a callback ended the epoch early; it does not count as trained then.");
 
   py::class_<Model, std::shared_ptr<Model>>(
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
@@ -218,8 +242,10 @@ every std is positive, min_std >= 0 and 0 < decay <= 1.)");
              Array mean = empty({model.parameter_count()}), var = empty({model.parameter_count()});
              float* mean_data = mean.mutable_data();
              float* var_data = var.mutable_data();
-             const py::gil_scoped_release release;
-             model.get_parameters(mean_data, var_data);
+             {
+               const py::gil_scoped_release release;
+               model.get_parameters(mean_data, var_data);
+             }
              return std::make_pair(mean, var);
            })
       .def(

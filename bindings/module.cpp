@@ -1,3 +1,6 @@
+#include <limits>
+
+#include "arguments.h"
 #include "bindings.h"
 #include "core/backend.h"
 #include "cpu/instruction_set.h"
@@ -9,16 +12,33 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The compiled core of tagix. Use it through the package.";
   m.attr("__version__") = TAGIX_VERSION;
 
-  m.def("set_num_threads", &tagix::cpu::set_thread_count, py::arg("n"),
-        py::call_guard<py::gil_scoped_release>(),
-        "Set how many threads a call may use, the calling one included (at least 1).");
+  m.def(
+      "set_num_threads",
+      [](const tagix::python::Argument<tagix::Index>& n) {
+        // Beyond int the core would see another number.
+        constexpr tagix::Index most = std::numeric_limits<int>::max();
+        const tagix::Index count = n.as("n");
+        tagix::require(count <= most, "n: got ", count, ", needed at most ", most);
+        const py::gil_scoped_release release;
+        tagix::cpu::set_thread_count(static_cast<int>(count));
+      },
+      py::arg("n"),
+      R"(Set how many threads a call may use, the calling one included.
+
+Holds for the whole process, from the next call on; results do not depend on it. Raises ValueError
+for less than 1, TypeError for what is no integer; the number is then as it was.)");
   m.def("get_num_threads", &tagix::cpu::thread_count,
         "How many threads a call may use; at first, the processors this process may run on.");
-  m.def("instruction_sets", &tagix::cpu::supported_instruction_sets,
-        "The instruction sets that this build has kernels for and this processor runs, the best "
-        "first. The environment variable TAGIX_INSTRUCTION_SET chooses one at import.");
   m.def(
-      "backend_name", [](const std::string& device) { return tagix::backend_for(device)->name(); },
+      "instruction_sets", &tagix::cpu::supported_instruction_sets,
+      "The instruction sets that this build has kernels for and this processor runs, the best "
+      "first. The environment variable TAGIX_INSTRUCTION_SET chooses one; it is read once, when "
+      "the first network or diffusion model is made, which raises ValueError for an unknown name.");
+  m.def(
+      "backend_name",
+      [](const tagix::python::Argument<std::string>& device) {
+        return tagix::backend_for(device.as("device"))->name();
+      },
       py::arg("device"), "The device and what it runs on, as 'cpu (x86-64-v4)'.");
   m.def(
       "derive_seed",

@@ -22,12 +22,13 @@ from tagix._core import (
     set_num_threads,
 )
 from tagix._seeds import manual_seed
-from tagix._training import EpochRecord, History
+from tagix._training import Callback, EpochRecord, History
 from tagix.diffusion import DiffusionModel, Samples
 from tagix.gaussian import Gaussian
 from tagix.io import load
 
 __all__ = [
+    "Callback",
     "Capped",
     "DiffusionModel",
     "EpochRecord",

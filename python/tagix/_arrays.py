@@ -1,4 +1,4 @@
-"""Conversion of what users pass to the arrays that the core takes."""
+"""Conversion of what users pass to what the core takes; every message names the argument."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+MOST = 2**63 - 1
+"""The largest integer that the core takes."""
 
 
 def as_array(name: str, value: Any) -> NDArray[Any]:
@@ -69,14 +72,54 @@ def as_timesteps(name: str, value: Any) -> NDArray[np.int64]:
     return np.asarray(array, dtype=np.int64, order="C")
 
 
-def as_count(name: str, value: int, *, least: int) -> int:
-    """``value`` as an int of at least ``least``, else TypeError or ValueError."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+def as_points(name: str, value: Any, n_features: int | None = None) -> NDArray[np.float64]:
+    """``value`` as a float64 array (n, n_features) of finite numbers with n >= 1.
+
+    Raises TypeError for what is not an array of numbers, ValueError for another shape, NaN or
+    infinity. Without ``n_features``, any number of columns from 1 on will do.
+    """
+    array = np.asarray(as_array(name, value), dtype=np.float64)
+    if array.ndim != 2 or array.size == 0 or n_features not in (None, array.shape[1]):
+        needed = "n_features" if n_features is None else n_features
+        raise ValueError(
+            f"{name}: got shape {array.shape}, needed (n, {needed}) with at least one row"
+        )
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name}: got NaN or infinity, needed finite numbers")
+    return array
+
+
+def as_count(name: str, value: Any, *, least: int, most: int = MOST) -> int:
+    """``value`` as an int from ``least`` to ``most``, else TypeError or ValueError."""
+    try:
+        # numpy arrays have __index__, too, but only those of one integer can be called.
+        count = None if isinstance(value, bool) else int(value.__index__())
+    except (AttributeError, TypeError, ValueError):
+        count = None
+    if count is None:
         raise TypeError(f"{name}: got {value!r}, needed an integer")
-    count = int(value.__index__())
     if count < least:
         raise ValueError(f"{name}: got {count}, needed at least {least}")
+    if count > most:
+        raise ValueError(f"{name}: got {count}, needed at most {most}")
     return count
+
+
+def as_number(name: str, value: Any) -> float:
+    """``value`` as a float, NaN and infinity included, else TypeError."""
+    try:
+        if not isinstance(value, (str, bytes)):
+            return float(value)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise TypeError(f"{name}: got {value!r}, needed a number")
+
+
+def as_flag(name: str, value: Any) -> bool:
+    """``value`` as a bool if it is one of Python's or numpy's, else TypeError."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name}: got {value!r}, needed True or False")
+    return bool(value)
 
 
 def _describe(value: Any) -> str:

@@ -41,7 +41,6 @@ __all__: list[str] = [
     "get_num_threads",
     "instruction_sets",
     "set_num_threads",
-    "time_feature_table",
     "train_epoch",
 ]
 
@@ -68,16 +67,19 @@ class Linear(Layer):
     """
     z = a W^T + b.
 
-    The weight (out_features, in_features) and the bias (out_features,) are independent Gaussians. Before
-    training their means are drawn from N(0, s^2) and their variances are s^2, with s = gain * scale and
-    scale = sqrt(1 / in_features) for init="he", sqrt(2 / (in_features + out_features)) for "xavier".
+    Takes (batch, in_features) to (batch, out_features). The weight (out_features, in_features) and the
+    bias (out_features,) are independent Gaussians. Before training their means are drawn from N(0, s^2)
+    and their variances are s^2, with s = gain * scale and scale = sqrt(1 / in_features) for init="he",
+    sqrt(2 / (in_features + out_features)) for "xavier". As in cuTAGI, and unlike in PyTorch, "he" has no
+    factor 2 for the ReLU.
 
-    Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12], or an unknown init.
+    Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12] or an unknown init,
+    TypeError for counts that are no integers and the like.
     """
     def __init__(
         self,
-        in_features: typing.SupportsInt | typing.SupportsIndex,
-        out_features: typing.SupportsInt | typing.SupportsIndex,
+        in_features: typing.SupportsIndex,
+        out_features: typing.SupportsIndex,
         bias: bool = True,
         *,
         init: str = "he",
@@ -87,19 +89,38 @@ class Linear(Layer):
 
 class Identity(Layer):
     """
-    f(z) = z.
+    f(z) = z, element by element: (batch, features) in and out, moments unchanged.
     """
     def __init__(self) -> None: ...
 
 class ReLU(Layer):
     """
-    f(z) = max(z, 0). moments="exact" integrates over the Gaussian z in closed form; "first_order" linearises at its mean, as the published TAGI results do, which is cheaper and gives variances that are several times too small.
+    f(z) = max(z, 0), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, in closed form.
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class LeakyReLU(Layer):
     """
-    f(z) = max(z, 0) + negative_slope min(z, 0), with exact (closed form) or first-order moments.
+    f(z) = max(z, 0) + negative_slope min(z, 0), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, in closed form.
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
+    ValueError for a slope that is not finite, too.
     """
     def __init__(
         self,
@@ -109,43 +130,106 @@ class LeakyReLU(Layer):
 
 class Hardtanh(Layer):
     """
-    f(z) = min(max(z, -1), 1), with exact (closed form) or first-order moments.
+    f(z) = min(max(z, -1), 1), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, in closed form.
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class Sigmoid(Layer):
     """
-    f(z) = 1 / (1 + exp(-z)), with exact (quadrature) or first-order moments.
+    f(z) = 1 / (1 + exp(-z)), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class Tanh(Layer):
     """
-    f(z) = tanh(z), with exact (quadrature) or first-order moments.
+    f(z) = tanh(z), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class Softplus(Layer):
     """
-    f(z) = log(1 + exp(z)), with exact (quadrature) or first-order moments.
+    f(z) = log(1 + exp(z)), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class SiLU(Layer):
     """
-    f(z) = z / (1 + exp(-z)), with exact (quadrature) or first-order moments.
+    f(z) = z / (1 + exp(-z)), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class GELU(Layer):
     """
-    f(z) = z Phi(z), Phi the normal distribution, with exact (closed form, the variance by quadrature) or first-order moments.
+    f(z) = z Phi(z), Phi the standard normal distribution, element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, in closed form, the variance by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
 class Exp(Layer):
     """
-    f(z) = exp(z), with exact (log-normal, closed form) or first-order moments.
+    f(z) = exp(z), element by element: (batch, features) in and out.
+
+    For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
+    Cov(z, f(z)) / Var z, in closed form, as f(z) is log-normal.
+    moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
+    f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
+    small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
+    cpp/math/activations.h.
+
+    Raises ValueError for other moments, TypeError for what is no string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -154,8 +238,13 @@ class Activation(Layer):
     An activation of your own, from its value and its derivative.
 
     Both are functions of a one-dimensional float32 array that return an array of the same shape, as
-    nn.Activation(np.sin, np.cos). moments="exact" integrates over the Gaussian input by quadrature,
-    "first_order" linearises at its mean. Raises TypeError if they are not functions.
+    nn.Activation(np.sin, np.cos). Each call gets an array of its own, which a function may overwrite.
+    moments="exact" integrates over the Gaussian input by a trapezoid rule of 30 nodes
+    (cpp/math/quadrature.h), "first_order" linearises at its mean (Goulet, Nguyen & Amiri, JMLR 22, 2021).
+
+    Raises TypeError if they are not functions, ValueError for other moments. A function that returns
+    another shape, NaN or infinity makes the call of the network a ValueError that names it; what a
+    function raises itself passes through.
     """
     def __init__(
         self, value: typing.Any, derivative: typing.Any, moments: str = "exact"
@@ -191,7 +280,7 @@ class Information(UpdateRule):
     var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
     `share` is the part of their uncertainty that the observations of a batch have in common: the
     predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
-    unless share >= 0 and clip > 0.
+    unless share >= 0 and clip > 0, TypeError for what is no number.
     """
     def __init__(
         self,
@@ -205,7 +294,7 @@ class Capped(UpdateRule):
 
     mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
     that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-    from 256 on. Raises ValueError unless cap is None or positive.
+    from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
@@ -213,9 +302,12 @@ class Homoscedastic:
     """
     Observation noise that is equal for all samples.
 
-    std (a standard deviation, or one for each output) holds in epoch 0 and is multiplied by `decay`
-    after each epoch, down to `min_std`. Epochs count over the life of a model. Raises ValueError unless
-    every std is positive, min_std >= 0 and 0 < decay <= 1.
+    std (a standard deviation in the unit of the targets, or one for each output) holds in epoch 0 and is
+    multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`, counted over the
+    life of a model; `update` counts none, so that in a stream of updates the noise stays as it is.
+
+    Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1],
+    TypeError for what is no number.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -227,9 +319,9 @@ class Homoscedastic:
     ) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
-    def var(self, epoch: typing.SupportsInt | typing.SupportsIndex = 0) -> list[float]:
+    def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
         """
-        The noise variances in an epoch: one, or one for each output.
+        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
         """
     @property
     def config(self) -> dict:
@@ -237,9 +329,15 @@ class Homoscedastic:
         The constructor's arguments by name.
         """
     @property
-    def decay(self) -> float: ...
+    def decay(self) -> float:
+        """
+        Factor on the standard deviations after each epoch, in (0, 1].
+        """
     @property
-    def min_std(self) -> float: ...
+    def min_std(self) -> float:
+        """
+        The standard deviation that decay ends at.
+        """
     @property
     def std(self) -> list[float]:
         """
@@ -281,7 +379,7 @@ class EpochRecord:
     @property
     def n_rows(self) -> int:
         """
-        Rows seen.
+        Rows seen: all, unless a callback ended the epoch early.
         """
     @property
     def predicted_var(self) -> float:
@@ -289,11 +387,14 @@ class EpochRecord:
         Mean predicted variance, observation noise left out.
         """
     @property
-    def seconds(self) -> float: ...
+    def seconds(self) -> float:
+        """
+        Wall-clock duration of the epoch, validation left out.
+        """
     @property
     def stopped(self) -> bool:
         """
-        Whether a callback ended the epoch early.
+        Whether a callback ended the epoch early; it does not count as trained then.
         """
 
 class Model:
@@ -456,19 +557,15 @@ def get_num_threads() -> int:
 
 def instruction_sets() -> list[str]:
     """
-    The instruction sets that this build has kernels for and this processor runs, the best first. The environment variable TAGIX_INSTRUCTION_SET chooses one at import.
+    The instruction sets that this build has kernels for and this processor runs, the best first. The environment variable TAGIX_INSTRUCTION_SET chooses one; it is read once, when the first network or diffusion model is made, which raises ValueError for an unknown name.
     """
 
-def set_num_threads(n: typing.SupportsInt | typing.SupportsIndex) -> None:
+def set_num_threads(n: typing.SupportsIndex) -> None:
     """
-    Set how many threads a call may use, the calling one included (at least 1).
-    """
+    Set how many threads a call may use, the calling one included.
 
-def time_feature_table(
-    time_features: str, n_steps: typing.SupportsInt | typing.SupportsIndex
-) -> numpy.typing.NDArray[numpy.float32]:
-    """
-    What the network sees of each timestep, (n_steps, number of features).
+    Holds for the whole process, from the next call on; results do not depend on it. Raises ValueError
+    for less than 1, TypeError for what is no integer; the number is then as it was.
     """
 
 def train_epoch(

@@ -7,6 +7,7 @@ import secrets
 import threading
 
 from tagix import _core
+from tagix._arrays import as_count
 
 _lock = threading.Lock()
 _seed = secrets.randbits(63)
@@ -27,12 +28,7 @@ def manual_seed(seed: int) -> None:
 
 def check_seed(seed: int) -> int:
     """``seed`` as an int in [0, 2**63), or a TypeError or ValueError."""
-    if isinstance(seed, bool) or not hasattr(seed, "__index__"):
-        raise TypeError(f"seed: got {seed!r}, needed an integer")
-    value = int(seed.__index__())
-    if not 0 <= value < 2**63:
-        raise ValueError(f"seed: got {value}, needed an integer in [0, 2**63)")
-    return value
+    return as_count("seed", seed, least=0)
 
 
 def resolve_seed(seed: int | None) -> int:

@@ -2,16 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from tagix import _core
 from tagix._core import EpochRecord
 
-__all__ = ["Callback", "EpochRecord", "History", "check_callback", "run_epochs"]
+__all__ = [
+    "Callback",
+    "EpochRecord",
+    "FitCallback",
+    "History",
+    "check_callback",
+    "run_epochs",
+    "undone_on_error",
+]
 
-Callback = Callable[[EpochRecord], object]
+
+class Callback:
+    """What a ``fit`` calls on its way, to follow it or to stop it; derive from it.
+
+    A plain function of an :class:`EpochRecord` is called as :meth:`__call__` is; a callback that
+    wants to hear of an epoch before it ends needs this class.
+    """
+
+    def on_rows(self, epoch: int, rows_done: int, n_rows: int) -> object:
+        """Called some 20 times a second within an epoch; returning true ends the fit there.
+
+        Batches so far stay learned, but the epoch does not count in ``epochs_trained``: a later
+        fit starts it anew. The record of the epoch so far still goes to :meth:`__call__`, and its
+        ``stopped`` is true.
+
+        Args:
+            epoch: epochs that the model had been trained for before this one.
+            rows_done: rows of this epoch learned so far, less than ``n_rows``.
+            n_rows: rows of an epoch.
+        """
+        return False
+
+    def __call__(self, record: EpochRecord) -> object:
+        """Called after each epoch, validation included; returning true ends the fit."""
+        return False
+
+
+FitCallback: TypeAlias = Callback | Callable[[EpochRecord], object]
 
 
 @dataclass
@@ -31,17 +67,46 @@ class History:
     noise_var: list[float] = field(default_factory=list)
     """Mean noise variance over the outputs; NaN if it was given per sample."""
     seconds: list[float] = field(default_factory=list)
-    """Duration of the epoch."""
+    """Wall-clock duration of the epoch, validation left out."""
     validation_mse: list[float] = field(default_factory=list)
     """Mean squared error on the validation data after the epoch; empty without such data."""
     validation_log_likelihood: list[float] = field(default_factory=list)
     """Mean log density of a validation target after the epoch; empty without such data."""
+    n_rows: list[int] = field(default_factory=list)
+    """Rows learned; fewer than the data have in an epoch that a callback ended early, and what the
+    lists say of training is then about these rows."""
+    stopped: bool = False
+    """Whether a callback ended the fit, after the last epoch listed or, by ``n_rows``, in it."""
 
 
-def check_callback(callback: Callback | None) -> None:
+def check_callback(callback: FitCallback | None) -> None:
     """TypeError unless ``callback`` is None or can be called."""
     if callback is not None and not callable(callback):
         raise TypeError(f"callback: got {callback!r}, needed a function of an EpochRecord")
+
+
+@contextmanager
+def undone_on_error(
+    model: _core.Model, undo: Callable[[], object] = lambda: None
+) -> Iterator[None]:
+    """Put parameters and epoch count back if the block raises, and call ``undo``.
+
+    KeyboardInterrupt is the exception: a user who ends a long fit wants what it has learned.
+    """
+    mean, var = model.get_parameters()
+    epochs_trained = model.epochs_trained
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        # Parameters that were not finite before, written through a view, cannot be set; with them
+        # no prediction is finite, and so nothing was learned.
+        with suppress(ValueError):
+            model.set_parameters(mean, var)
+        model.epochs_trained = epochs_trained
+        undo()
+        raise
 
 
 def run_epochs(
@@ -49,35 +114,57 @@ def run_epochs(
     source: _core.BatchSource,
     *,
     begin_epoch: Callable[[int], float],
-    end_epoch: Callable[[History], None],
+    end_epoch: Callable[[History, int], None],
     n_epochs: int,
     batch_size: int,
     shuffle: bool,
     progress: bool,
-    callback: Callback | None,
+    callback: FitCallback | None,
 ) -> History:
-    """Train for ``n_epochs`` epochs, or until ``callback`` returns true after one.
+    """Train for ``n_epochs`` epochs, or until ``callback`` returns true.
 
     ``begin_epoch(epoch)`` sets the noise of an epoch and returns its mean variance;
-    ``end_epoch(history)`` adds validation results.
+    ``end_epoch(history, epoch)`` adds validation results. To be called in
+    :func:`undone_on_error`.
     """
     history = History()
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
-        for epoch in range(n_epochs):
-            noise_var = begin_epoch(model.epochs_trained)
-            record = _core.train_epoch(
-                model, source, batch_size, shuffle, bar.updater(epoch * source.n_rows)
-            )
+        for done in range(n_epochs):
+            epoch = model.epochs_trained
+            noise_var = begin_epoch(epoch)
+            on_rows = _on_rows(bar, done * source.n_rows, callback, epoch, source.n_rows)
+            record = _core.train_epoch(model, source, batch_size, shuffle, on_rows)
             history.train_mse.append(record.mse)
             history.predicted_var.append(record.predicted_var)
             history.train_log_likelihood.append(record.log_likelihood)
             history.noise_var.append(noise_var)
             history.seconds.append(record.seconds)
-            end_epoch(history)
-            bar.show((epoch + 1) * source.n_rows, record)
-            if callback is not None and callback(record):
+            history.n_rows.append(record.n_rows)
+            end_epoch(history, epoch)
+            bar.show(done * source.n_rows + record.n_rows, record)
+            wants_end = callback is not None and bool(callback(record))
+            if record.stopped or wants_end:
+                history.stopped = True
                 break
     return history
+
+
+def _on_rows(
+    bar: _ProgressBar, rows_before: int, callback: FitCallback | None, epoch: int, n_rows: int
+) -> Callable[[int], bool] | None:
+    """What the core calls with the rows done in the epoch, or None where nobody listens."""
+    listener = callback if isinstance(callback, Callback) else None
+    if listener is None and not bar.enabled:
+        return None
+
+    def update(rows_done: int) -> bool:
+        bar.advance(rows_before + rows_done)
+        # After the last batch it is the record's turn: there is nothing left to stop.
+        if listener is None or rows_done >= n_rows:
+            return False
+        return bool(listener.on_rows(epoch, rows_done, n_rows))
+
+    return update
 
 
 class _ProgressBar:
@@ -97,19 +184,18 @@ class _ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def updater(self, rows_before: int) -> Callable[[int], bool] | None:
-        """What the core calls with the rows done in the epoch."""
-        if self._bar is None:
-            return None
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a bar."""
+        return self._bar is not None
 
-        def update(rows_done: int) -> bool:
-            self._bar.update(rows_before + rows_done - self._bar.n)
-            return False
-
-        return update
+    def advance(self, rows_done: int) -> None:
+        """Show how many rows are done in all epochs."""
+        if self._bar is not None:
+            self._bar.update(rows_done - self._bar.n)
 
     def show(self, rows_done: int, record: EpochRecord) -> None:
         """Note the end of an epoch."""
         if self._bar is not None:
-            self._bar.update(rows_done - self._bar.n)
+            self.advance(rows_done)
             self._bar.set_postfix(mse=f"{record.mse:.4g}", var=f"{record.predicted_var:.2g}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +12,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, nn
-from tagix._arrays import as_count, as_matrix, as_timesteps
+from tagix._arrays import as_count, as_flag, as_matrix, as_timesteps
 from tagix._core import Homoscedastic, UpdateRule
 from tagix._seeds import check_seed, resolve_seed
-from tagix._training import Callback, History, check_callback, run_epochs
+from tagix._training import (
+    FitCallback,
+    History,
+    check_callback,
+    run_epochs,
+    undone_on_error,
+)
 from tagix.gaussian import Gaussian
 
 
@@ -48,7 +55,9 @@ class DiffusionModel:
         noise: observation noise of the noise to be predicted; std 1 by default.
         rule: as for :class:`tagix.nn.Sequential`.
         standardize: work on columns scaled to mean 0 and standard deviation 1, as measured in the
-            first fit. x_t and the predicted noise are then in these units.
+            first fit. x_0 above is then (data - shift) / scale, and :meth:`predict` works in
+            these units, while :meth:`fit` takes rows and :meth:`sample` gives them in those of
+            the data. :attr:`shift` and :attr:`scale` tell the two apart.
         seed: fixes weights, batches, noise and samples; equal seeds give equal bits.
         device: "cpu".
 
@@ -93,7 +102,7 @@ class DiffusionModel:
             "n_steps": n_steps,
             "schedule": schedule,
             "time_features": time_features,
-            "standardize": bool(standardize),
+            "standardize": as_flag("standardize", standardize),
         }
         self._process = self._make_process(self._settings, device)
         self._activation = activation or nn.ReLU()
@@ -106,6 +115,7 @@ class DiffusionModel:
         self.net = nn.Sequential(*layers, seed=resolve_seed(seed), device=device, rule=rule)
         self._fitted = False
         self._sample_calls = 0
+        self._counting_samples = threading.Lock()
 
     @property
     def n_features(self) -> int:
@@ -123,6 +133,24 @@ class DiffusionModel:
         return self._process.alpha_bar
 
     @property
+    def shift(self) -> NDArray[np.float32]:
+        """What is taken from each column of data before it is divided by ``scale``.
+
+        (n_features,), a copy, in the units of the data: the means of the first fit's columns, 0
+        before it and with standardize=False.
+        """
+        return np.asarray(self._process.shift, dtype=np.float32)
+
+    @property
+    def scale(self) -> NDArray[np.float32]:
+        """What each column of data is divided by after ``shift`` has been taken from it.
+
+        (n_features,), a copy, in the units of the data: the standard deviations of the first
+        fit's columns (1 for a constant one), 1 before it and with standardize=False.
+        """
+        return np.asarray(self._process.scale, dtype=np.float32)
+
+    @property
     def noise(self) -> Homoscedastic:
         """Observation noise of the noise to be predicted."""
         return self._noise
@@ -138,52 +166,71 @@ class DiffusionModel:
         n_epochs: int = 10,
         batch_size: int = 256,
         progress: bool = True,
-        callback: Callback | None = None,
+        callback: FitCallback | None = None,
     ) -> History:
-        """Train on rows of data (rows, n_features), with new timesteps and noise each epoch.
+        """Train on rows of data, with new timesteps and noise each epoch.
 
-        ``progress`` and ``callback`` as in :meth:`tagix.nn.Sequential.fit`. A later fit goes on
-        from where this one ended, in the same units.
+        A later fit goes on from where this one ended, in the same units. KeyboardInterrupt ends a
+        fit within an epoch, and the model keeps what it has learned; any other exception, those
+        of the callback included, leaves the model as it was before the call, its units too.
+
+        Args:
+            X: rows of data, (rows, n_features), in any units.
+            n_epochs: passes over the data.
+            batch_size: rows of an update; the last one of an epoch may have fewer.
+            progress: show a progress bar on stderr.
+            callback: as in :meth:`tagix.nn.Sequential.fit`.
+
+        Returns:
+            Error, likelihood, predicted variance and time of each epoch; errors and variances are
+            those of the noise, in standardized units.
 
         Raises:
-            ValueError, TypeError: for wrong shapes, NaN or infinity; nothing is changed then.
+            ValueError: for wrong shapes, NaN or infinity, counts below 1, and if predictions or
+                updates overflow float32 on the way.
+            TypeError: for something that is not an array of numbers, an integer, a bool, a
+                function.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
+        progress = as_flag("progress", progress)
         check_callback(callback)
         data = as_matrix("X", X)
-        units = self._process.shift, self._process.scale
-        if self._settings["standardize"] and not self._fitted:
-            self._process.standardize_by(data)
-        try:
-            source = _core.DiffusionSource(self.net._model, self._process, data)
-        except ValueError:
-            self._process.set_standardization(*units)
-            raise
-        self._fitted = True
 
         def begin_epoch(epoch: int) -> float:
             noise_var = self._noise.var(epoch)
             source.set_noise_var(noise_var)
             return sum(noise_var) / len(noise_var)
 
-        return run_epochs(
-            self.net._model,
-            source,
-            begin_epoch=begin_epoch,
-            end_epoch=lambda history: None,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            shuffle=True,
-            progress=progress,
-            callback=callback,
-        )
+        units, fitted = (self._process.shift, self._process.scale), self._fitted
+
+        def undo() -> None:
+            self._process.set_standardization(*units)
+            self._fitted = fitted
+
+        with undone_on_error(self.net._model, undo):
+            if self._settings["standardize"] and not fitted:
+                self._process.standardize_by(data)
+            source = _core.DiffusionSource(self.net._model, self._process, data)
+            self._fitted = True
+            return run_epochs(
+                self.net._model,
+                source,
+                begin_epoch=begin_epoch,
+                end_epoch=lambda history, epoch: None,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                shuffle=True,
+                progress=progress,
+                callback=callback,
+            )
 
     def predict(self, x_t: ArrayLike, t: ArrayLike) -> Gaussian:
         """Predict the noise in noisy rows.
 
         Args:
-            x_t: noisy rows, (batch, n_features), in standardized units.
+            x_t: noisy rows, (batch, n_features), in standardized units: made from data as
+                x_0 = (data - shift) / scale.
             t: their timesteps, integers in [0, n_steps), (batch,).
 
         Returns:
@@ -201,37 +248,62 @@ class DiffusionModel:
         """Draw samples with the DDPM sampler (variance beta_t, no noise in the last step).
 
         Args:
-            n_samples: how many.
+            n_samples: how many, from 0 on.
             trajectory: keep the whole chain of each.
             seed: fixes the noise. Without one, it follows from the model's seed and the number of
-                calls so far.
+                calls without one so far; calls at a time in several threads differ, too.
+
+        Returns:
+            The samples in the units of the data, and their variances in these units squared.
+
+        Raises:
+            ValueError: if ``n_samples`` is negative or the seed not in [0, 2**63).
+            TypeError: for what is no integer or, in ``trajectory``, no bool.
         """
         count = as_count("n_samples", n_samples, least=0)
-        if seed is None:
-            # Counts from 1: 0 would be the seed of the training noise itself.
-            sample_seed = _core.derive_seed(self.net.seed, self._sample_calls + 1)
-        else:
-            sample_seed = check_seed(seed)
-        x, var, chain = self._process.sample(self.net._model, count, sample_seed, bool(trajectory))
-        if seed is None:
+        trajectory = as_flag("trajectory", trajectory)
+        if seed is not None:
+            return self._sample(count, trajectory, check_seed(seed))
+        with self._counting_samples:
+            # Claimed before the GIL is given up, so that no other thread gets the same number.
             self._sample_calls += 1
-        return Samples(x, var, chain)
+            call = self._sample_calls
+        try:
+            return self._sample(count, trajectory, _core.derive_seed(self.net.seed, call))
+        except BaseException:
+            with self._counting_samples:
+                if self._sample_calls == call:  # a failed call does not count
+                    self._sample_calls -= 1
+            raise
+
+    def _sample(self, count: int, trajectory: bool, seed: int) -> Samples:
+        return Samples(*self._process.sample(self.net._model, count, seed, trajectory))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it."""
+        """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it.
+
+        A file of that name is replaced when the new one is whole.
+
+        Raises:
+            ValueError: for a model with an :class:`tagix.nn.Activation`, whose functions no file
+                holds.
+            TypeError: for what is no path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
         from tagix.io import save_diffusion
 
         save_diffusion(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        del state["_process"]
+        del state["_process"], state["_counting_samples"]
         state["standardization"] = (self._process.shift, self._process.scale)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         shift, scale = state.pop("standardization")
         self.__dict__.update(state)
+        self._counting_samples = threading.Lock()
         self._process = self._make_process(self._settings, self.net.device)
         self._process.set_standardization(shift, scale)
 

@@ -22,26 +22,29 @@ def load(path: str | os.PathLike[str]) -> nn.Sequential | DiffusionModel:
     """Read what ``save`` of a network or a diffusion model wrote.
 
     Raises:
+        TypeError: for what is no path.
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a file of tagix, or is damaged; says what is wrong.
     """
     from safetensors import SafetensorError, safe_open
 
-    name = os.fspath(path)
-    if not os.path.exists(name):
-        raise FileNotFoundError(f"path: got {name!r}, needed a file that exists")
-    if not os.path.isfile(name):
-        raise ValueError(f"path: got {name!r}, needed a file")
+    name = _checked(path)
+    if not name.exists():
+        raise FileNotFoundError(f"path: got {str(name)!r}, needed a file that exists")
+    if not name.is_file():
+        raise ValueError(f"path: got {str(name)!r}, needed a file")
     try:
-        with safe_open(name, framework="numpy") as file:
-            metadata = file.metadata() or {}
+        with safe_open(str(name), framework="numpy") as file:
+            # First, as the tensors of another program's file may be of types that numpy lacks.
+            description = _description(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        return _rebuild(description, tensors)
     except SafetensorError as error:
-        raise ValueError(f"path: {name!r} is not a whole safetensors file ({error})") from error
-    try:
-        return _rebuild(_description(metadata), tensors)
+        raise ValueError(
+            f"path: {str(name)!r} is not a whole safetensors file ({error})"
+        ) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"path: {name!r} does not hold a model of tagix ({error})") from error
+        raise ValueError(f"path: {str(name)!r} does not hold a model of tagix ({error})") from error
 
 
 def save_network(net: nn.Sequential, path: str | os.PathLike[str]) -> None:
@@ -74,7 +77,7 @@ def _write(
     """Write beside the target and rename, so that a crash leaves the old file or the new one."""
     from safetensors.numpy import save
 
-    target = Path(path)
+    target = _checked(path)
     metadata = {"format": "tagix", "version": str(FORMAT_VERSION)}
     metadata["description"] = json.dumps(description)
     temporary = target.with_name(f"{target.name}.{secrets.token_hex(8)}.tmp")
@@ -86,6 +89,13 @@ def _write(
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _checked(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise TypeError(f"path: got {path!r}, needed the path of a file") from error
 
 
 def _description(metadata: Mapping[str, str]) -> dict[str, Any]:
@@ -106,13 +116,14 @@ def _rebuild(
     network = description["network"]
     rule = _value(network["rule"], {"Information": _core.Information, "Capped": _core.Capped})
     if description["kind"] == "Sequential":
-        net = nn.Sequential(*map(_layer, network["layers"]), seed=network["seed"], rule=rule)
+        layers = [_layer(config, network["seed"]) for config in network["layers"]]
+        net = nn.Sequential(*layers, seed=network["seed"], rule=rule)
         net.load_state_dict(tensors)
         net._model.epochs_trained = network["epochs_trained"]
         return net
     if description["kind"] != "DiffusionModel":
         raise ValueError(f"its kind is {description['kind']!r}")
-    activation = _layer(description["activation"])
+    activation = _layer(description["activation"], network["seed"])
     if isinstance(activation, nn.Sequential):
         raise ValueError("its activation is a Sequential")
     model = DiffusionModel(
@@ -142,7 +153,8 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
 
 def _layer_config(layer: nn.Layer | nn.Sequential) -> dict[str, Any]:
     if isinstance(layer, nn.Sequential):
-        return {"type": "Sequential", "layers": [_layer_config(inner) for inner in layer.layers]}
+        inner = [_layer_config(each) for each in layer.layers]
+        return {"type": "Sequential", "layers": inner, "seed": layer.seed}
     if isinstance(layer, nn.Activation):
         raise ValueError(
             "a network with nn.Activation cannot be saved, since a file holds no functions: "
@@ -151,9 +163,15 @@ def _layer_config(layer: nn.Layer | nn.Sequential) -> dict[str, Any]:
     return _config(layer)
 
 
-def _layer(config: Mapping[str, Any]) -> nn.Layer | nn.Sequential:
+def _layer(config: Mapping[str, Any], seed: int) -> nn.Layer | nn.Sequential:
+    """A layer; a nested container without a seed, as older files have it, gets ``seed``.
+
+    It must have one: else it would take the next of :func:`tagix.manual_seed`, and to load a file
+    would change the models that are made later.
+    """
     if config["type"] == "Sequential":
-        return nn.Sequential(*map(_layer, config["layers"]))
+        seed = config.get("seed", seed)
+        return nn.Sequential(*(_layer(each, seed) for each in config["layers"]), seed=seed)
     classes = {name: getattr(nn, name) for name in nn.__all__ if name != "Sequential"}
     layer: nn.Layer = _value(config, classes)
     return layer

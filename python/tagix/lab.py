@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import tagix as tx
 from tagix import metrics, nn, plotting
+from tagix._arrays import as_count
 from tagix._optional import import_optional
+from tagix._training import FitCallback
 from tagix.datasets import load_toy
 
 
@@ -144,7 +145,7 @@ def run_diffusion(
     *,
     output_dir: str | Path = "output",
     progress: bool = True,
-    callback: Callable[[Any], bool | None] | None = None,
+    callback: FitCallback | None = None,
 ) -> DiffusionReport:
     """Train on a toy data set, sample, measure, and write three figures and a JSON report.
 
@@ -160,20 +161,20 @@ def run_diffusion(
         n_samples: Samples to draw and judge.
         output_dir: Folder for figures and report, made if needed.
         progress: Whether training shows a progress bar.
-        callback: Called with the record of each epoch; True ends training.
+        callback: Called with the record of each epoch; True ends training. See
+            tagix.Callback for more.
 
     Raises:
-        ValueError: Unknown name or preset, or a size below 1.
+        ValueError: Unknown name or preset, a size below 1 or a negative seed.
+        TypeError: A size or seed that is no integer.
         ImportError: A package of the extra "lab" is not installed; found before training.
     """
     if preset not in PRESETS:
-        raise ValueError(f"preset: got {preset!r}, expected one of {', '.join(PRESETS)}")
+        raise ValueError(f"preset: got {preset!r}, needed one of {', '.join(PRESETS)}")
     recipe = PRESETS[preset]
     if n_epochs is not None:
-        recipe = replace(recipe, n_epochs=n_epochs)
-    for argument, value in (("n_epochs", recipe.n_epochs), ("n_samples", n_samples)):
-        if value < 1:
-            raise ValueError(f"{argument}: got {value}, expected at least 1")
+        recipe = replace(recipe, n_epochs=as_count("n_epochs", n_epochs, least=1))
+    n_samples = as_count("n_samples", n_samples, least=1)
     import_optional("matplotlib.figure")
     import_optional("ot.sliced", package="POT")
     data = load_toy(name, n_train=n_train)

@@ -1,6 +1,7 @@
 """How good samples and noise predictions are.
 
-Distances are in the units of the arrays given; compare models on standardised data.
+Distances are in the units of the arrays given; compare models on standardised data. Errors of noise
+predictions have no unit.
 """
 
 from __future__ import annotations
@@ -10,11 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tagix._arrays import as_array, as_count, as_number, as_points
 from tagix._optional import import_optional
 
 
 class NoisePredictor(Protocol):
-    """What denoising_mse needs of a model; DiffusionModel has it."""
+    """What denoising_mse needs of a model; DiffusionModel has it.
+
+    A model whose x_0 is standardised data also has ``shift`` and ``scale``, each (n_features,):
+    x_0 = (data - shift) / scale. Without them x_0 is the data.
+    """
 
     @property
     def n_steps(self) -> int: ...
@@ -37,10 +43,12 @@ def off_manifold_radius(
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, quantile out of range.
+        TypeError: What is no array of numbers, or no number.
         ImportError: scipy is not installed.
     """
+    quantile = as_number("quantile", quantile)
     if not 0.0 < quantile <= 1.0:
-        raise ValueError(f"quantile: got {quantile}, expected a number in (0, 1]")
+        raise ValueError(f"quantile: got {quantile}, needed a number in (0, 1]")
     return float(np.quantile(_nearest_distance(held_out, train, "held_out"), quantile))
 
 
@@ -54,10 +62,12 @@ def off_manifold_share(samples: npt.ArrayLike, train: npt.ArrayLike, radius: flo
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, a negative radius.
+        TypeError: What is no array of numbers, or no number.
         ImportError: scipy is not installed.
     """
+    radius = as_number("radius", radius)
     if not radius >= 0.0:
-        raise ValueError(f"radius: got {radius}, expected a number >= 0")
+        raise ValueError(f"radius: got {radius}, needed a number >= 0")
     return float(np.mean(_nearest_distance(samples, train, "samples") > radius))
 
 
@@ -78,15 +88,17 @@ def sliced_wasserstein(
         seed: Of the directions, so that equal seeds compare along equal directions.
 
     Raises:
-        ValueError: Shapes that do not match, numbers that are not finite, n_projections below 1.
+        ValueError: Shapes that do not match, numbers that are not finite, n_projections below 1, a
+            seed outside [0, 2**32).
+        TypeError: What is no array of numbers, or no integer.
         ImportError: POT is not installed.
     """
-    if n_projections < 1:
-        raise ValueError(f"n_projections: got {n_projections}, expected at least 1")
-    points_a, points_b = _points(a, "a"), _points(b, "b")
+    n_projections = as_count("n_projections", n_projections, least=1)
+    seed = as_count("seed", seed, least=0, most=2**32 - 1)  # what POT takes
+    points_a, points_b = as_points("a", a), as_points("b", b)
     if points_a.shape[1] != points_b.shape[1]:
         raise ValueError(
-            f"a, b: got shapes {points_a.shape} and {points_b.shape}, expected equal n_features"
+            f"a, b: got shapes {points_a.shape} and {points_b.shape}, needed equal n_features"
         )
     sliced = import_optional("ot.sliced", package="POT")
     distance = sliced.sliced_wasserstein_distance(
@@ -100,28 +112,33 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
 
         x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) eps,   t uniform over 1 .. n_steps - 1
 
-    t starts at 1, as in training and in sampling: at t = 0 the data are clean. Row i of held_out is
-    x_0 of draw i, starting over where there are fewer than 20 000 rows. Another seed moves the
+    t starts at 1, as in training and in sampling: at t = 0 the data are clean. Row i of held_out,
+    standardised as the model does it, is x_0 of draw i, starting over where there are fewer than
+    20 000 rows. Another seed moves the
     result by about 0.005 on the toy data, the same for every good model; so compare models, and the
     ideal one (KernelDenoiser), on one seed.
 
     Args:
         model: Its alpha_bar has shape (n_steps,), its predict takes x_t of shape
             (20000, n_features), float32, and integer t of shape (20000,), and returns the mean
-            and variance of the noise.
-        held_out: (n_held_out, n_features) points on the scale that the model was trained on.
+            and variance of the noise. Its shift and scale, if it has them, turn data into x_0.
+        held_out: (n_held_out, n_features) points in the units of the data that the model was
+            fitted to.
         seed: Of t and eps. Equal seeds give equal draws, whatever the model.
 
     Raises:
-        ValueError: Shapes that do not match, numbers that are not finite.
+        ValueError: Shapes that do not match, numbers that are not finite, a negative seed.
+        TypeError: What is no array of numbers, or no integer.
     """
+    seed = as_count("seed", seed, least=0)
     n_draws = 20_000
-    points = _points(held_out, "held_out")
+    points = as_points("held_out", held_out, n_features=getattr(model, "n_features", None))
+    points = (points - getattr(model, "shift", 0.0)) / getattr(model, "scale", 1.0)
     alpha_bar = np.asarray(model.alpha_bar, dtype=np.float64)
     if model.n_steps < 2 or alpha_bar.shape != (model.n_steps,):
         raise ValueError(
             f"model: got n_steps {model.n_steps} and alpha_bar of shape {alpha_bar.shape}, "
-            "expected at least 2 steps and one alpha_bar a step"
+            "needed at least 2 steps and one alpha_bar a step"
         )
     x_0 = points[np.arange(n_draws) % len(points)]
     rng = np.random.default_rng(seed)
@@ -132,7 +149,7 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
     predicted, _ = model.predict(x_t.astype(np.float32), t)
     predicted = np.asarray(predicted, dtype=np.float64)
     if predicted.shape != eps.shape:
-        raise ValueError(f"model: predict gave shape {predicted.shape}, expected {eps.shape}")
+        raise ValueError(f"model: predict gave shape {predicted.shape}, needed {eps.shape}")
     return float(np.mean((predicted - eps) ** 2))
 
 
@@ -150,20 +167,24 @@ class KernelDenoiser:
     Args:
         train: (n_train, n_features) points.
         alpha_bar: (n_steps,) numbers in [0, 1); the first, of clean data, may be 1.
+
+    Raises:
+        ValueError: Another shape of train, NaN or infinity.
+        TypeError: What is no array of numbers.
     """
 
     def __init__(self, train: npt.ArrayLike, alpha_bar: npt.ArrayLike) -> None:
-        self._train = _points(train, "train")
-        self.alpha_bar = np.asarray(alpha_bar, dtype=np.float64)
+        self._train = as_points("train", train)
+        self.alpha_bar = np.asarray(as_array("alpha_bar", alpha_bar), dtype=np.float64)
         self.n_steps = len(self.alpha_bar)
 
     def predict(
         self, x_t: npt.ArrayLike, t: npt.ArrayLike
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Mean and variance of the noise, each (batch, n_features), at timesteps t >= 1."""
-        points, steps = _points(x_t, "x_t"), np.asarray(t)
+        points, steps = as_points("x_t", x_t), as_array("t", t)
         if steps.shape != (len(points),) or steps.min() < 1 or steps.max() >= self.n_steps:
-            raise ValueError(f"t: got {steps}, expected one timestep in [1, {self.n_steps}) a row")
+            raise ValueError(f"t: got {steps}, needed one timestep in [1, {self.n_steps}) a row")
         half_square = 0.5 * (self._train**2).sum(axis=1)
         moments = np.hstack([np.ones((len(self._train), 1)), self._train, self._train**2])
         mean, var = np.empty_like(points), np.empty_like(points)
@@ -183,23 +204,12 @@ class KernelDenoiser:
 def _nearest_distance(
     points: npt.ArrayLike, train: npt.ArrayLike, argument: str
 ) -> npt.NDArray[np.float64]:
-    queries, references = _points(points, argument), _points(train, "train")
+    queries, references = as_points(argument, points), as_points("train", train)
     if queries.shape[1] != references.shape[1]:
         raise ValueError(
             f"{argument}, train: got shapes {queries.shape} and {references.shape}, "
-            "expected equal n_features"
+            "needed equal n_features"
         )
     spatial = import_optional("scipy.spatial")
     distance, _ = spatial.cKDTree(references).query(queries)
     return np.asarray(distance, dtype=np.float64)
-
-
-def _points(points: npt.ArrayLike, argument: str) -> npt.NDArray[np.float64]:
-    array = np.asarray(points, dtype=np.float64)
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(
-            f"{argument}: got shape {array.shape}, expected (n, n_features) with at least one row"
-        )
-    if not np.isfinite(array).all():
-        raise ValueError(f"{argument}: got NaN or infinity, expected finite numbers")
-    return array

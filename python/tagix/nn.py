@@ -6,7 +6,9 @@ torch.nn.
 
 from __future__ import annotations
 
+import math
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core
-from tagix._arrays import as_count, as_float32, as_matrix, as_targets
+from tagix._arrays import as_count, as_flag, as_float32, as_matrix, as_targets
 from tagix._core import (
     GELU,
     Activation,
@@ -33,7 +35,13 @@ from tagix._core import (
     UpdateRule,
 )
 from tagix._seeds import resolve_seed
-from tagix._training import Callback, History, check_callback, run_epochs
+from tagix._training import (
+    FitCallback,
+    History,
+    check_callback,
+    run_epochs,
+    undone_on_error,
+)
 from tagix.gaussian import Gaussian
 
 __all__ = [
@@ -70,8 +78,9 @@ class Sequential:
             :func:`tagix.Capped`.
 
     Raises:
-        TypeError: for something that is not a layer.
-        ValueError: if there is no layer, or a layer does not fit the one before it.
+        TypeError: for something that is not a layer, a rule, an integer seed or a device's name.
+        ValueError: if there is no layer, a layer does not fit the one before it, the seed is not
+            in [0, 2**63), or the device is not there.
     """
 
     def __init__(
@@ -97,13 +106,18 @@ class Sequential:
         self._device = device
         self._rule = _core.Information() if rule is None else rule
         self._made_model: _core.Model | None = None
+        self._making_model = threading.Lock()
         self._training = True
 
     @property
     def _model(self) -> _core.Model:
         """The core's network, made at the first use: a nested Sequential never needs one."""
         if self._made_model is None:
-            self._made_model = _core.Model(self._container, self._rule, self._seed, self._device)
+            with self._making_model:  # of two threads at their first use, one makes it
+                if self._made_model is None:
+                    self._made_model = _core.Model(
+                        self._container, self._rule, self._seed, self._device
+                    )
         return self._made_model
 
     @property
@@ -137,8 +151,8 @@ class Sequential:
         return self._training
 
     def train(self, mode: bool = True) -> Sequential:
-        """Set :attr:`training`; returns the network."""
-        self._training = bool(mode)
+        """Set :attr:`training`; returns the network. TypeError unless ``mode`` is a bool."""
+        self._training = as_flag("mode", mode)
         return self
 
     def eval(self) -> Sequential:
@@ -171,7 +185,8 @@ class Sequential:
             Mean and variance, each float32 (batch, outputs).
 
         Raises:
-            ValueError: for wrong shapes, NaN, infinity or negative variances.
+            ValueError: for wrong shapes, NaN, infinity or negative variances, and if the function
+                of an :class:`Activation` gives NaN or infinity.
             TypeError: for something that is not an array of numbers.
         """
         return Gaussian(*self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var)))
@@ -184,15 +199,18 @@ class Sequential:
         Args:
             x: inputs, (batch, features).
             y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
-            noise: a noise model, or noise variances that broadcast to y.
+            noise: a noise model, or noise variances that broadcast to y. The decay of a noise
+                model goes by the epochs of :meth:`fit`, and an update is none: in a stream of
+                updates the noise does not decay.
             x_var: variances of the inputs, same shape as x.
 
         Returns:
             The prediction made before the update, as from calling the network.
 
         Raises:
-            ValueError, TypeError: as calling the network, and for variances that are not positive.
-                The network is then as it was.
+            ValueError, TypeError: as calling the network, for noise variances that are not
+                positive, and if the prediction or the update overflows float32. The network is
+                then as it was.
         """
         inputs = as_matrix("x", x)
         targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
@@ -212,9 +230,14 @@ class Sequential:
         shuffle: bool = True,
         progress: bool = True,
         validation: tuple[ArrayLike, ArrayLike] | None = None,
-        callback: Callback | None = None,
+        callback: FitCallback | None = None,
     ) -> History:
         """Update by rows of data in batches, for some passes over them.
+
+        KeyboardInterrupt ends it within an epoch, and the network keeps what it has learned. With
+        any other exception, those of the callback included, parameters and
+        :attr:`epochs_trained` are put back to what they were before the call, together with what
+        other threads have changed meanwhile.
 
         Args:
             x: inputs, (rows, features).
@@ -223,25 +246,39 @@ class Sequential:
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
-            progress: show a progress bar.
-            validation: (x, y) on which to report error and log-likelihood after each epoch.
+            progress: show a progress bar on stderr.
+            validation: (x, y) on which to report error and log-likelihood after each epoch. The
+                likelihood counts the noise of a noise model in that epoch; of an array of noise
+                variances it counts, for each output, the mean over the training rows.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
-                ends the training.
+                ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
+                end one early.
+
+        Returns:
+            Error, likelihood, predicted variance and time of each epoch.
 
         Raises:
-            ValueError, TypeError: as :meth:`update`; the network is then as it was.
-            RuntimeError: if predictions overflow float32 on the way. The network keeps what it had
-                learned before that batch.
+            ValueError: for wrong shapes, NaN or infinity, noise variances that are not positive,
+                counts below 1, and if predictions or updates overflow float32 on the way.
+            TypeError: for something that is not an array of numbers, an integer, a bool, a
+                function.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
+        shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
         inputs = as_matrix("x", x)
         targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
         source = _core.RegressionSource(self._model, inputs, targets)
-        if not isinstance(noise, Homoscedastic):
-            source.set_noise_var_per_target(self._noise_var(noise, shape, targets))
-        end_epoch = self._validator(validation, noise)
+        if isinstance(noise, Homoscedastic):
+            source.set_noise_var(noise.var(self.epochs_trained))
+            output_var = None
+        else:
+            noise_var = self._noise_var(noise, shape, targets)
+            source.set_noise_var_per_target(noise_var)
+            output_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
+        # The noise has been checked: what the validation finds wrong is its own.
+        end_epoch = self._validator(validation, noise, output_var)
 
         def begin_epoch(epoch: int) -> float:
             if not isinstance(noise, Homoscedastic):
@@ -250,20 +287,26 @@ class Sequential:
             source.set_noise_var(noise_var)
             return sum(noise_var) / len(noise_var)
 
-        return run_epochs(
-            self._model,
-            source,
-            begin_epoch=begin_epoch,
-            end_epoch=end_epoch,
-            n_epochs=n_epochs,
-            batch_size=batch_size,
-            shuffle=bool(shuffle),
-            progress=progress,
-            callback=callback,
-        )
+        with undone_on_error(self._model):
+            return run_epochs(
+                self._model,
+                source,
+                begin_epoch=begin_epoch,
+                end_epoch=end_epoch,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                progress=progress,
+                callback=callback,
+            )
 
     def named_parameters(self) -> Iterator[tuple[str, Gaussian]]:
-        """Names such as "0.weight" with views of the network's own memory; writes take effect."""
+        """Names such as "0.weight" with views of the network's own memory; writes take effect.
+
+        Nothing checks what is written, NaN and negative variances included, and no lock is taken:
+        neither read nor write a view while another thread updates the network.
+        :meth:`state_dict` and :meth:`load_state_dict` do both.
+        """
         for index, name in enumerate(self._model.parameter_names):
             yield (
                 name,
@@ -271,21 +314,37 @@ class Sequential:
             )
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
-        """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ..."""
-        return {
-            f"{name}.{moment}": getattr(parameter, moment).copy()
-            for name, parameter in self.named_parameters()
-            for moment in ("mean", "var")
-        }
+        """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ...
+
+        All of one moment: updates of other threads come before or after the whole copy.
+        """
+        planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
+        state: dict[str, NDArray[np.float32]] = {}
+        start = 0
+        for name, shape in zip(
+            self._model.parameter_names, self._model.parameter_shapes, strict=True
+        ):
+            stop = start + math.prod(shape)
+            for moment, plane in planes.items():
+                state[f"{name}.{moment}"] = plane[start:stop].reshape(shape)
+            start = stop
+        return state
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Take over parameters as :meth:`state_dict` gives them.
+        """Take over parameters as :meth:`state_dict` gives them, all of them or, on error, none.
 
-        Raises ValueError, and changes nothing, if names are missing or unknown, shapes differ,
-        means are not finite or variances negative.
+        Raises:
+            ValueError: if names are missing or unknown, shapes differ, means are not finite or
+                variances negative.
+            TypeError: for what is no mapping of names to arrays of numbers.
         """
-        parameters = dict(self.named_parameters())
-        names = [f"{name}.{moment}" for name in parameters for moment in ("mean", "var")]
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"state_dict: got a {type(state_dict).__name__}, "
+                "needed a mapping of names to arrays"
+            )
+        shapes = dict(zip(self._model.parameter_names, self._model.parameter_shapes, strict=True))
+        names = [f"{name}.{moment}" for name in shapes for moment in ("mean", "var")]
         missing = [name for name in names if name not in state_dict]
         unknown = [name for name in state_dict if name not in names]
         if missing or unknown:
@@ -294,29 +353,33 @@ class Sequential:
                 f"unknown {unknown or 'none'}, needed exactly {names}"
             )
         planes: dict[str, list[NDArray[np.float32]]] = {"mean": [], "var": []}
-        for name, parameter in parameters.items():
+        for name, shape in shapes.items():
             for moment, arrays in planes.items():
                 key = f"{name}.{moment}"
                 array = as_float32(key, state_dict[key])
-                if array.shape != parameter.mean.shape:
-                    raise ValueError(
-                        f"{key}: got an array of shape {array.shape}, needed {parameter.mean.shape}"
-                    )
+                if array.shape != shape:
+                    raise ValueError(f"{key}: got an array of shape {array.shape}, needed {shape}")
                 if not np.isfinite(array).all() or (moment == "var" and (array < 0).any()):
                     raise ValueError(
                         f"{key}: got NaN, infinite{' or negative' * (moment == 'var')} values, "
                         f"needed finite {'variances of at least 0' if moment == 'var' else 'means'}"
                     )
                 arrays.append(array.ravel())
-        if parameters:
+        if shapes:
             self._model.set_parameters(
                 np.concatenate(planes["mean"]), np.concatenate(planes["var"])
             )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture, parameters, rule and seed to a safetensors file.
+        """Write architecture, parameters, rule, seed and epochs trained to a safetensors file.
 
-        Raises ValueError for networks with an :class:`Activation`, whose functions no file holds.
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole.
+
+        Raises:
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds.
+            TypeError: for what is no path.
+            OSError: if the file cannot be written; an old one is then as it was.
         """
         from tagix.io import save_network
 
@@ -358,29 +421,33 @@ class Sequential:
             ) from error
         return np.ascontiguousarray(noise_var)
 
-    def _validator(self, validation: tuple[ArrayLike, ArrayLike] | None, noise: Noise) -> Any:
-        """What run_epochs calls at the end of an epoch."""
+    def _validator(
+        self,
+        validation: tuple[ArrayLike, ArrayLike] | None,
+        noise: Noise,
+        output_var: NDArray[np.float32] | None,
+    ) -> Callable[[History, int], None]:
+        """What run_epochs calls at the end of an epoch.
+
+        ``output_var`` has the noise variance of each output where ``noise`` is no noise model.
+        """
         if validation is None:
-            return lambda history: None
+            return lambda history, epoch: None
         if not isinstance(validation, tuple) or len(validation) != 2:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
         x = as_matrix("validation x", validation[0])
         n_outputs = _for_validation(lambda: self._model.out_features(x.shape[1]))
         y, _ = as_targets("validation y", validation[1], n_outputs)
 
-        def evaluate(history: History) -> None:
-            if isinstance(noise, Homoscedastic):
-                noise_var = noise.var(max(self.epochs_trained - 1, 0))
-            else:  # per training row: the validation rows get the mean variance of all
-                noise_var = [float(np.mean(as_float32("noise", noise)))]
-            variances = np.asarray(noise_var, dtype=np.float32)
-            sums = self._model.evaluate(x, y, variances)
+        def evaluate(history: History, epoch: int) -> None:
+            noise_var = noise.var(epoch) if isinstance(noise, Homoscedastic) else output_var
+            sums = self._model.evaluate(x, y, np.asarray(noise_var, dtype=np.float32))
             n_observed = sums.n_observed or float("nan")  # NaN where every target is missing
             history.validation_mse.append(sums.squared_error / n_observed)
             history.validation_log_likelihood.append(sums.log_likelihood / n_observed)
 
         # Bad values are refused before anything is trained.
-        _for_validation(lambda: evaluate(History()))
+        _for_validation(lambda: evaluate(History(), self.epochs_trained))
         return evaluate
 
 

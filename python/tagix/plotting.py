@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tagix._arrays import as_array, as_points
 from tagix._optional import import_optional
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def plot_data_and_samples(
         ValueError: An array is not (n, 2) or not finite.
         ImportError: matplotlib is not installed.
     """
-    data_points, sample_points = _plane_points(data, "data"), _plane_points(samples, "samples")
+    data_points, sample_points = as_points("data", data, 2), as_points("samples", samples, 2)
     n_shown = min(len(data_points), len(sample_points))
     shown_data = data_points[np.linspace(0, len(data_points) - 1, n_shown).astype(np.int64)]
     with _style():
@@ -87,14 +88,14 @@ def plot_sample_var(
         ValueError: Shapes that do not match, numbers that are not finite, a negative variance.
         ImportError: matplotlib is not installed.
     """
-    points = _plane_points(samples, "samples")
-    total_var = np.asarray(var, dtype=np.float64)
+    points = as_points("samples", samples, 2)
+    total_var = np.asarray(as_array("var", var), dtype=np.float64)
     if total_var.shape not in ((len(points), 2), (len(points),)):
         raise ValueError(
-            f"var: got shape {total_var.shape}, expected {(len(points), 2)} or {(len(points),)}"
+            f"var: got shape {total_var.shape}, needed {(len(points), 2)} or {(len(points),)}"
         )
     if not np.isfinite(total_var).all() or (total_var < 0).any():
-        raise ValueError("var: got NaN, infinity or a negative number, expected variances >= 0")
+        raise ValueError("var: got NaN, infinity or a negative number, needed variances >= 0")
     if total_var.ndim == 2:
         total_var = total_var.sum(axis=1)
     colors = import_optional("matplotlib.colors")
@@ -143,7 +144,7 @@ def plot_training(
     if len(train_mse) != len(predicted_var) or len(train_mse) == 0:
         raise ValueError(
             f"train_mse, predicted_var: got lengths {len(train_mse)} and {len(predicted_var)}, "
-            "expected one number each per epoch"
+            "needed one number each per epoch"
         )
     ticker = import_optional("matplotlib.ticker")
     epochs = np.arange(1, len(train_mse) + 1)
@@ -226,12 +227,3 @@ def _square_view(axes: Axes, reference: npt.NDArray[np.float64]) -> None:
     axes.set_aspect("equal")
     axes.set_xlabel("$x_1$")
     axes.set_ylabel("$x_2$")
-
-
-def _plane_points(points: npt.ArrayLike, argument: str) -> npt.NDArray[np.float64]:
-    array = np.asarray(points, dtype=np.float64)
-    if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0:
-        raise ValueError(f"{argument}: got shape {array.shape}, expected (n, 2) with n >= 1")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{argument}: got NaN or infinity, expected finite numbers")
-    return array

@@ -1,8 +1,9 @@
-"""Golden files, error measures and a guard against half-done calls, for several test files."""
+"""Golden files, error measures, threads and a guard against half-done calls, for many files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -84,3 +85,23 @@ def regression_data(n_rows: int, seed: int = 0) -> tuple[Array, Array]:
     y = np.stack([np.sin(x[:, 0]) + x[:, 1] * x[:, 2], np.cos(x.sum(axis=1))], axis=1)
     y += 0.3 * generator.standard_normal(y.shape)
     return x.astype(np.float32), y.astype(np.float32)
+
+
+def in_threads(functions: list[Callable[[], object]]) -> None:
+    """Runs functions at a time, each in a thread, and raises the first of their exceptions."""
+    errors: list[BaseException] = []
+
+    def guarded(function: Callable[[], object]) -> None:
+        try:
+            function()
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+        assert not thread.is_alive(), "deadlock"
+    if errors:
+        raise errors[0]

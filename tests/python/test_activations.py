@@ -301,13 +301,65 @@ def test_failing_derivative_is_named() -> None:
         net(np.ones((2, 2)), np.ones((2, 2)))
 
 
+def log(z: Array) -> Array:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.log(z)
+
+
+def reciprocal(z: Array) -> Array:
+    return np.where(z > 0, 1 / np.maximum(z, 1e-3), np.inf)
+
+
 @pytest.mark.parametrize("form", ["exact", "first_order"])
-def test_custom_activation_that_gives_nan_is_refused(form: str) -> None:
-    """log has no value left of 0: an update must not write NaN into the parameters."""
-    with np.errstate(invalid="ignore"):
-        layer = nn.Activation(np.log, lambda z: 1 / z, moments=form)
-        net = nn.Sequential(nn.Linear(1, 4), layer, nn.Linear(4, 1), seed=0)
-        with unchanged(net), pytest.raises((ValueError, RuntimeError)):
-            net.update(np.ones((3, 1)), np.ones((3, 1)), 1.0)
-        with unchanged(net), pytest.raises((ValueError, RuntimeError)):
-            net.fit(np.ones((3, 1)), np.ones((3, 1)), noise=1.0, n_epochs=1, progress=False)
+@pytest.mark.parametrize(
+    ("functions", "message"),
+    [
+        ((log, np.cos), r"value: the function log of nn\.Activation returned nan at -"),
+        ((np.sin, log), r"derivative: the function log of nn\.Activation returned nan at -"),
+        ((np.sin, reciprocal), r"derivative: .*reciprocal.* returned inf at -"),
+    ],
+)
+def test_function_that_gives_nan_or_infinity_is_named(
+    form: str, functions: tuple[Any, Any], message: str
+) -> None:
+    """In predictions and in updates, which must not write NaN into the parameters."""
+    layer = nn.Activation(*functions, moments=form)
+    net = nn.Sequential(nn.Linear(1, 4), layer, nn.Linear(4, 1), seed=0)
+    x, y = np.linspace(-1, 1, 6)[:, None], np.ones((6, 1))
+    calls: list[Callable[[], object]] = [
+        lambda: net(x),
+        lambda: net.update(x, y, 1.0),
+        lambda: net.fit(x, y, noise=1.0, n_epochs=1, progress=False),
+    ]
+    for call in calls:
+        with unchanged(net), pytest.raises(ValueError, match=f"^{message}.*needed finite numbers"):
+            call()
+
+
+def test_overflow_before_a_function_is_not_its_fault() -> None:
+    net = nn.Sequential(nn.Linear(1, 4), nn.Activation(np.abs, np.sign), nn.Linear(4, 1), seed=0)
+    with unchanged(net), pytest.raises(ValueError, match=r"^x: the prediction overflows"):
+        net.update(np.full((3, 1), 3e38), np.ones((3, 1)), 1.0)
+
+
+@pytest.mark.parametrize("form", ["exact", "first_order"])
+def test_functions_may_work_in_place(form: str) -> None:
+    """What one does to its argument must not reach the other, nor the network."""
+
+    def derivative(z: Array) -> Array:
+        np.cosh(z, out=z)
+        np.power(z, -2, out=z)
+        return z
+
+    x, y = np.linspace(-2, 2, 12).reshape(6, 2), np.ones((6, 1))
+    nets = [
+        nn.Sequential(nn.Linear(2, 4), nn.Activation(*pair, moments=form), nn.Linear(4, 1), seed=0)
+        for pair in (
+            (lambda z: np.tanh(z, out=z), derivative),
+            (np.tanh, lambda z: np.cosh(z) ** -2),
+        )
+    ]
+    for net in nets:
+        net.update(x, y, 0.1)
+    for key, value in nets[1].state_dict().items():
+        np.testing.assert_allclose(nets[0].state_dict()[key], value, rtol=1e-6, atol=1e-7)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, same_bits, unchanged
+from helpers import Array, in_threads, same_bits, unchanged
 
 import tagix as tx
-from tagix import nn
+from tagix import metrics, nn
 
 
 def mixture(n_rows: int, seed: int = 0) -> Array:
@@ -184,17 +185,21 @@ def test_units_are_those_of_the_first_fit() -> None:
     model = small()
     data = mixture(300)
     model.fit(10 * data, n_epochs=1, progress=False)
-    shift, scale = model._process.shift, model._process.scale
+    shift, scale = model.shift, model.scale
     np.testing.assert_allclose(shift, (10 * data).mean(axis=0), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(scale, (10 * data).std(axis=0), rtol=1e-4)
     model.fit(data, n_epochs=1, progress=False)
-    assert (model._process.shift, model._process.scale) == (shift, scale)
+    np.testing.assert_array_equal([model.shift, model.scale], [shift, scale])
+    model.shift[:] = 7  # a copy
+    np.testing.assert_array_equal(model.shift, shift)
+    with pytest.raises(AttributeError):
+        model.scale = scale  # type: ignore[misc]
 
 
 def test_without_standardising_units_are_those_of_the_data() -> None:
     model = small(standardize=False)
     model.fit(10 * mixture(300), n_epochs=1, progress=False)
-    assert (model._process.shift, model._process.scale) == ([0, 0], [1, 1])
+    np.testing.assert_array_equal([model.shift, model.scale], [[0, 0], [1, 1]])
 
 
 def test_constant_column() -> None:
@@ -202,7 +207,7 @@ def test_constant_column() -> None:
     data[:, 1] = 3.0
     model = small()
     model.fit(data, n_epochs=1, progress=False)
-    assert model._process.scale[1] == 1
+    assert model.scale[1] == 1
     assert np.isfinite(model.sample(10).x).all()
 
 
@@ -227,7 +232,7 @@ def test_training_error_starts_at_that_of_no_prediction_and_falls() -> None:
     assert history.train_mse[-1] < 0.6  # predicting 0 gives 1
     # History is about predictions before each update: a fresh test must agree.
     data, generator = mixture(4000, seed=1), np.random.default_rng(0)
-    shift, scale = np.array(model._process.shift), np.array(model._process.scale)
+    shift, scale = model.shift, model.scale
     t = generator.integers(1, 10, 4000)
     eps = generator.standard_normal(data.shape)
     alpha_bar = model.alpha_bar[t][:, None]
@@ -325,7 +330,7 @@ def test_failed_fit_leaves_the_model(data: Any, error: type[Exception]) -> None:
     good = 10 * mixture(100)
     model.fit(good, n_epochs=1, progress=False)
     expected.fit(good, n_epochs=1, progress=False)
-    assert model._process.scale == expected._process.scale
+    np.testing.assert_array_equal(model.scale, expected.scale)
     assert model.sample(5).x.tobytes() == expected.sample(5).x.tobytes()
 
 
@@ -366,3 +371,82 @@ def test_repr_shows_the_settings() -> None:
         "Capped(cap=3.0)",
     ):
         assert part in text
+
+
+def test_samples_drawn_at_a_time_differ() -> None:
+    """Calls in several threads get what as many calls in a row get, in some order."""
+    model, serial = small(), small()
+    expected = {serial.sample(3000).x.tobytes() for _ in range(4)}
+    drawn: list[bytes] = []
+    start = threading.Barrier(4)
+
+    def sample() -> None:
+        start.wait()
+        drawn.append(model.sample(3000).x.tobytes())
+
+    in_threads([sample] * 4)
+    assert len(expected) == 4 and set(drawn) == expected
+    assert model.sample(5).x.tobytes() == serial.sample(5).x.tobytes()
+
+
+class FailsLater:
+    """An activation's function that works for some calls."""
+
+    def __init__(self, n_calls: int) -> None:
+        self.left = n_calls
+
+    def __call__(self, z: Array) -> Array:
+        self.left -= 1
+        if self.left == 0:
+            raise LookupError("from the user's function")
+        return z
+
+
+def test_fit_that_fails_midway_leaves_the_model() -> None:
+    """Parameters, epochs and units: the next fit is the first."""
+    function = FailsLater(8)
+    model = small(activation=nn.Activation(function, np.ones_like, "first_order"))
+    with unchanged(model.net), pytest.raises(LookupError, match="user's function"):
+        model.fit(1000 + mixture(100), n_epochs=3, batch_size=50, progress=False)
+    assert function.left == 0
+    np.testing.assert_array_equal([model.shift, model.scale], [[0, 0], [1, 1]])
+    data = 10 * mixture(100)
+    model.fit(data, n_epochs=1, progress=False)
+    np.testing.assert_allclose(model.scale, data.std(axis=0), rtol=1e-4)
+    with unchanged(model.net), pytest.raises(LookupError, match="from the callback"):
+        model.fit(data, n_epochs=2, progress=False, callback=FailingCallback())
+    np.testing.assert_allclose(model.scale, data.std(axis=0), rtol=1e-4)
+
+
+class FailingCallback(tx.Callback):
+    def __call__(self, record: tx.EpochRecord) -> None:
+        raise LookupError("from the callback")
+
+
+def test_interrupted_fit_keeps_its_units() -> None:
+    def interrupt(record: tx.EpochRecord) -> None:
+        raise KeyboardInterrupt
+
+    model, data = small(), 10 * mixture(100)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(data, n_epochs=3, progress=False, callback=interrupt)
+    assert model.net.epochs_trained == 1
+    np.testing.assert_allclose(model.scale, data.std(axis=0), rtol=1e-4)
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_denoising_mse_takes_data_in_their_own_units(standardize: bool) -> None:
+    """As the error of a model without units on data that are standardised by hand."""
+
+    class Plain:
+        n_steps, alpha_bar, predict = 10, small().alpha_bar, None
+
+    data = mixture(3000) * (np.float32([300, 0.2]) if standardize else 1) + 5 * standardize
+    model = small(standardize=standardize, hidden=(32, 32))
+    history = model.fit(data, n_epochs=5, batch_size=64, progress=False)
+    plain = Plain()
+    plain.predict = model.predict  # type: ignore[assignment]
+    by_hand = (data.astype(np.float64) - model.shift) / model.scale
+    error = metrics.denoising_mse(model, data)
+    assert error == metrics.denoising_mse(plain, by_hand)  # type: ignore[arg-type]
+    assert error == pytest.approx(history.train_mse[-1], rel=0.1)

@@ -1,7 +1,5 @@
-"""Wrong calls: the type of the error, that its message names the argument, what it got and what it
-needed, and that nothing has changed.
-
-Where pybind11 itself refuses a type, its message gives the signature and the arguments instead.
+"""Wrong calls of networks and models: the type of the error, that its message names the argument,
+what it got and what it needed, and that nothing has changed.
 """
 
 from __future__ import annotations
@@ -238,8 +236,8 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
     },
     "fit huge batch_size": (
         lambda net: net.fit(X, Y, noise=1.0, batch_size=2**70),
-        (ValueError, OverflowError, TypeError),
-        "batch_size",
+        ValueError,
+        "batch_size: got 1180591620717411303424, needed at most 9223372036854775807",
     ),
     "fit callback": (
         lambda net: net.fit(X, Y, noise=1.0, callback=3, progress=False),
@@ -261,8 +259,38 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
         ValueError,
         "validation x: got 0 rows, needed at least 1",
     ),
+    "fit n_epochs of several": (
+        lambda net: net.fit(X, Y, noise=1.0, n_epochs=np.array([1, 2])),
+        TypeError,
+        r"^n_epochs: got array\(\[1, 2\]\), needed an integer",
+    ),
+    **{
+        f"fit {name} {value!r}": (
+            lambda net, n=name, v=value: net.fit(X, Y, noise=1.0, **{n: v}),
+            TypeError,
+            f"^{name}: got {value!r}, needed True or False",
+        )
+        for name in ("shuffle", "progress")
+        for value in ("no", None, 1)
+    },
+    **{
+        f"fit validation with noise {noise!r}": (
+            lambda net, v=noise: net.fit(X, Y, noise=v, validation=(X, Y), progress=False),
+            ValueError,
+            f"^noise: {message}",
+        )
+        for noise, message in (
+            (-1.0, "got -1"),
+            (tx.Homoscedastic(std=[1, 2, 3]), "got 3 standard deviations, needed 1 or"),
+        )
+    },
+    "train text": (lambda net: net.train("yes"), TypeError, "mode: got 'yes', needed"),
     "fit unknown option": (lambda net: net.fit(X, Y, noise=1.0, epochs=3), TypeError, "epochs"),
-    "load_state_dict None": (lambda net: net.load_state_dict(None), TypeError, ""),
+    "load_state_dict None": (
+        lambda net: net.load_state_dict(None),
+        TypeError,
+        "^state_dict: got a NoneType, needed a mapping",
+    ),
 }
 
 
@@ -270,7 +298,7 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
 def test_call(case: str) -> None:
     call, error, message = CALLS[case]
     net = network()
-    with unchanged(net), pytest.raises(error, match=rf"(?s)^.*{message}"):
+    with unchanged(net), pytest.raises(error, match=rf"(?s){message}"):
         call(net)
 
 
@@ -293,359 +321,8 @@ def test_network_usable_after_every_error() -> None:
     assert same_bits(net.state_dict(), fresh.state_dict())
 
 
-Make = Callable[[], object]
-SIGNATURE = r"incompatible (constructor|function) arguments.*"
-
-# Wrong constructions: id -> (what to make, error, message).
-CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ...], str]] = {
-    # Layers.
-    "Linear in 0": (lambda: nn.Linear(0, 1), ValueError, "in_features: got 0, needed at least 1"),
-    "Linear out -1": (
-        lambda: nn.Linear(1, -1),
-        ValueError,
-        "out_features: got -1, needed at least 1",
-    ),
-    "Linear in 2.5": (lambda: nn.Linear(2.5, 1), TypeError, f"{SIGNATURE}in_features"),
-    "Linear in None": (lambda: nn.Linear(None, 1), TypeError, f"{SIGNATURE}in_features"),
-    "Linear in text": (lambda: nn.Linear("3", 1), TypeError, f"{SIGNATURE}in_features"),
-    **{
-        f"Linear of {size} by {size}": (
-            lambda n=size: nn.Sequential(nn.Linear(n, n)),
-            ValueError,
-            "(in|out)_features: got .*needed",
-        )
-        for size in (2**32, 2**40)  # weights that 64 bits cannot count: 2**64 would wrap to 0
-    },
-    "Linear bias": (lambda: nn.Linear(2, 1, bias="no"), TypeError, f"{SIGNATURE}bias"),
-    "Linear init": (
-        lambda: nn.Linear(2, 1, init="He"),
-        ValueError,
-        "init: got 'He', needed 'he' or 'xavier'",
-    ),
-    "Linear init None": (lambda: nn.Linear(2, 1, init=None), TypeError, f"{SIGNATURE}init"),
-    "Linear init by position": (lambda: nn.Linear(2, 1, True, "he"), TypeError, SIGNATURE),
-    **{
-        f"Linear {name} {value!r}": (
-            lambda n=name, v=value: nn.Linear(2, 1, **{n: v}),
-            ValueError,
-            f"{name}: got .*, needed",
-        )
-        for name in ("gain_weight", "gain_bias")
-        for value in (0.0, -1.0, NAN, INF, 1e300, 1e-300)
-    },
-    "Linear gain text": (
-        lambda: nn.Linear(2, 1, gain_weight="1"),
-        TypeError,
-        f"{SIGNATURE}gain_weight",
-    ),
-    **{
-        f"{name} moments": (
-            lambda n=name: getattr(nn, n)(moments="second"),
-            ValueError,
-            "moments: got 'second', needed 'exact' or 'first_order'",
-        )
-        for name in (
-            "ReLU",
-            "LeakyReLU",
-            "Hardtanh",
-            "Sigmoid",
-            "Tanh",
-            "Softplus",
-            "SiLU",
-            "GELU",
-            "Exp",
-        )
-    },
-    "ReLU moments None": (lambda: nn.ReLU(moments=None), TypeError, f"{SIGNATURE}moments"),
-    "Identity moments": (lambda: nn.Identity("exact"), TypeError, SIGNATURE),
-    **{
-        f"LeakyReLU {value!r}": (
-            lambda v=value: nn.LeakyReLU(v),
-            ValueError,
-            "negative_slope: got .*needed a finite number",
-        )
-        for value in (NAN, INF, 1e300)
-    },
-    "Activation value": (
-        lambda: nn.Activation(1, np.cos),
-        TypeError,
-        "value: got .*int.*needed a function",
-    ),
-    "Activation derivative": (
-        lambda: nn.Activation(np.sin, None),
-        TypeError,
-        "derivative: got .*NoneType.*needed a function",
-    ),
-    "Activation without derivative": (
-        lambda: nn.Activation(np.sin),
-        TypeError,
-        f"{SIGNATURE}derivative",
-    ),
-    "Activation moments": (
-        lambda: nn.Activation(np.sin, np.cos, "both"),
-        ValueError,
-        "moments: got 'both', needed",
-    ),
-    "Layer": (lambda: nn.Layer(), TypeError, ""),
-    # Sequential.
-    "Sequential empty": (
-        lambda: nn.Sequential(),
-        ValueError,
-        "layers: got none, needed at least 1",
-    ),
-    "Sequential class": (
-        lambda: nn.Sequential(nn.ReLU),
-        TypeError,
-        "layers: got .*ReLU.* at position 0",
-    ),
-    "Sequential list": (
-        lambda: nn.Sequential([nn.ReLU()]),
-        TypeError,
-        "layers: got .*at position 0, needed",
-    ),
-    "Sequential None": (
-        lambda: nn.Sequential(nn.ReLU(), None),
-        TypeError,
-        "layers: got None at position 1",
-    ),
-    "Sequential mismatch": (
-        lambda: nn.Sequential(nn.Linear(1, 2), nn.ReLU(), nn.Linear(3, 1)),
-        ValueError,
-        r"layer 2: Linear\(3, 1\): got an input of 2 features, needed 3",
-    ),
-    "Sequential nested mismatch": (
-        lambda: nn.Sequential(
-            nn.Sequential(nn.ReLU(), nn.Linear(1, 2)), nn.Sequential(nn.Linear(3, 1))
-        ),
-        ValueError,
-        r"layer 1: layer 0: Linear\(3, 1\): got an input of 2 features, needed 3",
-    ),
-    **{
-        f"{make.__name__} seed {value!r}": (
-            lambda m=make, v=value: m(v),
-            error,
-            f"seed: got {re.escape(repr(value))}, needed an integer",
-        )
-        for make in (
-            lambda v: nn.Sequential(nn.ReLU(), seed=v),
-            lambda v: tx.DiffusionModel(2, seed=v),
-            lambda v: tx.DiffusionModel(2, hidden=(4,)).sample(3, seed=v),
-            tx.manual_seed,
-        )
-        for value, error in (
-            (-1, ValueError),
-            (2**63, ValueError),
-            (1.5, TypeError),
-            ("a", TypeError),
-            (True, TypeError),
-        )
-    },
-    "manual_seed None": (
-        lambda: tx.manual_seed(None),
-        TypeError,
-        "seed: got None, needed an integer",
-    ),
-    "device cuda": (
-        lambda: nn.Sequential(nn.ReLU(), device="cuda"),
-        ValueError,
-        "device: got 'cuda', needed 'cpu'",
-    ),
-    "device empty": (
-        lambda: nn.Sequential(nn.ReLU(), device=""),
-        ValueError,
-        "device: got '', needed 'cpu'",
-    ),
-    "device None": (lambda: nn.Sequential(nn.ReLU(), device=None), TypeError, "device"),
-    "device 0": (lambda: nn.Sequential(nn.ReLU(), device=0), TypeError, "device"),
-    "rule text": (
-        lambda: nn.Sequential(nn.ReLU(), rule="capped"),
-        TypeError,
-        "rule: got 'capped', needed",
-    ),
-    "rule not called": (
-        lambda: nn.Sequential(nn.ReLU(), rule=tx.Capped),
-        TypeError,
-        "rule: got .*, needed",
-    ),
-    # Rules.
-    **{
-        f"Information {name} {value!r}": (
-            lambda n=name, v=value: tx.Information(**{n: v}),
-            ValueError,
-            f"{name}: got .*, needed",
-        )
-        for name, values in (("share", (-0.1, NAN, INF)), ("clip", (0.0, -1.0, NAN)))
-        for value in values
-    },
-    "Information share text": (lambda: tx.Information("0.1"), TypeError, f"{SIGNATURE}share"),
-    "Information clip None": (lambda: tx.Information(clip=None), TypeError, f"{SIGNATURE}clip"),
-    **{
-        f"Capped {value!r}": (lambda v=value: tx.Capped(v), ValueError, "cap: got .*, needed")
-        for value in (0.0, -1.0, NAN, INF)
-    },
-    "Capped text": (lambda: tx.Capped("3"), TypeError, f"{SIGNATURE}cap"),
-    "UpdateRule": (lambda: tx.UpdateRule(), TypeError, ""),
-    # Noise.
-    **{
-        f"std {value!r}": (
-            lambda v=value: tx.Homoscedastic(std=v),
-            ValueError,
-            "std: got .*needed a finite number above 0",
-        )
-        for value in (0, -1.0, NAN, INF, 1e300, 1e-300, [1.0, 0.0])
-    },
-    "std empty": (lambda: tx.Homoscedastic(std=[]), ValueError, "std: got no value"),
-    "std missing": (lambda: tx.Homoscedastic(), TypeError, "std"),
-    **{
-        f"std {value!r}": (
-            lambda v=value: tx.Homoscedastic(std=v),
-            (TypeError, ValueError),
-            "std: got .*needed",
-        )
-        for value in ("a", "12", None, 1j, [[1.0, 2.0]], ["a"], [None], {"a": 1}, Unknown)
-    },
-    **{
-        f"min_std {value!r}": (
-            lambda v=value: tx.Homoscedastic(1, min_std=v),
-            ValueError,
-            "min_std: got .*, needed",
-        )
-        for value in (-1.0, NAN, INF)
-    },
-    **{
-        f"decay {value!r}": (
-            lambda v=value: tx.Homoscedastic(1, decay=v),
-            ValueError,
-            r"decay: got .*, needed a number in \(0, 1\]",
-        )
-        for value in (0.0, -1.0, 1.5, NAN, INF)
-    },
-    "min_std text": (lambda: tx.Homoscedastic(1, min_std="a"), TypeError, f"{SIGNATURE}min_std"),
-    "decay None": (lambda: tx.Homoscedastic(1, decay=None), TypeError, f"{SIGNATURE}decay"),
-    "var of epoch -1": (
-        lambda: tx.Homoscedastic(1, decay=0.5).var(-1),
-        ValueError,
-        "epoch: got -1, needed",
-    ),
-    "var of epoch 1.5": (lambda: tx.Homoscedastic(1).var(1.5), TypeError, f"{SIGNATURE}epoch"),
-    # Threads.
-    "threads 0": (lambda: tx.set_num_threads(0), ValueError, "n: got 0.*at least 1"),
-    "threads -1": (lambda: tx.set_num_threads(-1), ValueError, "n: got -1.*at least 1"),
-    "threads 1.5": (lambda: tx.set_num_threads(1.5), TypeError, SIGNATURE),
-    "threads None": (lambda: tx.set_num_threads(None), TypeError, SIGNATURE),
-    # Diffusion.
-    **{
-        f"n_features {value!r}": (
-            lambda v=value: tx.DiffusionModel(v),
-            error,
-            f"n_features: got {value!r}, needed",
-        )
-        for value, error in (
-            (0, ValueError),
-            (-1, ValueError),
-            (2.0, TypeError),
-            (True, TypeError),
-            ("2", TypeError),
-            (None, TypeError),
-        )
-    },
-    **{
-        f"n_steps {value!r}": (
-            lambda v=value: tx.DiffusionModel(2, n_steps=v),
-            error,
-            f"n_steps: got {value!r}, needed",
-        )
-        for value, error in ((1, ValueError), (0, ValueError), (40.0, TypeError), (None, TypeError))
-    },
-    "hidden number": (
-        lambda: tx.DiffusionModel(2, hidden=64),
-        TypeError,
-        "hidden: got 64, needed a sequence",
-    ),
-    "hidden text": (
-        lambda: tx.DiffusionModel(2, hidden="64"),
-        TypeError,
-        "hidden: got '64', needed a sequence",
-    ),
-    "hidden None": (
-        lambda: tx.DiffusionModel(2, hidden=None),
-        TypeError,
-        "hidden: got None, needed a sequence",
-    ),
-    "hidden 0": (
-        lambda: tx.DiffusionModel(2, hidden=(8, 0)),
-        ValueError,
-        "hidden: got 0, needed at least 1",
-    ),
-    "hidden 8.0": (
-        lambda: tx.DiffusionModel(2, hidden=(8.0,)),
-        TypeError,
-        "hidden: got 8.0, needed an integer",
-    ),
-    "schedule": (
-        lambda: tx.DiffusionModel(2, schedule="quadratic"),
-        ValueError,
-        "schedule: got 'quadratic', needed 'cosine' or",
-    ),
-    "schedule None": (lambda: tx.DiffusionModel(2, schedule=None), TypeError, "schedule"),
-    "time_features": (
-        lambda: tx.DiffusionModel(2, time_features="fourier"),
-        ValueError,
-        "time_features: got 'fourier', needed",
-    ),
-    "activation text": (
-        lambda: tx.DiffusionModel(2, activation="relu"),
-        TypeError,
-        "activation: got 'relu', needed",
-    ),
-    "activation class": (
-        lambda: tx.DiffusionModel(2, activation=nn.ReLU),
-        TypeError,
-        "activation: got .*, needed",
-    ),
-    "activation Linear": (
-        lambda: tx.DiffusionModel(2, hidden=(8,), activation=nn.Linear(8, 8)),
-        (TypeError, ValueError),
-        "activation: got .*Linear.*, needed",
-    ),
-    "noise number": (
-        lambda: tx.DiffusionModel(2, noise=1.0),
-        TypeError,
-        "noise: got 1.0, needed tagix.Homoscedastic",
-    ),
-    "noise of 3 columns": (
-        lambda: tx.DiffusionModel(2, noise=tx.Homoscedastic([1, 1, 1])),
-        ValueError,
-        "noise: got 3 .*needed 1 or 2",
-    ),
-    "rule of a model": (
-        lambda: tx.DiffusionModel(2, rule="capped"),
-        TypeError,
-        "rule: got 'capped', needed",
-    ),
-    "device of a model": (
-        lambda: tx.DiffusionModel(2, device="cuda"),
-        ValueError,
-        "device: got 'cuda', needed 'cpu'",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", CONSTRUCTIONS)
-def test_construction(case: str) -> None:
-    make, error, message = CONSTRUCTIONS[case]
-    with pytest.raises(error, match=rf"(?s){message}"):
-        make()
-
-
-def test_threads_stay_after_a_wrong_number() -> None:
-    tx.set_num_threads(2)
-    with pytest.raises(ValueError, match="n: got 0"):
-        tx.set_num_threads(0)
-    assert tx.get_num_threads() == 2
-
-
-DIFFUSION_CALLS: dict[str, tuple[Callable[[tx.DiffusionModel], object], type[Exception], str]] = {
+Errors = type[Exception] | tuple[type[Exception], ...]
+DIFFUSION_CALLS: dict[str, tuple[Callable[[tx.DiffusionModel], object], Errors, str]] = {
     **{
         f"fit {name}": (
             lambda model, m=make: model.fit(m(2), progress=False),
@@ -687,6 +364,29 @@ DIFFUSION_CALLS: dict[str, tuple[Callable[[tx.DiffusionModel], object], type[Exc
         for name in ("n_epochs", "batch_size")
         for value, error in ((0, ValueError), (-3, ValueError), (1.5, TypeError), (True, TypeError))
     },
+    **{
+        f"fit huge {name}": (
+            lambda model, n=name: model.fit(1000 * Y, progress=False, **{n: 2**70}),
+            ValueError,
+            f"^{name}: got {2**70}, needed at most {2**63 - 1}$",
+        )
+        for name in ("n_epochs", "batch_size")
+    },
+    "fit progress": (
+        lambda model: model.fit(1000 * Y, progress="no"),
+        TypeError,
+        "^progress: got 'no', needed True or False",
+    ),
+    "sample trajectory": (
+        lambda model: model.sample(3, trajectory="no"),
+        TypeError,
+        "^trajectory: got 'no', needed True or False",
+    ),
+    "sample more than memory": (
+        lambda model: model.sample(2**60),
+        (MemoryError, ValueError, RuntimeError),
+        "",
+    ),
     "fit callback": (
         lambda model: model.fit(Y, callback=3, progress=False),
         TypeError,
@@ -716,6 +416,8 @@ def test_diffusion_call(case: str) -> None:
     model, fresh = (tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0) for _ in range(2))
     with unchanged(model.net), pytest.raises(error, match=f"(?s){message}"):
         call(model)
+    np.testing.assert_array_equal(model.shift, 0)
+    np.testing.assert_array_equal(model.scale, 1)
     for each in (model, fresh):
         each.fit(100 * Y, n_epochs=1, progress=False)
     assert model.sample(3).x.tobytes() == fresh.sample(3).x.tobytes()

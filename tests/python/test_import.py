@@ -70,3 +70,15 @@ for module in (tagix, nn):
 assert tagix.__version__.count(".") == 2
 """
     run(program)
+
+
+def test_reference_without_torch_names_the_extra() -> None:
+    program = """
+import sys
+sys.modules["torch"] = None
+try:
+    import tagix.reference
+except ImportError as error:
+    print(error)
+"""
+    assert run(program) == 'torch is not installed: pip install "tagix[torch]"\n'

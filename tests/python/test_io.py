@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -201,10 +202,9 @@ def test_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", [None, 3, 1.5, ["net"]])
 def test_path_of_a_wrong_type(path: Any) -> None:
-    with pytest.raises(TypeError):
-        tx.load(path)
-    with pytest.raises(TypeError):
-        small().save(path)
+    for call in (tx.load, small().save, tx.DiffusionModel(2, hidden=(4,)).save):
+        with pytest.raises(TypeError, match=rf"^path: got {re.escape(repr(path))}, needed"):
+            call(path)
 
 
 def test_truncated_file(tmp_path: Path) -> None:
@@ -315,6 +315,40 @@ def test_file_of_another_program(tmp_path: Path) -> None:
     save_file({"0.weight": np.zeros((2, 2), np.float32)}, path)
     with pytest.raises(ValueError, match=r"other\.safetensors.*format 'tagix'"):
         tx.load(path)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [({}, "format 'tagix'"), ({"format": "tagix", "version": "1", "description": "{}"}, "")],
+    ids=["foreign", "tagix"],
+)
+def test_numbers_that_numpy_does_not_have(
+    metadata: dict[str, str], message: str, tmp_path: Path
+) -> None:
+    """A file of bfloat16, as those of language models are, written by hand."""
+    tensors = {"0.weight": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]}}
+    header = json.dumps({"__metadata__": metadata, **tensors}).encode()
+    path = tmp_path / "other.safetensors"
+    path.write_bytes(len(header).to_bytes(8, "little") + header + b"\x00\x3f\x80\x3f")
+    with pytest.raises(ValueError, match=rf"^path: .*other\.safetensors.*{message}"):
+        tx.load(path)
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_load_takes_no_seed_of_manual_seed(older: bool, tmp_path: Path) -> None:
+    """Nor do the containers within; older files do not say what their seeds are."""
+    path = tmp_path / "net.safetensors"
+    inner = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), seed=7), seed=6)
+    nn.Sequential(nn.Linear(3, 4), inner, nn.Linear(4, 2), seed=5).save(path)
+    if older:
+        rewrite(path, lambda d, t: (layer(d, 1).pop("seed"), layer(d, 1)["layers"][1].pop("seed")))
+    tx.manual_seed(3)
+    expected = [nn.Sequential(nn.ReLU()).seed for _ in range(2)]
+    tx.manual_seed(3)
+    first = nn.Sequential(nn.ReLU()).seed
+    loaded: Any = tx.load(path)
+    assert [first, nn.Sequential(nn.ReLU()).seed] == expected
+    assert (loaded.seed, loaded[1].seed, loaded[1][1].seed) == ((5,) * 3 if older else (5, 6, 7))
 
 
 @pytest.mark.parametrize(

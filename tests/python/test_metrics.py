@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -94,6 +96,18 @@ def test_denoising_mse_of_the_ideal_denoiser_of_a_gaussian() -> None:
     np.testing.assert_allclose(counts[1:], 20_000 / 19, atol=5 * np.sqrt(20_000 / 19))
 
 
+def test_denoising_mse_standardises_by_the_model() -> None:
+    # The same ideal error for data of any mean and scale, if the model says which.
+    alpha_bar = np.linspace(1.0, 0.05, 20)
+    model: Any = LinearDenoiser(alpha_bar)
+    standard = np.random.default_rng(5).standard_normal((20_000, 2))
+    expected = metrics.denoising_mse(model, standard)
+    model.shift, model.scale = np.array([5.0, -300.0]), np.array([0.25, 64.0])
+    error = metrics.denoising_mse(model, model.shift + model.scale * standard)
+    assert error == pytest.approx(expected, rel=1e-6)
+    assert error == pytest.approx(alpha_bar[1:].mean(), abs=0.02)
+
+
 def test_denoising_mse_draws_are_fixed_by_the_seed() -> None:
     model = LinearDenoiser(np.linspace(1.0, 0.1, 10))
     held_out = np.random.default_rng(5).standard_normal((300, 2)).astype(np.float32)
@@ -160,4 +174,20 @@ def test_kernel_denoiser_error_is_its_predicted_variance() -> None:
 )
 def test_metrics_refuse(call, message: str) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match=message):
+        call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.off_manifold_share("all", SQUARE, 1.0), "samples: got a str, needed"),
+        (lambda: metrics.off_manifold_share(SQUARE, SQUARE, "1"), "radius: got '1', needed"),
+        (lambda: metrics.off_manifold_radius(SQUARE, SQUARE, None), "quantile: got None, needed"),
+        (lambda: metrics.sliced_wasserstein(SQUARE, SQUARE, 1.5), r"n_projections: got 1\.5, need"),
+        (lambda: metrics.sliced_wasserstein(SQUARE, SQUARE, seed="a"), "seed: got 'a', needed"),
+        (lambda: metrics.denoising_mse(LinearDenoiser([1.0, 0.5]), None), "held_out: got a NoneT"),
+    ],
+)
+def test_metrics_refuse_types(call, message: str) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(TypeError, match=f"^{message}"):
         call()

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, regression_data, relative_error, same_bits, unchanged
+from helpers import Array, in_threads, regression_data, relative_error, same_bits, unchanged
 
 import tagix as tx
-from tagix import nn
+from tagix import _core, nn
 
 COPIES: dict[str, Callable[[Any], Any]] = {
     "pickle": lambda value: pickle.loads(pickle.dumps(value)),
@@ -436,26 +436,6 @@ def test_missing_output_leaves_its_weights() -> None:
         assert (after[key][0] != before[key][0]).any()
 
 
-def in_threads(functions: list[Callable[[], object]]) -> None:
-    """Runs functions at a time, each in a thread, and raises the first of their exceptions."""
-    errors: list[BaseException] = []
-
-    def guarded(function: Callable[[], object]) -> None:
-        try:
-            function()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(function,)) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(timeout=60)
-        assert not thread.is_alive(), "deadlock"
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.parametrize("n_threads", [1, 2])
 def test_concurrent_predictions_equal_serial_ones(n_threads: int) -> None:
     """Three threads predict with one network while a fourth updates another."""
@@ -541,3 +521,57 @@ def test_fit_leaves_the_gil_to_others() -> None:
     # With the GIL held there were some 20 ticks a second: an epoch looks for signals that often.
     assert seconds > 0.1, "too short to tell"
     assert ticks > 60 * seconds
+
+
+def test_first_use_in_two_threads_makes_one_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the update of one thread would go to a network that is then thrown away."""
+    make, made = _core.Model, []
+
+    def slow(*arguments: Any) -> _core.Model:
+        time.sleep(0.05)  # gives the GIL to the other thread
+        made.append(make(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(_core, "Model", slow)
+    net, (x, y) = small(), regression_data(10)
+    in_threads([lambda: net.update(x, y, 0.1)] * 2)
+    assert len(made) == 1
+    monkeypatch.undo()
+    serial = small()
+    for _ in range(2):
+        serial.update(x, y, 0.1)
+    assert same_bits(net.state_dict(), serial.state_dict())
+
+
+def test_state_during_updates_is_whole() -> None:
+    """Each state_dict must be one that the network had between two updates, never a mixture."""
+
+    def large() -> nn.Sequential:
+        return nn.Sequential(
+            nn.Linear(3, 400), nn.ReLU(), nn.Linear(400, 400), nn.Linear(400, 2), seed=0
+        )
+
+    def fingerprint(net: nn.Sequential) -> int:
+        return hash(b"".join(value.tobytes() for value in net.state_dict().values()))
+
+    net, serial = large(), large()
+    x, y = regression_data(4)
+    possible = {fingerprint(serial)}
+    for _ in range(60):
+        serial.update(x, y, 0.1)
+        possible.add(fingerprint(serial))
+    seen: list[int] = []
+    done = threading.Event()
+
+    def update() -> None:
+        for _ in range(60):
+            net.update(x, y, 0.1)
+        done.set()
+
+    def read() -> None:
+        while not done.is_set():
+            seen.append(fingerprint(net))
+
+    in_threads([update, read])
+    assert set(seen) <= possible
+    assert same_bits(net.state_dict(), serial.state_dict())

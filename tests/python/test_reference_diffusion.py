@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ pytest.importorskip("torch", reason="needs the torch extra")
 
 import torch
 
+import tagix
 from tagix import reference
 
 
@@ -31,6 +33,20 @@ def test_linear_schedule_is_that_of_1000_steps_rescaled() -> None:
     assert reference.schedule("linear", 10).beta.max() == 0.999
     with pytest.raises(ValueError, match=r"^name: got 'quadratic'"):
         reference.schedule("quadratic", 40)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear"])
+@pytest.mark.parametrize("n_steps", [1, 2, 3, 7])
+def test_schedule_takes_what_the_core_takes(name: Any, n_steps: int) -> None:
+    if n_steps == 1:
+        for make in (reference.schedule, lambda name, n: tagix.DiffusionModel(1, (), n, name)):
+            with pytest.raises(ValueError, match=r"^n_steps: got 1, needed at least 2"):
+                make(name, n_steps)
+        return
+    model = tagix.DiffusionModel(1, (), n_steps, name)
+    np.testing.assert_allclose(
+        reference.schedule(name, n_steps).alpha_bar, model.alpha_bar, rtol=1e-12
+    )
 
 
 def test_time_features_at_known_points() -> None:

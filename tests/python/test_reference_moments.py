@@ -14,6 +14,7 @@ mpmath = pytest.importorskip("mpmath")
 
 import torch  # noqa: E402
 
+import tagix  # noqa: E402
 from tagix import reference  # noqa: E402
 from tagix.reference.activations import ElementwiseActivation  # noqa: E402
 
@@ -305,6 +306,7 @@ def test_initialisation_spreads_means_as_the_prior() -> None:
         ("x", np.zeros(2), np.zeros((4, 1)), 1.0),
         ("y", np.zeros((4, 2)), np.zeros((4, 2)), 1.0),
         ("noise_var", np.zeros((4, 2)), np.zeros((4, 1)), -1.0),
+        ("noise_var", np.zeros((4, 2)), np.zeros((4, 1)), 0.0),
         ("noise_var", np.zeros((4, 2)), np.zeros((4, 1)), np.ones((3, 1))),
     ],
 )
@@ -315,3 +317,20 @@ def test_errors_name_the_argument(argument: str, x: Any, y: Any, noise_var: Any)
         net.update(x, y, noise_var)
     for key, value in net.state_dict().items():
         np.testing.assert_array_equal(value, before[key])
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.0, 0.5, 1.0, 2.0, math.inf, math.nan])
+@pytest.mark.parametrize("clip", [0.0, 0.5, math.inf, math.nan])
+def test_rules_take_what_the_core_takes(share: float, clip: float) -> None:
+    def taken(make: Any) -> list[bool]:
+        return [_works(lambda: make.Information(share, clip)), _works(lambda: make.Capped(share))]
+
+    assert taken(reference) == taken(tagix)
+
+
+def _works(make: Any) -> bool:
+    try:
+        make()
+    except ValueError:
+        return False
+    return True

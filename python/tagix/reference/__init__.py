@@ -6,14 +6,11 @@ of `tagix.nn`: a test can build the same network from either module. Needs the e
 
 from __future__ import annotations
 
-try:
-    import torch as _torch  # noqa: F401
-except ImportError as error:
-    raise ImportError(
-        "tagix.reference needs PyTorch, which is not installed: pip install 'tagix[torch]'"
-    ) from error
+from tagix._optional import import_optional
 
-from .activations import (
+import_optional("torch", extra="torch")  # before the modules below, which need it
+
+from .activations import (  # noqa: E402
     GELU,
     Activation,
     Exp,
@@ -26,10 +23,10 @@ from .activations import (
     Softplus,
     Tanh,
 )
-from .diffusion import BackpropDiffusion
-from .network import Gaussian, Innovations, Linear, Sequential
-from .rules import Capped, Information
-from .schedule import schedule, time_features
+from .diffusion import BackpropDiffusion  # noqa: E402
+from .network import Gaussian, Innovations, Linear, Sequential  # noqa: E402
+from .rules import Capped, Information  # noqa: E402
+from .schedule import schedule, time_features  # noqa: E402
 
 __all__ = [
     "GELU",

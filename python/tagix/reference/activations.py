@@ -138,9 +138,11 @@ def _quadrature(
 class ElementwiseActivation(ABC):
     """Base of the activations: `value` and `derivative`, and exact moments by quadrature.
 
-    Parameters
-    ----------
-    moments : "exact" or "first_order". ValueError for anything else.
+    Args:
+        moments: "exact" or "first_order".
+
+    Raises:
+        ValueError: For other moments.
     """
 
     def __init__(self, moments: Moments = "exact") -> None:

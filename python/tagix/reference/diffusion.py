@@ -42,14 +42,17 @@ class BackpropDiffusion:
 
     with t uniform over 1 .. n_steps - 1 in training, and n = 0 in the last step of sampling.
 
-    Parameters
-    ----------
-    n_features : of the data, which should be standardised.
-    hidden : widths of the hidden layers.
-    n_steps : T; the chain starts at t = T - 1.
-    schedule, time_features : names, see `schedule.schedule` and `schedule.time_features`.
-    learning_rate : of Adam.
-    seed : of the weights, of training and of sampling; None draws a fresh one.
+    Args:
+        n_features: Of the data, which should be standardised.
+        hidden: Widths of the hidden layers.
+        n_steps: T; the chain starts at t = T - 1.
+        schedule: Name, see `schedule.schedule`.
+        time_features: Name, see `schedule.time_features`.
+        learning_rate: Of Adam.
+        seed: Of the weights, of training and of sampling; None draws a fresh one.
+
+    Raises:
+        ValueError: For an unknown name, or n_steps below 2.
     """
 
     def __init__(
@@ -81,7 +84,10 @@ class BackpropDiffusion:
         self._optimizer = torch.optim.Adam(self.net.parameters(), lr=learning_rate)
 
     def fit(self, X: npt.ArrayLike, n_epochs: int = 10, batch_size: int = 256) -> list[float]:
-        """Train on X, (n, n_features); returns the mean training loss of each epoch."""
+        """Train on X, (n, n_features); returns the mean training loss of each epoch.
+
+        Raises ValueError for another shape.
+        """
         data = torch.as_tensor(np.asarray(X, dtype=np.float32))
         if data.ndim != 2 or data.shape[1] != self.n_features:
             raise ValueError(f"X: got shape {tuple(data.shape)}, needed (n, {self.n_features})")

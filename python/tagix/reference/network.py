@@ -63,8 +63,11 @@ class Linear:
     """z = a W^T + b with Gaussian weights (out_features, in_features) and biases (out_features,).
 
     The prior standard deviation is gain * scale for weights and biases alike, with
-    scale = sqrt(1 / in_features) for "he" and sqrt(2 / (in_features + out_features)) for "xavier";
-    means are drawn with the same spread.
+    scale = sqrt(1 / in_features) for "he" (as in cuTAGI, without PyTorch's factor 2) and
+    sqrt(2 / (in_features + out_features)) for "xavier"; means are drawn with the same spread.
+
+    Raises:
+        ValueError: For an unknown init or sizes below 1.
     """
 
     def __init__(
@@ -92,13 +95,12 @@ class Linear:
 class Sequential:
     """Layers applied in order; elements may be Sequential themselves.
 
-    Parameters
-    ----------
-    layers : Linear, activations, or Sequential.
-    rule : the update rule, `Information()` by default; only the outermost container's rule acts.
-    seed : of the initial means; None draws a fresh one.
-
     Arrays in may be NumPy arrays or tensors of any float type; arrays out are float64 NumPy.
+
+    Args:
+        *layers: Linear, activations, or Sequential.
+        rule: The update rule, `Information()` by default; only the outermost container's rule acts.
+        seed: Of the initial means; None draws a fresh one.
     """
 
     def __init__(
@@ -144,8 +146,11 @@ class Sequential:
     def update(self, x: Any, y: Any, noise_var: Any, x_var: Any = None) -> Gaussian:
         """Predict, then update every parameter with the batch; returns the prediction before.
 
-        Arguments as in `innovations`. ValueError for shapes that do not fit, and for noise_var
-        that is negative or not finite.
+        Arguments as in `innovations`.
+
+        Raises:
+            ValueError: For shapes that do not fit, a noise_var that is not positive or not finite,
+                an x_var that is negative or not finite.
         """
         innovations, summed = self._innovations(x, y, noise_var, x_var)
         batch_size = innovations.prediction.mean.shape[0]
@@ -166,14 +171,16 @@ class Sequential:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take all parameters from arrays or tensors under the names of `state_dict`.
 
-        ValueError for names missing or left over, and for shapes that differ; then nothing changes.
+        Raises:
+            ValueError: For names missing or left over, and for shapes that differ; then nothing
+                changes.
         """
         parameters = dict(self._parameters())
-        expected = {f"{name}.{part}" for name in parameters for part in ("mean", "var")}
-        if expected != set(state):
+        needed = {f"{name}.{part}" for name in parameters for part in ("mean", "var")}
+        if needed != set(state):
             raise ValueError(
-                f"state: missing {sorted(expected - set(state))}, "
-                f"unexpected {sorted(set(state) - expected)}"
+                f"state: got {len(state)} arrays, missing {sorted(needed - set(state))}, "
+                f"unknown {sorted(set(state) - needed)}, needed exactly {sorted(needed)}"
             )
         loaded = {}
         for key, value in state.items():
@@ -213,7 +220,7 @@ class Sequential:
             raise ValueError(f"x: got {mean.shape[1]} features, needed {first.in_features}")
         if x_var is None:
             return mean, torch.zeros_like(mean)
-        return mean, _broadcast("x_var", x_var, mean)
+        return mean, _broadcast("x_var", x_var, mean, zero_fits=True)
 
     def _forward(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Output moments, and per layer what backward needs: input mean (Linear) or Jacobian.
@@ -241,7 +248,7 @@ class Sequential:
         target = _float64(y)
         if target.shape != mean.shape:
             raise ValueError(f"y: got shape {tuple(target.shape)}, needed {tuple(mean.shape)}")
-        noise = _broadcast("noise_var", noise_var, target)
+        noise = _broadcast("noise_var", noise_var, target, zero_fits=False)
         innovation_var = var * self.rule.spread(mean.shape[0]) + noise
         observed = ~torch.isnan(target)
         delta_mean = torch.where(observed, (target - mean) / innovation_var, 0.0)
@@ -271,8 +278,8 @@ def _float64(array: Any) -> Tensor:
     return torch.as_tensor(array, dtype=torch.float64, device="cpu").detach()
 
 
-def _broadcast(name: str, array: Any, like: Tensor) -> Tensor:
-    """A variance in the shape of `like`; ValueError unless it fits and is finite and >= 0."""
+def _broadcast(name: str, array: Any, like: Tensor, *, zero_fits: bool) -> Tensor:
+    """A variance in the shape of `like`; ValueError unless it fits, is finite and >= 0, or > 0."""
     tensor = _float64(array)
     try:
         tensor = tensor.broadcast_to(like.shape)
@@ -281,6 +288,10 @@ def _broadcast(name: str, array: Any, like: Tensor) -> Tensor:
             f"{name}: got shape {tuple(tensor.shape)}, needed one that broadcasts to "
             f"{tuple(like.shape)}"
         ) from None
-    if not bool((torch.isfinite(tensor) & (tensor >= 0)).all()):
-        raise ValueError(f"{name}: got a negative or non-finite variance, needed finite and >= 0")
+    enough = tensor >= 0 if zero_fits else tensor > 0
+    if not bool((torch.isfinite(tensor) & enough).all()):
+        raise ValueError(
+            f"{name}: got a variance out of range, needed finite ones "
+            f"{'of at least' if zero_fits else 'above'} 0"
+        )
     return tensor

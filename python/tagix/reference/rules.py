@@ -6,6 +6,7 @@ H = -sum_b delta_var_b a_b^2 >= 0 (precision gained), with a_b the mean of the l
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import torch
@@ -35,15 +36,17 @@ class Information(UpdateRule):
         var'  = var / (1 + var H)
         mean' = mean + clip(var' G, +-clip sqrt(var))
 
-    Parameters
-    ----------
-    share : k in the innovation variance var_z (1 + k (B - 1)) + noise_var.
-    clip : bound of a step, in prior standard deviations of the parameter.
+    Args:
+        share: k in the innovation variance var_z (1 + k (B - 1)) + noise_var.
+        clip: Bound of a step, in prior standard deviations of the parameter.
+
+    Raises:
+        ValueError: Unless share is finite and >= 0 and clip > 0.
     """
 
     def __init__(self, share: float = 0.01, clip: float = 1 / 3) -> None:
-        if not 0 <= share <= 1:
-            raise ValueError(f"share: got {share!r}, needed a number in [0, 1]")
+        if not 0 <= share < math.inf:
+            raise ValueError(f"share: got {share!r}, needed a finite number of at least 0")
         if not clip > 0:
             raise ValueError(f"clip: got {clip!r}, needed a number above 0")
         self.share, self.clip = share, clip
@@ -62,14 +65,16 @@ class Capped(UpdateRule):
         mean' = mean + clip(var G, +-sqrt(var) / cap)
         var'  = var + clip(-var^2 H, +-sqrt(var) / cap), and 1e-5 where that is not positive
 
-    Parameters
-    ----------
-    cap : the divisor; None chooses 0.1 for a batch of 1, 2 below 256 and 3 from 256.
+    Args:
+        cap: The divisor; None chooses 0.1 for a batch of 1, 2 below 256 and 3 from 256.
+
+    Raises:
+        ValueError: Unless cap is None, or finite and above 0.
     """
 
     def __init__(self, cap: float | None = None) -> None:
-        if cap is not None and not cap > 0:
-            raise ValueError(f"cap: got {cap!r}, needed None or a number above 0")
+        if cap is not None and not 0 < cap < math.inf:
+            raise ValueError(f"cap: got {cap!r}, needed a finite number above 0, or None")
         self.cap = cap
 
     def step(

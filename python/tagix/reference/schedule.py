@@ -28,13 +28,17 @@ def schedule(name: ScheduleName, n_steps: int) -> Schedule:
     With T = n_steps, alpha_bar_t = prod_{i <= t} (1 - beta_i) and, each beta at most 0.999,
 
         cosine   alpha_bar_t = f(t) / f(0),  f(t) = cos^2(pi/2 (t/T + s) / (1 + s)),  s = 0.008
-        linear   beta_t evenly spaced from 0.1 / T at t = 1 to 20 / T at t = T - 1
+        linear   beta_t evenly spaced from 0.1 / T at t = 1 to 20 / T at t = T - 1, the last one
+                 alone for T = 2
 
     Sources: Nichol & Dhariwal, ICML 2021; Ho, Jain & Abbeel, NeurIPS 2020, whose 1e-4 to 0.02 for
-    1000 steps is rescaled to T. ValueError for another name or n_steps below 3.
+    1000 steps is rescaled to T.
+
+    Raises:
+        ValueError: For another name, or n_steps below 2.
     """
-    if n_steps < 3:
-        raise ValueError(f"n_steps: got {n_steps!r}, needed at least 3")
+    if n_steps < 2:
+        raise ValueError(f"n_steps: got {n_steps!r}, needed at least 2")
     beta = np.zeros(n_steps)
     if name == "cosine":
         s = 0.008
@@ -42,6 +46,7 @@ def schedule(name: ScheduleName, n_steps: int) -> Schedule:
         beta[1:] = 1 - f[1:] / f[:-1]
     elif name == "linear":
         beta[1:] = np.linspace(0.1 / n_steps, 20 / n_steps, n_steps - 1)
+        beta[-1] = 20 / n_steps  # where there is but one step, linspace gives its start
     else:
         raise ValueError(f"name: got {name!r}, needed one of {get_args(ScheduleName)}")
     beta = np.minimum(beta, 0.999)
@@ -60,7 +65,8 @@ def time_features(kind: TimeFeatures, t: npt.ArrayLike, n_steps: int) -> Array:
 
     Source of the last: Vaswani et al., NeurIPS 2017.
 
-    ValueError for another kind.
+    Raises:
+        ValueError: For another kind.
     """
     steps = np.asarray(t, dtype=np.float64)
     u = steps[:, np.newaxis] / n_steps
