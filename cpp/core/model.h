@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -113,7 +114,7 @@ class Model {
   std::vector<ParameterSpec> specs_;
   Index parameter_count_;
   Moments parameters_;
-  Index epochs_trained_ = 0;
+  std::atomic<Index> epochs_trained_ = 0;
 
   /// Held by predictions, side by side.
   std::shared_lock<std::shared_mutex> lock_for_reading() const;
