@@ -338,7 +338,9 @@ TypeError for what is no number.)");
       .def(
           "set_noise_var_per_target",
           [](RegressionSource& source, const Array& noise_var) {
-            require_matrix("noise", noise_var);
+            require_matrix("noise", noise_var, source.out_features());
+            require(noise_var.shape(0) == source.n_rows(), "noise: got ", noise_var.shape(0),
+                    " rows, needed ", source.n_rows());
             source.set_noise_var_per_target(noise_var.data());
           },
           py::arg("noise_var").noconvert());

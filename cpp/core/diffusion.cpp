@@ -255,6 +255,7 @@ void DiffusionSource::set_noise_var(const std::vector<float>& noise_var) {
 }
 
 BatchSource::Batch DiffusionSource::load(Index epoch, const Index* rows, Index n_rows) {
+  require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   input_.resize(n_rows * process_.network_inputs());
   target_.resize(n_rows * process_.n_features());
   backend_.diffuse(process_.tables(), seed_, static_cast<std::uint64_t>(epoch), clean_.data(),

@@ -101,6 +101,8 @@ class DiffusionSource final : public BatchSource {
   void set_noise_var(const std::vector<float>& noise_var);
 
   Index n_rows() const override { return rows_; }
+  Index in_features() const override { return process_.network_inputs(); }
+  Index out_features() const override { return process_.n_features(); }
   Batch load(Index epoch, const Index* rows, Index n_rows) override;
 
  private:

@@ -36,6 +36,9 @@ std::vector<Index> row_order(Index n_rows, bool shuffle, std::uint64_t seed, Ind
 EpochRecord train_epoch(Model& model, BatchSource& source, Index batch_size, bool shuffle,
                         const ProgressCallback& progress) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
+  const Index outputs = model.output_features(source.in_features());
+  require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
+          " features, needed ", outputs);
   const Clock::time_point start = Clock::now();
   constexpr double progress_interval = 0.05;  // seconds
   double last_progress = 0;
@@ -104,6 +107,7 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
 }
 
 BatchSource::Batch RegressionSource::load(Index, const Index* rows, Index n_rows) {
+  require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
   backend_.gather_rows(x_.data(), in_features_, rows, n_rows, batch_x_.data());

@@ -25,6 +25,8 @@ class BatchSource {
  public:
   virtual ~BatchSource() = default;
   virtual Index n_rows() const = 0;
+  virtual Index in_features() const = 0;
+  virtual Index out_features() const = 0;
 
   struct Batch {
     ConstMomentsView input;
@@ -41,7 +43,8 @@ using ProgressCallback = std::function<bool(Index rows_done)>;
 
 /// One pass over the rows of `source` in batches, the last one partial. With `shuffle`, the order
 /// follows from the model's seed and its number of epochs. Counts the epoch in the model unless
-/// the callback ended it.
+/// the callback ended it. Throws std::invalid_argument, before the first batch, for a source that
+/// does not fit the model, and as Model::train_step does.
 EpochRecord train_epoch(Model& model, BatchSource& source, Index batch_size, bool shuffle,
                         const ProgressCallback& progress);
 
@@ -60,6 +63,8 @@ class RegressionSource final : public BatchSource {
   void set_noise_var_per_target(const float* noise_var);
 
   Index n_rows() const override { return rows_; }
+  Index in_features() const override { return in_features_; }
+  Index out_features() const override { return out_features_; }
   Batch load(Index epoch, const Index* rows, Index n_rows) override;
 
  private:

@@ -22,6 +22,8 @@ class RecordingSource final : public BatchSource {
   explicit RecordingSource(Index n_rows) : n_rows_(n_rows) { noise_var_.assign({0.1f}); }
 
   Index n_rows() const override { return n_rows_; }
+  Index in_features() const override { return 2; }
+  Index out_features() const override { return 1; }
   Batch load(Index epoch, const Index* rows, Index n_rows) override {
     epochs.push_back(epoch);
     batches.emplace_back(rows, rows + n_rows);
@@ -264,4 +266,20 @@ TEST_CASE("a batch size below 1 is refused") {
   RecordingSource source(10);
   check_refused([&] { train_epoch(*model, source, 0, true, {}); }, {"batch_size: got 0"});
   CHECK(source.batches.empty());
+}
+
+TEST_CASE("a source that does not fit the model, or knows no noise, is refused") {
+  RecordingSource source(4);
+  check_refused([&] { train_epoch(*make_model(1, 3, 1), source, 2, false, {}); },
+                {"got 2 features", "needed 3"});
+  check_refused([&] { train_epoch(*make_model(1, 2, 3), source, 2, false, {}); },
+                {"targets of 1 features", "needed 3"});
+  CHECK(source.batches.empty());
+
+  const auto model = make_model();
+  const std::vector<float> x{1, 2, 3, 4}, y{1, 2};
+  RegressionSource without_noise(model->backend(), x.data(), y.data(), 2, 2, 1);
+  const HostPair before = parameters_of(*model);
+  check_refused([&] { train_epoch(*model, without_noise, 2, false, {}); }, {"noise: got none"});
+  CHECK(parameters_of(*model).mean == before.mean);
 }

@@ -19,6 +19,24 @@ State = Mapping[str, Array]
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 
 
+# The networks of the golden data that the layers here cover.
+GOLDEN_NETWORKS = [
+    "linear_5_7_b1",
+    "linear_5_7_b4",
+    "linear_5_7_b33",
+    "linear_nobias_b4",
+    "linear_nanobs_b4",
+    "linear_capped_b1",
+    "linear_capped_b256",
+    "mlp_relu_3steps",
+    "mlp_mixture_relu_3steps",
+    "mlp_sigmoid_3steps",
+    "mlp_softplus_3steps",
+    "mlp_mixture_tanh_3steps",
+    "mlp_seed_3_64x4_2_b64",
+]
+
+
 def load_golden(name: str) -> dict[str, Array]:
     """All arrays of one golden file, by the keys that its README explains."""
     with np.load(GOLDEN / f"{name}.npz") as archive:

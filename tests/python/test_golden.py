@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pytest
 from helpers import (
     GOLDEN,
+    GOLDEN_NETWORKS,
     Array,
     golden_layers,
     golden_parameter,
@@ -35,22 +36,6 @@ ACTIVATIONS: dict[str, nn.Layer] = {
     "Softplus": nn.Softplus(moments="first_order"),
     "MixtureTanh": nn.Hardtanh(),
 }
-
-NETWORKS = [
-    "linear_5_7_b1",
-    "linear_5_7_b4",
-    "linear_5_7_b33",
-    "linear_nobias_b4",
-    "linear_nanobs_b4",
-    "linear_capped_b1",
-    "linear_capped_b256",
-    "mlp_relu_3steps",
-    "mlp_mixture_relu_3steps",
-    "mlp_sigmoid_3steps",
-    "mlp_softplus_3steps",
-    "mlp_mixture_tanh_3steps",
-    "mlp_seed_3_64x4_2_b64",
-]
 
 
 def network(golden: Mapping[str, Array]) -> nn.Sequential:
@@ -75,7 +60,7 @@ def assert_close(actual: npt.ArrayLike, golden: Array, rtol: float = 1e-4) -> No
     np.testing.assert_allclose(np.reshape(actual, golden.shape), golden, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GOLDEN_NETWORKS)
 def test_forward_and_innovations(name: str) -> None:
     golden = load_golden(name)
     net = network(golden)
@@ -102,7 +87,7 @@ def test_forward_and_innovations(name: str) -> None:
         assert offset == innovations["parameters"].shape[2]
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GOLDEN_NETWORKS)
 def test_update(name: str) -> None:
     """All but variances within 0.1 % of 0: there the rule jumps to 1e-5, by rounding alone."""
     golden = load_golden(name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from helpers import GOLDEN, GOLDEN_NETWORKS, load_golden
 
 pytest.importorskip("torch", reason="needs the torch extra")
 
@@ -17,7 +17,6 @@ import torch
 from tagix import reference
 from tagix.reference.activations import ElementwiseActivation
 
-GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data in {GOLDEN}")
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -31,27 +30,6 @@ ACTIVATIONS: dict[str, ElementwiseActivation] = {
     "Softplus": reference.Softplus(moments="first_order"),
     "MixtureTanh": reference.Hardtanh(),
 }
-
-NETWORKS = [
-    "linear_5_7_b1",
-    "linear_5_7_b4",
-    "linear_5_7_b33",
-    "linear_nobias_b4",
-    "linear_nanobs_b4",
-    "linear_capped_b1",
-    "linear_capped_b256",
-    "mlp_relu_3steps",
-    "mlp_mixture_relu_3steps",
-    "mlp_sigmoid_3steps",
-    "mlp_softplus_3steps",
-    "mlp_mixture_tanh_3steps",
-    "mlp_seed_3_64x4_2_b64",
-]
-
-
-def load(name: str) -> Arrays:
-    with np.load(GOLDEN / f"{name}.npz") as archive:
-        return {key: archive[key] for key in archive.files}
 
 
 def network(golden: Arrays) -> reference.Sequential:
@@ -93,9 +71,9 @@ def assert_close(actual: npt.ArrayLike, golden: npt.NDArray[Any], rtol: float) -
     np.testing.assert_allclose(np.reshape(actual, golden.shape), golden, rtol=rtol, atol=atol)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GOLDEN_NETWORKS)
 def test_forward_and_innovations(name: str) -> None:
-    golden = load(name)
+    golden = load_golden(name)
     net = network(golden)
     summed = 1e-2 if name == "linear_capped_b256" else 2e-3  # cancellation in float32 sums
     for step in steps(golden):
@@ -117,10 +95,10 @@ def test_forward_and_innovations(name: str) -> None:
             assert_close(-(var**2) * precision, golden[f"{deltas}var_{letter}"], summed)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", GOLDEN_NETWORKS)
 def test_capped_update_from_stored_deltas(name: str) -> None:
     """From stored deltas: whether a variance is reset must not hang on the deltas' rounding."""
-    golden = load(name)
+    golden = load_golden(name)
     net = network(golden)
     batch_size = int(golden["batch"])
     for step in steps(golden):
@@ -146,7 +124,7 @@ def test_capped_update_from_stored_deltas(name: str) -> None:
 
 def test_files_exercise_clip_and_reset() -> None:
     """The update test above is only as good as the cases in the files."""
-    golden = load("linear_capped_b256")
+    golden = load_golden("linear_capped_b256")
     var, after = golden["s0/before/L0/var_w"], golden["s0/after/L0/var_w"]
     assert np.count_nonzero(np.abs(golden["s0/L0/delta_mu_w"]) > np.sqrt(var) / 3) == 15
     assert np.count_nonzero(after == np.float32(1e-5)) == 15
@@ -164,7 +142,7 @@ def test_files_exercise_clip_and_reset() -> None:
     ],
 )
 def test_activations_grid(name: str, activation: ElementwiseActivation) -> None:
-    golden = load("activations_grid")
+    golden = load_golden("activations_grid")
     mean, var = (torch.as_tensor(golden[key]).double() for key in ("mu_z", "var_z"))
     result = activation.forward(mean, var)
     for key, value in zip(("mu_a", "var_a", "jcb"), result, strict=True):
