@@ -170,16 +170,18 @@ def plot_training(
             right.yaxis.set_major_formatter("{x:g}")
             right.yaxis.set_minor_formatter(ticker.NullFormatter())
         if ideal_mse is not None:
-            left.margins(y=0.15)
             left.axhline(ideal_mse, color=_DATA_COLOR, linestyle="--", linewidth=1.2)
+            low, high = min(*train_mse, ideal_mse), max(*train_mse, ideal_mse)
+            margin = 0.05 * (high - low) or 0.05
+            left.set_ylim(low - 4 * margin, high + margin)
             left.annotate(
                 f"ideal denoiser {ideal_mse:.3f}",
                 (0.99, ideal_mse),
                 xycoords=("axes fraction", "data"),
-                xytext=(0, 4),
+                xytext=(0, -4),  # below: a good model's curve ends just above
                 textcoords="offset points",
                 ha="right",
-                va="bottom",
+                va="top",
                 color=_DATA_COLOR,
                 fontsize=9,
             )
