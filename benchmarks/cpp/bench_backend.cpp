@@ -3,8 +3,8 @@
 // Times every method of every backend at the shapes of the conformance suite's benchmarks, after
 // checking it against float64 there. Times are medians over rounds in which the backends take
 // turns, so that what else the machine does falls on all of them. With --threads 1 (the default)
-// "of peak" is the share of the multiply-adds that one core does in registers with the same
-// instruction set.
+// "of peak" is the share of the float32 multiply-adds that one core does in registers with the same
+// instruction set; products of bfloat16 may exceed it.
 
 #include <algorithm>
 #include <chrono>
@@ -47,6 +47,7 @@ double peak(const std::string& instruction_set) {
 #if defined(__x86_64__)
   if (instruction_set == "x86-64-v3") run = benchmark::multiply_adds_x86_64_v3;
   if (instruction_set == "x86-64-v4") run = benchmark::multiply_adds_x86_64_v4;
+  if (instruction_set == "x86-64-v4-bf16") run = benchmark::multiply_adds_x86_64_v4_bf16;
 #endif
   const int lanes = static_cast<int>(cpu::kernels_for(instruction_set).layout.lanes);
   constexpr long iterations = 200000;
@@ -103,7 +104,8 @@ bool run(const Operation& operation, const std::vector<Contender>& contenders,
   for (const Contender& contender : contenders) {
     entries.push_back(std::make_unique<Entry>(operation, *contender.backend));
     entries.back()->call();
-    verdicts.push_back(compare(entries.back()->arrays.results(), expected));
+    verdicts.push_back(
+        compare(entries.back()->arrays.results(), expected, contender.backend->precision()));
     passed = passed && verdicts.back().passed;
   }
   for (int round = 0; round < options.rounds; ++round) {
@@ -113,7 +115,7 @@ bool run(const Operation& operation, const std::vector<Contender>& contenders,
   std::printf("%s\n", operation.name().c_str());
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const double time = median(entries[i]->times);
-    std::printf("  %-18s %s error %5.2f of tolerance %11.2f us %8.2f GB/s",
+    std::printf("  %-32s %s error %5.2f of tolerance %11.2f us %8.2f GB/s",
                 contenders[i].backend->name().c_str(), verdicts[i].passed ? "ok   " : "WRONG",
                 verdicts[i].worst, time * 1e6, cost.bytes / time * 1e-9);
     if (cost.flops > 0) {
@@ -153,11 +155,9 @@ int main(int argc, char** argv) {
   cpu::set_thread_count(options.threads);
 
   std::vector<Contender> contenders;
-  const std::vector<std::string> instruction_sets = cpu::supported_instruction_sets();
-  const std::vector<std::shared_ptr<Backend>> all = backends();
-  for (std::size_t i = 0; i < instruction_sets.size(); ++i) {
-    contenders.push_back({all[i], peak(instruction_sets[i])});
-    std::printf("%-18s peak of one core %8.2f GFLOP/s\n", all[i]->name().c_str(),
+  for (const CpuVariant& variant : cpu_variants()) {
+    contenders.push_back({variant.make(), peak(variant.instruction_set)});
+    std::printf("%-32s peak of one core %8.2f GFLOP/s\n", contenders.back().backend->name().c_str(),
                 contenders.back().peak * 1e-9);
   }
   std::printf("%d threads, medians of %d rounds\n", options.threads, options.rounds);

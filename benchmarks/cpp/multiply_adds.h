@@ -8,6 +8,7 @@ namespace tagix::benchmark {
 float multiply_adds_baseline(long iterations);
 float multiply_adds_x86_64_v3(long iterations);
 float multiply_adds_x86_64_v4(long iterations);
+float multiply_adds_x86_64_v4_bf16(long iterations);
 
 constexpr int multiply_adds_in_flight = 12;
 

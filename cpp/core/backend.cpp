@@ -16,6 +16,10 @@ float UpdateRule::cap_for(Index batch_size) const {
   return batch_size < 256 ? 2.0f : 3.0f;
 }
 
+float UpdateRule::bound_for(Index batch_size) const {
+  return kind == Kind::information ? static_cast<float>(clip) : cap_for(batch_size);
+}
+
 PredictionSums& PredictionSums::operator+=(const PredictionSums& other) {
   squared_error += other.squared_error;
   var += other.var;
@@ -28,9 +32,9 @@ Index activation_point_count(math::MomentsForm form) {
   return form == math::MomentsForm::exact ? math::n_quadrature_nodes : 1;
 }
 
-std::shared_ptr<Backend> backend_for(const std::string& device) {
+std::shared_ptr<Backend> backend_for(const std::string& device, Precision precision) {
   require(device == "cpu", "device: got '", device, "', needed 'cpu'");
-  return cpu_backend();
+  return cpu_backend(precision);
 }
 
 }  // namespace tagix

@@ -8,9 +8,11 @@
 
 #include "core/index.h"
 #include "core/moments.h"
+#include "core/precision.h"
 #include "core/step.h"
 #include "math/activations.h"
 #include "math/diffusion.h"
+#include "math/inference.h"
 #include "math/philox.h"
 
 namespace tagix {
@@ -19,7 +21,7 @@ class Executor;
 
 /// How the innovations of a batch change the parameters (formulas in math/inference.h).
 struct UpdateRule {
-  enum class Kind { information, capped };
+  using Kind = math::UpdateKind;
   Kind kind = Kind::information;
   double share = 0.01;      ///< information: k, the part of its uncertainty a batch shares
   double clip = 1.0 / 3.0;  ///< information: bound on a change of mean, in standard deviations
@@ -29,6 +31,8 @@ struct UpdateRule {
   float spread(Index batch_size) const;
   /// The divisor in force for a batch: `cap`, or 0.1, 2 and 3 for batches of 1, 2..255 and more.
   float cap_for(Index batch_size) const;
+  /// What bounds a change in a batch: `clip`, or the divisor in force.
+  float bound_for(Index batch_size) const;
 };
 
 /// Values over a rows x cols grid that repeat along a dimension whose stride is 0.
@@ -70,8 +74,11 @@ class Backend {
  public:
   virtual ~Backend() = default;
 
-  /// The device and what it runs on, as "cpu (x86-64-v4)".
+  /// The device, what it runs on and its precision, as "cpu (x86-64-v4, float32)".
   virtual std::string name() const = 0;
+
+  /// What matrix products round their factors to.
+  virtual Precision precision() const = 0;
 
   // Memory.
 
@@ -82,8 +89,10 @@ class Backend {
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
 
-  /// An executor that runs these steps faster than one after the other, or null if there is none.
-  virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps) = 0;
+  /// An executor that runs these steps faster than `layerwise` where it can, and leaves the rest to
+  /// that one.
+  virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+                                         std::unique_ptr<Executor> layerwise) = 0;
 
   // Inference; docs/architecture.md gives the equations.
 
@@ -168,10 +177,16 @@ class Backend {
 /// The number of points at which activation_points asks for a user's activation.
 Index activation_point_count(math::MomentsForm form);
 
-/// The CPU backend, shared by everything in the process.
-std::shared_ptr<Backend> cpu_backend();
+/// Whether the CPU backend has a precision on this processor.
+bool cpu_has(Precision precision);
 
-/// The backend of a device's name. Throws std::invalid_argument for one that is not there.
-std::shared_ptr<Backend> backend_for(const std::string& device);
+/// The CPU backend of a precision, shared by everything in the process. Throws
+/// std::invalid_argument where the processor lacks it.
+std::shared_ptr<Backend> cpu_backend(Precision precision = Precision::float32);
+
+/// The backend of a device's name in a precision. Throws std::invalid_argument for one that is not
+/// there.
+std::shared_ptr<Backend> backend_for(const std::string& device,
+                                     Precision precision = Precision::float32);
 
 }  // namespace tagix

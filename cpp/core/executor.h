@@ -15,11 +15,10 @@ struct Observations {
   float spread;
 };
 
-/// What Executor::learn gives beside the innovations of the parameters; the views stay valid until
-/// the executor's next call.
+/// What Executor::learn gives at once; the views stay valid until its next call.
 struct Learned {
-  ConstMomentsView prediction;
-  ConstMomentsView input_delta;  ///< empty unless asked for
+  ConstMomentsView prediction;   ///< made before anything was learned
+  ConstMomentsView input_delta;  ///< innovations of the input; empty unless asked for
 };
 
 /// Runs one network on one backend, with buffers of its own that are reused from call to call.
@@ -31,22 +30,33 @@ class Executor {
   /// The moments of the output; the view stays valid until the next call.
   virtual ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) = 0;
 
-  /// Predicts, meets the observations, and writes the innovations of the parameters (same shape as
-  /// `parameters`, which stay as they are). Those of the input come back with `need_input_delta`.
+  /// Predicts, meets the observations, and keeps what the parameters (which stay as they are) have
+  /// to learn from them: for `innovation` and `update`.
   virtual Learned learn(ConstMomentsView parameters, ConstMomentsView input,
-                        const Observations& observations, bool need_input_delta,
-                        MomentsView innovation) = 0;
+                        const Observations& observations, bool need_input_delta) = 0;
+
+  /// The innovations of the parameters, summed over the batch that was learned last (1 x their
+  /// number). The view stays valid until the next call.
+  virtual ConstMomentsView innovation() = 0;
+
+  /// Changes the parameters by the batch that was learned last, which had `batch_size` rows.
+  /// Returns false, and changes nothing, if an innovation is not finite.
+  virtual bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) = 0;
 
   /// The rows of a prediction that are best given at a time: more of them take more memory.
   virtual Index prediction_rows() const = 0;
 };
+
+/// Executor::update for innovations that are written out.
+bool update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
+               Index batch_size, MomentsView parameters);
 
 /// The executor that runs any network on any backend, one layer after the other. It is the oracle
 /// of every executor that fuses layers.
 std::unique_ptr<Executor> make_layerwise_executor(Backend& backend,
                                                   std::shared_ptr<const Layer> network);
 
-/// The executor of a network: fused where the backend can fuse it whole, else layerwise.
+/// The executor of a network: fused where the backend can do that, else layerwise.
 std::unique_ptr<Executor> make_executor(Backend& backend, std::shared_ptr<const Layer> network);
 
 }  // namespace tagix

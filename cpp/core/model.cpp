@@ -34,14 +34,12 @@ struct Model::Workspace {
       : executor(make_executor(backend, std::move(network))),
         input(backend),
         target(backend),
-        noise_var(backend),
-        innovation(backend) {}
+        noise_var(backend) {}
 
   std::unique_ptr<Executor> executor;
   Moments input;
   Buffer<float> target;
   Buffer<float> noise_var;
-  Moments innovation;
 };
 
 /// Takes a workspace from the model's pool, or a new one when all are in use, and puts it back.
@@ -184,16 +182,9 @@ Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const f
 }
 
 Learned Model::learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
-  workspace.innovation.resize(1, parameter_count_);
   return workspace.executor->learn(parameters_.view(), batch.input,
                                    {batch.target, batch.noise_var, rule_.spread(batch.input.rows)},
-                                   need_input_delta, workspace.innovation.view());
-}
-
-bool Model::apply(Workspace& workspace, Index batch_size) {
-  if (!backend_->all_finite(workspace.innovation.view())) return false;
-  backend_->update(rule_, batch_size, workspace.innovation.view(), parameters_.view());
-  return true;
+                                   need_input_delta);
 }
 
 void Model::set_epochs_trained(Index epochs) {
@@ -215,7 +206,7 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
             "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
             " at flat position ", i, "), needed inputs of a smaller scale");
   }
-  require(apply(workspace, input.rows),
+  require(workspace.executor->update(rule_, input.rows, parameters_.view()),
           "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
           "noise variance");
 }
@@ -239,7 +230,7 @@ Innovations Model::innovations(HostMoments input, const float* target,
   Innovations result;
   result.output = to_host(output_delta.view());
   result.input = to_host(learned.input_delta);
-  result.parameters = to_host(workspace.innovation.view());
+  result.parameters = to_host(workspace.executor->innovation());
   return result;
 }
 
@@ -271,7 +262,7 @@ PredictionSums Model::train_step(ConstMomentsView input, const float* target,
   const PredictionSums sums = backend_->prediction_sums(prediction, target, noise_var);
   require(std::isfinite(sums.squared_error) && std::isfinite(sums.var),
           "x: the predictions overflow float32, needed inputs of about unit variance");
-  require(apply(workspace, input.rows),
+  require(workspace.executor->update(rule_, input.rows, parameters_.view()),
           "y: the innovations overflow float32, needed targets of about unit variance, or a larger "
           "noise variance");
   return sums;

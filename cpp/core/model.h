@@ -101,11 +101,8 @@ class Model {
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
              BroadcastView noise_var) const;
-  /// The prediction for a batch, with the innovations of the parameters in workspace.innovation.
+  /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
-  /// Updates the parameters after learn; returns false, and changes nothing, if innovations
-  /// overflow float32.
-  bool apply(Workspace& workspace, Index batch_size);
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<const Layer> network_;

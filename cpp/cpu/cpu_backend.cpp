@@ -5,19 +5,22 @@
 #include <cstring>
 #include <vector>
 
+#include "core/require.h"
+#include "cpu/fused_executor.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
+#include "cpu/moments_product.h"
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
-#include "cpu/tiled_executor.h"
 #include "math/normal.h"
 
 namespace tagix::cpu {
 namespace {
 
 struct PackedWeight {};
-struct ProductSquares {};
-struct InnovationBlocks {};
+struct ProductCells {};
+struct InputCells {};
+struct DeltaCells {};
 struct PartialSums {};
 struct RepeatedNoise {};
 
@@ -36,6 +39,17 @@ void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
 constexpr Index elementwise_piece = 8192;  // elements: their planes fit the first-level cache twice
 constexpr Index row_piece = 96;            // rows of a product: whole register tiles at every level
 
+// Samples and outputs whose innovations are added up at a time, for the second-level cache.
+constexpr Index innovation_samples = 256;
+constexpr Index innovation_outputs = 96;
+
+/// A distance between rows, at least `size` floats, at which they do not compete for the same few
+/// lines of the first-level cache.
+Index spread_stride(Index size) {
+  const Index lines = ceil_div(size, 16);
+  return 16 * (lines % 2 == 0 ? lines + 1 : lines);
+}
+
 /// Rough costs that decide whether other threads are woken: a product's multiply-add, an
 /// elementwise operation, a random number.
 constexpr double multiply_add_ns = 0.02;
@@ -44,11 +58,17 @@ constexpr double random_ns = 10;
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(const Kernels& kernels) : kernels_(kernels) {}
+  CpuBackend(const Kernels& kernels, Precision precision)
+      : kernels_(kernels),
+        precision_(precision),
+        formats_(formats_of(precision)),
+        product_(kernels, formats_) {}
 
   std::string name() const override {
-    return std::string("cpu (") + kernels_.instruction_set + ")";
+    return text("cpu (", kernels_.instruction_set, ", ", precision_name(precision_), ")");
   }
+
+  Precision precision() const override { return precision_; }
 
   void* allocate(std::size_t bytes) override {
     return ::operator new(std::max<std::size_t>(bytes, 1), alignment);
@@ -64,8 +84,9 @@ class CpuBackend final : public Backend {
   }
   void synchronise() override {}
 
-  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps) override {
-    return make_tiled_executor(*this, kernels_, steps);
+  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+                                 std::unique_ptr<Executor> layerwise) override {
+    return make_fused_executor(*this, kernels_, steps, std::move(layerwise));
   }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
@@ -90,9 +111,10 @@ class CpuBackend final : public Backend {
     constexpr Index wide = 128 * 128;
     if (weight.size() >= wide) {
       // Each piece owns some rows of the weight and sums over the whole batch.
-      for_pieces(out, 48, cost / static_cast<double>(out), [&](Index first, Index count) {
-        add_innovation(input, delta, 0, batch, first, first + count, total);
-      });
+      for_pieces(out, innovation_outputs, cost / static_cast<double>(out),
+                 [&](Index first, Index count) {
+                   add_innovation(input, delta, 0, batch, first, first + count, total);
+                 });
       return;
     }
     // Each piece sums over some samples; the partial sums are added in the order of the samples.
@@ -173,16 +195,9 @@ class CpuBackend final : public Backend {
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
               MomentsView parameters) override {
     for_elements(parameters.size(), [&](Index first, Index count) {
-      const float* delta_mean = innovation.mean + first;
-      const float* delta_var = innovation.var + first;
-      float* mean = parameters.mean + first;
-      float* var = parameters.var + first;
-      if (rule.kind == UpdateRule::Kind::information) {
-        kernels_.information_update(delta_mean, delta_var, static_cast<float>(rule.clip), count,
-                                    mean, var);
-      } else {
-        kernels_.capped_update(delta_mean, delta_var, rule.cap_for(batch_size), count, mean, var);
-      }
+      kernels_.update(rule.kind, rule.bound_for(batch_size), innovation.mean + first,
+                      innovation.var + first, count, parameters.mean + first,
+                      parameters.var + first);
     });
   }
 
@@ -306,20 +321,27 @@ class CpuBackend final : public Backend {
   void product(ProductKind kind, ConstMomentsView input, ConstMomentsView weight,
                Index depth_stride, Index column_stride, ConstMomentsView bias, MomentsView output) {
     const Index depth = input.cols, columns = output.cols;
-    float* packed = scratch<PackedWeight>(packed_size(kernels_.layout, kind, depth, columns));
-    kernels_.pack_weight(kind, weight.mean, weight.var, depth_stride, column_stride, depth, columns,
-                         bias.mean, bias.var, packed);
+    float* packed = scratch<PackedWeight>(product_.packed_size(kind, depth, columns));
+    product_.pack(kind, {weight.mean, weight.var, depth_stride, column_stride}, depth, columns,
+                  bias.mean, bias.var, packed);
     const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
     for_pieces(input.rows, row_piece, row_cost, [&](Index first, Index count) {
-      ProductInput rows{input.mean + first * depth, offset(input.var, first * depth), nullptr,
-                        depth};
-      if (kind != ProductKind::squared) {
-        float* squares = scratch<ProductSquares>(row_piece * depth);
-        kernels_.square(rows.mean, count * depth, squares);
-        rows.square = squares;
-      }
-      kernels_.product_rows(kind, rows, count, depth, columns, packed,
-                            output.mean + first * columns, output.var + first * columns, columns);
+      const Index mean_stride = spread_stride(cell_count(formats_.mean, depth));
+      const Index var_stride = spread_stride(cell_count(formats_.var, depth));
+      float* mean = scratch<ProductCells>(row_piece * (mean_stride + 2 * var_stride));
+      float* var = mean + row_piece * mean_stride;
+      float* square = var + row_piece * var_stride;
+      const auto pack = [&](Format format, bool squared, const float* plane, float* cells,
+                            Index stride) {
+        kernels_.pack_factors(format, squared, plane + first * depth, depth, count, depth,
+                              {cells, stride}, {});
+      };
+      pack(formats_.mean, false, input.mean, mean, mean_stride);
+      if (kind != ProductKind::known) pack(formats_.var, false, input.var, var, var_stride);
+      if (kind != ProductKind::squared) pack(formats_.var, true, input.mean, square, var_stride);
+      product_.multiply(kind, {mean, mean_stride, var, square, var_stride}, count, depth, columns,
+                        packed, output.mean + first * columns, output.var + first * columns,
+                        columns);
     });
   }
 
@@ -347,41 +369,92 @@ class CpuBackend final : public Backend {
   /// Adds the innovations of some samples to the rows first_output .. last_output - 1.
   void add_innovation(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
                       Index samples, Index first_output, Index last_output, const Sums& sums) {
-    const float* delta_mean = delta.mean + first_sample * delta.cols;
-    const float* delta_var = delta.var + first_sample * delta.cols;
-    kernels_.innovation_rows(input.mean + first_sample * input.cols, input.cols, delta_mean,
-                             delta_var, delta.cols, samples, first_output, last_output,
-                             sums.weight_mean, sums.weight_var,
-                             scratch<InnovationBlocks>(kernels_.innovation_scratch_size()));
+    for (Index output = first_output; output < last_output; output += innovation_outputs) {
+      const Index outputs = std::min(innovation_outputs, last_output - output);
+      for (Index done = 0; done < samples; done += innovation_samples) {
+        add_innovation_block(input, delta, first_sample + done,
+                             std::min(innovation_samples, samples - done), output, outputs, sums);
+      }
+    }
     if (sums.bias_mean == nullptr) return;
+    const Index start = first_sample * delta.cols + first_output;
     const Index count = last_output - first_output;
-    kernels_.add_column_sums(delta_mean + first_output, delta.cols, samples, count,
+    kernels_.add_column_sums(delta.mean + start, delta.cols, samples, count,
                              sums.bias_mean + first_output);
-    kernels_.add_column_sums(delta_var + first_output, delta.cols, samples, count,
+    kernels_.add_column_sums(delta.var + start, delta.cols, samples, count,
                              sums.bias_var + first_output);
   }
 
+  /// The same for the weight alone, of at most innovation_samples samples and innovation_outputs
+  /// outputs: both factors are packed, the inputs a panel at a time.
+  void add_innovation_block(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
+                            Index samples, Index first_output, Index outputs, const Sums& sums) {
+    constexpr Index delta_stride = innovation_outputs + 16;
+    const Index in = input.cols, panel = 2 * kernels_.layout.lanes;
+    float* delta_mean = scratch<DeltaCells>(2 * innovation_samples * delta_stride);
+    float* delta_var = delta_mean + innovation_samples * delta_stride;
+    float* input_mean = scratch<InputCells>(2 * innovation_samples * panel);
+    float* input_square = input_mean + innovation_samples * panel;
+    const auto pack = [&](Format format, bool squared, const float* plane, Index stride, Index cols,
+                          float* cells, Index cell_stride) {
+      kernels_.pack_factors(format, squared, plane + first_sample * stride, stride, samples, cols,
+                            {}, {cells, cell_stride});
+    };
+    pack(formats_.mean, false, delta.mean + first_output, delta.cols, outputs, delta_mean,
+         delta_stride);
+    pack(formats_.var, false, delta.var + first_output, delta.cols, outputs, delta_var,
+         delta_stride);
+    for (Index column = 0; column < in; column += panel) {
+      const Index columns = std::min(panel, in - column);
+      pack(formats_.mean, false, input.mean + column, in, columns, input_mean, panel);
+      pack(formats_.var, true, input.mean + column, in, columns, input_square, panel);
+      const Index target = first_output * in + column;
+      kernels_.outer_product(formats_.mean, {delta_mean, outputs, delta_stride},
+                             {input_mean, columns, panel}, samples, /*add=*/true,
+                             sums.weight_mean + target, in);
+      kernels_.outer_product(formats_.var, {delta_var, outputs, delta_stride},
+                             {input_square, columns, panel}, samples, /*add=*/true,
+                             sums.weight_var + target, in);
+    }
+  }
+
   const Kernels& kernels_;
+  Precision precision_;
+  Formats formats_;
+  MomentsProduct product_;
 };
 
 }  // namespace
 
-Index packed_size(const PanelLayout& layout, ProductKind kind, Index depth, Index columns) {
-  const Index planes = kind == ProductKind::both ? 3 : 2;
-  return layout.padded_columns(columns) * (2 + planes * depth);
-}
-
-std::unique_ptr<Backend> make_backend(const std::string& instruction_set) {
-  return std::make_unique<CpuBackend>(kernels_for(instruction_set));
+std::unique_ptr<Backend> make_backend(const std::string& instruction_set, Precision precision) {
+  const Kernels& kernels = kernels_for(instruction_set);
+  require(precision == Precision::float32 || kernels.has_bfloat16, "precision: got '",
+          precision_name(precision), "', needed 'float32': ", instruction_set,
+          " has no products of bfloat16");
+  return std::make_unique<CpuBackend>(kernels, precision);
 }
 
 }  // namespace tagix::cpu
 
 namespace tagix {
 
-std::shared_ptr<Backend> cpu_backend() {
-  static const std::shared_ptr<Backend> backend =
-      std::make_shared<cpu::CpuBackend>(cpu::default_kernels());
+bool cpu_has(Precision precision) {
+  return precision == Precision::float32 || cpu::default_kernels().has_bfloat16;
+}
+
+std::shared_ptr<Backend> cpu_backend(Precision precision) {
+  const auto make = [](Precision of) -> std::shared_ptr<Backend> {
+    return cpu_has(of) ? cpu::make_backend(cpu::default_kernels().instruction_set, of) : nullptr;
+  };
+  static const std::shared_ptr<Backend> float32 = make(Precision::float32);
+  static const std::shared_ptr<Backend> mixed = make(Precision::mixed);
+  static const std::shared_ptr<Backend> bfloat16 = make(Precision::bfloat16);
+  const std::shared_ptr<Backend>& backend = precision == Precision::float32 ? float32
+                                            : precision == Precision::mixed ? mixed
+                                                                            : bfloat16;
+  require(backend != nullptr, "precision: got '", precision_name(precision),
+          "', needed 'float32': ", cpu::default_kernels().instruction_set,
+          " has no products of bfloat16");
   return backend;
 }
 

@@ -11,6 +11,7 @@ const Kernels* kernels_baseline();
 #if defined(TAGIX_X86_64_LEVELS)
 const Kernels* kernels_x86_64_v3();
 const Kernels* kernels_x86_64_v4();
+const Kernels* kernels_x86_64_v4_bf16();
 #endif
 
 namespace {
@@ -19,7 +20,10 @@ std::vector<const Kernels*> supported_kernels() {
   std::vector<const Kernels*> supported;
 #if defined(TAGIX_X86_64_LEVELS)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) supported.push_back(kernels_x86_64_v4());
+  if (__builtin_cpu_supports("x86-64-v4")) {
+    if (__builtin_cpu_supports("avx512bf16")) supported.push_back(kernels_x86_64_v4_bf16());
+    supported.push_back(kernels_x86_64_v4());
+  }
   if (__builtin_cpu_supports("x86-64-v3")) supported.push_back(kernels_x86_64_v3());
 #endif
   supported.push_back(kernels_baseline());

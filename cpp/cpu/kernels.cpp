@@ -3,6 +3,8 @@
 
 #include "cpu/kernels.h"
 
+#include "cpu/formats.h"
+#include "cpu/products.h"
 #include "cpu/simd.h"
 #include "math/affine.h"
 #include "math/inference.h"
@@ -11,237 +13,49 @@
 namespace tagix::cpu {
 namespace {
 
-constexpr int tile_rows = TAGIX_TILE_ROWS;
-constexpr PanelLayout panel_layout{TAGIX_LANES};
-
-// Samples and outputs that innovation_rows packs at a time, for the second-level cache: with fewer
-// samples, more time goes into fetching and storing sums.
-constexpr Index innovation_block = 512;
-constexpr Index innovation_outputs = 48;
-
 // Rows that add_column_sums adds up before they join the total.
 constexpr Index column_sum_block = 128;
 
-constexpr int variance_terms(ProductKind kind) { return kind == ProductKind::both ? 2 : 1; }
-
-/// Calls body(vector type, vectors a row) for the panel of `width` columns.
-template <class Body>
-TAGIX_INLINE void with_panel(Index width, Body&& body) {
-  if (width == 2 * TAGIX_LANES) {
-    body(Vector{}, Constant<2>{});
-  } else if (width == TAGIX_LANES) {
-    body(Vector{}, Constant<1>{});
-  } else {
-    body(ThinVector{}, Constant<1>{});
-  }
-}
-
-/// Calls body(Constant<count>) for count in 1 .. tile_rows.
-template <int candidate = tile_rows, class Body>
-TAGIX_INLINE void with_row_count(Index count, Body&& body) {
-  if (count == candidate) {
-    body(Constant<candidate>{});
-  } else if constexpr (candidate > 1) {
-    with_row_count<candidate - 1>(count, static_cast<Body&&>(body));
-  }
-}
-
-/// Calls body(first row, Constant<number of rows>) for the register tiles of `rows` rows.
-template <class Body>
-TAGIX_INLINE void for_each_tile(Index rows, Body&& body) {
-  for (Index first = 0; first < rows; first += tile_rows) {
-    const Index count = rows - first < tile_rows ? rows - first : tile_rows;
-    with_row_count(count, [&](auto n_rows) TAGIX_LAMBDA_INLINE { body(first, n_rows); });
-  }
-}
-
-/// The first `used` of lanes<V> floats that lie `stride` apart, and zeros.
-template <class V>
-TAGIX_INLINE V gather(const float* source, Index stride, Index used) {
-  float values[lanes<V>];
-  for (Index i = 0; i < lanes<V>; ++i) values[i] = i < used ? source[i * stride] : 0.0f;
-  return load<V>(values);
-}
-
-/// Writes what a product reads for one depth and the columns of a vector: mean, then the variance
-/// factors, `width` floats apart.
-template <class V>
-TAGIX_INLINE void pack_factors(ProductKind kind, V mean, V var, Index width, float* target) {
-  store(mean, target);
-  if (kind == ProductKind::squared) {
-    store(mean * mean, target + width);
-  } else if (kind == ProductKind::known) {
-    store(var, target + width);
-  } else {
-    store(math::second_moment(mean, var), target + width);
-    store(var, target + 2 * width);
-  }
-}
-
-/// Packs `used` columns, at most a vector's worth, of a panel of `width`. Where each column is
-/// contiguous and the vector full, squares of the weight are transposed in registers.
-template <class V>
-TAGIX_INLINE void pack_columns(ProductKind kind, const float* mean, const float* var,
-                               Index depth_stride, Index column_stride, Index depth, Index used,
-                               Index width, float* target) {
-  constexpr Index n = lanes<V>;
-  const Index depth_step = (1 + variance_terms(kind)) * width;
-  Index k = 0;
-  if (used == n && depth_stride == 1) {
-    for (; k + n <= depth; k += n) {
-      V means[n], vars[n];
-      unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
-        means[i.value] = load<V>(mean + i.value * column_stride + k);
-        vars[i.value] = load<V>(var + i.value * column_stride + k);
-      });
-      transpose(means);
-      transpose(vars);
-      unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
-        pack_factors(kind, means[i.value], vars[i.value], width,
-                     target + (k + i.value) * depth_step);
-      });
-    }
-  } else if (used == n && column_stride == 1) {
-    for (; k < depth; ++k) {
-      pack_factors(kind, load<V>(mean + k * depth_stride), load<V>(var + k * depth_stride), width,
-                   target + k * depth_step);
-    }
-  }
-  for (; k < depth; ++k) {
-    pack_factors(kind, gather<V>(mean + k * depth_stride, column_stride, used),
-                 gather<V>(var + k * depth_stride, column_stride, used), width,
-                 target + k * depth_step);
-  }
-}
-
-void pack_weight(ProductKind kind, const float* mean, const float* var, Index depth_stride,
-                 Index column_stride, Index depth, Index columns, const float* bias_mean,
-                 const float* bias_var, float* packed) {
-  for (Index first = 0; first < columns;) {
-    const Index width = panel_layout.width(columns - first);
-    for (Index i = 0; i < width; ++i) {
-      const bool used = first + i < columns;
-      packed[i] = used && bias_mean != nullptr ? bias_mean[first + i] : 0.0f;
-      packed[width + i] = used && bias_var != nullptr ? bias_var[first + i] : 0.0f;
-    }
-    packed += 2 * width;
-    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      using V = decltype(vector);
-      unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
-        constexpr Index offset = c.value * lanes<V>;
-        const Index left = columns - first - offset;
-        const Index used = left < 0 ? 0 : left < lanes<V> ? left : lanes<V>;
-        const Index start = (first + offset) * column_stride;
-        pack_columns<V>(kind, mean + start, var + start, depth_stride, column_stride, depth, used,
-                        width, packed + offset);
-      });
-    });
-    packed += depth * (1 + variance_terms(kind)) * width;
-    first += width;
-  }
-}
-
-/// Copies, or adds, the first `used` columns of `rows` rows of `width` floats to a matrix. A tile
-/// whose panel is not full goes through it: a tile that knew of such panels would leave its sums in
-/// memory.
-TAGIX_INLINE void take_used(const float* source, Index rows, Index width, Index used, bool add,
-                            float* target, Index stride) {
-  for (Index row = 0; row < rows; ++row, source += width, target += stride) {
-    for (Index i = 0; i < used; ++i) target[i] = add ? target[i] + source[i] : source[i];
-  }
-}
-
-/// One register tile of product_rows: n_rows rows of output times one panel. first_factor is what
-/// multiplies the first variance factor of the panel (x_var, or x_mean^2 for ProductKind::known)
-/// and second_factor the second (x_mean^2).
-template <class V, int n_vectors, int n_rows, int n_terms>
-TAGIX_INLINE void product_tile(const float* input_mean, const float* first_factor,
-                               const float* second_factor, Index input_stride, Index depth,
-                               const float* panel, Index output_stride, float* output_mean,
-                               float* output_var) {
-  constexpr int width = n_vectors * lanes<V>;
-  V mean[n_rows][n_vectors], var[n_rows][n_vectors];
-  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      mean[r.value][c.value] = load<V>(panel + c.value * lanes<V>);
-      var[r.value][c.value] = load<V>(panel + width + c.value * lanes<V>);
-    });
-  });
-  const float* factors = panel + 2 * width;
-  for (Index k = 0; k < depth; ++k, factors += (1 + n_terms) * width) {
-    const auto accumulate = [&](auto& sum, const float* left, const float* right)
-                                TAGIX_LAMBDA_INLINE {
-                                  V factor[n_vectors];
-                                  unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                    factor[c.value] = load<V>(right + c.value * lanes<V>);
-                                  });
-                                  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-                                    const V value = broadcast<V>(left[r.value * input_stride + k]);
-                                    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                      sum[r.value][c.value] += value * factor[c.value];
-                                    });
-                                  });
-                                };
-    accumulate(mean, input_mean, factors);
-    accumulate(var, first_factor, factors + width);
-    if constexpr (n_terms == 2) accumulate(var, second_factor, factors + 2 * width);
-  }
-  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      const Index position = r.value * output_stride + c.value * lanes<V>;
-      store(mean[r.value][c.value], output_mean + position);
-      store(var[r.value][c.value], output_var + position);
-    });
+void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Index depth,
+                 Index columns, const float* bias, float* packed) {
+  with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
+    pack_panels<decltype(cells)>(terms, weight, depth, columns, bias, packed);
   });
 }
 
-template <int n_terms>
-void product_panels(const float* input_mean, const float* first_factor, const float* second_factor,
-                    Index input_stride, Index rows, Index depth, Index columns, const float* packed,
-                    Index output_stride, float* output_mean, float* output_var) {
-  for (Index first = 0; first < columns;) {
-    const Index width = panel_layout.width(columns - first);
-    const Index used = columns - first < width ? columns - first : width;
-    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      using V = decltype(vector);
-      for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
-        float rest_mean[n_rows.value * n_vectors.value * lanes<V>];
-        float rest_var[n_rows.value * n_vectors.value * lanes<V>];
-        const Index position = row * input_stride;
-        float* mean = output_mean + row * output_stride + first;
-        float* var = output_var + row * output_stride + first;
-        const bool full = used == width;
-        product_tile<V, n_vectors.value, n_rows.value, n_terms>(
-            input_mean + position, first_factor + position, second_factor + position, input_stride,
-            depth, packed, full ? output_stride : width, full ? mean : rest_mean,
-            full ? var : rest_var);
-        if (!full) {
-          take_used(rest_mean, n_rows.value, width, used, false, mean, output_stride);
-          take_used(rest_var, n_rows.value, width, used, false, var, output_stride);
-        }
-      });
-    });
-    packed += width * (2 + depth * (1 + n_terms));
-    first += width;
-  }
+void product_rows(WeightTerms terms, Format format, const float* first, const float* second,
+                  Index stride, Index rows, Index depth, Index columns, const float* packed,
+                  float* output, Index output_stride) {
+  with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
+    using F = decltype(cells);
+    if (term_count(terms) == 2) {
+      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, output,
+                           output_stride);
+    } else {
+      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, output,
+                           output_stride);
+    }
+  });
 }
 
-void product_rows(ProductKind kind, const ProductInput& input, Index rows, Index depth,
-                  Index columns, const float* packed, float* output_mean, float* output_var,
-                  Index output_stride) {
-  if (kind == ProductKind::both) {
-    product_panels<2>(input.mean, input.var, input.square, input.stride, rows, depth, columns,
-                      packed, output_stride, output_mean, output_var);
-  } else {
-    const float* factor = kind == ProductKind::known ? input.square : input.var;
-    product_panels<1>(input.mean, factor, factor, input.stride, rows, depth, columns, packed,
-                      output_stride, output_mean, output_var);
-  }
+void outer_product(Format format, const SampleFactor& left, const SampleFactor& right,
+                   Index samples, bool add, float* sum, Index sum_stride) {
+  with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
+    using F = decltype(cells);
+    outer_panels<F>(left, right, F::cells(samples), add, sum, sum_stride);
+  });
+}
+
+void pack_factors(Format format, bool squared, const float* values, Index stride, Index rows,
+                  Index cols, const FactorCells& by_row, const FactorCells& by_sample) {
+  with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
+    pack_cells<decltype(cells)>(squared, values, stride, rows, cols, by_row, by_sample);
+  });
 }
 
 /// One output of affine_row: what the columns from `first` on add up to.
 template <class V, bool known>
-TAGIX_INLINE void add_affine_terms(const ProductInput& input, const float* weight_mean,
+TAGIX_INLINE void add_affine_terms(const AffineInput& input, const float* weight_mean,
                                    const float* weight_var, Index first, V& mean, V& var) {
   const V w_mean = load<V>(weight_mean + first), w_var = load<V>(weight_var + first);
   mean += w_mean * load<V>(input.mean + first);
@@ -250,7 +64,7 @@ TAGIX_INLINE void add_affine_terms(const ProductInput& input, const float* weigh
 }
 
 template <bool known>
-void affine_row_of(const ProductInput& input, Index in, const AffineParameters& parameters,
+void affine_row_of(const AffineInput& input, Index in, const AffineParameters& parameters,
                    Index out, float* mean, float* var) {
   constexpr Index n = lanes<Vector>;
   const Index whole = in / n * n;
@@ -270,9 +84,9 @@ void affine_row_of(const ProductInput& input, Index in, const AffineParameters& 
   }
 }
 
-void affine_row(ProductKind kind, const ProductInput& input, Index in,
-                const AffineParameters& parameters, Index out, float* mean, float* var) {
-  if (kind == ProductKind::known) {
+void affine_row(const AffineInput& input, Index in, const AffineParameters& parameters, Index out,
+                float* mean, float* var) {
+  if (input.var == nullptr) {
     affine_row_of<true>(input, in, parameters, out, mean, var);
   } else {
     affine_row_of<false>(input, in, parameters, out, mean, var);
@@ -333,154 +147,6 @@ void add(const float* values, Index size, float* sum) {
   });
 }
 
-/// One register tile of an outer product: n_rows columns of `left` times one panel of `right`,
-/// summed over samples. `used` columns are written to, or added to, mean and var.
-template <class V, int n_vectors, int n_rows>
-TAGIX_INLINE void outer_tile(const FactorView& left, const FactorView& right, Index samples,
-                             Index used, bool add, float* mean, float* var, Index sum_stride) {
-  constexpr int width = n_vectors * lanes<V>;
-  V mean_sum[n_rows][n_vectors], var_sum[n_rows][n_vectors];
-  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      mean_sum[r.value][c.value] = V{};
-      var_sum[r.value][c.value] = V{};
-    });
-  });
-  const auto accumulate = [&](auto& sum, const float* left_row, const float* right_row)
-                              TAGIX_LAMBDA_INLINE {
-                                V value[n_vectors];
-                                unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                  value[c.value] = load<V>(right_row + c.value * lanes<V>);
-                                });
-                                unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-                                  const V factor = broadcast<V>(left_row[r.value]);
-                                  unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-                                    sum[r.value][c.value] += factor * value[c.value];
-                                  });
-                                });
-                              };
-  const float *left_mean = left.mean, *left_var = left.var;
-  const float *right_mean = right.mean, *right_var = right.var;
-  for (Index b = 0; b < samples; ++b) {
-    accumulate(mean_sum, left_mean, right_mean);
-    accumulate(var_sum, left_var, right_var);
-    left_mean += left.stride;
-    left_var += left.stride;
-    right_mean += right.stride;
-    right_var += right.stride;
-  }
-  float rest_mean[n_rows * width], rest_var[n_rows * width];
-  const bool full = used == width;
-  const Index stride = full ? sum_stride : width;
-  float* mean_target = full ? mean : rest_mean;
-  float* var_target = full ? var : rest_var;
-  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      const Index position = r.value * stride + c.value * lanes<V>;
-      V &mean_part = mean_sum[r.value][c.value], &var_part = var_sum[r.value][c.value];
-      if (full && add) {
-        mean_part += load<V>(mean + position);
-        var_part += load<V>(var + position);
-      }
-      store(mean_part, mean_target + position);
-      store(var_part, var_target + position);
-    });
-  });
-  if (full) return;
-  take_used(rest_mean, n_rows, width, used, add, mean, sum_stride);
-  take_used(rest_var, n_rows, width, used, add, var, sum_stride);
-}
-
-void outer_product(const FactorView& left, Index left_cols, const FactorView& right,
-                   Index right_cols, Index samples, bool add, float* mean, float* var,
-                   Index sum_stride) {
-  for (Index first = 0; first < right_cols;) {
-    const Index width = panel_layout.width(right_cols - first);
-    const Index used = right_cols - first < width ? right_cols - first : width;
-    with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-      for_each_tile(left_cols, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
-        outer_tile<decltype(vector), n_vectors.value, n_rows.value>(
-            left.from(row), right.from(first), samples, used, add, mean + row * sum_stride + first,
-            var + row * sum_stride + first, sum_stride);
-      });
-    });
-    first += width;
-  }
-}
-
-Index innovation_scratch_size() {
-  return innovation_block * 2 * (innovation_outputs + 2 * TAGIX_LANES);
-}
-
-/// Packs a panel of inputs: for each sample the means, then their squares.
-template <class V, int n_vectors>
-TAGIX_INLINE void pack_inputs(const float* input_mean, Index in, Index used, Index samples,
-                              float* packed) {
-  constexpr int width = n_vectors * lanes<V>;
-  for (Index b = 0; b < samples; ++b, packed += 2 * width) {
-    const float* row = input_mean + b * in;
-    float rest[width];
-    if (used < width) {
-      for (Index i = 0; i < width; ++i) rest[i] = i < used ? row[i] : 0.0f;
-      row = rest;
-    }
-    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      const V value = load<V>(row + c.value * lanes<V>);
-      store(value, packed + c.value * lanes<V>);
-      store(value * value, packed + width + c.value * lanes<V>);
-    });
-  }
-}
-
-/// Packs innovations tile after tile: for each sample the delta_mean of the tile, then its
-/// delta_var.
-void pack_deltas(const float* delta_mean, const float* delta_var, Index out, Index outputs,
-                 Index samples, float* packed) {
-  for_each_tile(outputs, [&](Index first, auto n_rows) TAGIX_LAMBDA_INLINE {
-    // Of constant size, so that it is a few moves and no call.
-    constexpr auto bytes = static_cast<unsigned long>(n_rows.value) * sizeof(float);
-    for (Index b = 0; b < samples; ++b, packed += 2 * n_rows.value) {
-      __builtin_memcpy(packed, delta_mean + b * out + first, bytes);
-      __builtin_memcpy(packed + n_rows.value, delta_var + b * out + first, bytes);
-    }
-  });
-}
-
-void innovation_rows(const float* input_mean, Index in, const float* delta_mean,
-                     const float* delta_var, Index out, Index batch, Index first_output,
-                     Index last_output, float* mean, float* var, float* scratch) {
-  float* packed_deltas = scratch;
-  float* packed_inputs = scratch + innovation_block * 2 * innovation_outputs;
-  for (Index sample = 0; sample < batch; sample += innovation_block) {
-    const Index samples = batch - sample < innovation_block ? batch - sample : innovation_block;
-    for (Index output = first_output; output < last_output; output += innovation_outputs) {
-      const Index left = last_output - output;
-      const Index outputs = left < innovation_outputs ? left : innovation_outputs;
-      const Index position = sample * out + output;
-      pack_deltas(delta_mean + position, delta_var + position, out, outputs, samples,
-                  packed_deltas);
-      for (Index first = 0; first < in;) {
-        const Index width = panel_layout.width(in - first);
-        const Index used = in - first < width ? in - first : width;
-        with_panel(width, [&](auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
-          using V = decltype(vector);
-          pack_inputs<V, n_vectors.value>(input_mean + sample * in + first, in, used, samples,
-                                          packed_inputs);
-          for_each_tile(outputs, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
-            const float* deltas = packed_deltas + row * samples * 2;
-            const Index target = (output + row) * in + first;
-            outer_tile<V, n_vectors.value, n_rows.value>(
-                {deltas, deltas + n_rows.value, 2 * n_rows.value},
-                {packed_inputs, packed_inputs + width, 2 * width}, samples, used, /*add=*/true,
-                mean + target, var + target, in);
-          });
-        });
-        first += width;
-      }
-    }
-  }
-}
-
 void add_column_sums(const float* plane, Index stride, Index rows, Index columns, float* sum) {
   // Several sums side by side: each addition waits for the one before it.
   constexpr int n_sums = 4;
@@ -510,7 +176,7 @@ void activation(const math::ActivationSpec& spec, const float* input_mean, const
       const math::ActivationMoments<Vector> moments = function(load_part(input_mean + i), var);
       store_part(moments.mean, output_mean + i);
       store_part(moments.var, output_var + i);
-      store_part(moments.jacobian, jacobian + i);
+      if (jacobian != nullptr) store_part(moments.jacobian, jacobian + i);
     });
   });
 }
@@ -597,46 +263,71 @@ bool all_finite(const float* values, Index size) {
   return element_sum((sums[0] + sums[1]) + (sums[2] + sums[3])) == 0;
 }
 
-/// Replaces (mean, var) of `size` parameters by rule(mean, var, delta_mean, delta_var).
-template <class Rule>
-TAGIX_INLINE void update_each(const float* delta_mean, const float* delta_var, Index size,
-                              float* mean, float* var, Rule&& rule) {
-  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-    const math::Posterior<Vector> posterior =
-        rule(load_part(mean + i), load_part(var + i), load_part(delta_mean + i),
-             load_part(delta_var + i));
-    store_part(posterior.mean, mean + i);
-    store_part(posterior.var, var + i);
+float absolute_sum(const float* values, Index size) {
+  Vector sum{};
+  for_each_vector(size, [&](Index i, auto load_part, auto)
+                            TAGIX_LAMBDA_INLINE { sum += math::abs(load_part(values + i)); });
+  return element_sum(sum);
+}
+
+/// Calls body(Constant<kind>), with the kind as an integer.
+template <class Body>
+TAGIX_INLINE void with_kind(math::UpdateKind kind, Body&& body) {
+  if (kind == math::UpdateKind::information) {
+    body(Constant<static_cast<int>(math::UpdateKind::information)>{});
+  } else {
+    body(Constant<static_cast<int>(math::UpdateKind::capped)>{});
+  }
+}
+
+void update(math::UpdateKind kind, float bound, const float* delta_mean, const float* delta_var,
+            Index size, float* mean, float* var) {
+  with_kind(kind, [&](auto constant) TAGIX_LAMBDA_INLINE {
+    constexpr auto rule = static_cast<math::UpdateKind>(constant.value);
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const math::Posterior<Vector> posterior =
+          math::updated<rule>(load_part(mean + i), load_part(var + i), load_part(delta_mean + i),
+                              load_part(delta_var + i), broadcast<Vector>(bound));
+      store_part(posterior.mean, mean + i);
+      store_part(posterior.var, var + i);
+    });
   });
 }
 
-void information_update(const float* delta_mean, const float* delta_var, float clip, Index size,
-                        float* mean, float* var) {
-  update_each(delta_mean, delta_var, size, mean, var,
-              [clip](Vector m, Vector v, Vector dm, Vector dv) TAGIX_LAMBDA_INLINE {
-                return math::information_update(m, v, dm, dv, broadcast<Vector>(clip));
-              });
-}
-
-void capped_update(const float* delta_mean, const float* delta_var, float cap, Index size,
-                   float* mean, float* var) {
-  update_each(delta_mean, delta_var, size, mean, var,
-              [cap](Vector m, Vector v, Vector dm, Vector dv) TAGIX_LAMBDA_INLINE {
-                return math::capped_update(m, v, dm, dv, broadcast<Vector>(cap));
-              });
+void update_weight(math::UpdateKind kind, float bound, const OuterFactors& factors, Index samples,
+                   Index out, Index in, float* mean, float* var) {
+  with_kind(kind, [&](auto constant) TAGIX_LAMBDA_INLINE {
+    constexpr auto rule = static_cast<math::UpdateKind>(constant.value);
+    for (Index o = 0; o < out; ++o, mean += in, var += in) {
+      for (Index i = 0; i < in; i += lanes<Vector>) {
+        Vector delta_mean{}, delta_var{};
+        for (Index b = 0; b < samples; ++b) {
+          delta_mean +=
+              factors.delta_mean[b * out + o] * load<Vector>(factors.input_mean + b * in + i);
+          delta_var +=
+              factors.delta_var[b * out + o] * load<Vector>(factors.input_square + b * in + i);
+        }
+        const math::Posterior<Vector> posterior =
+            math::updated<rule>(load<Vector>(mean + i), load<Vector>(var + i), delta_mean,
+                                delta_var, broadcast<Vector>(bound));
+        store(posterior.mean, mean + i);
+        store(posterior.var, var + i);
+      }
+    }
+  });
 }
 
 constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           panel_layout,
+                          has_bfloat16,
                           pack_weight,
+                          pack_factors,
                           product_rows,
+                          outer_product,
                           affine_row,
                           affine_row_backward,
                           square,
                           add,
-                          outer_product,
-                          innovation_rows,
-                          innovation_scratch_size,
                           add_column_sums,
                           activation,
                           activation_points,
@@ -644,8 +335,9 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           scale_deltas,
                           observe,
                           all_finite,
-                          information_update,
-                          capped_update};
+                          absolute_sum,
+                          update,
+                          update_weight};
 
 }  // namespace
 

@@ -2,6 +2,7 @@
 
 #include "core/index.h"
 #include "math/activations.h"
+#include "math/inference.h"
 
 namespace tagix::cpu {
 
@@ -23,22 +24,46 @@ struct PanelLayout {
   }
 };
 
-/// The number of variance terms in a product of moments; a term is one matrix product.
-///   known    var = x_mean^2 W_var              forward, input known exactly
-///   both     var = x_var (W_mean^2 + W_var) + x_mean^2 W_var
-///   squared  var = x_var W_mean^2              backward
-enum class ProductKind { known, both, squared };
+/// How the factors of a product are kept. A cell is 4 bytes: a float, or two neighbours in what is
+/// summed over as bfloat16, of which an odd number is filled up with 0. Sums are float32 always.
+enum class Format { float32, bfloat16 };
 
-/// The number of floats in a packed weight of `depth` rows (the dimension summed over) and
-/// `columns` columns.
-Index packed_size(const PanelLayout& layout, ProductKind kind, Index depth, Index columns);
+TAGIX_INLINE constexpr Index cell_count(Format format, Index factors) {
+  return format == Format::bfloat16 ? (factors + 1) / 2 : factors;
+}
 
-/// What a product reads for each row: means, variances and squares of the means, all with the same
-/// stride between rows. ProductKind says which of the last two it needs.
-struct ProductInput {
+/// A weight as the right side of a product: element (k, column) is at k * depth_stride +
+/// column * column_stride of mean and var.
+struct WeightView {
   const float* mean;
   const float* var;
-  const float* square;
+  Index depth_stride;
+  Index column_stride;
+
+  TAGIX_INLINE WeightView from_column(Index column) const {
+    const Index start = column * column_stride;
+    return {mean + start, var + start, depth_stride, column_stride};
+  }
+};
+
+/// What a packed weight holds of each element: W_mean, W_var, W_mean^2, or both W_mean^2 + W_var
+/// and W_var.
+enum class WeightTerms { mean, var, square, second_moment_and_var };
+
+TAGIX_INLINE constexpr Index term_count(WeightTerms terms) {
+  return terms == WeightTerms::second_moment_and_var ? 2 : 1;
+}
+
+/// The cells of a plane, rows `stride` cells apart; null where nobody reads them.
+struct FactorCells {
+  float* cells;
+  Index stride;
+};
+
+/// One side of an outer product: `columns` columns of cells that each hold one sample, or two.
+struct SampleFactor {
+  const float* cells;
+  Index columns;
   Index stride;
 };
 
@@ -50,14 +75,20 @@ struct AffineParameters {
   const float* bias_var;
 };
 
-/// One side of an outer product: what enters the sums of means, and what those of variances. That
-/// is (delta_mean, delta_var) on the one side and (a_mean, a_mean^2) on the other.
-struct FactorView {
+/// The moments that enter an affine map in one row; `var` is null for an input known exactly.
+struct AffineInput {
   const float* mean;
   const float* var;
-  Index stride;
+  const float* square;  ///< of the means
+};
 
-  TAGIX_INLINE FactorView from(Index column) const { return {mean + column, var + column, stride}; }
+/// What the innovations of a weight are sums of products of: delta_mean and delta_var (samples x
+/// out), and a_mean and a_mean^2 (samples x in).
+struct OuterFactors {
+  const float* delta_mean;
+  const float* delta_var;
+  const float* input_mean;
+  const float* input_square;
 };
 
 /// The inner loops of the CPU backend, compiled once for each instruction set. They run on the
@@ -66,24 +97,34 @@ struct FactorView {
 struct Kernels {
   const char* instruction_set;
   PanelLayout layout;
+  bool has_bfloat16;  ///< whether Format::bfloat16 may be asked for
 
-  /// Packs a weight for product_rows: panels of [bias mean, bias var], then for each k the means
-  /// and the variance factors of `kind`. Element (k, column) of the product's right side is at
-  /// k * depth_stride + column * column_stride of mean and var. Biases may be null.
-  void (*pack_weight)(ProductKind kind, const float* mean, const float* var, Index depth_stride,
-                      Index column_stride, Index depth, Index columns, const float* bias_mean,
-                      const float* bias_var, float* packed);
+  /// Packs a weight for product_rows: panels of the bias (null counts as 0), then for each cell of
+  /// depth the terms of the panel's columns.
+  void (*pack_weight)(WeightTerms terms, Format format, const WeightView& weight, Index depth,
+                      Index columns, const float* bias, float* packed);
 
-  /// output = input * packed weight, `rows` rows: mean and variance at once. `output_stride` is at
-  /// least `columns`.
-  void (*product_rows)(ProductKind kind, const ProductInput& input, Index rows, Index depth,
-                       Index columns, const float* packed, float* output_mean, float* output_var,
-                       Index output_stride);
+  /// Puts a plane (rows x cols, rows `stride` floats apart), or its squares, into the cells that a
+  /// product reads (row by row, neighbours in a row share a cell) and those that an outer product
+  /// reads (neighbours in a column share a cell).
+  void (*pack_factors)(Format format, bool squared, const float* values, Index stride, Index rows,
+                       Index cols, const FactorCells& by_row, const FactorCells& by_sample);
 
-  /// What product_rows gives for one row, straight from the parameters: for so few rows that
-  /// packing them would take longer. Forward takes kinds known and both, backward is squared.
-  void (*affine_row)(ProductKind kind, const ProductInput& input, Index in,
-                     const AffineParameters& parameters, Index out, float* mean, float* var);
+  /// output = first * packed weight for one term, + second * packed weight for two, where first and
+  /// second are `rows` rows of cells, `stride` cells apart. `output_stride` is at least `columns`.
+  void (*product_rows)(WeightTerms terms, Format format, const float* first, const float* second,
+                       Index stride, Index rows, Index depth, Index columns, const float* packed,
+                       float* output, Index output_stride);
+
+  /// sum[l][r] = sum_b left[b][l] right[b][r] over `samples` in order; added to what is there with
+  /// `add`. Rows of `right` must be readable up to layout.padded_columns(right.columns).
+  void (*outer_product)(Format format, const SampleFactor& left, const SampleFactor& right,
+                        Index samples, bool add, float* sum, Index sum_stride);
+
+  /// What an affine map gives for one row, straight from the parameters: for so few rows that
+  /// packing them would take longer.
+  void (*affine_row)(const AffineInput& input, Index in, const AffineParameters& parameters,
+                     Index out, float* mean, float* var);
   void (*affine_row_backward)(const float* delta_mean, const float* delta_var, Index out,
                               const float* weight_mean, Index in, float* mean, float* var);
 
@@ -91,26 +132,11 @@ struct Kernels {
   /// sum += values.
   void (*add)(const float* values, Index size, float* sum);
 
-  /// mean[l][r] = sum_b left.mean[b][l] right.mean[b][r], and var from left.var and right.var, over
-  /// `samples` in order; added to what is there with `add`. Rows of `right` must be readable up to
-  /// layout.padded_columns(right_cols).
-  void (*outer_product)(const FactorView& left, Index left_cols, const FactorView& right,
-                        Index right_cols, Index samples, bool add, float* mean, float* var,
-                        Index sum_stride);
-
-  /// Adds sum_b delta_mean a_mean to mean (rows first_output .. last_output - 1 of out x in), and
-  /// sum_b delta_var a_mean^2 to var, over `batch` samples in order. `scratch` holds
-  /// innovation_scratch_size() floats.
-  void (*innovation_rows)(const float* input_mean, Index in, const float* delta_mean,
-                          const float* delta_var, Index out, Index batch, Index first_output,
-                          Index last_output, float* mean, float* var, float* scratch);
-  Index (*innovation_scratch_size)();
-
   /// sum[c] += sum_b plane[b * stride + c] for the first `columns` columns of `rows` rows. Rows are
   /// added in blocks, so that rounding grows with the number of blocks and not of rows.
   void (*add_column_sums)(const float* plane, Index stride, Index rows, Index columns, float* sum);
 
-  /// Elementwise; input_var may be null (exactly known).
+  /// Elementwise; input_var may be null (exactly known), jacobian too (not asked for).
   void (*activation)(const math::ActivationSpec& spec, const float* input_mean,
                      const float* input_var, Index size, float* output_mean, float* output_var,
                      float* jacobian);
@@ -126,10 +152,15 @@ struct Kernels {
                   float* delta_var);
   /// Whether every value is finite.
   bool (*all_finite)(const float* values, Index size);
-  void (*information_update)(const float* delta_mean, const float* delta_var, float clip,
-                             Index size, float* mean, float* var);
-  void (*capped_update)(const float* delta_mean, const float* delta_var, float cap, Index size,
-                        float* mean, float* var);
+  /// The sum of absolute values.
+  float (*absolute_sum)(const float* values, Index size);
+  /// Changes (mean, var) of `size` parameters by a rule and its bound (UpdateRule::bound_for).
+  void (*update)(math::UpdateKind kind, float bound, const float* delta_mean,
+                 const float* delta_var, Index size, float* mean, float* var);
+  /// The same for a weight (out x in) whose innovations are sum_b delta_b input_b over few samples.
+  /// `in` is a multiple of layout.lanes.
+  void (*update_weight)(math::UpdateKind kind, float bound, const OuterFactors& factors,
+                        Index samples, Index out, Index in, float* mean, float* var);
 };
 
 }  // namespace tagix::cpu

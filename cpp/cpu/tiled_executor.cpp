@@ -6,6 +6,7 @@
 #include <variant>
 
 #include "core/memory.h"
+#include "cpu/moments_product.h"
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
 
@@ -19,9 +20,6 @@ constexpr Index tile_rows = 64;
 /// The batch is cut into at most this many groups of tiles. Each sums its own innovations, and the
 /// sums are added in order: so many threads can work at most.
 constexpr Index max_groups = 16;
-
-/// Up to this many rows the weights are used as they are: packing them would take longer.
-constexpr Index max_unpacked_rows = 3;
 
 /// Networks with more parameters run layerwise, and so do those of which a tile takes more floats:
 /// neither would stay in cache.
@@ -59,8 +57,9 @@ struct PlannedAffine {
   Index packed_backward;
   Index input_stride;
   Index output_stride;
-  PlanePair input;  ///< a_mean and a_mean^2, in the tile
-  bool transposed;  ///< innovations are summed as in x out, which takes fewer vectors
+  Index input_mean;  ///< in the tile
+  PlanePair factor;  ///< what outer products read of a_mean and a_mean^2, in the tile
+  bool transposed;   ///< innovations are summed as in x out, which takes fewer vectors
   Index sum_rows;
   Index sum_cols;
   Index sum_stride;
@@ -81,10 +80,13 @@ class TiledExecutor final : public Executor {
   TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
       : backend_(backend),
         kernels_(kernels),
+        formats_(formats_of(backend.precision())),
+        product_(kernels, formats_),
         packed_(backend),
         sums_(backend),
         prediction_(backend),
-        input_delta_(backend) {
+        input_delta_(backend),
+        innovation_(backend) {
     plan(steps);
   }
 
@@ -96,17 +98,17 @@ class TiledExecutor final : public Executor {
     const Index n_tiles = ceil_div(input.rows, tile_rows);
     parallel_for(n_tiles, nanoseconds(input.rows, 6), [&](Index i) {
       const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
-      forward(tile, rows_of(input, tile), rows_of(prediction, tile));
+      forward(tile, /*learns=*/false, rows_of(input, tile), rows_of(prediction, tile));
     });
     return prediction;
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
-                const Observations& observations, bool need_input_delta,
-                MomentsView innovation) override {
+                const Observations& observations, bool need_input_delta) override {
     parameters_ = parameters;
     pack(input, /*learns=*/true, need_input_delta);
     prediction_.resize(input.rows, out_features_);
+    innovation_.resize(1, parameter_count_);
     if (need_input_delta) input_delta_.resize(input.rows, in_features_);
     const MomentsView prediction = prediction_.view();
     const MomentsView input_delta = need_input_delta ? input_delta_.view() : MomentsView{};
@@ -120,9 +122,9 @@ class TiledExecutor final : public Executor {
       const Index first = group * tiles_each;
       for (Index i = first; i < std::min(first + tiles_each, n_tiles); ++i) {
         const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
-        forward(tile, rows_of(input, tile), rows_of(prediction, tile));
+        forward(tile, /*learns=*/true, rows_of(input, tile), rows_of(prediction, tile));
         observe(tile, rows_of(prediction, tile), observations);
-        backward(tile, need_input_delta, /*add=*/i > first, sums, innovation);
+        backward(tile, need_input_delta, /*add=*/i > first, sums);
         if (need_input_delta) {
           const MomentsView target = rows_of(input_delta, tile);
           copy_rows(tile.at(delta_.mean), in_stride_, target.mean, in_features_, tile);
@@ -132,9 +134,15 @@ class TiledExecutor final : public Executor {
     });
     if (n_groups > 1) {
       add_groups(n_groups);
-      write_innovation(innovation);
+      write_innovation();
     }
     return {prediction, input_delta};
+  }
+
+  ConstMomentsView innovation() override { return innovation_.view(); }
+
+  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
+    return update_by(innovation(), backend_, rule, batch_size, parameters);
   }
 
   Index prediction_rows() const override { return 16384; }
@@ -200,9 +208,14 @@ class TiledExecutor final : public Executor {
       }
     }
     out_features_ = features;
-    const auto plane = [&] { return tile.take(tile_rows * max_stride); };
-    delta_ = {plane(), plane()};
-    other_ = {plane(), plane()};
+    const auto planes = [&] {
+      return PlanePair{tile.take(tile_rows * max_stride), tile.take(tile_rows * max_stride)};
+    };
+    delta_ = planes();
+    other_ = planes();
+    by_row_ = planes();
+    input_var_by_row_ = tile.take(tile_rows * max_stride);
+    by_sample_ = planes();
     tile_size_ = tile.size();
     group_size_ = group.size();
     packed_.resize(packed.size());
@@ -214,12 +227,14 @@ class TiledExecutor final : public Executor {
     PlannedAffine affine{};
     affine.shape = shape;
     affine.parameters = std::exchange(parameter_count_, parameter_count_ + shape.parameter_count());
-    affine.packed_forward = packed.take(packed_size(layout, ProductKind::both, in, out));
-    affine.packed_backward = packed.take(packed_size(layout, ProductKind::squared, out, in));
+    affine.packed_forward = packed.take(product_.packed_size(ProductKind::both, in, out));
+    affine.packed_backward = packed.take(product_.packed_size(ProductKind::squared, out, in));
     affine.input_stride = stride_for(in);
     affine.output_stride = stride_for(out);
-    affine.input = {tile.take(tile_rows * affine.input_stride),
-                    tile.take(tile_rows * affine.input_stride)};
+    const Index plane_size = tile_rows * affine.input_stride;
+    affine.input_mean = tile.take(plane_size);
+    affine.factor = {formats_.mean == Format::float32 ? affine.input_mean : tile.take(plane_size),
+                     tile.take(plane_size)};
     affine.transposed = in * layout.padded_columns(out) < out * layout.padded_columns(in);
     affine.sum_rows = affine.transposed ? in : out;
     affine.sum_cols = affine.transposed ? out : in;
@@ -240,60 +255,100 @@ class TiledExecutor final : public Executor {
 
   /// Packs the weights as a pass through the network reads them.
   void pack(ConstMomentsView input, bool learns, bool need_input_delta) {
-    packed_in_use_ = input.rows > max_unpacked_rows;
-    if (!packed_in_use_) return;
     const double cost = static_cast<double>(parameter_count_) * (learns ? 2 : 1);
     parallel_for(n_steps(), cost, [&](Index i) {
       const auto* affine = std::get_if<PlannedAffine>(&step(i));
       if (affine == nullptr) return;
       const Index in = affine->shape.in_features, out = affine->shape.out_features;
       const AffineParameters from = parameters_of(*affine);
-      kernels_.pack_weight(forward_kind(i, input), from.weight_mean, from.weight_var, 1, in, in,
-                           out, from.bias_mean, from.bias_var,
-                           packed_.data() + affine->packed_forward);
+      product_.pack(forward_kind(i, input), {from.weight_mean, from.weight_var, 1, in}, in, out,
+                    from.bias_mean, from.bias_var, packed_.data() + affine->packed_forward);
       if (learns && passes_delta(i, need_input_delta)) {
-        kernels_.pack_weight(ProductKind::squared, from.weight_mean, from.weight_var, in, 1, out,
-                             in, nullptr, nullptr, packed_.data() + affine->packed_backward);
+        product_.pack(ProductKind::squared, {from.weight_mean, from.weight_var, in, 1}, out, in,
+                      nullptr, nullptr, packed_.data() + affine->packed_backward);
       }
     });
   }
 
-  /// Moments of the output of an affine step.
-  void forward_affine(const PlannedAffine& affine, ProductKind kind, ProductInput input, Index rows,
-                      float* mean, float* var) const {
-    const Index in = affine.shape.in_features, out = affine.shape.out_features;
-    if (packed_in_use_) {
-      kernels_.product_rows(kind, input, rows, in, out, packed_.data() + affine.packed_forward,
-                            mean, var, affine.output_stride);
-      return;
+  /// What products and outer products read of a plane of a tile.
+  struct Factor {
+    const float* by_row;
+    Index row_stride;
+    const float* by_sample;
+  };
+
+  /// Puts a plane (rows of `cols` values, `stride` apart), or its squares, into cells. Floats serve
+  /// both kinds of product alike; pairs are written to by_row, and to by_sample unless it is null.
+  Factor factor(Format format, bool squared, const float* values, Index stride, Index rows,
+                Index cols, float* by_row, float* by_sample) const {
+    if (format == Format::bfloat16) {
+      const Index row_stride = stride / 2;
+      kernels_.pack_factors(format, squared, values, stride, rows, cols, {by_row, row_stride},
+                            {by_sample, stride});
+      return {by_row, row_stride, by_sample};
     }
-    for (Index row = 0; row < rows; ++row) {
-      kernels_.affine_row(kind, input, in, parameters_of(affine), out, mean, var);
-      input.mean += input.stride;
-      input.square += input.stride;
-      if (input.var != nullptr) input.var += input.stride;
-      mean += affine.output_stride;
-      var += affine.output_stride;
-    }
+    if (!squared) return {values, stride, values};
+    float* squares = by_sample != nullptr ? by_sample : by_row;
+    kernels_.square(values, rows * stride, squares);
+    return {squares, stride, squares};
   }
 
-  /// Innovations of the input of an affine step from those of its output.
-  void backward_affine(const PlannedAffine& affine, const FactorView& delta, Index rows,
-                       float* mean, float* var) const {
+  /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
+  /// what backward needs if the network learns. A null `var` is an input known exactly.
+  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, const float* var,
+                      float* output_mean, float* output_var) const {
     const Index in = affine.shape.in_features, out = affine.shape.out_features;
-    if (packed_in_use_) {
-      kernels_.product_rows(ProductKind::squared, {delta.mean, delta.var, nullptr, delta.stride},
-                            rows, out, in, packed_.data() + affine.packed_backward, mean, var,
-                            affine.input_stride);
-      return;
-    }
-    for (Index row = 0; row < rows; ++row) {
-      kernels_.affine_row_backward(delta.mean + row * delta.stride, delta.var + row * delta.stride,
-                                   out, parameters_of(affine).weight_mean, in,
-                                   mean + row * affine.input_stride,
-                                   var + row * affine.input_stride);
-    }
+    const auto cells = [&](Format format, bool squared, const float* values, Index by_row,
+                           float* by_sample) {
+      return factor(format, squared, values, affine.input_stride, tile.rows, in, tile.at(by_row),
+                    by_sample);
+    };
+    const float* input_mean = tile.at(affine.input_mean);
+    const Factor mean = cells(formats_.mean, false, input_mean, by_row_.mean,
+                              learns ? tile.at(affine.factor.mean) : nullptr);
+    const Factor square = cells(formats_.var, true, input_mean, by_row_.var,
+                                learns ? tile.at(affine.factor.var) : nullptr);
+    const float* var_cells =
+        var == nullptr ? nullptr
+                       : cells(formats_.var, false, var, input_var_by_row_, nullptr).by_row;
+    product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both,
+                      {mean.by_row, mean.row_stride, var_cells, square.by_row, square.row_stride},
+                      tile.rows, in, out, tile_weights(affine.packed_forward), output_mean,
+                      output_var, affine.output_stride);
   }
+
+  /// Adds the innovations of an affine step's parameters to their sums, or writes them, and turns
+  /// the innovation of its output into that of its input, unless nobody asks for it.
+  void backward_affine(const PlannedAffine& affine, const Tile& tile, bool passes_on, bool add,
+                       float* sums, const float* delta_mean, const float* delta_var,
+                       float* input_mean, float* input_var) {
+    const Index in = affine.shape.in_features, out = affine.shape.out_features;
+    const Index stride = affine.output_stride;
+    const Factor mean = factor(formats_.mean, false, delta_mean, stride, tile.rows, out,
+                               tile.at(by_row_.mean), tile.at(by_sample_.mean));
+    const Factor var = factor(formats_.var, false, delta_var, stride, tile.rows, out,
+                              tile.at(by_row_.var), tile.at(by_sample_.var));
+    const SumTarget target = sum_target(affine, sums);
+    const auto sum_products = [&](Format format, const float* delta, Index input, float* sum) {
+      const SampleFactor left{delta, out, stride};
+      const SampleFactor right{tile.at(input), in, affine.input_stride};
+      kernels_.outer_product(format, target.transposed ? right : left,
+                             target.transposed ? left : right, tile.rows, add, sum, target.stride);
+    };
+    sum_products(formats_.mean, mean.by_sample, affine.factor.mean, target.weight_mean);
+    sum_products(formats_.var, var.by_sample, affine.factor.var, target.weight_var);
+    if (affine.shape.bias) {
+      add_bias(delta_mean, affine, tile, add, target.bias_mean);
+      add_bias(delta_var, affine, tile, add, target.bias_var);
+    }
+    if (!passes_on) return;
+    product_.multiply(ProductKind::squared,
+                      {mean.by_row, mean.row_stride, var.by_row, nullptr, var.row_stride},
+                      tile.rows, out, in, tile_weights(affine.packed_backward), input_mean,
+                      input_var, affine.input_stride);
+  }
+
+  const float* tile_weights(Index offset) const { return packed_.data() + offset; }
 
   /// Where a group sums the innovations of an affine step: in its own memory, or, for a group that
   /// is alone (sums == nullptr), right where the parameters have theirs.
@@ -306,13 +361,13 @@ class TiledExecutor final : public Executor {
     bool transposed;
   };
 
-  static SumTarget sum_target(const PlannedAffine& affine, float* sums, MomentsView innovation) {
+  SumTarget sum_target(const PlannedAffine& affine, float* sums) {
     if (sums != nullptr) {
       return {sums + affine.sum.mean,     sums + affine.sum.var, sums + affine.bias_sum.mean,
               sums + affine.bias_sum.var, affine.sum_stride,     affine.transposed};
     }
-    float* mean = innovation.mean + affine.parameters;
-    float* var = innovation.var + affine.parameters;
+    float* mean = innovation_.view().mean + affine.parameters;
+    float* var = innovation_.view().var + affine.parameters;
     const Index bias = affine.shape.weight_size();
     return {mean, var, mean + bias, var + bias, affine.shape.in_features, false};
   }
@@ -329,11 +384,12 @@ class TiledExecutor final : public Executor {
   /// Where step i reads its means: an affine step keeps them.
   float* input_mean(const Tile& tile, Index i) const {
     const auto* affine = i < n_steps() ? std::get_if<PlannedAffine>(&step(i)) : nullptr;
-    return tile.at(affine == nullptr ? delta_.mean : affine->input.mean);
+    return tile.at(affine == nullptr ? delta_.mean : affine->input_mean);
   }
 
-  /// Moments of the output for the rows of a tile; keeps in the tile what backward needs.
-  void forward(const Tile& tile, ConstMomentsView input, MomentsView output) const {
+  /// Moments of the output for the rows of a tile; keeps in the tile what backward needs if the
+  /// network learns.
+  void forward(const Tile& tile, bool learns, ConstMomentsView input, MomentsView output) const {
     float* var = tile.at(delta_.var);
     float* next_var = tile.at(other_.var);
     copy_rows(input.mean, in_features_, input_mean(tile, 0), in_stride_, tile);
@@ -343,16 +399,12 @@ class TiledExecutor final : public Executor {
       float* mean = input_mean(tile, i);
       float* next_mean = input_mean(tile, i + 1);
       if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
-        float* square = tile.at(affine->input.var);
-        kernels_.square(mean, tile.rows * affine->input_stride, square);
-        forward_affine(*affine, forward_kind(i, input),
-                       {mean, known_or_var, square, affine->input_stride}, tile.rows, next_mean,
-                       next_var);
+        forward_affine(*affine, tile, learns, known_or_var, next_mean, next_var);
         std::swap(var, next_var);
       } else {
         const auto& activation = std::get<PlannedActivation>(step(i));
         kernels_.activation(activation.spec, mean, known_or_var, tile.rows * activation.stride,
-                            next_mean, var, tile.at(activation.jacobian));
+                            next_mean, var, learns ? tile.at(activation.jacobian) : nullptr);
       }
     }
     const Index stride = stride_for(out_features_);
@@ -375,8 +427,7 @@ class TiledExecutor final : public Executor {
 
   /// Turns the innovation of the outputs in the tile into that of the input, and writes those of
   /// the parameters to their sum_target, or adds them.
-  void backward(const Tile& tile, bool need_input_delta, bool add, float* sums,
-                MomentsView innovation) const {
+  void backward(const Tile& tile, bool need_input_delta, bool add, float* sums) {
     float *mean = tile.at(delta_.mean), *var = tile.at(delta_.var);
     float *next_mean = tile.at(other_.mean), *next_var = tile.at(other_.var);
     for (Index i = n_steps() - 1; i >= 0; --i) {
@@ -386,21 +437,10 @@ class TiledExecutor final : public Executor {
                               var);
         continue;
       }
-      const auto& affine = std::get<PlannedAffine>(step(i));
-      const Index in = affine.shape.in_features, out = affine.shape.out_features;
-      const FactorView delta{mean, var, affine.output_stride};
-      const FactorView input{tile.at(affine.input.mean), tile.at(affine.input.var),
-                             affine.input_stride};
-      const SumTarget target = sum_target(affine, sums, innovation);
-      kernels_.outer_product(target.transposed ? input : delta, target.transposed ? in : out,
-                             target.transposed ? delta : input, target.transposed ? out : in,
-                             tile.rows, add, target.weight_mean, target.weight_var, target.stride);
-      if (affine.shape.bias) {
-        add_bias(mean, affine, tile, add, target.bias_mean);
-        add_bias(var, affine, tile, add, target.bias_var);
-      }
-      if (!passes_delta(i, need_input_delta)) continue;
-      backward_affine(affine, delta, tile.rows, next_mean, next_var);
+      const bool passes_on = passes_delta(i, need_input_delta);
+      backward_affine(std::get<PlannedAffine>(step(i)), tile, passes_on, add, sums, mean, var,
+                      next_mean, next_var);
+      if (!passes_on) continue;
       std::swap(mean, next_mean);
       std::swap(var, next_var);
     }
@@ -431,7 +471,8 @@ class TiledExecutor final : public Executor {
   }
 
   /// Copies the sums of the first group to where the parameters have their innovations.
-  void write_innovation(MomentsView innovation) const {
+  void write_innovation() {
+    const MomentsView innovation = innovation_.view();
     const float* sums = sums_.data();
     for (const PlannedStep& planned : steps_) {
       const auto* affine = std::get_if<PlannedAffine>(&planned);
@@ -476,6 +517,8 @@ class TiledExecutor final : public Executor {
 
   Backend& backend_;
   const Kernels& kernels_;
+  Formats formats_;
+  MomentsProduct product_;
   std::vector<PlannedStep> steps_;
   Index in_features_ = 0;
   Index in_stride_ = 0;
@@ -484,14 +527,17 @@ class TiledExecutor final : public Executor {
   Index parameter_count_ = 0;
   Index tile_size_ = 0;
   Index group_size_ = 0;
-  PlanePair delta_;  // in the tile: the innovation on its way down; forward keeps moments there
-  PlanePair other_;  // in the tile: where a product writes what becomes current
+  PlanePair delta_;   // in the tile: the innovation on its way down; forward keeps moments there
+  PlanePair other_;   // in the tile: where a product writes what becomes current
+  PlanePair by_row_;  // in the tile: cells of what enters a product (of a_mean^2: in `var`)
+  Index input_var_by_row_ = 0;
+  PlanePair by_sample_;          // in the tile: cells of an innovation that enters an outer product
   ConstMomentsView parameters_;  // of the call in progress
-  bool packed_in_use_ = false;   // whether packed_ holds them
   Buffer<float> packed_;
   Buffer<float> sums_;
   Moments prediction_;
   Moments input_delta_;
+  Moments innovation_;
 };
 
 }  // namespace

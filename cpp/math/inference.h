@@ -40,6 +40,9 @@ struct Posterior {
   T var;
 };
 
+/// The two rules by which summed innovations change a parameter.
+enum class UpdateKind { information, capped };
+
 /// The information form of the update of one parameter, with G = sum_b delta_mean a_mean and
 /// H = -sum_b delta_var a_mean^2 >= 0 summed over a batch:
 ///
@@ -67,6 +70,16 @@ TAGIX_HD TAGIX_INLINE Posterior<T> capped_update(T mean, T var, T delta_mean, T 
   const T reset = broadcast<T>(static_cast<scalar_of_t<T>>(1e-5));
   return {mean + clamp(var * delta_mean, -bound, bound),
           select(posterior_var > 0, posterior_var, reset)};
+}
+
+/// The update of a kind, with the bound on a change of mean that it takes: clip or cap.
+template <UpdateKind kind, class T>
+TAGIX_HD TAGIX_INLINE Posterior<T> updated(T mean, T var, T delta_mean, T delta_var, T bound) {
+  if constexpr (kind == UpdateKind::information) {
+    return information_update(mean, var, delta_mean, delta_var, bound);
+  } else {
+    return capped_update(mean, var, delta_mean, delta_var, bound);
+  }
 }
 
 }  // namespace tagix::math

@@ -36,7 +36,8 @@ struct AffineBackward final : Operation {
   }
 
   std::vector<Expected> expected() const override {
-    Expected mean{"delta_mean", 16, {}}, var{"delta_var", 64, {}};
+    Expected mean{"delta_mean", 16, {}, Expected::Terms::mean_products},
+        var{"delta_var", 64, {}, Expected::Terms::var_products};
     for (Index row = 0; row < shape.rows; ++row) {
       for (Index i = 0; i < shape.in; ++i) {
         Sum mean_sum, var_sum;

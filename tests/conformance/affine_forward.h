@@ -45,7 +45,8 @@ struct AffineForward final : Operation {
   }
 
   std::vector<Expected> expected() const override {
-    Expected mean{"mean", 16, {}}, var{"var", 64, {}};
+    Expected mean{"mean", 16, {}, Expected::Terms::mean_products},
+        var{"var", 64, {}, Expected::Terms::var_products};
     for (Index row = 0; row < shape.rows; ++row) {
       for (Index o = 0; o < shape.out; ++o) {
         const auto bias_at = static_cast<std::size_t>(o);

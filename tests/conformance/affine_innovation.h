@@ -51,7 +51,8 @@ struct AffineInnovation final : Operation {
   }
 
   std::vector<Expected> expected() const override {
-    Expected weight_mean{"weight delta_mean", 64, {}}, weight_var{"weight delta_var", 64, {}};
+    Expected weight_mean{"weight delta_mean", 64, {}, Expected::Terms::mean_products};
+    Expected weight_var{"weight delta_var", 64, {}, Expected::Terms::var_products};
     Expected bias_mean{"bias delta_mean", 64, {}}, bias_var{"bias delta_var", 64, {}};
     for (Index o = 0; o < shape.out; ++o) {
       Sum bias_mean_sum, bias_var_sum;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "conformance/arrays.h"
+#include "core/precision.h"
 #include "core/require.h"
 
 namespace tagix::conformance {
@@ -40,10 +41,25 @@ inline Sum exactly(double value) { return {value, 0}; }
 ///
 /// which is relative where all terms have one sign, as in a variance, but for the smallest normal
 /// float: below it a backend may flush to 0. Where there are no terms the element must be exact.
+///
+/// For sums of products whose factors the backend's precision rounds to bfloat16 the tolerance is
+/// 1.01 2^-7 sum |terms| in place of that: two factors, each off by at most 2^-8 of itself.
 struct Expected {
+  enum class Terms { other, mean_products, var_products };
+
   std::string name;
   double c;
   std::vector<Sum> values;
+  Terms terms = Terms::other;
+
+  double tolerance(const Sum& truth, Precision precision) const {
+    constexpr double epsilon = 0x1p-24, smallest_normal = 0x1p-126, rounded = 1.01 * 0x1p-7;
+    if (truth.magnitude == 0) return 0;
+    const bool is_rounded = (terms == Terms::mean_products && precision == Precision::bfloat16) ||
+                            (terms == Terms::var_products && precision != Precision::float32);
+    return is_rounded ? rounded * truth.magnitude + smallest_normal
+                      : c * (epsilon * truth.magnitude + smallest_normal);
+  }
 };
 
 /// What a call costs: floating-point operations (0 where they are not what counts, as in
@@ -80,10 +96,10 @@ struct Verdict {
   std::string message;  ///< of the first element that is off
 };
 
-/// Compares results, as from Arrays::results, with the expected ones.
+/// Compares results of a backend of that precision, as from Arrays::results, with the expected
+/// ones.
 inline Verdict compare(const std::vector<std::vector<double>>& results,
-                       const std::vector<Expected>& expected) {
-  constexpr double epsilon = 0x1p-24, smallest_normal = 0x1p-126;
+                       const std::vector<Expected>& expected, Precision precision) {
   Verdict verdict;
   const auto fail = [&verdict](std::string message) {
     if (verdict.passed) verdict.message = std::move(message);
@@ -103,8 +119,7 @@ inline Verdict compare(const std::vector<std::vector<double>>& results,
     for (std::size_t i = 0; i < output.values.size(); ++i) {
       const Sum& truth = output.values[i];
       const double error = std::fabs(results[k][i] - truth.value);
-      const double tolerance =
-          truth.magnitude > 0 ? output.c * (epsilon * truth.magnitude + smallest_normal) : 0;
+      const double tolerance = output.tolerance(truth, precision);
       if (error <= tolerance) {
         if (tolerance > 0) verdict.worst = std::fmax(verdict.worst, error / tolerance);
       } else {

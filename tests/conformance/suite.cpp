@@ -51,11 +51,24 @@ const std::vector<Method>& methods() {
   return methods;
 }
 
+std::unique_ptr<Backend> CpuVariant::make() const {
+  return cpu::make_backend(instruction_set, precision);
+}
+
+std::vector<CpuVariant> cpu_variants() {
+  std::vector<CpuVariant> variants;
+  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
+    variants.push_back({instruction_set, Precision::float32});
+    if (!cpu::kernels_for(instruction_set).has_bfloat16) continue;
+    variants.push_back({instruction_set, Precision::mixed});
+    variants.push_back({instruction_set, Precision::bfloat16});
+  }
+  return variants;
+}
+
 std::vector<std::shared_ptr<Backend>> backends() {
   std::vector<std::shared_ptr<Backend>> backends;
-  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
-    backends.push_back(cpu::make_backend(instruction_set));
-  }
+  for (const CpuVariant& variant : cpu_variants()) backends.push_back(variant.make());
   return backends;
 }
 

@@ -19,7 +19,17 @@ struct Method {
 /// Every method of Backend that computes.
 const std::vector<Method>& methods();
 
-/// Every backend of this machine: a CPU backend for each instruction set.
+/// An instruction set of this machine, in a precision that it has.
+struct CpuVariant {
+  std::string instruction_set;
+  Precision precision;
+
+  std::unique_ptr<Backend> make() const;
+};
+
+std::vector<CpuVariant> cpu_variants();
+
+/// Every backend of this machine: the CPU's in all variants.
 std::vector<std::shared_ptr<Backend>> backends();
 
 }  // namespace tagix::conformance

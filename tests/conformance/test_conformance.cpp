@@ -47,7 +47,7 @@ TEST_CASE("every method of every backend is within its tolerance of float64") {
           INFO(operation->name(), " on ", backend->name());
           cpu::set_thread_count(1);
           const std::vector<std::vector<double>> serial = run(*operation, *backend);
-          const Verdict verdict = compare(serial, expected);
+          const Verdict verdict = compare(serial, expected, backend->precision());
           CHECK_MESSAGE(verdict.passed, verdict.message);
           worst = std::max(worst, verdict.worst);
           for (int n_threads : {2, 3}) {

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "conformance/suite.h"
 #include "core/executor.h"
 #include "core/memory.h"
 #include "cpu/cpu_backend.h"
@@ -100,19 +101,18 @@ MomentsView to_device(Backend& backend, Moments& moments, Index rows, Index cols
 
 Result learn(Backend& backend, Executor& executor, const Problem& problem, float spread,
              bool need_input_delta = true) {
-  Moments parameters(backend), input(backend), innovation(backend);
+  Moments parameters(backend), input(backend);
   Buffer<float> target(backend), noise_var(backend);
   const auto count = static_cast<Index>(problem.parameters.mean.size());
   const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
   const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
   target.assign(problem.target);
   noise_var.assign(problem.noise_var);
-  innovation.resize(1, count);
   const Learned learned =
       executor.learn(theta, a, {target.data(), {noise_var.data(), problem.out_features, 1}, spread},
-                     need_input_delta, innovation.view());
+                     need_input_delta);
   CHECK((learned.input_delta.mean != nullptr) == need_input_delta);
-  return {to_host(backend, learned.prediction), to_host(backend, innovation.view()),
+  return {to_host(backend, learned.prediction), to_host(backend, executor.innovation()),
           need_input_delta ? to_host(backend, learned.input_delta) : HostPair{}};
 }
 
@@ -190,10 +190,10 @@ struct ThreadCount {
   ~ThreadCount() { cpu::set_thread_count(before); }
 };
 
-std::unique_ptr<Executor> fused(Backend& backend, const Layer& network) {
+std::unique_ptr<Executor> fuse(Backend& backend, const LayerPointer& network) {
   std::vector<Step> steps;
-  REQUIRE(network.append_steps(steps));
-  return backend.fuse(steps);
+  REQUIRE(network->append_steps(steps));
+  return backend.fuse(steps, make_layerwise_executor(backend, network));
 }
 
 }  // namespace
@@ -207,16 +207,15 @@ TEST_CASE("both executors are within float32 of float64, at every instruction se
     for (const std::vector<Index>& widths : all_widths) {
       const LayerPointer network = relu_network(widths);
       const auto layerwise = make_layerwise_executor(*backend, network);
-      const auto tiled = fused(*backend, *network);
-      REQUIRE(tiled != nullptr);
+      const auto fused = fuse(*backend, network);
       for (Index rows : {1, 2, 3, 4, 5, 63, 64, 65, 200, 1100}) {
         const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
         std::vector<std::vector<double>> truth;
         const float spread = 1.5f;
         float64_truth(problem, widths, spread, truth);
-        for (Executor* executor : {layerwise.get(), tiled.get()}) {
+        for (Executor* executor : {layerwise.get(), fused.get()}) {
           INFO(instruction_set, ", widths from ", widths.front(), " in ", widths.size() - 1,
-               " layers, ", rows, " rows, ", executor == tiled.get() ? "tiled" : "layerwise");
+               " layers, ", rows, " rows, ", executor == fused.get() ? "fused" : "layerwise");
           const Result result = learn(*backend, *executor, problem, spread);
           check_close(result.prediction, truth[0], truth[1], 2e-5);
           check_close(result.innovation, truth[2], truth[3], 2e-5);
@@ -227,7 +226,7 @@ TEST_CASE("both executors are within float32 of float64, at every instruction se
   }
 }
 
-TEST_CASE("the tiled executor runs every activation and order of steps as the layerwise one does") {
+TEST_CASE("the fused executor runs every activation and order of steps as the layerwise one does") {
   const std::vector<LayerPointer> networks{
       sequential({activation(ActivationKind::tanh), linear(6, 10), activation(ActivationKind::silu),
                   activation(ActivationKind::relu, MomentsForm::first_order), linear(10, 3),
@@ -242,12 +241,11 @@ TEST_CASE("the tiled executor runs every activation and order of steps as the la
     unsigned seed = 1000;
     for (const LayerPointer& network : networks) {
       const auto layerwise = make_layerwise_executor(*backend, network);
-      const auto tiled = fused(*backend, *network);
-      REQUIRE(tiled != nullptr);
+      const auto fused = fuse(*backend, network);
       for (bool uncertain : {false, true}) {
         const Problem problem(*network, 150, 6, uncertain, seed += 20);
         const Result expected = learn(*backend, *layerwise, problem, 2);
-        const Result got = learn(*backend, *tiled, problem, 2);
+        const Result got = learn(*backend, *fused, problem, 2);
         INFO(instruction_set, ", uncertain input ", uncertain);
         check_close(got.prediction, doubles(expected.prediction.mean),
                     doubles(expected.prediction.var), 2e-5);
@@ -255,25 +253,25 @@ TEST_CASE("the tiled executor runs every activation and order of steps as the la
                     doubles(expected.innovation.var), 2e-5);
         check_close(got.input_delta, doubles(expected.input_delta.mean),
                     doubles(expected.input_delta.var), 2e-5);
-        check_same(learn(*backend, *tiled, problem, 2, false).innovation, got.innovation);
+        check_same(learn(*backend, *fused, problem, 2, false).innovation, got.innovation);
       }
     }
   }
 }
 
-TEST_CASE("the tiled executor gives the same bits on any number of threads") {
+TEST_CASE("the fused executor gives the same bits on any number of threads") {
   const ThreadCount restored;
   const std::unique_ptr<Backend> backend =
       cpu::make_backend(cpu::supported_instruction_sets().front());
   const LayerPointer network = relu_network({7, 64, 64, 64, 2});
-  const auto tiled = fused(*backend, *network);
+  const auto fused = fuse(*backend, network);
   for (Index rows : {256, 1000, 4097}) {
     const Problem problem(*network, rows, 7, false, 77);
     cpu::set_thread_count(1);
-    const Result serial = learn(*backend, *tiled, problem, 3);
+    const Result serial = learn(*backend, *fused, problem, 3);
     for (int n_threads : {2, 3, 5}) {
       cpu::set_thread_count(n_threads);
-      const Result parallel = learn(*backend, *tiled, problem, 3);
+      const Result parallel = learn(*backend, *fused, problem, 3);
       check_same(parallel.prediction, serial.prediction);
       check_same(parallel.innovation, serial.innovation);
       check_same(parallel.input_delta, serial.input_delta);
@@ -314,13 +312,6 @@ TEST_CASE("what cannot be fused runs layerwise") {
   const LayerPointer with_function = sequential({linear(3, 4), own, linear(4, 1)});
   std::vector<Step> steps;
   CHECK(!with_function->append_steps(steps));
-  const std::vector<Step> no_parameters{
-      math::ActivationSpec{ActivationKind::relu, MomentsForm::exact}};
-  const std::vector<Step> wide{AffineStep{1024, 1024, true}};
-  CHECK(backend->fuse(no_parameters) == nullptr);
-  const std::vector<Step> wide_input{AffineStep{100'000, 1, true}};
-  CHECK(backend->fuse(wide) == nullptr);
-  CHECK(backend->fuse(wide_input) == nullptr);
 
   const Problem problem(*with_function, 30, 3, true, 5);
   const Result got = learn(*backend, *make_executor(*backend, with_function), problem, 1);
@@ -328,4 +319,156 @@ TEST_CASE("what cannot be fused runs layerwise") {
       learn(*backend, *make_layerwise_executor(*backend, with_function), problem, 1);
   check_same(got.prediction, expected.prediction);
   check_same(got.innovation, expected.innovation);
+}
+
+TEST_CASE(
+    "networks too wide or too narrow for tiles are fused where that pays, and layerwise else") {
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const LayerPointer no_parameters = sequential({activation(ActivationKind::relu)});
+  const std::vector<LayerPointer> networks{relu_network({9, 400, 400, 2}),
+                                           relu_network({100'000, 1}), no_parameters};
+  unsigned seed = 3000;
+  constexpr double tolerance = 1e-4;  // of two float32 sums of 100 000 terms
+  for (const LayerPointer& network : networks) {
+    const Index in = network->input_features().value_or(5);
+    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto fused = fuse(*backend, network);
+    for (Index rows : {1, 7, 70}) {
+      INFO(in, " inputs, ", rows, " rows");
+      const Problem problem(*network, rows, in, true, seed += 20);
+      const Result got = learn(*backend, *fused, problem, 1);
+      const Result expected = learn(*backend, *layerwise, problem, 1);
+      check_close(got.prediction, doubles(expected.prediction.mean),
+                  doubles(expected.prediction.var), tolerance);
+      check_close(got.innovation, doubles(expected.innovation.mean),
+                  doubles(expected.innovation.var), tolerance);
+      check_close(got.input_delta, doubles(expected.input_delta.mean),
+                  doubles(expected.input_delta.var), tolerance);
+    }
+  }
+}
+
+namespace {
+
+/// |got - truth| / |truth| in the Euclidean norm.
+double norm_error(const std::vector<float>& got, const std::vector<double>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    error += (got[i] - truth[i]) * (got[i] - truth[i]);
+    size += truth[i] * truth[i];
+  }
+  return std::sqrt(error / size);
+}
+
+}  // namespace
+
+TEST_CASE(
+    "reduced precision is close to float64: innovations of whole tiles within 1e-3 if mixed") {
+  unsigned seed = 5000;
+  for (const conformance::CpuVariant& variant : conformance::cpu_variants()) {
+    if (variant.precision == Precision::float32) continue;
+    const std::unique_ptr<Backend> backend = variant.make();
+    // One rounding is up to 2^-8 = 4e-3; sums over samples average them.
+    const bool mixed = variant.precision == Precision::mixed;
+    const double tolerance = mixed ? 4e-3 : 1e-2;
+    for (const std::vector<Index>& widths :
+         {std::vector<Index>{3, 64, 64, 64, 64, 2}, {5, 65, 67, 3}, {33, 100, 1}}) {
+      const LayerPointer network = relu_network(widths);
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {4, 9, 63, 64, 65, 300, 1101}) {
+        const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
+        std::vector<std::vector<double>> truth;
+        float64_truth(problem, widths, 1.5f, truth);
+        for (Executor* executor : {layerwise.get(), fused.get()}) {
+          INFO(backend->name(), ", widths from ", widths.front(), ", ", rows, " rows, ",
+               executor == fused.get() ? "fused" : "layerwise");
+          const Result result = learn(*backend, *executor, problem, 1.5f);
+          CHECK(norm_error(result.prediction.mean, truth[0]) <= tolerance);
+          CHECK(norm_error(result.prediction.var, truth[1]) <= tolerance);
+          const double innovation_tolerance = mixed && rows >= 63 ? 1e-3 : tolerance;
+          CHECK(norm_error(result.innovation.mean, truth[2]) <= innovation_tolerance);
+          CHECK(norm_error(result.innovation.var, truth[3]) <= innovation_tolerance);
+          CHECK(norm_error(result.input_delta.mean, truth[4]) <= tolerance);
+          CHECK(norm_error(result.input_delta.var, truth[5]) <= tolerance);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("executors update parameters by both rules as float64 does, at every instruction set") {
+  const std::vector<UpdateRule> rules{{},
+                                      {UpdateRule::Kind::information, 0.01, 1e-3},
+                                      {UpdateRule::Kind::capped, 0.01, 0, 0},
+                                      {UpdateRule::Kind::capped, 0.01, 0, 50}};
+  unsigned seed = 7000;
+  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
+    const std::unique_ptr<Backend> backend = cpu::make_backend(instruction_set);
+    for (const std::vector<Index>& widths : {std::vector<Index>{3, 64, 32, 2}, {16, 17, 1}}) {
+      const LayerPointer network = relu_network(widths);
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {1, 2, 8, 9, 130}) {
+        const Problem problem(*network, rows, widths.front(), false, seed += 20);
+        for (const UpdateRule& rule : rules) {
+          std::vector<std::vector<double>> truth;
+          float64_truth(problem, widths, rule.spread(rows), truth);
+          std::vector<double> mean, var;
+          for (std::size_t i = 0; i < truth[2].size(); ++i) {
+            const double m = problem.parameters.mean[i], v = problem.parameters.var[i];
+            const double delta_mean = truth[2][i], delta_var = truth[3][i];
+            if (rule.kind == UpdateRule::Kind::information) {
+              const double posterior = v / (1 - v * delta_var), bound = rule.clip * std::sqrt(v);
+              var.push_back(posterior);
+              mean.push_back(m + std::clamp(posterior * delta_mean, -bound, bound));
+            } else {
+              const double bound = std::sqrt(v) / static_cast<double>(rule.cap_for(rows));
+              const double posterior = v + std::clamp(v * v * delta_var, -bound, bound);
+              var.push_back(posterior > 0 ? posterior : 1e-5);
+              mean.push_back(m + std::clamp(v * delta_mean, -bound, bound));
+            }
+          }
+          for (Executor* executor : {layerwise.get(), fused.get()}) {
+            INFO(instruction_set, ", ", rows, " rows, widths from ", widths.front(), ", ",
+                 executor == fused.get() ? "fused" : "layerwise");
+            learn(*backend, *executor, problem, rule.spread(rows), false);
+            Moments parameters(*backend);
+            const MomentsView theta = to_device(
+                *backend, parameters, 1, static_cast<Index>(mean.size()), problem.parameters);
+            REQUIRE(executor->update(rule, rows, theta));
+            // The capped rule takes a difference of variances, which magnifies their errors.
+            const bool information = rule.kind == UpdateRule::Kind::information;
+            check_close(to_host(*backend, theta), mean, var, information ? 2e-5 : 2e-4);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("an update whose innovations overflow changes nothing") {
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const LayerPointer network = relu_network({3, 32, 1});
+  const auto layerwise = make_layerwise_executor(*backend, network);
+  const auto fused = fuse(*backend, network);
+  for (Index rows : {1, 8, 9, 200}) {
+    for (float huge : {3e38f, 1e25f}) {
+      Problem problem(*network, rows, 3, false, 11);
+      problem.target.back() = huge;
+      problem.noise_var.back() = 1e-15f;
+      for (Executor* executor : {layerwise.get(), fused.get()}) {
+        INFO(rows, " rows, target ", huge);
+        learn(*backend, *executor, problem, 1, false);
+        Moments parameters(*backend);
+        const MomentsView theta =
+            to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
+                      problem.parameters);
+        const bool finite = huge < 1e30f;
+        CHECK(executor->update({}, rows, theta) == finite);
+        if (!finite) check_same(to_host(*backend, theta), problem.parameters);
+      }
+    }
+  }
 }

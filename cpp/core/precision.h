@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+
+namespace tagix {
+
+/// What the factors of matrix products are rounded to. Parameters, activations, innovations and all
+/// sums are float32 in any case.
+///   float32    nothing is rounded
+///   mixed      factors of variances are rounded to bfloat16, factors of means are not
+///   bfloat16   all factors are rounded to bfloat16
+enum class Precision { float32, mixed, bfloat16 };
+
+/// Its name, "float32", "mixed" or "bfloat16".
+const char* precision_name(Precision precision);
+
+/// The precision of a name. Throws std::invalid_argument for another one.
+Precision precision_from(const std::string& name);
+
+}  // namespace tagix

@@ -1,0 +1,57 @@
+#include "cpu/fused_executor.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "cpu/online_executor.h"
+#include "cpu/tiled_executor.h"
+
+namespace tagix::cpu {
+namespace {
+
+class FusedExecutor final : public Executor {
+ public:
+  FusedExecutor(std::unique_ptr<Executor> few_rows, std::unique_ptr<Executor> many_rows)
+      : few_rows_(std::move(few_rows)), many_rows_(std::move(many_rows)) {}
+
+  ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    return executor_for(input.rows).predict(parameters, input);
+  }
+
+  Learned learn(ConstMomentsView parameters, ConstMomentsView input,
+                const Observations& observations, bool need_input_delta) override {
+    learned_ = &executor_for(input.rows);
+    return learned_->learn(parameters, input, observations, need_input_delta);
+  }
+
+  ConstMomentsView innovation() override { return learned_->innovation(); }
+
+  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
+    return learned_->update(rule, batch_size, parameters);
+  }
+
+  Index prediction_rows() const override { return many_rows_->prediction_rows(); }
+
+ private:
+  Executor& executor_for(Index rows) { return rows <= max_online_rows ? *few_rows_ : *many_rows_; }
+
+  std::unique_ptr<Executor> few_rows_;
+  std::unique_ptr<Executor> many_rows_;
+  Executor* learned_ = nullptr;  // that of the last batch that was learned
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
+                                              const std::vector<Step>& steps,
+                                              std::unique_ptr<Executor> layerwise) {
+  const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+    return std::holds_alternative<AffineStep>(step);
+  });
+  if (!has_parameters) return layerwise;
+  std::unique_ptr<Executor> tiled = make_tiled_executor(backend, kernels, steps);
+  return std::make_unique<FusedExecutor>(make_online_executor(backend, kernels, steps),
+                                         tiled ? std::move(tiled) : std::move(layerwise));
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/executor.h"
+#include "core/step.h"
+#include "cpu/kernels.h"
+
+namespace tagix::cpu {
+
+/// The CPU's executor of a list of steps: the online one for a few rows, the tiled one for more,
+/// and `layerwise` where a network is too wide for tiles. Steps without a parameter are left to
+/// `layerwise`.
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
+                                              const std::vector<Step>& steps,
+                                              std::unique_ptr<Executor> layerwise);
+
+}  // namespace tagix::cpu

@@ -1,0 +1,306 @@
+#pragma once
+
+// Matrix products in register tiles, for kernels.cpp. A tile is n_rows rows times one panel of
+// n_vectors vectors; it adds up float32 sums in registers over cells of factors.
+
+#include "cpu/formats.h"
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+#include "math/affine.h"
+
+namespace tagix::cpu {
+namespace {
+
+constexpr int tile_rows = TAGIX_TILE_ROWS;
+constexpr PanelLayout panel_layout{TAGIX_LANES};
+
+/// Calls body(vector type, vectors a row) for the panel of `width` columns.
+template <class Body>
+TAGIX_INLINE void with_panel(Index width, Body&& body) {
+  if (width == 2 * TAGIX_LANES) {
+    body(Vector{}, Constant<2>{});
+  } else if (width == TAGIX_LANES) {
+    body(Vector{}, Constant<1>{});
+  } else {
+    body(ThinVector{}, Constant<1>{});
+  }
+}
+
+/// Calls body(first column, used columns, vector type, vectors a row) for the panels of `columns`.
+template <class Body>
+TAGIX_INLINE void for_each_panel(Index columns, Body&& body) {
+  for (Index first = 0; first < columns;) {
+    const Index width = panel_layout.width(columns - first);
+    const Index used = columns - first < width ? columns - first : width;
+    with_panel(width, [&](auto vector, auto n_vectors)
+                          TAGIX_LAMBDA_INLINE { body(first, used, vector, n_vectors); });
+    first += width;
+  }
+}
+
+constexpr int smaller_tile(int rows) {
+  int power = 1;
+  while (2 * power < rows) power *= 2;
+  return power;
+}
+
+/// Calls body(first row, Constant<number of rows>) for the register tiles of `rows` rows: full
+/// ones, then what is left by powers of two.
+template <int n_rows = tile_rows, class Body>
+TAGIX_INLINE void for_each_tile(Index rows, Body&& body, Index first = 0) {
+  for (; first + n_rows <= rows; first += n_rows) body(first, Constant<n_rows>{});
+  if constexpr (n_rows > 1) {
+    if (first < rows) for_each_tile<smaller_tile(n_rows)>(rows, static_cast<Body&&>(body), first);
+  }
+}
+
+/// The first `used` of lanes<V> floats that lie `stride` apart, and zeros.
+template <class V>
+TAGIX_INLINE V gather(const float* source, Index stride, Index used) {
+  float values[lanes<V>];
+  for (Index i = 0; i < lanes<V>; ++i) values[i] = i < used ? source[i * stride] : 0.0f;
+  return load<V>(values);
+}
+
+/// The weights of a vector of columns at one depth.
+template <class V>
+struct Weights {
+  V mean;
+  V var;
+};
+
+/// Calls body(k, Constant<count>, weights at k, weights at k + 1) over the depth, by twos; count is
+/// 1 where there is no k + 1. Where each column is contiguous and the vector full, squares of the
+/// matrix are transposed in registers.
+template <class V, class Body>
+TAGIX_INLINE void for_each_depth_pair(const WeightView& weight, Index depth, Index used,
+                                      Body&& body) {
+  constexpr Index n = lanes<V>;
+  Index k = 0;
+  if (used == n && weight.depth_stride == 1) {
+    for (; k + n <= depth; k += n) {
+      V means[n], vars[n];
+      unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
+        means[i.value] = load<V>(weight.mean + i.value * weight.column_stride + k);
+        vars[i.value] = load<V>(weight.var + i.value * weight.column_stride + k);
+      });
+      transpose(means);
+      transpose(vars);
+      unroll<n / 2>([&](auto half) TAGIX_LAMBDA_INLINE {
+        constexpr int i = 2 * half.value;
+        body(k + i, Constant<2>{}, Weights<V>{means[i], vars[i]},
+             Weights<V>{means[i + 1], vars[i + 1]});
+      });
+    }
+  }
+  const auto at = [&](Index depth_index) TAGIX_LAMBDA_INLINE {
+    const Index start = depth_index * weight.depth_stride;
+    if (used == n && weight.column_stride == 1) {
+      return Weights<V>{load<V>(weight.mean + start), load<V>(weight.var + start)};
+    }
+    return Weights<V>{gather<V>(weight.mean + start, weight.column_stride, used),
+                      gather<V>(weight.var + start, weight.column_stride, used)};
+  };
+  for (; k + 2 <= depth; k += 2) body(k, Constant<2>{}, at(k), at(k + 1));
+  if (k < depth) body(k, Constant<1>{}, at(k), Weights<V>{});
+}
+
+/// Packs `used` columns, at most a vector of them. The terms of a cell are `width` floats apart,
+/// the cells term_count(terms) * width.
+template <class Format, class V>
+TAGIX_INLINE void pack_columns(WeightTerms terms, const WeightView& weight, Index depth, Index used,
+                               Index width, float* target) {
+  const Index step = term_count(terms) * width;
+  for_each_depth_pair<V>(
+      weight, depth, used,
+      [&](Index k, auto count, Weights<V> a, Weights<V> b) TAGIX_LAMBDA_INLINE {
+        constexpr int n = count.value;
+        if (terms == WeightTerms::mean) {
+          Format::template write_pair<n>(a.mean, b.mean, k, step, target);
+        } else if (terms == WeightTerms::var) {
+          Format::template write_pair<n>(a.var, b.var, k, step, target);
+        } else if (terms == WeightTerms::square) {
+          Format::template write_pair<n>(a.mean * a.mean, b.mean * b.mean, k, step, target);
+        } else {
+          Format::template write_pair<n>(math::second_moment(a.mean, a.var),
+                                         math::second_moment(b.mean, b.var), k, step, target);
+          Format::template write_pair<n>(a.var, b.var, k, step, target + width);
+        }
+      });
+}
+
+/// Kernels::pack_weight in one format.
+template <class Format>
+TAGIX_INLINE void pack_panels(WeightTerms terms, const WeightView& weight, Index depth,
+                              Index columns, const float* bias, float* packed) {
+  const Index panel_cells = Format::cells(depth) * term_count(terms);
+  const auto pack = [&](Index first, Index used, auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
+    using V = decltype(vector);
+    constexpr Index n = lanes<V>, width = n_vectors.value * n;
+    for (Index i = 0; i < width; ++i) {
+      packed[i] = i < used && bias != nullptr ? bias[first + i] : 0.0f;
+    }
+    packed += width;
+    unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
+      const Index left = used - c.value * n;
+      pack_columns<Format, V>(terms, weight.from_column(first + c.value * n), depth,
+                              left < 0   ? 0
+                              : left < n ? left
+                                         : n,
+                              width, packed + c.value * n);
+    });
+    packed += panel_cells * width;
+  };
+  for_each_panel(columns, pack);
+}
+
+/// Kernels::pack_factors in one format: rows one by one, or two by two where they share cells.
+template <class Format>
+TAGIX_INLINE void pack_cells(bool squared, const float* values, Index stride, Index rows,
+                             Index cols, const FactorCells& by_row, const FactorCells& by_sample) {
+  constexpr Index step = Format::factors_per_cell;
+  for (Index row = 0; row < rows; row += step) {
+    const float* source = values + row * stride;
+    const bool has_next = row + 1 < rows;
+    float* row_cells = by_row.cells == nullptr ? nullptr : by_row.cells + row * by_row.stride;
+    float* sample_cells =
+        by_sample.cells == nullptr ? nullptr : by_sample.cells + row / step * by_sample.stride;
+    for_each_vector(cols, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      Vector value = load_part(source + i);
+      if (squared) value *= value;
+      if constexpr (step == 1) {
+        if (row_cells != nullptr) store_part(value, row_cells + i);
+        if (sample_cells != nullptr) store_part(value, sample_cells + i);
+      } else {
+        Vector next{};
+        if (has_next) next = load_part(source + stride + i);
+        if (squared) next *= next;
+        const Vector rounded = Format::round(value, next);
+        if (row_cells != nullptr) {
+          const Index cells = Format::cells(cols - i < lanes<Vector> ? cols - i : lanes<Vector>);
+          Format::store_low(rounded, cells, row_cells + i / 2);
+          if (has_next) Format::store_high(rounded, cells, row_cells + by_row.stride + i / 2);
+        }
+        if (sample_cells != nullptr) store_part(Format::interleave(rounded), sample_cells + i);
+      }
+    });
+  }
+}
+
+/// Copies, or adds, the first `used` columns of `rows` rows of `width` floats to a matrix. A tile
+/// whose panel is not full goes through it: a tile that knew of such panels would leave its sums in
+/// memory.
+TAGIX_INLINE void take_used(const float* source, Index rows, Index width, Index used, bool add,
+                            float* target, Index stride) {
+  for (Index row = 0; row < rows; ++row, source += width, target += stride) {
+    for (Index i = 0; i < used; ++i) target[i] = add ? target[i] + source[i] : source[i];
+  }
+}
+
+/// sums[r][c] += rows r of the `left` cells times vectors c of the `right` cells, at one position
+/// of what is summed over. Rows are `row_stride` cells apart.
+template <class Format, class V, int n_rows, int n_vectors>
+TAGIX_INLINE void accumulate(V (&sums)[n_rows][n_vectors], const float* left, Index row_stride,
+                             const float* right) {
+  V values[n_vectors];
+  unroll<n_vectors>(
+      [&](auto c) TAGIX_LAMBDA_INLINE { values[c.value] = load<V>(right + c.value * lanes<V>); });
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    const V factor = broadcast<V>(left[r.value * row_stride]);
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      V& sum = sums[r.value][c.value];
+      sum = Format::multiply_add(sum, factor, values[c.value]);
+    });
+  });
+}
+
+/// Writes the sums of a tile, or adds what is there and then writes.
+template <class V, int n_rows, int n_vectors>
+TAGIX_INLINE void write_sums(V (&sums)[n_rows][n_vectors], bool add, float* target, Index stride) {
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      float* part = target + r.value * stride + c.value * lanes<V>;
+      V& sum = sums[r.value][c.value];
+      if (add) sum += load<V>(part);
+      store(sum, part);
+    });
+  });
+}
+
+/// One register tile of product_rows, over `cells` cells of depth.
+template <class Format, class V, int n_vectors, int n_rows, int n_terms>
+TAGIX_INLINE void product_tile(const float* first, const float* second, Index stride, Index cells,
+                               const float* panel, float* output, Index output_stride) {
+  constexpr int width = n_vectors * lanes<V>;
+  V sums[n_rows][n_vectors];
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
+      sums[r.value][c.value] = load<V>(panel + c.value * lanes<V>);
+    });
+  });
+  panel += width;
+  for (Index k = 0; k < cells; ++k, panel += n_terms * width) {
+    accumulate<Format>(sums, first + k, stride, panel);
+    if constexpr (n_terms == 2) accumulate<Format>(sums, second + k, stride, panel + width);
+  }
+  write_sums(sums, /*add=*/false, output, output_stride);
+}
+
+/// Kernels::product_rows in one format.
+template <class Format, int n_terms>
+TAGIX_INLINE void product_panels(const float* first, const float* second, Index stride, Index rows,
+                                 Index cells, Index columns, const float* packed, float* output,
+                                 Index output_stride) {
+  const auto multiply = [&](Index column, Index used, auto vector,
+                            auto n_vectors) TAGIX_LAMBDA_INLINE {
+    using V = decltype(vector);
+    constexpr Index width = n_vectors.value * lanes<V>;
+    const bool full = used == width;
+    for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
+      float rest[n_rows.value * width];
+      float* target = output + row * output_stride + column;
+      product_tile<Format, V, n_vectors.value, n_rows.value, n_terms>(
+          first + row * stride, second + row * stride, stride, cells, packed, full ? target : rest,
+          full ? output_stride : width);
+      if (!full) take_used(rest, n_rows.value, width, used, false, target, output_stride);
+    });
+    packed += width * (1 + cells * n_terms);
+  };
+  for_each_panel(columns, multiply);
+}
+
+/// One register tile of outer_product, over `cells` cells of samples.
+template <class Format, class V, int n_vectors, int n_rows>
+TAGIX_INLINE void outer_tile(const float* left, Index left_stride, const float* right,
+                             Index right_stride, Index cells, bool add, float* target,
+                             Index target_stride) {
+  V sums[n_rows][n_vectors]{};
+  for (Index b = 0; b < cells; ++b, left += left_stride, right += right_stride) {
+    accumulate<Format>(sums, left, 1, right);
+  }
+  write_sums(sums, add, target, target_stride);
+}
+
+/// Kernels::outer_product in one format.
+template <class Format>
+TAGIX_INLINE void outer_panels(const SampleFactor& left, const SampleFactor& right, Index cells,
+                               bool add, float* sum, Index sum_stride) {
+  const auto multiply = [&](Index column, Index used, auto vector,
+                            auto n_vectors) TAGIX_LAMBDA_INLINE {
+    using V = decltype(vector);
+    constexpr Index width = n_vectors.value * lanes<V>;
+    const bool full = used == width;
+    for_each_tile(left.columns, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
+      float rest[n_rows.value * width];
+      float* target = sum + row * sum_stride + column;
+      outer_tile<Format, V, n_vectors.value, n_rows.value>(
+          left.cells + row, left.stride, right.cells + column, right.stride, cells, full && add,
+          full ? target : rest, full ? sum_stride : width);
+      if (!full) take_used(rest, n_rows.value, width, used, add, target, sum_stride);
+    });
+  };
+  for_each_panel(right.columns, multiply);
+}
+
+}  // namespace
+}  // namespace tagix::cpu
