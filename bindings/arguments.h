@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "bindings.h"
+#include "core/precision.h"
 
 namespace tagix::python {
 
@@ -72,6 +73,14 @@ Enum choose(const char* name, const Argument<std::string>& argument,
     if (chosen == choice.name) return choice.value;
   }
   throw std::invalid_argument(text(name, ": got '", chosen, "', needed ", needed));
+}
+
+/// The precision that an argument names.
+inline Precision parse_precision(const Argument<std::string>& precision) {
+  static constexpr Choice<Precision> precisions[] = {{"float32", Precision::float32},
+                                                     {"mixed", Precision::mixed},
+                                                     {"bfloat16", Precision::bfloat16}};
+  return choose("precision", precision, precisions);
 }
 
 /// What def_constructor puts into the slot tp_init.

@@ -209,10 +209,12 @@ TypeError for what is no number.)");
   py::class_<Model, std::shared_ptr<Model>>(
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
       .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
-                       const std::string& device) {
-             return std::make_shared<Model>(std::move(network), rule, seed, backend_for(device));
+                       const std::string& device, const Argument<std::string>& precision) {
+             return std::make_shared<Model>(std::move(network), rule, seed,
+                                            backend_for(device, parse_precision(precision)));
            }),
-           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"))
+           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
+           py::arg("precision"))
       .def_property_readonly("seed", &Model::seed)
       .def_property_readonly("rule", &Model::rule)
       .def_property_readonly("in_features", &Model::input_features)

@@ -7,6 +7,8 @@
 #include "cpu/threads.h"
 
 namespace py = pybind11;
+using tagix::python::Argument;
+using tagix::python::parse_precision;
 
 PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The compiled core of tagix. Use it through the package.";
@@ -14,7 +16,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
 
   m.def(
       "set_num_threads",
-      [](const tagix::python::Argument<tagix::Index>& n) {
+      [](const Argument<tagix::Index>& n) {
         // Beyond int the core would see another number.
         constexpr tagix::Index most = std::numeric_limits<int>::max();
         const tagix::Index count = n.as("n");
@@ -36,10 +38,17 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
       "the first network or diffusion model is made, which raises ValueError for an unknown name.");
   m.def(
       "backend_name",
-      [](const tagix::python::Argument<std::string>& device) {
-        return tagix::backend_for(device.as("device"))->name();
+      [](const Argument<std::string>& device, const Argument<std::string>& precision) {
+        return tagix::backend_for(device.as("device"), parse_precision(precision))->name();
       },
-      py::arg("device"), "The device and what it runs on, as 'cpu (x86-64-v4)'.");
+      py::arg("device"), py::arg("precision") = "float32",
+      "The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'.");
+  m.def(
+      "has_precision",
+      [](const Argument<std::string>& precision) {
+        return tagix::cpu_has(parse_precision(precision));
+      },
+      py::arg("precision"), "Whether this processor has a precision.");
   m.def(
       "derive_seed",
       [](std::uint64_t seed, std::uint64_t count) {

@@ -1,7 +1,5 @@
 #include "core/precision.h"
 
-#include "core/require.h"
-
 namespace tagix {
 
 const char* precision_name(Precision precision) {
@@ -14,14 +12,6 @@ const char* precision_name(Precision precision) {
       return "bfloat16";
   }
   return "";
-}
-
-Precision precision_from(const std::string& name) {
-  for (Precision precision : {Precision::float32, Precision::mixed, Precision::bfloat16}) {
-    if (name == precision_name(precision)) return precision;
-  }
-  throw std::invalid_argument(
-      text("precision: got '", name, "', needed 'float32', 'mixed' or 'bfloat16'"));
 }
 
 }  // namespace tagix

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <string>
-
 namespace tagix {
 
 /// What the factors of matrix products are rounded to. Parameters, activations, innovations and all
@@ -13,8 +11,5 @@ enum class Precision { float32, mixed, bfloat16 };
 
 /// Its name, "float32", "mixed" or "bfloat16".
 const char* precision_name(Precision precision);
-
-/// The precision of a name. Throws std::invalid_argument for another one.
-Precision precision_from(const std::string& name);
 
 }  // namespace tagix

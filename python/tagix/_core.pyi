@@ -39,6 +39,7 @@ __all__: list[str] = [
     "backend_name",
     "derive_seed",
     "get_num_threads",
+    "has_precision",
     "instruction_sets",
     "set_num_threads",
     "train_epoch",
@@ -407,6 +408,7 @@ class Model:
         rule: UpdateRule,
         seed: typing.SupportsInt | typing.SupportsIndex,
         device: str,
+        precision: str,
     ) -> None: ...
     def evaluate(
         self,
@@ -537,9 +539,9 @@ class DiffusionSource(BatchSource):
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
 
-def backend_name(device: str) -> str:
+def backend_name(device: str, precision: str = "float32") -> str:
     """
-    The device and what it runs on, as 'cpu (x86-64-v4)'.
+    The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'.
     """
 
 def derive_seed(
@@ -553,6 +555,11 @@ def derive_seed(
 def get_num_threads() -> int:
     """
     How many threads a call may use; at first, the processors this process may run on.
+    """
+
+def has_precision(precision: str) -> bool:
+    """
+    Whether this processor has a precision.
     """
 
 def instruction_sets() -> list[str]:

@@ -60,6 +60,7 @@ class DiffusionModel:
             the data. :attr:`shift` and :attr:`scale` tell the two apart.
         seed: fixes weights, batches, noise and samples; equal seeds give equal bits.
         device: "cpu".
+        precision: as for :class:`tagix.nn.Sequential`.
 
     Raises:
         ValueError, TypeError: with the argument's name, for what it cannot take.
@@ -79,6 +80,7 @@ class DiffusionModel:
         standardize: bool = True,
         seed: int | None = None,
         device: str = "cpu",
+        precision: str = "float32",
     ) -> None:
         n_features = as_count("n_features", n_features, least=1)
         n_steps = as_count("n_steps", n_steps, least=2)
@@ -112,7 +114,9 @@ class DiffusionModel:
             layers += [nn.Linear(features, width), self._activation]
             features = width
         layers.append(nn.Linear(features, n_features))
-        self.net = nn.Sequential(*layers, seed=resolve_seed(seed), device=device, rule=rule)
+        self.net = nn.Sequential(
+            *layers, seed=resolve_seed(seed), device=device, rule=rule, precision=precision
+        )
         self._fitted = False
         self._sample_calls = 0
         self._counting_samples = threading.Lock()

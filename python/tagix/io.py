@@ -115,9 +115,10 @@ def _rebuild(
 ) -> nn.Sequential | DiffusionModel:
     network = description["network"]
     rule = _value(network["rule"], {"Information": _core.Information, "Capped": _core.Capped})
+    precision = network.get("precision", "float32")  # older files name none
     if description["kind"] == "Sequential":
         layers = [_layer(config, network["seed"]) for config in network["layers"]]
-        net = nn.Sequential(*layers, seed=network["seed"], rule=rule)
+        net = nn.Sequential(*layers, seed=network["seed"], rule=rule, precision=precision)
         net.load_state_dict(tensors)
         net._model.epochs_trained = network["epochs_trained"]
         return net
@@ -132,6 +133,7 @@ def _rebuild(
         noise=_value(description["noise"], {"Homoscedastic": _core.Homoscedastic}),
         rule=rule,
         seed=network["seed"],
+        precision=precision,
     )
     shift, scale = tensors.pop("standardization.shift"), tensors.pop("standardization.scale")
     model.net.load_state_dict(tensors)
@@ -147,6 +149,7 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
         "layers": [_layer_config(layer) for layer in net.layers],
         "seed": net.seed,
         "rule": _config(net.rule),
+        "precision": net._wanted_precision,
         "epochs_trained": net.epochs_trained,
     }
 

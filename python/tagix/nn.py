@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar
 
@@ -76,11 +77,16 @@ class Sequential:
         device: "cpu".
         rule: how observations change the parameters, :func:`tagix.Information` (the default) or
             :func:`tagix.Capped`.
+        precision: what matrix products round their factors to, for speed: "float32" (nothing),
+            "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
+            activations and sums are float32 in any case, and batches of up to 8 rows are not
+            rounded. A processor without products of bfloat16 runs float32, with a RuntimeWarning.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, an integer seed or a device's name.
+        TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
+            device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it, the seed is not
-            in [0, 2**63), or the device is not there.
+            in [0, 2**63), or the device or the precision is not there.
     """
 
     def __init__(
@@ -89,6 +95,7 @@ class Sequential:
         seed: int | None = None,
         device: str = "cpu",
         rule: UpdateRule | None = None,
+        precision: str = "float32",
     ) -> None:
         for position, layer in enumerate(layers):
             if not isinstance(layer, (Layer, Sequential)):
@@ -104,6 +111,8 @@ class Sequential:
         self._seed = resolve_seed(seed)
         _core.backend_name(device)  # raises for a device that is not there
         self._device = device
+        self._wanted_precision = precision
+        self._precision = _available_precision(precision)
         self._rule = _core.Information() if rule is None else rule
         self._made_model: _core.Model | None = None
         self._making_model = threading.Lock()
@@ -116,7 +125,7 @@ class Sequential:
             with self._making_model:  # of two threads at their first use, one makes it
                 if self._made_model is None:
                     self._made_model = _core.Model(
-                        self._container, self._rule, self._seed, self._device
+                        self._container, self._rule, self._seed, self._device, self._precision
                     )
         return self._made_model
 
@@ -139,6 +148,11 @@ class Sequential:
     def device(self) -> str:
         """Where the parameters are and the work is done."""
         return self._device
+
+    @property
+    def precision(self) -> str:
+        """What matrix products round their factors to: "float32", "mixed" or "bfloat16"."""
+        return self._precision
 
     @property
     def epochs_trained(self) -> int:
@@ -388,6 +402,7 @@ class Sequential:
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
         state["rule"] = self._rule
+        state["precision"] = self._wanted_precision
         state["training"] = self._training
         if self._made_model is not None:
             state["state_dict"] = self.state_dict()
@@ -395,7 +410,7 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arguments = {key: state[key] for key in ("seed", "device", "rule")}
+        arguments = {key: state[key] for key in ("seed", "device", "rule", "precision")}
         Sequential.__init__(self, *state["layers"], **arguments)
         self._training = state["training"]
         if "state_dict" in state:
@@ -449,6 +464,19 @@ class Sequential:
         # Bad values are refused before anything is trained.
         _for_validation(lambda: evaluate(History(), self.epochs_trained))
         return evaluate
+
+
+def _available_precision(precision: str) -> str:
+    """The precision, or float32 with a warning where this processor lacks it."""
+    if _core.has_precision(precision):
+        return precision
+    warnings.warn(
+        f"precision: got {precision!r}, but {_core.backend_name('cpu')} has no products of "
+        "bfloat16, so float32 runs instead",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return "float32"
 
 
 def _for_validation(call: Callable[[], T]) -> T:
