@@ -77,14 +77,36 @@ struct BFloat16Format {
     return interleave_over(rounded, typename MakeIndexList<2 * lanes<V>>::type{});
   }
 
-  /// The first `cells` cells with neighbours of `low`, or of `high`, in what `round` gives.
+  template <class V, int... indices>
+  static TAGIX_INLINE V upper_half_over(V rounded, IndexList<indices...>) {
+    return __builtin_shufflevector(rounded, rounded, (lanes<V> / 2 + indices % (lanes<V> / 2))...);
+  }
+  /// The upper half of a vector, in the lower half.
+  template <class V>
+  static TAGIX_INLINE V upper_half(V rounded) {
+    return upper_half_over(rounded, typename MakeIndexList<lanes<V>>::type{});
+  }
+  template <class V>
+  static TAGIX_INLINE void store_lower_half(V rounded, float* target) {
+    __builtin_memcpy(target, &rounded, sizeof(V) / 2);
+  }
+
+  /// The cells that `round` gives, with neighbours of `low` to one row and those of `high` to
+  /// another: half a vector to each.
+  template <class V>
+  static TAGIX_INLINE void store_low(V rounded, float* target) {
+    store_lower_half(rounded, target);
+  }
+  template <class V>
+  static TAGIX_INLINE void store_high(V rounded, float* target) {
+    store_lower_half(upper_half(rounded), target);
+  }
+  /// The same for the first `cells` cells alone.
   static TAGIX_INLINE void store_low(Vector rounded, Index cells, float* target) {
     _mm512_mask_storeu_ps(target, first_cells(cells), reinterpret_cast<__m512>(rounded));
   }
   static TAGIX_INLINE void store_high(Vector rounded, Index cells, float* target) {
-    const __m512 upper =
-        _mm512_castps256_ps512(_mm512_extractf32x8_ps(reinterpret_cast<__m512>(rounded), 1));
-    _mm512_mask_storeu_ps(target, first_cells(cells), upper);
+    store_low(upper_half(rounded), cells, target);
   }
 
   template <int count, class V>

@@ -3,6 +3,7 @@
 
 #include "cpu/kernels.h"
 
+#include "cpu/factors.h"
 #include "cpu/formats.h"
 #include "cpu/products.h"
 #include "cpu/simd.h"
@@ -50,6 +51,27 @@ void pack_factors(Format format, bool squared, const float* values, Index stride
                   Index cols, const FactorCells& by_row, const FactorCells& by_sample) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
     pack_cells<decltype(cells)>(squared, values, stride, rows, cols, by_row, by_sample);
+  });
+}
+
+void pack_inputs([[maybe_unused]] Format mean_format, [[maybe_unused]] const float* mean,
+                 [[maybe_unused]] const float* var, [[maybe_unused]] Index stride,
+                 [[maybe_unused]] Index rows, [[maybe_unused]] Index cols,
+                 [[maybe_unused]] const InputFactors& factors) {
+#if defined(__AVX512BF16__)
+  with_format(mean_format, [&](auto means) TAGIX_LAMBDA_INLINE {
+    pack_input_planes<decltype(means), BFloat16Format>(mean, var, stride, rows, cols, factors);
+  });
+#endif
+}
+
+void pack_deltas(Format mean_format, Format var_format, const float* jacobian, Index rows,
+                 Index cols, float* mean, float* var, Index stride, const DeltaFactors& factors) {
+  with_format(mean_format, [&](auto means) TAGIX_LAMBDA_INLINE {
+    with_format(var_format, [&](auto vars) TAGIX_LAMBDA_INLINE {
+      pack_delta_planes<decltype(means), decltype(vars)>(jacobian, rows, cols, mean, var, stride,
+                                                         factors);
+    });
   });
 }
 
@@ -322,6 +344,8 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           has_bfloat16,
                           pack_weight,
                           pack_factors,
+                          pack_inputs,
+                          pack_deltas,
                           product_rows,
                           outer_product,
                           affine_row,

@@ -67,6 +67,28 @@ struct SampleFactor {
   Index stride;
 };
 
+/// Where the factors go that a padded plane of moments gives to an affine map. Cells by row have
+/// half the plane's stride, those by sample the same. Null where nobody reads them.
+struct InputFactors {
+  float* mean_by_row;
+  float* mean_by_sample;
+  float* square_by_row;
+  float* square_by_sample;
+  float* var_by_row;
+};
+
+/// The same for innovations of the output of an affine map, with their sums over the rows: those
+/// are written, or added with `add`, unless null.
+struct DeltaFactors {
+  float* mean_by_row;
+  float* mean_by_sample;
+  float* var_by_row;
+  float* var_by_sample;
+  float* mean_sum;
+  float* var_sum;
+  bool add;
+};
+
 /// The parameters of an affine map as a user sees them: weight (out x in) and bias (out, or null).
 struct AffineParameters {
   const float* weight_mean;
@@ -109,6 +131,18 @@ struct Kernels {
   /// reads (neighbours in a column share a cell).
   void (*pack_factors)(Format format, bool squared, const float* values, Index stride, Index rows,
                        Index cols, const FactorCells& by_row, const FactorCells& by_sample);
+
+  /// The bfloat16 factors of an affine map's input: rows x cols, rows `stride` floats apart, padded
+  /// to whole panels. Means make factors if their format is bfloat16, too; those of variances must
+  /// be. A null `var` is an input known exactly.
+  void (*pack_inputs)(Format mean_format, const float* mean, const float* var, Index stride,
+                      Index rows, Index cols, const InputFactors& factors);
+
+  /// Takes innovations (padded planes, rows x cols) through a Jacobian (null: none), in place
+  /// where their format is float32 and into the factors where it is bfloat16, and sums them.
+  void (*pack_deltas)(Format mean_format, Format var_format, const float* jacobian, Index rows,
+                      Index cols, float* mean, float* var, Index stride,
+                      const DeltaFactors& factors);
 
   /// output = first * packed weight for one term, + second * packed weight for two, where first and
   /// second are `rows` rows of cells, `stride` cells apart. `output_stride` is at least `columns`.

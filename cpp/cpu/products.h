@@ -154,39 +154,6 @@ TAGIX_INLINE void pack_panels(WeightTerms terms, const WeightView& weight, Index
   for_each_panel(columns, pack);
 }
 
-/// Kernels::pack_factors in one format: rows one by one, or two by two where they share cells.
-template <class Format>
-TAGIX_INLINE void pack_cells(bool squared, const float* values, Index stride, Index rows,
-                             Index cols, const FactorCells& by_row, const FactorCells& by_sample) {
-  constexpr Index step = Format::factors_per_cell;
-  for (Index row = 0; row < rows; row += step) {
-    const float* source = values + row * stride;
-    const bool has_next = row + 1 < rows;
-    float* row_cells = by_row.cells == nullptr ? nullptr : by_row.cells + row * by_row.stride;
-    float* sample_cells =
-        by_sample.cells == nullptr ? nullptr : by_sample.cells + row / step * by_sample.stride;
-    for_each_vector(cols, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      Vector value = load_part(source + i);
-      if (squared) value *= value;
-      if constexpr (step == 1) {
-        if (row_cells != nullptr) store_part(value, row_cells + i);
-        if (sample_cells != nullptr) store_part(value, sample_cells + i);
-      } else {
-        Vector next{};
-        if (has_next) next = load_part(source + stride + i);
-        if (squared) next *= next;
-        const Vector rounded = Format::round(value, next);
-        if (row_cells != nullptr) {
-          const Index cells = Format::cells(cols - i < lanes<Vector> ? cols - i : lanes<Vector>);
-          Format::store_low(rounded, cells, row_cells + i / 2);
-          if (has_next) Format::store_high(rounded, cells, row_cells + by_row.stride + i / 2);
-        }
-        if (sample_cells != nullptr) store_part(Format::interleave(rounded), sample_cells + i);
-      }
-    });
-  }
-}
-
 /// Copies, or adds, the first `used` columns of `rows` rows of `width` floats to a matrix. A tile
 /// whose panel is not full goes through it: a tile that knew of such panels would leave its sums in
 /// memory.

@@ -214,7 +214,7 @@ class TiledExecutor final : public Executor {
     delta_ = planes();
     other_ = planes();
     by_row_ = planes();
-    input_var_by_row_ = tile.take(tile_rows * max_stride);
+    square_by_row_ = tile.take(tile_rows * max_stride);
     by_sample_ = planes();
     tile_size_ = tile.size();
     group_size_ = group.size();
@@ -270,86 +270,6 @@ class TiledExecutor final : public Executor {
     });
   }
 
-  /// What products and outer products read of a plane of a tile.
-  struct Factor {
-    const float* by_row;
-    Index row_stride;
-    const float* by_sample;
-  };
-
-  /// Puts a plane (rows of `cols` values, `stride` apart), or its squares, into cells. Floats serve
-  /// both kinds of product alike; pairs are written to by_row, and to by_sample unless it is null.
-  Factor factor(Format format, bool squared, const float* values, Index stride, Index rows,
-                Index cols, float* by_row, float* by_sample) const {
-    if (format == Format::bfloat16) {
-      const Index row_stride = stride / 2;
-      kernels_.pack_factors(format, squared, values, stride, rows, cols, {by_row, row_stride},
-                            {by_sample, stride});
-      return {by_row, row_stride, by_sample};
-    }
-    if (!squared) return {values, stride, values};
-    float* squares = by_sample != nullptr ? by_sample : by_row;
-    kernels_.square(values, rows * stride, squares);
-    return {squares, stride, squares};
-  }
-
-  /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
-  /// what backward needs if the network learns. A null `var` is an input known exactly.
-  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, const float* var,
-                      float* output_mean, float* output_var) const {
-    const Index in = affine.shape.in_features, out = affine.shape.out_features;
-    const auto cells = [&](Format format, bool squared, const float* values, Index by_row,
-                           float* by_sample) {
-      return factor(format, squared, values, affine.input_stride, tile.rows, in, tile.at(by_row),
-                    by_sample);
-    };
-    const float* input_mean = tile.at(affine.input_mean);
-    const Factor mean = cells(formats_.mean, false, input_mean, by_row_.mean,
-                              learns ? tile.at(affine.factor.mean) : nullptr);
-    const Factor square = cells(formats_.var, true, input_mean, by_row_.var,
-                                learns ? tile.at(affine.factor.var) : nullptr);
-    const float* var_cells =
-        var == nullptr ? nullptr
-                       : cells(formats_.var, false, var, input_var_by_row_, nullptr).by_row;
-    product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both,
-                      {mean.by_row, mean.row_stride, var_cells, square.by_row, square.row_stride},
-                      tile.rows, in, out, tile_weights(affine.packed_forward), output_mean,
-                      output_var, affine.output_stride);
-  }
-
-  /// Adds the innovations of an affine step's parameters to their sums, or writes them, and turns
-  /// the innovation of its output into that of its input, unless nobody asks for it.
-  void backward_affine(const PlannedAffine& affine, const Tile& tile, bool passes_on, bool add,
-                       float* sums, const float* delta_mean, const float* delta_var,
-                       float* input_mean, float* input_var) {
-    const Index in = affine.shape.in_features, out = affine.shape.out_features;
-    const Index stride = affine.output_stride;
-    const Factor mean = factor(formats_.mean, false, delta_mean, stride, tile.rows, out,
-                               tile.at(by_row_.mean), tile.at(by_sample_.mean));
-    const Factor var = factor(formats_.var, false, delta_var, stride, tile.rows, out,
-                              tile.at(by_row_.var), tile.at(by_sample_.var));
-    const SumTarget target = sum_target(affine, sums);
-    const auto sum_products = [&](Format format, const float* delta, Index input, float* sum) {
-      const SampleFactor left{delta, out, stride};
-      const SampleFactor right{tile.at(input), in, affine.input_stride};
-      kernels_.outer_product(format, target.transposed ? right : left,
-                             target.transposed ? left : right, tile.rows, add, sum, target.stride);
-    };
-    sum_products(formats_.mean, mean.by_sample, affine.factor.mean, target.weight_mean);
-    sum_products(formats_.var, var.by_sample, affine.factor.var, target.weight_var);
-    if (affine.shape.bias) {
-      add_bias(delta_mean, affine, tile, add, target.bias_mean);
-      add_bias(delta_var, affine, tile, add, target.bias_var);
-    }
-    if (!passes_on) return;
-    product_.multiply(ProductKind::squared,
-                      {mean.by_row, mean.row_stride, var.by_row, nullptr, var.row_stride},
-                      tile.rows, out, in, tile_weights(affine.packed_backward), input_mean,
-                      input_var, affine.input_stride);
-  }
-
-  const float* tile_weights(Index offset) const { return packed_.data() + offset; }
-
   /// Where a group sums the innovations of an affine step: in its own memory, or, for a group that
   /// is alone (sums == nullptr), right where the parameters have theirs.
   struct SumTarget {
@@ -359,18 +279,96 @@ class TiledExecutor final : public Executor {
     float* bias_var;
     Index stride;
     bool transposed;
+    bool add;  ///< to what is there
   };
 
-  SumTarget sum_target(const PlannedAffine& affine, float* sums) {
+  SumTarget sum_target(const PlannedAffine& affine, float* sums, bool add) {
     if (sums != nullptr) {
-      return {sums + affine.sum.mean,     sums + affine.sum.var, sums + affine.bias_sum.mean,
-              sums + affine.bias_sum.var, affine.sum_stride,     affine.transposed};
+      return {sums + affine.sum.mean,
+              sums + affine.sum.var,
+              sums + affine.bias_sum.mean,
+              sums + affine.bias_sum.var,
+              affine.sum_stride,
+              affine.transposed,
+              add};
     }
     float* mean = innovation_.view().mean + affine.parameters;
     float* var = innovation_.view().var + affine.parameters;
     const Index bias = affine.shape.weight_size();
-    return {mean, var, mean + bias, var + bias, affine.shape.in_features, false};
+    return {mean, var, mean + bias, var + bias, affine.shape.in_features, false, add};
   }
+
+  /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
+  /// what backward needs if the network learns. A null `var` is an input known exactly. The planes
+  /// that it writes are padded with zeros to whole panels.
+  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, const float* var,
+                      float* output_mean, float* output_var) const {
+    const Index in = affine.shape.in_features, out = affine.shape.out_features;
+    const Index stride = affine.input_stride;
+    const float* mean = tile.at(affine.input_mean);
+    float* kept_square = tile.at(affine.factor.var);
+    ProductFactors factors{mean, stride, var, kept_square, stride};
+    if (formats_.var == Format::float32) {
+      kernels_.square(mean, tile.rows * stride, kept_square);
+    } else {
+      const InputFactors cells{
+          tile.at(by_row_.mean), learns ? tile.at(affine.factor.mean) : nullptr,
+          tile.at(square_by_row_), learns ? kept_square : nullptr, tile.at(by_row_.var)};
+      kernels_.pack_inputs(formats_.mean, mean, var, stride, tile.rows, in, cells);
+      factors = {mean, stride, cells.var_by_row, cells.square_by_row, stride / 2};
+      if (formats_.mean == Format::bfloat16) {
+        factors.mean = cells.mean_by_row;
+        factors.mean_stride = stride / 2;
+      }
+    }
+    product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
+                      in, kernels_.layout.padded_columns(out), tile_weights(affine.packed_forward),
+                      output_mean, output_var, affine.output_stride);
+  }
+
+  /// Takes the innovation of an affine step's output through the Jacobian of the activation above
+  /// it (null: none), adds that of the parameters to their sums, or writes it, and works out that
+  /// of the input, unless nobody asks for it.
+  void backward_affine(const PlannedAffine& affine, const Tile& tile, const float* jacobian,
+                       bool passes_on, const SumTarget& target, PlanePair delta,
+                       PlanePair input_delta) const {
+    const Index in = affine.shape.in_features, out = affine.shape.out_features;
+    const Index stride = affine.output_stride;
+    float *mean = tile.at(delta.mean), *var = tile.at(delta.var);
+    const bool has_bias = affine.shape.bias;
+    const DeltaFactors cells{passes_on ? tile.at(by_row_.mean) : nullptr,
+                             tile.at(by_sample_.mean),
+                             passes_on ? tile.at(by_row_.var) : nullptr,
+                             tile.at(by_sample_.var),
+                             has_bias ? target.bias_mean : nullptr,
+                             has_bias ? target.bias_var : nullptr,
+                             target.add};
+    kernels_.pack_deltas(formats_.mean, formats_.var, jacobian, tile.rows, out, mean, var, stride,
+                         cells);
+    const bool float32_mean = formats_.mean == Format::float32;
+    const bool float32_var = formats_.var == Format::float32;
+    const auto sum_products = [&](Format format, const float* by_sample, Index kept_input,
+                                  float* sum) {
+      const SampleFactor left{by_sample, out, stride};
+      const SampleFactor right{tile.at(kept_input), in, affine.input_stride};
+      kernels_.outer_product(format, target.transposed ? right : left,
+                             target.transposed ? left : right, tile.rows, target.add, sum,
+                             target.stride);
+    };
+    sum_products(formats_.mean, float32_mean ? mean : cells.mean_by_sample, affine.factor.mean,
+                 target.weight_mean);
+    sum_products(formats_.var, float32_var ? var : cells.var_by_sample, affine.factor.var,
+                 target.weight_var);
+    if (!passes_on) return;
+    product_.multiply(
+        ProductKind::squared,
+        {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
+         float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
+        tile.rows, out, kernels_.layout.padded_columns(in), tile_weights(affine.packed_backward),
+        tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride);
+  }
+
+  const float* tile_weights(Index offset) const { return packed_.data() + offset; }
 
   ProductKind forward_kind(Index i, ConstMomentsView input) const {
     return i == 0 && input.var == nullptr ? ProductKind::known : ProductKind::both;
@@ -428,33 +426,34 @@ class TiledExecutor final : public Executor {
   /// Turns the innovation of the outputs in the tile into that of the input, and writes those of
   /// the parameters to their sum_target, or adds them.
   void backward(const Tile& tile, bool need_input_delta, bool add, float* sums) {
-    float *mean = tile.at(delta_.mean), *var = tile.at(delta_.var);
-    float *next_mean = tile.at(other_.mean), *next_var = tile.at(other_.var);
+    PlanePair delta = delta_, other = other_;
+    Index jacobian_stride = 0;
+    const float* jacobian = nullptr;  // of an activation that `delta` has yet to pass
+    const auto pass_activation = [&] {
+      if (jacobian == nullptr) return;
+      const Index size = tile.rows * jacobian_stride;
+      kernels_.scale_deltas(jacobian, size, tile.at(delta.mean), tile.at(delta.var));
+      jacobian = nullptr;
+    };
     for (Index i = n_steps() - 1; i >= 0; --i) {
+      const bool passes_on = passes_delta(i, need_input_delta);
       if (const auto* activation = std::get_if<PlannedActivation>(&step(i))) {
-        if (!passes_delta(i, need_input_delta)) continue;
-        kernels_.scale_deltas(tile.at(activation->jacobian), tile.rows * activation->stride, mean,
-                              var);
+        if (!passes_on) continue;
+        pass_activation();
+        jacobian = tile.at(activation->jacobian);
+        jacobian_stride = activation->stride;
         continue;
       }
-      const bool passes_on = passes_delta(i, need_input_delta);
-      backward_affine(std::get<PlannedAffine>(step(i)), tile, passes_on, add, sums, mean, var,
-                      next_mean, next_var);
-      if (!passes_on) continue;
-      std::swap(mean, next_mean);
-      std::swap(var, next_var);
+      const auto& affine = std::get<PlannedAffine>(step(i));
+      backward_affine(affine, tile, std::exchange(jacobian, nullptr), passes_on,
+                      sum_target(affine, sums, add), delta, other);
+      if (passes_on) std::swap(delta, other);
     }
-    if (need_input_delta && mean != tile.at(delta_.mean)) {
-      std::copy_n(mean, tile.rows * in_stride_, next_mean);
-      std::copy_n(var, tile.rows * in_stride_, next_var);
+    pass_activation();
+    if (need_input_delta && delta.mean != delta_.mean) {
+      std::copy_n(tile.at(delta.mean), tile.rows * in_stride_, tile.at(delta_.mean));
+      std::copy_n(tile.at(delta.var), tile.rows * in_stride_, tile.at(delta_.var));
     }
-  }
-
-  void add_bias(const float* delta, const PlannedAffine& affine, const Tile& tile, bool add,
-                float* sum) const {
-    if (!add) std::fill_n(sum, affine.shape.out_features, 0.0f);
-    kernels_.add_column_sums(delta, affine.output_stride, tile.rows, affine.shape.out_features,
-                             sum);
   }
 
   /// Adds the sums of all groups to those of the first, in their order.
@@ -499,7 +498,8 @@ class TiledExecutor final : public Executor {
     }
   }
 
-  /// Copies the rows of a tile between matrices of different strides.
+  /// Copies the rows of a tile between matrices of different strides; a wider target is padded with
+  /// zeros.
   static void copy_rows(const float* source, Index source_stride, float* target,
                         Index target_stride, const Tile& tile) {
     const Index cols = std::min(source_stride, target_stride);
@@ -507,8 +507,9 @@ class TiledExecutor final : public Executor {
       std::copy_n(source, tile.rows * cols, target);
       return;
     }
-    for (Index row = 0; row < tile.rows; ++row) {
-      std::copy_n(source + row * source_stride, cols, target + row * target_stride);
+    for (Index row = 0; row < tile.rows; ++row, target += target_stride) {
+      std::copy_n(source + row * source_stride, cols, target);
+      std::fill(target + cols, target + target_stride, 0.0f);
     }
   }
 
@@ -529,8 +530,8 @@ class TiledExecutor final : public Executor {
   Index group_size_ = 0;
   PlanePair delta_;   // in the tile: the innovation on its way down; forward keeps moments there
   PlanePair other_;   // in the tile: where a product writes what becomes current
-  PlanePair by_row_;  // in the tile: cells of what enters a product (of a_mean^2: in `var`)
-  Index input_var_by_row_ = 0;
+  PlanePair by_row_;  // in the tile: cells of what enters a product
+  Index square_by_row_ = 0;
   PlanePair by_sample_;          // in the tile: cells of an innovation that enters an outer product
   ConstMomentsView parameters_;  // of the call in progress
   Buffer<float> packed_;
