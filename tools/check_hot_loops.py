@@ -18,9 +18,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_KERNELS = ("product_panels", "outer_product", "innovation_rows")
+_KERNELS = ("product_rows", "outer_product")
+_MULTIPLY_ADDS = ("fmadd", "dpbf16")
 _LEAST_MULTIPLY_ADDS = 8  # in a loop that counts as one of a register tile
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
+# A vector register beside an address on the stack; row pointers may well be kept there.
+_STACK = re.compile(r"%r[sb]p.*%[xyz]mm|%[xyz]mm.*%r[sb]p")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 
@@ -68,9 +71,11 @@ def inner_loops(disassembly: str) -> list[Loop]:
             if any((s, e) != (start, end) and start <= s and e <= end for s, e in back):
                 continue
             body = code[start : end + 1]
-            n_multiply_adds = sum("fmadd" in instruction.name for instruction in body)
+            n_multiply_adds = sum(
+                any(name in instruction.name for name in _MULTIPLY_ADDS) for instruction in body
+            )
             if n_multiply_adds >= _LEAST_MULTIPLY_ADDS:
-                on_stack = sum("%rsp" in i.operands or "%rbp" in i.operands for i in body)
+                on_stack = sum(_STACK.search(i.operands) is not None for i in body)
                 loops.append(Loop(kernel, n_multiply_adds, len(body), on_stack))
     return sorted(loops, key=lambda loop: (loop.function, -loop.n_multiply_adds))
 
@@ -97,7 +102,7 @@ def main() -> None:
                 continue
             largest, worst = own[0], max(loop.n_stack_accesses for loop in own)
             print(
-                f"{name:28}{kernel:18}{len(own):4} inner loops, the largest with"
+                f"{name:30}{kernel:16}{len(own):4} inner loops, the largest with"
                 f"{largest.n_multiply_adds:4} multiply-adds in{largest.n_instructions:4}"
                 f" instructions; on the stack at most {worst}"
             )

@@ -75,34 +75,62 @@ void pack_deltas(Format mean_format, Format var_format, const float* jacobian, I
   });
 }
 
-/// One output of affine_row: what the columns from `first` on add up to.
+/// One output of affine_row: what the columns from `first` on add up to. The variance is sorted by
+/// the moments of the weight, W_mean^2 a_var + W_var (a_var + a_mean^2), so that each is read once.
 template <class V, bool known>
 TAGIX_INLINE void add_affine_terms(const AffineInput& input, const float* weight_mean,
                                    const float* weight_var, Index first, V& mean, V& var) {
   const V w_mean = load<V>(weight_mean + first), w_var = load<V>(weight_var + first);
   mean += w_mean * load<V>(input.mean + first);
-  var += w_var * load<V>(input.square + first);
-  if constexpr (!known) var += math::second_moment(w_mean, w_var) * load<V>(input.var + first);
+  if constexpr (known) {
+    var += w_var * load<V>(input.square + first);
+  } else {
+    const V input_var = load<V>(input.var + first);
+    var += w_mean * w_mean * input_var;
+    var += w_var * (input_var + load<V>(input.square + first));
+  }
+}
+
+/// n_outputs outputs of affine_row, at most half a vector: their sums are added up together.
+template <bool known, int n_outputs>
+TAGIX_INLINE void affine_outputs(const AffineInput& input, Index in,
+                                 const AffineParameters& parameters, Index first, float* mean,
+                                 float* var) {
+  constexpr int n = lanes<Vector>;
+  const Index whole = in / n * n;
+  const float* weight_mean = parameters.weight_mean + first * in;
+  const float* weight_var = parameters.weight_var + first * in;
+  Vector sums[n]{};
+  for (Index i = 0; i < whole; i += n) {
+    unroll<n_outputs>([&](auto o) TAGIX_LAMBDA_INLINE {
+      add_affine_terms<Vector, known>(input, weight_mean + o.value * in, weight_var + o.value * in,
+                                      i, sums[o.value], sums[n / 2 + o.value]);
+    });
+  }
+  const Vector totals = element_sums(sums);
+  for (Index o = 0; o < n_outputs; ++o) {
+    float mean_sum = totals[o], var_sum = totals[n / 2 + o];
+    for (Index i = whole; i < in; ++i) {
+      add_affine_terms<float, known>(input, weight_mean + o * in, weight_var + o * in, i, mean_sum,
+                                     var_sum);
+    }
+    const Index output = first + o;
+    mean[output] =
+        mean_sum + (parameters.bias_mean == nullptr ? 0.0f : parameters.bias_mean[output]);
+    var[output] = var_sum + (parameters.bias_var == nullptr ? 0.0f : parameters.bias_var[output]);
+  }
 }
 
 template <bool known>
 void affine_row_of(const AffineInput& input, Index in, const AffineParameters& parameters,
                    Index out, float* mean, float* var) {
-  constexpr Index n = lanes<Vector>;
-  const Index whole = in / n * n;
-  for (Index o = 0; o < out; ++o) {
-    const float* weight_mean = parameters.weight_mean + o * in;
-    const float* weight_var = parameters.weight_var + o * in;
-    Vector mean_sums{}, var_sums{};
-    for (Index i = 0; i < whole; i += n) {
-      add_affine_terms<Vector, known>(input, weight_mean, weight_var, i, mean_sums, var_sums);
-    }
-    float mean_sum = element_sum(mean_sums), var_sum = element_sum(var_sums);
-    for (Index i = whole; i < in; ++i) {
-      add_affine_terms<float, known>(input, weight_mean, weight_var, i, mean_sum, var_sum);
-    }
-    mean[o] = mean_sum + (parameters.bias_mean == nullptr ? 0.0f : parameters.bias_mean[o]);
-    var[o] = var_sum + (parameters.bias_var == nullptr ? 0.0f : parameters.bias_var[o]);
+  constexpr int together = lanes<Vector> / 2;
+  Index output = 0;
+  for (; output + together <= out; output += together) {
+    affine_outputs<known, together>(input, in, parameters, output, mean, var);
+  }
+  for (; output < out; ++output) {
+    affine_outputs<known, 1>(input, in, parameters, output, mean, var);
   }
 }
 
@@ -121,6 +149,7 @@ TAGIX_INLINE void backward_columns(const float* delta_mean, const float* delta_v
                                    const float* weight_mean, Index in, float* mean, float* var) {
   V means[n_vectors]{}, vars[n_vectors]{};
   for (Index o = 0; o < out; ++o, weight_mean += in) {
+    if (delta_mean[o] == 0 && delta_var[o] == 0) continue;
     const V d_mean = broadcast<V>(delta_mean[o]), d_var = broadcast<V>(delta_var[o]);
     unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
       const V weight = load<V>(weight_mean + c.value * lanes<V>);
@@ -316,24 +345,36 @@ void update(math::UpdateKind kind, float bound, const float* delta_mean, const f
   });
 }
 
+/// update_weight for the weights of one output.
+template <math::UpdateKind rule>
+TAGIX_INLINE void update_output(const OuterFactors& factors, Index samples, Index out, Index output,
+                                Index in, Vector bound, float* mean, float* var) {
+  for (Index i = 0; i < in; i += lanes<Vector>) {
+    Vector delta_mean{}, delta_var{};
+    for (Index b = 0; b < samples; ++b) {
+      const Index delta = b * out + output, input = b * in + i;
+      delta_mean += factors.delta_mean[delta] * load<Vector>(factors.input_mean + input);
+      delta_var += factors.delta_var[delta] * load<Vector>(factors.input_square + input);
+    }
+    const math::Posterior<Vector> posterior = math::updated<rule>(
+        load<Vector>(mean + i), load<Vector>(var + i), delta_mean, delta_var, bound);
+    store(posterior.mean, mean + i);
+    store(posterior.var, var + i);
+  }
+}
+
 void update_weight(math::UpdateKind kind, float bound, const OuterFactors& factors, Index samples,
                    Index out, Index in, float* mean, float* var) {
   with_kind(kind, [&](auto constant) TAGIX_LAMBDA_INLINE {
     constexpr auto rule = static_cast<math::UpdateKind>(constant.value);
+    const Vector bounds = broadcast<Vector>(bound);
     for (Index o = 0; o < out; ++o, mean += in, var += in) {
-      for (Index i = 0; i < in; i += lanes<Vector>) {
-        Vector delta_mean{}, delta_var{};
-        for (Index b = 0; b < samples; ++b) {
-          delta_mean +=
-              factors.delta_mean[b * out + o] * load<Vector>(factors.input_mean + b * in + i);
-          delta_var +=
-              factors.delta_var[b * out + o] * load<Vector>(factors.input_square + b * in + i);
-        }
-        const math::Posterior<Vector> posterior =
-            math::updated<rule>(load<Vector>(mean + i), load<Vector>(var + i), delta_mean,
-                                delta_var, broadcast<Vector>(bound));
-        store(posterior.mean, mean + i);
-        store(posterior.var, var + i);
+      if (samples > 1) {
+        update_output<rule>(factors, samples, out, o, in, bounds, mean, var);
+      } else if (factors.delta_mean[o] != 0 || factors.delta_var[o] != 0 ||
+                 rule == math::UpdateKind::capped) {
+        // The information rule leaves a weight alone that nothing was learned about.
+        update_output<rule>(factors, 1, out, o, in, bounds, mean, var);
       }
     }
   });

@@ -111,9 +111,13 @@ class OnlineExecutor final : public Executor {
                               at(affine->input.var)},
                              rows_, out, in, own.mean, own.var);
       if (!shape.bias) continue;
-      innovation_.resize(1, out);
-      write_bias_innovation(*affine, innovation_.view());
-      backend_.update(rule, batch_size, innovation_.view(), own.slice(shape.weight_size(), 1, out));
+      ConstMomentsView bias_innovation{at(affine->delta.mean), at(affine->delta.var), 1, out};
+      if (rows_ > 1) {
+        innovation_.resize(1, out);
+        write_bias_innovation(*affine, innovation_.view());
+        bias_innovation = innovation_.view();
+      }
+      backend_.update(rule, batch_size, bias_innovation, own.slice(shape.weight_size(), 1, out));
     }
     return true;
   }

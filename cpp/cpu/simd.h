@@ -106,6 +106,22 @@ TAGIX_INLINE void transpose(V (&rows)[lanes<V>]) {
   if constexpr (distance > 1) transpose<V, distance / 2>(rows);
 }
 
+/// Turns lanes<V> vectors into one: element i is the sum of the elements of sums[i]. Overwrites
+/// them.
+template <class V, int distance = lanes<V> / 2>
+TAGIX_INLINE V element_sums(V (&sums)[lanes<V>]) {
+  unroll<distance>([&](auto i) TAGIX_LAMBDA_INLINE {
+    V &a = sums[i.value], &b = sums[i.value + distance];
+    exchange_halves<distance>(a, b, typename MakeIndexList<lanes<V>>::type{});
+    a += b;
+  });
+  if constexpr (distance > 1) {
+    return element_sums<V, distance / 2>(sums);
+  } else {
+    return sums[0];
+  }
+}
+
 /// Calls body(offset, load, store) for whole vectors of `size` elements, and once more for the rest
 /// with a load and a store that touch only the elements there are (a load fills up with zeros).
 template <class Body>

@@ -55,8 +55,14 @@ template <class T>
 TAGIX_HD TAGIX_INLINE Posterior<T> information_update(T mean, T var, T delta_mean, T delta_var,
                                                       T clip) {
   const T posterior_var = var / (1 - var * delta_var);
-  const T bound = clip * sqrt(var);
-  return {mean + clamp(posterior_var * delta_mean, -bound, bound), posterior_var};
+  T change = posterior_var * delta_mean;
+  // Squares say what is out of bounds: in a trained network little is, and roots are slow.
+  const auto beyond = change * change > clip * clip * var;
+  if (any(beyond)) {
+    const T bound = clip * sqrt(var);
+    change = select(beyond, clamp(change, -bound, bound), change);
+  }
+  return {mean + change, posterior_var};
 }
 
 /// The capped form, the update of cuTAGI: first-order changes of a batch's summed deltas,

@@ -44,6 +44,28 @@ TAGIX_HD TAGIX_INLINE T select(Mask mask, T a, T b) {
   return mask ? a : b;
 }
 
+/// Whether a comparison of Ts holds for any element.
+template <class Mask>
+TAGIX_HD TAGIX_INLINE bool any(Mask mask) {
+  if constexpr (std::is_same_v<Mask, bool>) {
+    return mask;
+#if defined(__AVX512DQ__) && !defined(__CUDACC__)
+  } else if constexpr (sizeof(Mask) == 64) {
+    typedef int Ints __attribute__((vector_size(64)));
+    return __builtin_ia32_cvtd2mask512(reinterpret_cast<Ints>(mask)) != 0;
+#endif
+#if defined(__AVX__) && !defined(__CUDACC__)
+  } else if constexpr (sizeof(Mask) == 32) {
+    typedef float Floats __attribute__((vector_size(32)));
+    return __builtin_ia32_movmskps256(reinterpret_cast<Floats>(mask)) != 0;
+#endif
+  } else {
+    bool found = false;
+    for (unsigned i = 0; i < sizeof(Mask) / sizeof(mask[0]); ++i) found = found || mask[i] != 0;
+    return found;
+  }
+}
+
 // Of min, max and clamp a NaN comes back where it is the first argument.
 
 template <class T>
