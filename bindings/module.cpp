@@ -44,6 +44,20 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
       py::arg("device"), py::arg("precision") = "float32",
       "The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'.");
   m.def(
+      "peak_flops",
+      [](const Argument<std::string>& precision) {
+        const bool rounds = parse_precision(precision) == tagix::Precision::bfloat16;
+        const tagix::cpu::Kernels& kernels = tagix::cpu::default_kernels();
+        tagix::require(!rounds || kernels.has_bfloat16,
+                       "precision: got 'bfloat16', needed "
+                       "'float32': this processor has no products of bfloat16");
+        const py::gil_scoped_release release;
+        return tagix::cpu::peak_flops(
+            kernels, rounds ? tagix::cpu::Format::bfloat16 : tagix::cpu::Format::float32);
+      },
+      py::arg("precision") = "float32",
+      "The FLOP/s of multiply-adds in registers on one core: what no matrix product can beat.");
+  m.def(
       "has_precision",
       [](const Argument<std::string>& precision) {
         return tagix::cpu_has(parse_precision(precision));

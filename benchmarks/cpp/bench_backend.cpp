@@ -16,7 +16,6 @@
 #include "conformance/suite.h"
 #include "cpu/instruction_set.h"
 #include "cpu/threads.h"
-#include "multiply_adds.h"
 
 using namespace tagix;
 using namespace tagix::conformance;
@@ -39,28 +38,6 @@ double seconds(Clock::time_point start, Clock::time_point end) {
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
-}
-
-/// FLOP/s of multiply-adds in registers, the best of several runs on one core.
-double peak(const std::string& instruction_set) {
-  float (*run)(long) = benchmark::multiply_adds_baseline;
-#if defined(__x86_64__)
-  if (instruction_set == "x86-64-v3") run = benchmark::multiply_adds_x86_64_v3;
-  if (instruction_set == "x86-64-v4") run = benchmark::multiply_adds_x86_64_v4;
-  if (instruction_set == "x86-64-v4-bf16") run = benchmark::multiply_adds_x86_64_v4_bf16;
-#endif
-  const int lanes = static_cast<int>(cpu::kernels_for(instruction_set).layout.lanes);
-  constexpr long iterations = 200000;
-  double best = 0;
-  volatile float sink = 0;
-  for (int i = 0; i < 10; ++i) {
-    const Clock::time_point start = Clock::now();
-    sink = run(iterations);
-    best = std::max(
-        best, benchmark::multiply_adds_flops(iterations, lanes) / seconds(start, Clock::now()));
-  }
-  static_cast<void>(sink);
-  return best;
 }
 
 /// A backend with the peak of its instruction set.
@@ -156,7 +133,8 @@ int main(int argc, char** argv) {
 
   std::vector<Contender> contenders;
   for (const CpuVariant& variant : cpu_variants()) {
-    contenders.push_back({variant.make(), peak(variant.instruction_set)});
+    contenders.push_back({variant.make(), cpu::peak_flops(cpu::kernels_for(variant.instruction_set),
+                                                          cpu::Format::float32)});
     std::printf("%-32s peak of one core %8.2f GFLOP/s\n", contenders.back().backend->name().c_str(),
                 contenders.back().peak * 1e-9);
   }

@@ -39,9 +39,7 @@ void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
 constexpr Index elementwise_piece = 8192;  // elements: their planes fit the first-level cache twice
 constexpr Index row_piece = 96;            // rows of a product: whole register tiles at every level
 
-// Samples and outputs whose innovations are added up at a time, for the second-level cache.
-constexpr Index innovation_samples = 256;
-constexpr Index innovation_outputs = 96;
+constexpr Index innovation_outputs = 96;  // whose innovations are added up at a time
 
 /// A distance between rows, at least `size` floats, at which they do not compete for the same few
 /// lines of the first-level cache.
@@ -110,18 +108,34 @@ class CpuBackend final : public Backend {
     total.clear(weight.size(), bias_size);
     constexpr Index wide = 128 * 128;
     if (weight.size() >= wide) {
-      // Each piece owns some rows of the weight and sums over the whole batch.
-      for_pieces(out, innovation_outputs, cost / static_cast<double>(out),
-                 [&](Index first, Index count) {
-                   add_innovation(input, delta, 0, batch, first, first + count, total);
-                 });
+      // Threads share the inputs of a block of samples, and each owns some rows of the weight.
+      for_each_input_block(input, 0, batch, [&](const InputBlock& block) {
+        pack_input_block(input, block);
+        const double share = cost * static_cast<double>(block.samples * block.columns) /
+                             static_cast<double>(batch * input.cols);
+        for_pieces(out, innovation_outputs, share / static_cast<double>(out),
+                   [&](Index first, Index count) {
+                     add_innovation(input.cols, block, delta, first, count, total);
+                   });
+      });
+      add_bias_innovation(delta, 0, batch, total);
       return;
     }
     // Each piece sums over some samples; the partial sums are added in the order of the samples.
     const Index piece = std::max<Index>(256, ceil_div(batch, 64));
     const Index n_pieces = ceil_div(batch, piece);
+    const auto add_samples = [&](Index first, Index count, const Sums& sums) {
+      for_each_input_block(input, first, count, [&](const InputBlock& block) {
+        pack_input_block(input, block);
+        for (Index output = 0; output < out; output += innovation_outputs) {
+          add_innovation(input.cols, block, delta, output,
+                         std::min(innovation_outputs, out - output), sums);
+        }
+      });
+      add_bias_innovation(delta, first, count, sums);
+    };
     if (n_pieces == 1) {
-      add_innovation(input, delta, 0, batch, 0, out, total);
+      add_samples(0, batch, total);
       return;
     }
     const Index stride = 2 * (weight.size() + bias_size);
@@ -135,7 +149,7 @@ class CpuBackend final : public Backend {
     for_pieces(batch, piece, cost / static_cast<double>(batch), [&](Index first, Index count) {
       const Sums sums = sums_of(first / piece);
       sums.clear(weight.size(), bias_size);
-      add_innovation(input, delta, first, count, 0, out, sums);
+      add_samples(first, count, sums);
     });
     for (Index i = 0; i < n_pieces; ++i) total.add(sums_of(i), weight.size(), bias_size);
   }
@@ -366,56 +380,73 @@ class CpuBackend final : public Backend {
     }
   };
 
-  /// Adds the innovations of some samples to the rows first_output .. last_output - 1.
-  void add_innovation(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
-                      Index samples, Index first_output, Index last_output, const Sums& sums) {
-    for (Index output = first_output; output < last_output; output += innovation_outputs) {
-      const Index outputs = std::min(innovation_outputs, last_output - output);
-      for (Index done = 0; done < samples; done += innovation_samples) {
-        add_innovation_block(input, delta, first_sample + done,
-                             std::min(innovation_samples, samples - done), output, outputs, sums);
+  /// The means and squares of some inputs in the cells of an outer product.
+  struct InputBlock {
+    Index first_sample;
+    Index samples;
+    Index first_column;
+    Index columns;
+    float* mean;
+    float* square;
+    Index stride;
+  };
+
+  /// Calls body(block) for the samples from `first_sample` on and all columns, in blocks that stay
+  /// in the second-level cache. Their cells are not filled.
+  template <class Body>
+  void for_each_input_block(ConstMomentsView input, Index first_sample, Index samples,
+                            Body&& body) {
+    constexpr Index most_samples = 256, most_columns = 512;
+    const Index padded = kernels_.layout.padded_columns(std::min(most_columns, input.cols));
+    const Index stride = spread_stride(padded);
+    float* cells = scratch<InputCells>(2 * most_samples * stride);
+    for (Index column = 0; column < input.cols; column += most_columns) {
+      for (Index sample = 0; sample < samples; sample += most_samples) {
+        body(InputBlock{first_sample + sample, std::min(most_samples, samples - sample), column,
+                        std::min(most_columns, input.cols - column), cells,
+                        cells + most_samples * stride, stride});
       }
     }
-    if (sums.bias_mean == nullptr) return;
-    const Index start = first_sample * delta.cols + first_output;
-    const Index count = last_output - first_output;
-    kernels_.add_column_sums(delta.mean + start, delta.cols, samples, count,
-                             sums.bias_mean + first_output);
-    kernels_.add_column_sums(delta.var + start, delta.cols, samples, count,
-                             sums.bias_var + first_output);
   }
 
-  /// The same for the weight alone, of at most innovation_samples samples and innovation_outputs
-  /// outputs: both factors are packed, the inputs a panel at a time.
-  void add_innovation_block(ConstMomentsView input, ConstMomentsView delta, Index first_sample,
-                            Index samples, Index first_output, Index outputs, const Sums& sums) {
-    constexpr Index delta_stride = innovation_outputs + 16;
-    const Index in = input.cols, panel = 2 * kernels_.layout.lanes;
-    float* delta_mean = scratch<DeltaCells>(2 * innovation_samples * delta_stride);
-    float* delta_var = delta_mean + innovation_samples * delta_stride;
-    float* input_mean = scratch<InputCells>(2 * innovation_samples * panel);
-    float* input_square = input_mean + innovation_samples * panel;
-    const auto pack = [&](Format format, bool squared, const float* plane, Index stride, Index cols,
-                          float* cells, Index cell_stride) {
-      kernels_.pack_factors(format, squared, plane + first_sample * stride, stride, samples, cols,
-                            {}, {cells, cell_stride});
+  void pack_input_block(ConstMomentsView input, const InputBlock& block) {
+    constexpr Index piece = 64;  // an even number: two samples may share a cell
+    for_pieces(block.samples, piece, static_cast<double>(block.columns) * element_ns,
+               [&](Index first, Index count) {
+                 const float* values =
+                     input.mean + (block.first_sample + first) * input.cols + block.first_column;
+                 const auto pack = [&](Format format, bool squared, float* cells) {
+                   kernels_.pack_factors(
+                       format, squared, values, input.cols, count, block.columns, {},
+                       {cells + cell_count(format, first) * block.stride, block.stride});
+                 };
+                 pack(formats_.mean, false, block.mean);
+                 pack(formats_.var, true, block.square);
+               });
+  }
+
+  /// Adds the innovations of a block of inputs to `outputs` rows of the weight (out x in).
+  void add_innovation(Index in, const InputBlock& block, ConstMomentsView delta, Index first_output,
+                      Index outputs, const Sums& sums) {
+    constexpr Index stride = innovation_outputs + 16;
+    const auto add = [&](Format format, const float* plane, const float* inputs, float* sum) {
+      float* cells = scratch<DeltaCells>(cell_count(format, block.samples) * stride);
+      kernels_.pack_factors(format, false, plane + block.first_sample * delta.cols + first_output,
+                            delta.cols, block.samples, outputs, {}, {cells, stride});
+      kernels_.outer_product(format, {cells, outputs, stride},
+                             {inputs, block.columns, block.stride}, block.samples, /*add=*/true,
+                             sum + first_output * in + block.first_column, in);
     };
-    pack(formats_.mean, false, delta.mean + first_output, delta.cols, outputs, delta_mean,
-         delta_stride);
-    pack(formats_.var, false, delta.var + first_output, delta.cols, outputs, delta_var,
-         delta_stride);
-    for (Index column = 0; column < in; column += panel) {
-      const Index columns = std::min(panel, in - column);
-      pack(formats_.mean, false, input.mean + column, in, columns, input_mean, panel);
-      pack(formats_.var, true, input.mean + column, in, columns, input_square, panel);
-      const Index target = first_output * in + column;
-      kernels_.outer_product(formats_.mean, {delta_mean, outputs, delta_stride},
-                             {input_mean, columns, panel}, samples, /*add=*/true,
-                             sums.weight_mean + target, in);
-      kernels_.outer_product(formats_.var, {delta_var, outputs, delta_stride},
-                             {input_square, columns, panel}, samples, /*add=*/true,
-                             sums.weight_var + target, in);
-    }
+    add(formats_.mean, delta.mean, block.mean, sums.weight_mean);
+    add(formats_.var, delta.var, block.square, sums.weight_var);
+  }
+
+  void add_bias_innovation(ConstMomentsView delta, Index first_sample, Index samples,
+                           const Sums& sums) {
+    if (sums.bias_mean == nullptr) return;
+    const Index start = first_sample * delta.cols;
+    kernels_.add_column_sums(delta.mean + start, delta.cols, samples, delta.cols, sums.bias_mean);
+    kernels_.add_column_sums(delta.var + start, delta.cols, samples, delta.cols, sums.bias_var);
   }
 
   const Kernels& kernels_;

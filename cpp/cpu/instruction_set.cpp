@@ -1,5 +1,7 @@
 #include "cpu/instruction_set.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 
 #include "core/require.h"
@@ -52,6 +54,23 @@ const Kernels& default_kernels() {
   const std::string variable = "TAGIX_INSTRUCTION_SET";
   const char* forced = std::getenv(variable.c_str());
   return forced == nullptr ? *supported_kernels().front() : kernels_for(forced, variable);
+}
+
+double peak_flops(const Kernels& kernels, Format format) {
+  using Clock = std::chrono::steady_clock;
+  constexpr Index iterations = 100'000;
+  const double factors_per_cell = format == Format::bfloat16 ? 2 : 1;
+  const double flops = 2.0 * factors_per_cell * multiply_adds_in_flight *
+                       static_cast<double>(kernels.layout.lanes * iterations);
+  double best = 0;
+  volatile float sink = 0;
+  for (int run = 0; run < 20; ++run) {
+    const Clock::time_point start = Clock::now();
+    sink = kernels.multiply_adds(format, iterations);
+    best = std::max(best, flops / std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  static_cast<void>(sink);
+  return best;
 }
 
 }  // namespace tagix::cpu

@@ -19,4 +19,9 @@ const Kernels& kernels_for(const std::string& instruction_set,
 /// TAGIX_INSTRUCTION_SET names.
 const Kernels& default_kernels();
 
+/// The FLOP/s of multiply-adds in registers on one core, the best of several runs of about a
+/// millisecond: what no product of that format can beat. A product of two numbers and its addition
+/// count as 2.
+double peak_flops(const Kernels& kernels, Format format);
+
 }  // namespace tagix::cpu

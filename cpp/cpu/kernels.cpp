@@ -17,6 +17,28 @@ namespace {
 // Rows that add_column_sums adds up before they join the total.
 constexpr Index column_sum_block = 128;
 
+float multiply_adds(Format format, Index iterations) {
+  Vector sums[multiply_adds_in_flight]{};
+  // Hidden from the optimiser, and such that the sums converge.
+  float factor = 0.999f, term = 0.001f;
+  asm volatile("" : "+m"(factor), "+m"(term));
+  const Vector factors = broadcast<Vector>(factor), terms = broadcast<Vector>(term);
+  with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
+    using F = decltype(cells);
+    for (Index i = 0; i < iterations; ++i) {
+      unroll<multiply_adds_in_flight>([&](auto k) TAGIX_LAMBDA_INLINE {
+        Vector& sum = sums[k.value];
+        // A sum of products adds to its first operand, which float32 can take for any of the three.
+        sum = F::factors_per_cell == 1 ? F::multiply_add(terms, sum, factors)
+                                       : F::multiply_add(sum, terms, factors);
+      });
+    }
+  });
+  Vector total{};
+  for (const Vector& sum : sums) total += sum;
+  return element_sum(total);
+}
+
 void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Index depth,
                  Index columns, const float* bias, float* packed) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
@@ -383,6 +405,7 @@ void update_weight(math::UpdateKind kind, float bound, const OuterFactors& facto
 constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           panel_layout,
                           has_bfloat16,
+                          multiply_adds,
                           pack_weight,
                           pack_factors,
                           pack_inputs,

@@ -113,6 +113,9 @@ struct OuterFactors {
   const float* input_square;
 };
 
+/// Vectors in flight in Kernels::multiply_adds.
+constexpr int multiply_adds_in_flight = 12;
+
 /// The inner loops of the CPU backend, compiled once for each instruction set. They run on the
 /// calling thread, over the rows or elements they are given; matrices are row-major, and strides
 /// count floats.
@@ -120,6 +123,11 @@ struct Kernels {
   const char* instruction_set;
   PanelLayout layout;
   bool has_bfloat16;  ///< whether Format::bfloat16 may be asked for
+
+  /// Multiply-adds in registers, as many in flight as hide their latency: what no product can beat.
+  /// `iterations` times multiply_adds_in_flight vectors of cells; returns a number that depends on
+  /// all of them.
+  float (*multiply_adds)(Format format, Index iterations);
 
   /// Packs a weight for product_rows: panels of the bias (null counts as 0), then for each cell of
   /// depth the terms of the panel's columns.
