@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmarks import quality, speed
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS
+from tagix import _core
 
 
 def main() -> None:
@@ -29,6 +30,8 @@ def main() -> None:
     cpu.add_argument("--quick", action="store_true", help="3 short rounds, PyTorch eager alone")
     cpu.add_argument("--workloads", default=",".join(WORKLOADS), help="such as W1,W3")
     cpu.add_argument("--opponents", help=f"some of {','.join(OPPONENTS)}; default: all that import")
+    cpu.add_argument("--precisions", help="of tagix; default: all that this processor has")
+    cpu.add_argument("--relu", default="exact", choices=["exact", "first_order"], help="moments")
     cpu.add_argument("--json", type=Path, help="also write the results to this file")
     cpu.add_argument("--chart", type=Path, help="also draw the ratios to this image file")
     toy = commands.add_parser("quality", help="the swiss roll beside back-propagation")
@@ -56,9 +59,16 @@ def main() -> None:
         opponents = ["eager"] if arguments.quick else installed_opponents()
     names = chosen("--workloads", arguments.workloads, list(WORKLOADS))
     workloads = [WORKLOADS[name] for name in names]
-    results = speed.run(workloads, opponents, arguments.threads, arguments.quick)
+    known = [name for name in ("float32", "mixed", "bfloat16") if _core.has_precision(name)]
+    if arguments.precisions is not None:
+        precisions = chosen("--precisions", arguments.precisions, known)
+    else:
+        precisions = known
+    results = speed.run(
+        workloads, opponents, precisions, arguments.relu, arguments.threads, arguments.quick
+    )
     if arguments.json:
-        speed.write_json(arguments.json, results, arguments.threads)
+        speed.write_json(arguments.json, results, arguments.relu, arguments.threads)
     if arguments.chart:
         speed.draw_chart(arguments.chart, results)
 

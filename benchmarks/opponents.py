@@ -1,9 +1,9 @@
-"""One call of each workload in PyTorch, three ways, and in cuTAGI; all in float32 on the CPU."""
+"""One step of each workload in PyTorch, four ways, and in cuTAGI, on the CPU."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import cycle, pairwise
 
 import torch
@@ -13,17 +13,31 @@ from benchmarks.workloads import Call, Workload, batches_of
 
 def eager_call(workload: Workload) -> Call:
     """PyTorch eager: a step of Adam as it comes, or a prediction without gradients."""
-    return _torch_call(workload, _network(workload), fused=False)
+    net = _network(workload)
+    return _torch_call(workload, net, fused=False, parameters=net.parameters())
 
 
 def fused_call(workload: Workload) -> Call:
     """The same with Adam(fused=True)."""
-    return _torch_call(workload, _network(workload), fused=True)
+    net = _network(workload)
+    return _torch_call(workload, net, fused=True, parameters=net.parameters())
+
+
+def autocast_call(workload: Workload) -> Call:
+    """As fused_call, with the network under autocast to bfloat16."""
+    net = _network(workload)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            return net(x).float()
+
+    return _torch_call(workload, run, fused=True, parameters=net.parameters())
 
 
 def compiled_call(workload: Workload) -> Call:
     """The same with fused Adam and the network through torch.compile, compiled here."""
-    call = _torch_call(workload, torch.compile(_network(workload)), fused=True)
+    net = _network(workload)
+    call = _torch_call(workload, torch.compile(net), fused=True, parameters=net.parameters())
     for _ in range(3):
         call()
     return call
@@ -44,7 +58,9 @@ def pytagi_call(workload: Workload) -> Call:
     net = pytagi_nn.Sequential(*layers[:-1])
     net.set_threads(torch.get_num_threads())
     updater = OutputUpdater(net.device)
-    batches = cycle([(x, y.ravel(), 0 * y.ravel() + 1) for x, y in batches_of(workload)])
+    batches = cycle(
+        [(x, y.ravel(), 0 * y.ravel() + 1) for x, y in batches_of(workload, workload.batch_size)]
+    )
 
     def predict() -> object:
         net(next(batches)[0])
@@ -65,6 +81,7 @@ OPPONENTS: dict[str, Callable[[Workload], Call]] = {
     "eager": eager_call,
     "fused": fused_call,
     "compiled": compiled_call,
+    "autocast": autocast_call,
     "pytagi": pytagi_call,
 }
 
@@ -79,13 +96,6 @@ def installed_opponents() -> list[str]:
     return names
 
 
-def sgemm_call(size: int = 1024) -> tuple[Call, int]:
-    """A square float32 matrix product in PyTorch and its FLOPs: the machine's practical peak."""
-    a = torch.randn(size, size)
-    out = torch.empty(size, size)
-    return lambda: torch.mm(a, a, out=out), 2 * size**3
-
-
 def _network(workload: Workload) -> torch.nn.Module:
     torch.manual_seed(0)
     layers: list[torch.nn.Module] = []
@@ -94,8 +104,14 @@ def _network(workload: Workload) -> torch.nn.Module:
     return torch.nn.Sequential(*layers[:-1])
 
 
-def _torch_call(workload: Workload, net: Callable[..., torch.Tensor], fused: bool) -> Call:
-    batches = cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in batches_of(workload)])
+def _torch_call(
+    workload: Workload,
+    net: Callable[[torch.Tensor], torch.Tensor],
+    fused: bool,
+    parameters: Iterator[torch.nn.Parameter],
+) -> Call:
+    arrays = batches_of(workload, workload.batch_size)
+    batches = cycle([(torch.from_numpy(x), torch.from_numpy(y)) for x, y in arrays])
     if not workload.trains:
 
         def predict() -> object:
@@ -103,8 +119,7 @@ def _torch_call(workload: Workload, net: Callable[..., torch.Tensor], fused: boo
                 return net(next(batches)[0])
 
         return predict
-    assert isinstance(net, torch.nn.Module)
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=fused)
+    optimizer = torch.optim.Adam(parameters, lr=1e-3, fused=fused)
 
     def step() -> object:
         x, y = next(batches)

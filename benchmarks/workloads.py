@@ -28,6 +28,7 @@ class Workload:
         sizes: Width of input, hidden layers and output.
         batch_size: Rows per call.
         trains: Whether a call is a training step, rather than a prediction.
+        steps_per_call: Training steps in a call of tagix; the opponents make one step a call.
     """
 
     name: str
@@ -35,9 +36,10 @@ class Workload:
     sizes: tuple[int, ...]
     batch_size: int
     trains: bool = True
+    steps_per_call: int = 1
 
     def tagix_flops(self) -> int:
-        """Floating point operations of one tagix call, in matrix products only.
+        """Floating point operations of one tagix step, in matrix products only.
 
         A layer takes 7 products to train: 3 forward, 2 for the hidden deltas, 2 for the weight
         deltas. The input is known exactly and needs no deltas, so the first layer takes 4.
@@ -60,22 +62,39 @@ WORKLOADS: dict[str, Workload] = {
         Workload("W1", "swiss roll diffusion step", _SMALL, 2048),
         Workload("W2", "the same at width 512", (3, 512, 512, 512, 512, 2), 2048),
         Workload("W3", "one layer of 512, forward and update", (512, 512), 1024),
-        Workload("W4", "one sample at a time", _SMALL, 1),
+        Workload("W4", "one sample at a time, as a stream", _SMALL, 1, steps_per_call=256),
         Workload("W5", "prediction of 10 000 rows", _SMALL, 10_000, trains=False),
     )
 }
 
 
-def tagix_call(workload: Workload) -> Call:
-    """A function that makes one fp32 tagix training step, or prediction with variance."""
+def tagix_call(workload: Workload, precision: str, moments: str) -> Call:
+    """A function that makes one tagix training step, or prediction with variance.
+
+    A stream is one call of `fit` at batch size 1, which loops in the core.
+
+    Args:
+        workload: What to run.
+        precision: Of the network.
+        moments: Those of its ReLU, "exact" or "first_order".
+    """
     layers: list[nn.Layer] = []
     for n_in, n_out in pairwise(workload.sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1], seed=0)
-    batches = cycle(batches_of(workload))
+        layers += [nn.Linear(n_in, n_out), nn.ReLU(moments=moments)]
+    net = nn.Sequential(*layers[:-1], seed=0, precision=precision)
+    noise = tx.Homoscedastic(std=1.0)
+    batches = cycle(batches_of(workload, workload.batch_size * workload.steps_per_call))
+    if workload.steps_per_call > 1:
+
+        def stream() -> object:
+            x, y = next(batches)
+            return net.fit(
+                x, y, noise=noise, n_epochs=1, batch_size=workload.batch_size, progress=False
+            )
+
+        return stream
     if not workload.trains:
         return lambda: net(next(batches)[0])
-    noise = tx.Homoscedastic(std=1.0)
 
     def step() -> object:
         x, y = next(batches)
@@ -85,14 +104,14 @@ def tagix_call(workload: Workload) -> Call:
 
 
 def batches_of(
-    workload: Workload,
+    workload: Workload, n_rows: int
 ) -> list[tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]:
-    """Inputs and targets, standard normal, for a few calls in turn."""
+    """Inputs and targets of n_rows rows, standard normal, for a few calls in turn."""
     rng = np.random.default_rng(0)
     n_in, n_out = workload.sizes[0], workload.sizes[-1]
     batches = []
     for _ in range(_N_BATCHES):
-        x = rng.standard_normal((workload.batch_size, n_in), dtype=np.float32)
-        y = rng.standard_normal((workload.batch_size, n_out), dtype=np.float32)
+        x = rng.standard_normal((n_rows, n_in), dtype=np.float32)
+        y = rng.standard_normal((n_rows, n_out), dtype=np.float32)
         batches.append((x, y))
     return batches

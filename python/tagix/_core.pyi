@@ -41,6 +41,7 @@ __all__: list[str] = [
     "get_num_threads",
     "has_precision",
     "instruction_sets",
+    "peak_flops",
     "set_num_threads",
     "train_epoch",
 ]
@@ -565,6 +566,11 @@ def has_precision(precision: str) -> bool:
 def instruction_sets() -> list[str]:
     """
     The instruction sets that this build has kernels for and this processor runs, the best first. The environment variable TAGIX_INSTRUCTION_SET chooses one; it is read once, when the first network or diffusion model is made, which raises ValueError for an unknown name.
+    """
+
+def peak_flops(precision: str = "float32") -> float:
+    """
+    The FLOP/s of multiply-adds in registers on one core: what no matrix product can beat.
     """
 
 def set_num_threads(n: typing.SupportsIndex) -> None:
