@@ -136,6 +136,10 @@ class Backend {
   virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
                       MomentsView parameters) = 0;
 
+  /// target = values, and sum += values, for both planes.
+  virtual void copy(ConstMomentsView values, MomentsView target) = 0;
+  virtual void add(ConstMomentsView values, MomentsView sum) = 0;
+
   /// Whether every mean and every variance is finite.
   virtual bool all_finite(ConstMomentsView moments) = 0;
 

@@ -1,5 +1,6 @@
 #include "core/executor.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,10 @@ class LayerwiseExecutor final : public Executor {
         network_(std::move(network)),
         trace_(backend),
         deltas_(backend),
-        innovation_(backend) {}
+        innovation_(backend),
+        piece_innovation_(backend),
+        prediction_(backend),
+        input_delta_(backend) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     network_->forward(backend_, parameters, input, trace_);
@@ -22,13 +26,29 @@ class LayerwiseExecutor final : public Executor {
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    const ConstMomentsView prediction = predict(parameters, input);
-    backend_.observe(prediction, observations.target, observations.noise_var, observations.spread,
-                     deltas_.start(prediction.rows, prediction.cols));
     innovation_.resize(1, parameters.size());
-    network_->backward(backend_, parameters, input, trace_, need_input_delta, deltas_,
-                       innovation_.view());
-    return {prediction, need_input_delta ? deltas_.current() : MomentsView{}};
+    if (input.rows <= rows_at_once) {
+      return learn_piece(parameters, input, observations, need_input_delta, innovation_.view());
+    }
+    // Pieces, so that the memory for what a backward pass needs does not grow with the batch.
+    piece_innovation_.resize(1, parameters.size());
+    if (need_input_delta) input_delta_.resize(input.rows, input.cols);
+    const Index outputs = network_->output_features(input.cols);
+    prediction_.resize(input.rows, outputs);
+    for (Index first = 0; first < input.rows; first += rows_at_once) {
+      const Index rows = std::min(rows_at_once, input.rows - first);
+      const MomentsView target = first == 0 ? innovation_.view() : piece_innovation_.view();
+      const Learned piece =
+          learn_piece(parameters, input.slice(first * input.cols, rows, input.cols),
+                      observations.from_row(first, outputs), need_input_delta, target);
+      if (first > 0) backend_.add(target, innovation_.view());
+      backend_.copy(piece.prediction, prediction_.view().slice(first * outputs, rows, outputs));
+      if (need_input_delta) {
+        backend_.copy(piece.input_delta,
+                      input_delta_.view().slice(first * input.cols, rows, input.cols));
+      }
+    }
+    return {prediction_.view(), need_input_delta ? input_delta_.view() : MomentsView{}};
   }
 
   ConstMomentsView innovation() override { return innovation_.view(); }
@@ -41,11 +61,28 @@ class LayerwiseExecutor final : public Executor {
   Index prediction_rows() const override { return 1024; }
 
  private:
+  static constexpr Index rows_at_once = 2048;
+
+  /// `learn` for rows that go through the layers together; writes their innovations.
+  Learned learn_piece(ConstMomentsView parameters, ConstMomentsView input,
+                      const Observations& observations, bool need_input_delta,
+                      MomentsView innovation) {
+    const ConstMomentsView prediction = predict(parameters, input);
+    backend_.observe(prediction, observations.target, observations.noise_var, observations.spread,
+                     deltas_.start(prediction.rows, prediction.cols));
+    network_->backward(backend_, parameters, input, trace_, need_input_delta, deltas_, innovation);
+    return {prediction, need_input_delta ? deltas_.current() : MomentsView{}};
+  }
+
   Backend& backend_;
   std::shared_ptr<const Layer> network_;
   Trace trace_;
   Deltas deltas_;
   Moments innovation_;
+  // Of batches in pieces: the innovation of one piece, and what the pieces together give.
+  Moments piece_innovation_;
+  Moments prediction_;
+  Moments input_delta_;
 };
 
 }  // namespace

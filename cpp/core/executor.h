@@ -13,6 +13,14 @@ struct Observations {
   const float* target;
   BroadcastView noise_var;
   float spread;
+
+  /// Those of the rows from `first` on.
+  Observations from_row(Index first, Index outputs) const {
+    Observations rest = *this;
+    rest.target += first * outputs;
+    rest.noise_var.data += first * noise_var.row_stride;
+    return rest;
+  }
 };
 
 /// What Executor::learn gives at once; the views stay valid until its next call.

@@ -201,7 +201,8 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
   const Batch batch = load(workspace, input, target, noise_var);
   const ConstMomentsView prediction = learn(workspace, batch, false).prediction;
   download(*backend_, prediction, mean, var);
-  for (Index i = 0; i < prediction.size(); ++i) {
+  const bool finite = backend_->all_finite(prediction);
+  for (Index i = 0; !finite && i < prediction.size(); ++i) {
     require(std::isfinite(mean[i]) && std::isfinite(var[i]),
             "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
             " at flat position ", i, "), needed inputs of a smaller scale");

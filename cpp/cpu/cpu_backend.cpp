@@ -215,6 +215,18 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void copy(ConstMomentsView values, MomentsView target) override {
+    std::copy_n(values.mean, values.size(), target.mean);
+    std::copy_n(values.var, values.size(), target.var);
+  }
+
+  void add(ConstMomentsView values, MomentsView sum) override {
+    for_elements(values.size(), [&](Index first, Index count) {
+      kernels_.add(values.mean + first, count, sum.mean + first);
+      kernels_.add(values.var + first, count, sum.var + first);
+    });
+  }
+
   bool all_finite(ConstMomentsView moments) override {
     return kernels_.all_finite(moments.mean, moments.size()) &&
            kernels_.all_finite(moments.var, moments.size());

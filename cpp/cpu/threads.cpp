@@ -39,17 +39,11 @@ struct Job {
   void* context;
   Index n_chunks;
   std::atomic<Index> next{0};
-  std::atomic<Index> done{0};
 
   void work() {
     const bool outer = inside_loop;
     inside_loop = true;
-    Index finished = 0;
-    for (Index chunk = next++; chunk < n_chunks; chunk = next++) {
-      body(context, chunk);
-      ++finished;
-    }
-    done += finished;
+    for (Index chunk = next++; chunk < n_chunks; chunk = next++) body(context, chunk);
     inside_loop = outer;
   }
 };
@@ -78,16 +72,22 @@ class Pool {
     for (std::thread& worker : workers_) worker.join();
   }
 
-  void run(const std::shared_ptr<Job>& job) {
+  /// Returns when the job is done and no worker looks at it any more.
+  void run(Job& job) {
     {
       const std::lock_guard lock(mutex_);
-      job_ = job;
+      job_ = &job;
       ++ticket_;
     }
     wake_.notify_all();
-    job->work();
+    job.work();
+    {
+      // Who wakes up from here on finds nothing to do.
+      const std::lock_guard lock(mutex_);
+      job_ = nullptr;
+    }
     // The last chunks are under way on other threads: they are short.
-    for (int spins = 0; job->done.load() < job->n_chunks; ++spins) {
+    for (int spins = 0; n_at_work_.load() > 0; ++spins) {
       if (spins > 1000) std::this_thread::yield();
     }
   }
@@ -101,15 +101,18 @@ class Pool {
         __builtin_ia32_pause();
 #endif
       }
-      std::shared_ptr<Job> job;
+      Job* job = nullptr;
       {
         std::unique_lock lock(mutex_);
         wake_.wait(lock, [&] { return ticket_.load() != seen; });
         seen = ticket_.load();
         if (stopping_) return;
         job = job_;
+        if (job == nullptr) continue;
+        ++n_at_work_;
       }
       job->work();
+      --n_at_work_;
     }
   }
 
@@ -117,7 +120,8 @@ class Pool {
   std::mutex mutex_;
   std::condition_variable wake_;
   std::atomic<std::uint64_t> ticket_{0};
-  std::shared_ptr<Job> job_;
+  Job* job_ = nullptr;
+  std::atomic<int> n_at_work_{0};  // workers; the caller of run is not one
   bool stopping_ = false;
 };
 
@@ -165,17 +169,14 @@ void set_thread_count(int count) {
 
 void detail::run_chunks(Index n_chunks, void (*body)(void*, Index), void* context) {
   Runtime& state = runtime();
-  const auto job = std::make_shared<Job>();
-  job->body = body;
-  job->context = context;
-  job->n_chunks = n_chunks;
+  Job job{body, context, n_chunks};
   if (inside_loop || state.count.load() == 1) {
-    job->work();
+    job.work();
     return;
   }
   const std::unique_lock lock(state.running, std::try_to_lock);
   if (!lock.owns_lock()) {
-    job->work();
+    job.work();
     return;
   }
   if (!state.pool) state.pool = std::make_unique<Pool>(state.count.load() - 1);

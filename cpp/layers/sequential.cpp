@@ -15,6 +15,7 @@ Sequential::Sequential(std::vector<std::shared_ptr<const Layer>> layers)
     offsets_.push_back(offset);
     offset += layer->parameter_count();
   }
+  offsets_.push_back(offset);
   if (const std::optional<Index> features = input_features()) output_features(*features);
 }
 
@@ -58,8 +59,8 @@ void Sequential::forward(Backend& backend, ConstMomentsView parameters, ConstMom
                          Trace& trace) const {
   while (trace.children.size() < layers_.size()) trace.children.emplace_back(backend);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    const ConstMomentsView own = parameters.slice(offsets_[i], 1, layers_[i]->parameter_count());
-    layers_[i]->forward(backend, own, input, trace.children[i]);
+    layers_[i]->forward(backend, parameters.slice(offsets_[i], 1, offsets_[i + 1] - offsets_[i]),
+                        input, trace.children[i]);
     input = trace.children[i].result;
   }
   trace.result = input;
@@ -69,7 +70,7 @@ void Sequential::backward(Backend& backend, ConstMomentsView parameters, ConstMo
                           const Trace& trace, bool need_input_delta, Deltas& deltas,
                           MomentsView innovation) const {
   for (std::size_t i = layers_.size(); i-- > 0;) {
-    const Index count = layers_[i]->parameter_count();
+    const Index count = offsets_[i + 1] - offsets_[i];
     layers_[i]->backward(backend, parameters.slice(offsets_[i], 1, count),
                          i == 0 ? input : trace.children[i - 1].result, trace.children[i],
                          need_input_delta || i > 0, deltas,

@@ -29,7 +29,7 @@ class Sequential final : public Layer {
 
  private:
   std::vector<std::shared_ptr<const Layer>> layers_;
-  std::vector<Index> offsets_;  // of each child's parameters in the flat view
+  std::vector<Index> offsets_;  // of each child's parameters in the flat view, and their end
 };
 
 }  // namespace tagix

@@ -124,7 +124,7 @@ struct ReLU {
     const UpperTail<T> tail = upper_tail(abs(mean), sd, var);
     const auto below = mean < 0;
     const T inside = one - tail.probability;
-    return {detail::without_denormals(max(mean, zero) + sd * tail.first),
+    return {detail::without_denormals(select(below, zero, mean) + sd * tail.first),
             detail::without_denormals(var *
                                       (select(below, zero, inside - tail.probability) + tail.var)),
             select(below, tail.probability, inside)};

@@ -64,15 +64,17 @@ struct UpperTail {
 ///
 ///   first = phi L1,   second = phi L2,   probability = phi R,   R = L2 + a L1
 ///
-/// R, L1 and L2 are never written as differences, which cancel. a itself is not needed: a^2 / 2 is
+/// L1 and L2 are never written as differences, which cancel; a L1 = (1 / u - 4) L1 takes one that
+/// does not, as L1 is u^2 times a polynomial. a itself is not needed: a^2 / 2 is
 /// distance^2 / (2 var), with two roundings where (distance / sd)^2 has four, and the polynomials
 /// take t = 1 - 8 u with u = 1 / (a + 4).
 template <class T>
 TAGIX_HD TAGIX_INLINE UpperTail<T> upper_tail(T distance, T sd, T var) {
   using S = scalar_of_t<T>;
-  // The bounds keep 0 / 0 out: with var = 0 there is no tail.
-  const T exponent = distance * distance / max(2 * var, broadcast<T>(S(1e-37)));
-  const T u = sd / max(distance + 4 * sd, broadcast<T>(S(1e-37)));
+  // Keeps 0 / 0 out: with var = 0 there is no tail. Added, since comparing takes longer.
+  const T tiny = broadcast<T>(S(detail::is_double<T> ? 1e-300 : 1.2e-38));
+  const T exponent = distance * distance / (2 * var + tiny);
+  const T u = sd / (distance + 4 * sd + tiny);
   const T t = 1 - 8 * u;
 
   const T decay =
@@ -83,7 +85,7 @@ TAGIX_HD TAGIX_INLINE UpperTail<T> upper_tail(T distance, T sd, T var) {
 
   UpperTail<T> tail;
   tail.density = decay * S(0.39894228040143267794);
-  tail.probability = decay * (second + (1 - 4 * u) * scaled);
+  tail.probability = decay * ((second + scaled) - 4 * first);
   tail.first = decay * first;
   tail.second = decay * second;
   // decay outside the bracket: its square would be denormal.

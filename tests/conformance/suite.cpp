@@ -3,10 +3,12 @@
 #include "conformance/activation_forward.h"
 #include "conformance/activation_from_points.h"
 #include "conformance/activation_points.h"
+#include "conformance/add.h"
 #include "conformance/affine_backward.h"
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovation.h"
 #include "conformance/all_finite.h"
+#include "conformance/copy.h"
 #include "conformance/denoise.h"
 #include "conformance/diffuse.h"
 #include "conformance/embed_timesteps.h"
@@ -40,6 +42,8 @@ const std::vector<Method>& methods() {
       method<ScaleDeltas>("scale_deltas"),
       method<Observe>("observe"),
       method<Update>("update"),
+      method<Copy>("copy"),
+      method<Add>("add"),
       method<AllFinite>("all_finite"),
       method<GatherRows>("gather_rows"),
       method<PredictionSumsOf>("prediction_sums"),

@@ -472,3 +472,23 @@ TEST_CASE("an update whose innovations overflow changes nothing") {
     }
   }
 }
+
+TEST_CASE("large batches go through the layers in pieces, with the results of float64") {
+  const std::vector<Index> widths{5, 17, 3};
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const LayerPointer network = relu_network(widths);
+  const auto layerwise = make_layerwise_executor(*backend, network);
+  for (Index rows : {2049, 5000}) {
+    for (bool uncertain : {false, true}) {
+      INFO(rows, " rows, uncertain input ", uncertain);
+      const Problem problem(*network, rows, 5, uncertain, 91);
+      std::vector<std::vector<double>> truth;
+      float64_truth(problem, widths, 2.5f, truth);
+      const Result result = learn(*backend, *layerwise, problem, 2.5f);
+      check_close(result.prediction, truth[0], truth[1], 2e-5);
+      check_close(result.innovation, truth[2], truth[3], 2e-5);
+      check_close(result.input_delta, truth[4], truth[5], 2e-5);
+      check_same(learn(*backend, *layerwise, problem, 2.5f, false).innovation, result.innovation);
+    }
+  }
+}

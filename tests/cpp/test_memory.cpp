@@ -1,0 +1,126 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "core/memory.h"
+#include "core/model.h"
+#include "cpu/threads.h"
+#include "layers/activation.h"
+#include "layers/linear.h"
+#include "layers/sequential.h"
+#include "test_helpers.h"
+
+using namespace tagix;
+using namespace tagix::test;
+
+namespace {
+
+std::atomic<std::size_t> n_allocations = 0, n_bytes = 0;
+
+void* counted(std::size_t size, std::size_t alignment) {
+  ++n_allocations;
+  n_bytes += size;
+  void* memory = std::aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+  if (memory == nullptr) throw std::bad_alloc();
+  return memory;
+}
+
+}  // namespace
+
+// Every allocation of this program, the library's included.
+void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
+void* operator new(std::size_t size, std::align_val_t alignment) {
+  return counted(size, static_cast<std::size_t>(alignment));
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::align_val_t) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t, std::align_val_t) noexcept { std::free(memory); }
+
+namespace {
+
+std::unique_ptr<Model> make_model(Index width, Precision precision) {
+  std::vector<std::shared_ptr<const Layer>> layers;
+  const std::vector<Index> widths{3, width, width, 2};
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
+    layers.push_back(
+        std::make_shared<Linear>(widths[i], widths[i + 1], true, Linear::Init::he, 1.0f, 1.0f));
+    if (i + 2 == widths.size()) break;
+    layers.push_back(std::make_shared<Activation>(
+        math::ActivationSpec{math::ActivationKind::relu, math::MomentsForm::exact}));
+  }
+  return std::make_unique<Model>(std::make_shared<Sequential>(layers), UpdateRule{}, 1,
+                                 cpu_backend(precision));
+}
+
+/// Rows of inputs and targets in the backend's memory.
+struct Data {
+  Buffer<float> x, y, noise_var;
+
+  explicit Data(Index rows) : x(*cpu_backend()), y(*cpu_backend()), noise_var(*cpu_backend()) {
+    x.assign(uniform_floats(static_cast<std::size_t>(3 * rows), -1, 1, 1));
+    y.assign(uniform_floats(static_cast<std::size_t>(2 * rows), -1, 1, 2));
+    noise_var.assign(std::vector<float>{1.0f});
+  }
+  void step(Model& model, Index rows) const {
+    model.train_step({x.data(), nullptr, rows, 3}, y.data(), {noise_var.data(), 0, 0});
+  }
+};
+
+std::vector<Precision> precisions() {
+  std::vector<Precision> all;
+  for (Precision precision : {Precision::float32, Precision::mixed, Precision::bfloat16}) {
+    if (cpu_has(precision)) all.push_back(precision);
+  }
+  return all;
+}
+
+struct ThreadCount {
+  int before = cpu::thread_count();
+  ~ThreadCount() { cpu::set_thread_count(before); }
+};
+
+}  // namespace
+
+TEST_CASE("a training step allocates nothing after the first") {
+  const ThreadCount restored;
+  const Data data(3000);
+  for (int n_threads : {1, 2}) {
+    cpu::set_thread_count(n_threads);
+    for (Precision precision : precisions()) {
+      for (Index width : {64, 400}) {
+        INFO(n_threads, " threads, ", precision_name(precision), ", width ", width);
+        const auto model = make_model(width, precision);
+        // Threads claim their chunks as they come: a few steps until each has had one.
+        for (int i = 0; i < 20; ++i) data.step(*model, 3000);
+        data.step(*model, 8);
+        const std::size_t before = n_allocations;
+        for (Index rows : {3000, 1, 8, 9, 100, 64, 2048, 3000}) data.step(*model, rows);
+        CHECK(n_allocations - before == 0);
+      }
+    }
+  }
+}
+
+TEST_CASE("the memory of a step does not grow with the batch, but for predictions") {
+  const ThreadCount restored;
+  cpu::set_thread_count(1);
+  const Data data(200'000);
+  for (Precision precision : precisions()) {
+    for (Index width : {64, 400}) {
+      INFO(precision_name(precision), ", width ", width);
+      const auto bytes_of_step = [&](Index rows) {
+        const auto model = make_model(width, precision);
+        const std::size_t before = n_bytes;
+        data.step(*model, rows);
+        return static_cast<double>(n_bytes - before);
+      };
+      bytes_of_step(20'000);  // the thread's own memory, which stays
+      const double small = bytes_of_step(20'000), large = bytes_of_step(200'000);
+      const double predictions = 2.0 * 2 * sizeof(float) * (200'000 - 20'000);
+      CHECK(large - small <= 1.01 * predictions);
+    }
+  }
+}
