@@ -86,6 +86,8 @@ class Backend {
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
   virtual void upload(const void* host, void* memory, std::size_t bytes) = 0;
   virtual void download(const void* memory, void* host, std::size_t bytes) = 0;
+  /// Whether operations can read host memory as it is: then nothing needs an upload.
+  virtual bool reads_host_memory() const = 0;
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
 

@@ -133,6 +133,7 @@ void Model::check_input(const HostMoments& input) const {
 }
 
 ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) const {
+  if (backend_->reads_host_memory()) return input;
   workspace.input.resize(input.rows, input.cols);
   MomentsView view = workspace.input.view();
   backend_->upload(input.mean, view.mean, float_bytes(input.size()));
@@ -174,6 +175,7 @@ void Model::check_targets(const HostMoments& input, const float* target,
 
 Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const float* target,
                          BroadcastView noise_var) const {
+  if (backend_->reads_host_memory()) return {input, target, noise_var};
   const Index outputs = network_->output_features(input.cols);
   workspace.target.assign(target, input.rows * outputs);
   workspace.noise_var.assign(noise_var.data, broadcast_size(noise_var, input.rows, outputs));

@@ -98,6 +98,7 @@ class Model {
 
   void check_input(const HostMoments& input) const;
   void check_targets(const HostMoments& input, const float* target, BroadcastView noise_var) const;
+  /// The input, or the batch, where the backend can read it.
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
              BroadcastView noise_var) const;

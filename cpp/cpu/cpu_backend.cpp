@@ -80,6 +80,7 @@ class CpuBackend final : public Backend {
   void download(const void* memory, void* host, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(host, memory, bytes);
   }
+  bool reads_host_memory() const override { return true; }
   void synchronise() override {}
 
   std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,

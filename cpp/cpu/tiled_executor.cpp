@@ -322,7 +322,7 @@ class TiledExecutor final : public Executor {
       }
     }
     product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
-                      in, kernels_.layout.padded_columns(out), tile_weights(affine.packed_forward),
+                      in, kernels_.layout.padded_columns(out), packed_weight(affine.packed_forward),
                       output_mean, output_var, affine.output_stride);
   }
 
@@ -364,11 +364,11 @@ class TiledExecutor final : public Executor {
         ProductKind::squared,
         {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
          float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
-        tile.rows, out, kernels_.layout.padded_columns(in), tile_weights(affine.packed_backward),
+        tile.rows, out, kernels_.layout.padded_columns(in), packed_weight(affine.packed_backward),
         tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride);
   }
 
-  const float* tile_weights(Index offset) const { return packed_.data() + offset; }
+  const float* packed_weight(Index offset) const { return packed_.data() + offset; }
 
   ProductKind forward_kind(Index i, ConstMomentsView input) const {
     return i == 0 && input.var == nullptr ? ProductKind::known : ProductKind::both;
