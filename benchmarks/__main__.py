@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import quality, speed
 from benchmarks.opponents import OPPONENTS, installed_opponents
-from benchmarks.workloads import WORKLOADS
+from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
 
 
@@ -29,6 +29,7 @@ def main() -> None:
     cpu = commands.add_parser("cpu", help="speed beside PyTorch and cuTAGI")
     cpu.add_argument("--quick", action="store_true", help="3 short rounds, PyTorch eager alone")
     cpu.add_argument("--workloads", default=",".join(WORKLOADS), help="such as W1,W3")
+    cpu.add_argument("--batch-sizes", help="such as 8,128: W1 at these, in place of the workloads")
     cpu.add_argument("--opponents", help=f"some of {','.join(OPPONENTS)}; default: all that import")
     cpu.add_argument("--precisions", help="of tagix; default: all that this processor has")
     cpu.add_argument("--relu", default="exact", choices=["exact", "first_order"], help="moments")
@@ -59,6 +60,14 @@ def main() -> None:
         opponents = ["eager"] if arguments.quick else installed_opponents()
     names = chosen("--workloads", arguments.workloads, list(WORKLOADS))
     workloads = [WORKLOADS[name] for name in names]
+    if arguments.batch_sizes is not None:
+        try:
+            sizes = [int(size) for size in arguments.batch_sizes.split(",")]
+        except ValueError:
+            sizes = [0]
+        if min(sizes) < 1:
+            parser.error(f"--batch-sizes: got {arguments.batch_sizes}, needed integers above 0")
+        workloads = [at_batch_size(WORKLOADS["W1"], size) for size in sizes]
     known = [name for name in ("float32", "mixed", "bfloat16") if _core.has_precision(name)]
     if arguments.precisions is not None:
         precisions = chosen("--precisions", arguments.precisions, known)

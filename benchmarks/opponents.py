@@ -29,7 +29,8 @@ def autocast_call(workload: Workload) -> Call:
 
     def run(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            return net(x).float()
+            output: torch.Tensor = net(x)
+            return output.float()
 
     return _torch_call(workload, run, fused=True, parameters=net.parameters())
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import cycle, pairwise
 
 import numpy as np
@@ -66,6 +66,11 @@ WORKLOADS: dict[str, Workload] = {
         Workload("W5", "prediction of 10 000 rows", _SMALL, 10_000, trains=False),
     )
 }
+
+
+def at_batch_size(workload: Workload, batch_size: int) -> Workload:
+    """The same workload with other batches."""
+    return replace(workload, description=f"batch {batch_size}", batch_size=batch_size)
 
 
 def tagix_call(workload: Workload, precision: str, moments: str) -> Call:
