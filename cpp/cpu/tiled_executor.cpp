@@ -213,9 +213,11 @@ class TiledExecutor final : public Executor {
     };
     delta_ = planes();
     other_ = planes();
-    by_row_ = planes();
-    square_by_row_ = tile.take(tile_rows * max_stride);
-    by_sample_ = planes();
+    if (formats_.var == Format::bfloat16) {
+      by_row_ = planes();
+      square_by_row_ = tile.take(tile_rows * max_stride);
+      by_sample_ = planes();
+    }
     tile_size_ = tile.size();
     group_size_ = group.size();
     packed_.resize(packed.size());
@@ -528,11 +530,13 @@ class TiledExecutor final : public Executor {
   Index parameter_count_ = 0;
   Index tile_size_ = 0;
   Index group_size_ = 0;
-  PlanePair delta_;   // in the tile: the innovation on its way down; forward keeps moments there
-  PlanePair other_;   // in the tile: where a product writes what becomes current
-  PlanePair by_row_;  // in the tile: cells of what enters a product
+  PlanePair delta_;  // in the tile: the innovation on its way down; forward keeps moments there
+  PlanePair other_;  // in the tile: where a product writes what becomes current
+  // In the tile, cells of bfloat16: of what enters a product, and of an innovation that enters an
+  // outer product.
+  PlanePair by_row_;
   Index square_by_row_ = 0;
-  PlanePair by_sample_;          // in the tile: cells of an innovation that enters an outer product
+  PlanePair by_sample_;
   ConstMomentsView parameters_;  // of the call in progress
   Buffer<float> packed_;
   Buffer<float> sums_;

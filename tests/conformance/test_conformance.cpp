@@ -4,10 +4,12 @@
 #include <limits>
 
 #include "conformance/suite.h"
+#include "cpp/thread_count.h"
 #include "cpu/threads.h"
 
 using namespace tagix;
 using namespace tagix::conformance;
+using tagix::test::ThreadCount;
 
 namespace {
 
@@ -26,12 +28,6 @@ std::vector<std::vector<double>> run(const Operation& operation, Backend& backen
   operation.prepare(arrays)();
   return arrays.results();
 }
-
-/// Restores the number of threads.
-struct ThreadCount {
-  int before = cpu::thread_count();
-  ~ThreadCount() { cpu::set_thread_count(before); }
-};
 
 }  // namespace
 

@@ -15,6 +15,7 @@
 #include "layers/linear.h"
 #include "layers/sequential.h"
 #include "test_helpers.h"
+#include "thread_count.h"
 
 using namespace tagix;
 using namespace tagix::test;
@@ -184,11 +185,6 @@ void check_same(const HostPair& a, const HostPair& b) {
   CHECK(same_bits(a.mean, b.mean));
   CHECK(same_bits(a.var, b.var));
 }
-
-struct ThreadCount {
-  int before = cpu::thread_count();
-  ~ThreadCount() { cpu::set_thread_count(before); }
-};
 
 std::unique_ptr<Executor> fuse(Backend& backend, const LayerPointer& network) {
   std::vector<Step> steps;

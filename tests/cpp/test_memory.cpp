@@ -11,6 +11,7 @@
 #include "layers/linear.h"
 #include "layers/sequential.h"
 #include "test_helpers.h"
+#include "thread_count.h"
 
 using namespace tagix;
 using namespace tagix::test;
@@ -76,11 +77,6 @@ std::vector<Precision> precisions() {
   }
   return all;
 }
-
-struct ThreadCount {
-  int before = cpu::thread_count();
-  ~ThreadCount() { cpu::set_thread_count(before); }
-};
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 
 #include "cpu/threads.h"
 #include "test_helpers.h"
+#include "thread_count.h"
 
 #if defined(__unix__)
 #include <signal.h>
@@ -25,13 +26,6 @@ using cpu::parallel_for;
 namespace {
 
 constexpr double much_work = 1e9;  // nanoseconds: enough to wake other threads
-
-/// Restores the number of threads.
-struct ThreadCount {
-  int before = cpu::thread_count();
-  explicit ThreadCount(int count) { cpu::set_thread_count(count); }
-  ~ThreadCount() { cpu::set_thread_count(before); }
-};
 
 /// How often each chunk of a loop ran.
 class Visits {
