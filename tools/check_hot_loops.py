@@ -18,7 +18,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_KERNELS = ("product_rows", "outer_product")
+_KERNELS = ("product_rows", "dot_rows", "outer_product")
 _MULTIPLY_ADDS = ("fmadd", "dpbf16")
 _LEAST_MULTIPLY_ADDS = 8  # in a loop that counts as one of a register tile
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")

@@ -367,8 +367,8 @@ class CpuBackend final : public Backend {
       if (kind != ProductKind::known) pack(formats_.var, false, input.var, var, var_stride);
       if (kind != ProductKind::squared) pack(formats_.var, true, input.mean, square, var_stride);
       product_.multiply(kind, {mean, mean_stride, var, square, var_stride}, count, depth, columns,
-                        packed, output.mean + first * columns, output.var + first * columns,
-                        columns);
+                        packed, /*padded=*/false, output.mean + first * columns,
+                        output.var + first * columns, columns);
     });
   }
 

@@ -24,6 +24,11 @@ struct Float32Format {
     return sum + a * b;
   }
 
+  /// Factors in order, a vector of cells.
+  static TAGIX_INLINE Vector cells_of(const Vector (&factors)[factors_per_cell]) {
+    return factors[0];
+  }
+
   /// Writes the factors of the depths k and k + 1 (the first alone if count is 1) to their cells,
   /// which are `step` floats apart.
   template <int count, class V>
@@ -61,6 +66,11 @@ struct BFloat16Format {
   static TAGIX_INLINE ThinVector round(ThinVector low, ThinVector high) {
     return reinterpret_cast<ThinVector>(
         _mm_cvtne2ps_pbh(reinterpret_cast<__m128>(high), reinterpret_cast<__m128>(low)));
+  }
+
+  /// Factors in order, a vector of cells of neighbours.
+  static TAGIX_INLINE Vector cells_of(const Vector (&factors)[factors_per_cell]) {
+    return round(factors[0], factors[1]);
   }
 
   template <class V, int... indices>

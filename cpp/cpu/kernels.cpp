@@ -48,15 +48,15 @@ void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Ind
 
 void product_rows(WeightTerms terms, Format format, const float* first, const float* second,
                   Index stride, Index rows, Index depth, Index columns, const float* packed,
-                  float* output, Index output_stride) {
+                  bool padded, float* output, Index output_stride) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
     using F = decltype(cells);
     if (term_count(terms) == 2) {
-      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, output,
-                           output_stride);
+      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, padded,
+                           output, output_stride);
     } else {
-      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, output,
-                           output_stride);
+      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, padded,
+                           output, output_stride);
     }
   });
 }

@@ -153,10 +153,11 @@ struct Kernels {
                       const DeltaFactors& factors);
 
   /// output = first * packed weight for one term, + second * packed weight for two, where first and
-  /// second are `rows` rows of cells, `stride` cells apart. `output_stride` is at least `columns`.
+  /// second are `rows` rows of cells, `stride` cells apart. A `padded` output has room for whole
+  /// panels in each row, and the columns past the matrix are written as 0.
   void (*product_rows)(WeightTerms terms, Format format, const float* first, const float* second,
                        Index stride, Index rows, Index depth, Index columns, const float* packed,
-                       float* output, Index output_stride);
+                       bool padded, float* output, Index output_stride);
 
   /// sum[l][r] = sum_b left[b][l] right[b][r] over `samples` in order; added to what is there with
   /// `add`. Rows of `right` must be readable up to layout.padded_columns(right.columns).

@@ -42,10 +42,11 @@ class MomentsProduct {
   void pack(ProductKind kind, const WeightView& weight, Index depth, Index columns,
             const float* bias_mean, const float* bias_var, float* packed) const;
 
-  /// Both planes of the output (rows x columns, rows `output_stride` floats apart).
+  /// Both planes of the output (rows x columns, rows `output_stride` floats apart; `padded` as in
+  /// Kernels::product_rows).
   void multiply(ProductKind kind, const ProductFactors& input, Index rows, Index depth,
-                Index columns, const float* packed, float* output_mean, float* output_var,
-                Index output_stride) const;
+                Index columns, const float* packed, bool padded, float* output_mean,
+                float* output_var, Index output_stride) const;
 
  private:
   /// The number of floats in one packed plane.

@@ -105,28 +105,64 @@ TAGIX_INLINE void for_each_depth_pair(const WeightView& weight, Index depth, Ind
   if (k < depth) body(k, Constant<1>{}, at(k), Weights<V>{});
 }
 
+/// Whether a panel, of which `used` columns are there, is one of dot products: so few columns that
+/// vectors run along the depth, which is a whole number of them. It holds, after the bias, each
+/// term of each column by itself.
+TAGIX_INLINE constexpr bool is_dot_panel(Index width, Index used, Index cells) {
+  return width < TAGIX_LANES && used <= 2 && cells % TAGIX_LANES == 0;
+}
+
+/// One term of the weights of a vector.
+template <class V>
+TAGIX_INLINE V weight_term(WeightTerms terms, int term, V mean, V var) {
+  if (terms == WeightTerms::mean) return mean;
+  if (terms == WeightTerms::square) return mean * mean;
+  return terms == WeightTerms::second_moment_and_var && term == 0 ? math::second_moment(mean, var)
+                                                                  : var;
+}
+
+/// Packs a panel of dot products, of which `used` columns are there. The others are not read.
+template <class Format>
+TAGIX_INLINE void pack_dots(WeightTerms terms, const WeightView& weight, Index depth, Index used,
+                            Index width, float* target) {
+  constexpr Index n = lanes<Vector>, n_vectors = Format::factors_per_cell;
+  const Index cells = Format::cells(depth);
+  for (Index column = 0; column < used; ++column) {
+    const WeightView own = weight.from_column(column);
+    for (Index cell = 0; cell < cells; cell += n) {
+      Vector means[n_vectors], vars[n_vectors];
+      for (Index i = 0; i < n_vectors; ++i) {
+        const Index k = cell * n_vectors + i * n;
+        const Index left = depth - k < 0 ? 0 : depth - k < n ? depth - k : n;
+        means[i] = gather<Vector>(own.mean + k * own.depth_stride, own.depth_stride, left);
+        vars[i] = gather<Vector>(own.var + k * own.depth_stride, own.depth_stride, left);
+      }
+      for (int term = 0; term < term_count(terms); ++term) {
+        Vector factors[n_vectors];
+        for (Index i = 0; i < n_vectors; ++i) {
+          factors[i] = weight_term(terms, term, means[i], vars[i]);
+        }
+        store(Format::cells_of(factors), target + (term * width + column) * cells + cell);
+      }
+    }
+  }
+}
+
 /// Packs `used` columns, at most a vector of them. The terms of a cell are `width` floats apart,
 /// the cells term_count(terms) * width.
 template <class Format, class V>
 TAGIX_INLINE void pack_columns(WeightTerms terms, const WeightView& weight, Index depth, Index used,
                                Index width, float* target) {
   const Index step = term_count(terms) * width;
-  for_each_depth_pair<V>(
-      weight, depth, used,
-      [&](Index k, auto count, Weights<V> a, Weights<V> b) TAGIX_LAMBDA_INLINE {
-        constexpr int n = count.value;
-        if (terms == WeightTerms::mean) {
-          Format::template write_pair<n>(a.mean, b.mean, k, step, target);
-        } else if (terms == WeightTerms::var) {
-          Format::template write_pair<n>(a.var, b.var, k, step, target);
-        } else if (terms == WeightTerms::square) {
-          Format::template write_pair<n>(a.mean * a.mean, b.mean * b.mean, k, step, target);
-        } else {
-          Format::template write_pair<n>(math::second_moment(a.mean, a.var),
-                                         math::second_moment(b.mean, b.var), k, step, target);
-          Format::template write_pair<n>(a.var, b.var, k, step, target + width);
-        }
-      });
+  for_each_depth_pair<V>(weight, depth, used,
+                         [&](Index k, auto count, Weights<V> a, Weights<V> b) TAGIX_LAMBDA_INLINE {
+                           constexpr int n = count.value;
+                           for (int term = 0; term < term_count(terms); ++term) {
+                             Format::template write_pair<n>(weight_term(terms, term, a.mean, a.var),
+                                                            weight_term(terms, term, b.mean, b.var),
+                                                            k, step, target + term * width);
+                           }
+                         });
 }
 
 /// Kernels::pack_weight in one format.
@@ -141,6 +177,11 @@ TAGIX_INLINE void pack_panels(WeightTerms terms, const WeightView& weight, Index
       packed[i] = i < used && bias != nullptr ? bias[first + i] : 0.0f;
     }
     packed += width;
+    if (is_dot_panel(width, used, Format::cells(depth))) {
+      pack_dots<Format>(terms, weight.from_column(first), depth, used, width, packed);
+      packed += panel_cells * width;
+      return;
+    }
     unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
       const Index left = used - c.value * n;
       pack_columns<Format, V>(terms, weight.from_column(first + c.value * n), depth,
@@ -213,16 +254,76 @@ TAGIX_INLINE void product_tile(const float* first, const float* second, Index st
   write_sums(sums, /*add=*/false, output, output_stride);
 }
 
+/// n_rows rows of a panel of dot products, n_columns of its 4: their sums side by side, row by row.
+template <class Format, int n_rows, int n_columns, int n_terms>
+TAGIX_INLINE Vector dot_tile(const float* const (&first)[n_rows],
+                             const float* const (&second)[n_rows], Index cells,
+                             const float* weights) {
+  Vector sums[n_rows][n_columns]{};
+  for (Index cell = 0; cell < cells; cell += lanes<Vector>) {
+    const auto add = [&](const float* const(&factors)[n_rows],
+                         const float* term) TAGIX_LAMBDA_INLINE {
+      unroll<n_columns>([&](auto c) TAGIX_LAMBDA_INLINE {
+        const Vector weight = load<Vector>(term + c.value * cells + cell);
+        unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+          Vector& sum = sums[r.value][c.value];
+          sum = Format::multiply_add(sum, load<Vector>(factors[r.value] + cell), weight);
+        });
+      });
+    };
+    add(first, weights);
+    if constexpr (n_terms == 2) add(second, weights + 4 * cells);
+  }
+  Vector all[lanes<Vector>]{};
+  unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+    unroll<n_columns>(
+        [&](auto c) TAGIX_LAMBDA_INLINE { all[4 * r.value + c.value] = sums[r.value][c.value]; });
+  });
+  return element_sums(all);
+}
+
+/// The rows of a panel of dot products, as many at a time as give a vector of sums. The columns
+/// past n_columns are written as 0 if `padded`.
+template <class Format, int n_columns, int n_terms>
+void dot_rows(const float* first, const float* second, Index stride, Index rows, Index cells,
+              const float* panel, bool padded, float* output, Index output_stride) {
+  constexpr int n_rows = lanes<Vector> / 4;
+  for (Index row = 0; row < rows; row += n_rows) {
+    const float *first_rows[n_rows], *second_rows[n_rows];
+    for (Index r = 0; r < n_rows; ++r) {
+      // The last row once more in place of those that are not there.
+      const Index at = row + r < rows ? row + r : rows - 1;
+      first_rows[r] = first + at * stride;
+      second_rows[r] = second + at * stride;
+    }
+    const Vector totals =
+        dot_tile<Format, n_rows, n_columns, n_terms>(first_rows, second_rows, cells, panel + 4);
+    for (Index r = 0; r < n_rows && row + r < rows; ++r) {
+      float* target = output + (row + r) * output_stride;
+      for (Index c = 0; c < n_columns; ++c) target[c] = totals[4 * r + c] + panel[c];
+      for (Index c = n_columns; padded && c < 4; ++c) target[c] = 0;
+    }
+  }
+}
+
 /// Kernels::product_rows in one format.
 template <class Format, int n_terms>
 TAGIX_INLINE void product_panels(const float* first, const float* second, Index stride, Index rows,
-                                 Index cells, Index columns, const float* packed, float* output,
-                                 Index output_stride) {
+                                 Index cells, Index columns, const float* packed, bool padded,
+                                 float* output, Index output_stride) {
   const auto multiply = [&](Index column, Index used, auto vector,
                             auto n_vectors) TAGIX_LAMBDA_INLINE {
     using V = decltype(vector);
     constexpr Index width = n_vectors.value * lanes<V>;
-    const bool full = used == width;
+    if constexpr (width < TAGIX_LANES) {
+      if (is_dot_panel(width, used, cells)) {
+        const auto dots = used == 1 ? dot_rows<Format, 1, n_terms> : dot_rows<Format, 2, n_terms>;
+        dots(first, second, stride, rows, cells, packed, padded, output + column, output_stride);
+        packed += width * (1 + cells * n_terms);
+        return;
+      }
+    }
+    const bool full = padded || used == width;
     for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
       float rest[n_rows.value * width];
       float* target = output + row * output_stride + column;

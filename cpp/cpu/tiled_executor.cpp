@@ -324,8 +324,8 @@ class TiledExecutor final : public Executor {
       }
     }
     product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
-                      in, kernels_.layout.padded_columns(out), packed_weight(affine.packed_forward),
-                      output_mean, output_var, affine.output_stride);
+                      in, out, packed_weight(affine.packed_forward), /*padded=*/true, output_mean,
+                      output_var, affine.output_stride);
   }
 
   /// Takes the innovation of an affine step's output through the Jacobian of the activation above
@@ -366,7 +366,7 @@ class TiledExecutor final : public Executor {
         ProductKind::squared,
         {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
          float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
-        tile.rows, out, kernels_.layout.padded_columns(in), packed_weight(affine.packed_backward),
+        tile.rows, out, in, packed_weight(affine.packed_backward), /*padded=*/true,
         tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride);
   }
 
