@@ -156,8 +156,6 @@ TEST_CASE("50 updates by the information rule change parameters as they do in fl
     for (Index rows : {1, 5, 40, 256}) {
       const auto model = make_model(rule);
       Float64Network truth = float64_copy(*model);
-      // Roundings feed on each other from step to step, the more the larger the batch.
-      const double tolerance = rows < 256 ? 1e-5 : 2e-5;
       for (unsigned step = 0; step < 50; ++step) {
         INFO("clip ", rule.clip, ", batch ", rows, ", step ", step);
         const Batch batch(rows, 100 + step, step % 2 == 1, step % 5 >= 2);
@@ -165,15 +163,15 @@ TEST_CASE("50 updates by the information rule change parameters as they do in fl
         const Gaussians expected =
             truth.update(batch.float64_input(), doubles(batch.y), doubles(batch.noise_var), rule);
         const Difference error = difference(before.mean, before.var, expected.mean, expected.var);
-        CHECK(error.mean < tolerance);
-        CHECK(error.var < tolerance);
+        CHECK(error.mean < 1e-5);
+        CHECK(error.var < 1e-5);
       }
       std::vector<double> mean, var;
       flatten(truth, mean, var);
       const HostPair parameters = parameters_of(*model);
       const Difference error = difference(parameters.mean, parameters.var, mean, var);
-      CHECK(error.mean < tolerance);
-      CHECK(error.var < tolerance);
+      CHECK(error.mean < 1e-5);
+      CHECK(error.var < 1e-5);
     }
   }
 }
