@@ -18,12 +18,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_KERNELS = ("product_rows", "dot_rows", "outer_product")
+_KERNELS = ("product_tile", "dot_rows", "outer_tile")
 _MULTIPLY_ADDS = ("fmadd", "dpbf16")
 _LEAST_MULTIPLY_ADDS = 8  # in a loop that counts as one of a register tile
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
-# A vector register beside an address on the stack; row pointers may well be kept there.
-_STACK = re.compile(r"%r[sb]p.*%[xyz]mm|%[xyz]mm.*%r[sb]p")
+# A vector register beside an address on the stack; row pointers may well be kept there. Without a
+# frame, %rbp is one more row pointer.
+_STACK = re.compile(r"%rsp.*%[xyz]mm|%[xyz]mm.*%rsp")
+_FRAME = re.compile(r"%rbp.*%[xyz]mm|%[xyz]mm.*%rbp")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 
@@ -59,6 +61,7 @@ def inner_loops(disassembly: str) -> list[Loop]:
         kernel = next((kernel for kernel in _KERNELS if kernel in name), None)
         if kernel is None:
             continue
+        has_frame = any(i.name == "mov" and i.operands == "%rsp,%rbp" for i in code)
         position = {instruction.address: i for i, instruction in enumerate(code)}
         back = []
         for i, instruction in enumerate(code):
@@ -75,7 +78,11 @@ def inner_loops(disassembly: str) -> list[Loop]:
                 any(name in instruction.name for name in _MULTIPLY_ADDS) for instruction in body
             )
             if n_multiply_adds >= _LEAST_MULTIPLY_ADDS:
-                on_stack = sum(_STACK.search(i.operands) is not None for i in body)
+                on_stack = sum(
+                    _STACK.search(i.operands) is not None
+                    or (has_frame and _FRAME.search(i.operands) is not None)
+                    for i in body
+                )
                 loops.append(Loop(kernel, n_multiply_adds, len(body), on_stack))
     return sorted(loops, key=lambda loop: (loop.function, -loop.n_multiply_adds))
 

@@ -237,8 +237,8 @@ TAGIX_INLINE void write_sums(V (&sums)[n_rows][n_vectors], bool add, float* targ
 
 /// One register tile of product_rows, over `cells` cells of depth.
 template <class Format, class V, int n_vectors, int n_rows, int n_terms>
-TAGIX_INLINE void product_tile(const float* first, const float* second, Index stride, Index cells,
-                               const float* panel, float* output, Index output_stride) {
+TAGIX_TILE void product_tile(const float* first, const float* second, Index stride, Index cells,
+                             const float* panel, float* output, Index output_stride) {
   constexpr int width = n_vectors * lanes<V>;
   V sums[n_rows][n_vectors];
   unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
@@ -339,9 +339,9 @@ TAGIX_INLINE void product_panels(const float* first, const float* second, Index 
 
 /// One register tile of outer_product, over `cells` cells of samples.
 template <class Format, class V, int n_vectors, int n_rows>
-TAGIX_INLINE void outer_tile(const float* left, Index left_stride, const float* right,
-                             Index right_stride, Index cells, bool add, float* target,
-                             Index target_stride) {
+TAGIX_TILE void outer_tile(const float* left, Index left_stride, const float* right,
+                           Index right_stride, Index cells, bool add, float* target,
+                           Index target_stride) {
   V sums[n_rows][n_vectors]{};
   for (Index b = 0; b < cells; ++b, left += left_stride, right += right_stride) {
     accumulate<Format>(sums, left, 1, right);

@@ -15,6 +15,10 @@
 /// After the parameters of a lambda: it is inlined, always.
 #define TAGIX_LAMBDA_INLINE __attribute__((always_inline))
 
+/// Before a register tile: a function by itself, which the compiler takes one at a time. Inlined
+/// into each other they take it minutes.
+#define TAGIX_TILE __attribute__((noinline))
+
 namespace tagix::cpu {
 namespace {
 
