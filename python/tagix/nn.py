@@ -80,7 +80,8 @@ class Sequential:
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
-            rounded. A processor without products of bfloat16 runs float32, with a RuntimeWarning.
+            rounded unless the network has an :class:`Activation`. A processor without products of
+            bfloat16 runs float32, with a RuntimeWarning.
 
     Raises:
         TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
