@@ -20,14 +20,6 @@ float UpdateRule::bound_for(Index batch_size) const {
   return kind == Kind::information ? static_cast<float>(clip) : cap_for(batch_size);
 }
 
-PredictionSums& PredictionSums::operator+=(const PredictionSums& other) {
-  squared_error += other.squared_error;
-  var += other.var;
-  log_likelihood += other.log_likelihood;
-  n_observed += other.n_observed;
-  return *this;
-}
-
 Index activation_point_count(math::MomentsForm form) {
   return form == math::MomentsForm::exact ? math::n_quadrature_nodes : 1;
 }

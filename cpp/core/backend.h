@@ -10,6 +10,7 @@
 #include "core/moments.h"
 #include "core/precision.h"
 #include "core/step.h"
+#include "core/training_state.h"
 #include "math/activations.h"
 #include "math/diffusion.h"
 #include "math/inference.h"
@@ -42,21 +43,12 @@ struct BroadcastView {
   Index col_stride = 0;
 };
 
-/// Sums over the observed targets of a batch, for the record of a training run.
-struct PredictionSums {
-  double squared_error = 0;   ///< sum of (target - mean)^2
-  double var = 0;             ///< sum of the predicted variances, noise left out
-  double log_likelihood = 0;  ///< sum of log N(target; mean, var + noise_var)
-  Index n_observed = 0;       ///< targets that are not NaN
-
-  PredictionSums& operator+=(const PredictionSums& other);
-};
-
 /// Tables of a diffusion model by timestep, in a backend's memory.
 struct DiffusionTables {
-  const float* signal_scale = nullptr;   ///< sqrt(abar_t), n_steps values
-  const float* noise_scale = nullptr;    ///< sqrt(1 - abar_t), n_steps values
-  const float* time_features = nullptr;  ///< n_steps x n_time_features
+  const float* signal_scale = nullptr;               ///< sqrt(abar_t), n_steps values
+  const float* noise_scale = nullptr;                ///< sqrt(1 - abar_t), n_steps values
+  const float* time_features = nullptr;              ///< n_steps x n_time_features
+  const math::ReverseStep* reverse_steps = nullptr;  ///< n_steps
   Index n_steps = 0;
   Index first_step = 0;  ///< training draws t uniformly from first_step .. n_steps - 1
   Index n_time_features = 0;
@@ -66,7 +58,9 @@ struct DiffusionTables {
 ///
 /// All pointers are in the backend's memory unless a name says host; all matrices are float32,
 /// row-major and dense. A backend may be used by several threads at a time. The operations trust
-/// their arguments: whatever comes from a user is checked before it gets here.
+/// their arguments: whatever comes from a user is checked before it gets here. An operation may be
+/// queued and done later, but in the order of the calls of its thread; `download` and
+/// `synchronise` wait for it. Other threads may use what it gives once either has returned.
 ///
 /// Every operation is held to float64 by the conformance suite (tests/conformance), which also
 /// says what each costs.
@@ -134,37 +128,42 @@ class Backend {
   virtual void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
                        float spread, MomentsView delta) = 0;
 
-  /// Changes parameters by their summed innovations (same shape) in a batch of `batch_size`.
+  /// Changes parameters by their summed innovations (same shape) in a batch of `batch_size`, unless
+  /// `state` says that something has failed.
   virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
-                      MomentsView parameters) = 0;
+                      MomentsView parameters, const TrainingState* state) = 0;
 
   /// target = values, and sum += values, for both planes.
   virtual void copy(ConstMomentsView values, MomentsView target) = 0;
   virtual void add(ConstMomentsView values, MomentsView sum) = 0;
 
-  /// Whether every mean and every variance is finite.
-  virtual bool all_finite(ConstMomentsView moments) = 0;
+  /// Sets the failure of `state` if a mean or a variance of an innovation is not finite.
+  virtual void check_innovation(ConstMomentsView innovation, TrainingState* state) = 0;
 
   // Data, metrics and diffusion.
 
-  /// output row i = source row rows[i]; `rows` holds `n_rows` row numbers.
-  virtual void gather_rows(const float* source, Index cols, const Index* rows, Index n_rows,
+  /// The rows 0 .. n_rows - 1 in the order of an epoch (math/permutation.h).
+  virtual void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) = 0;
+
+  /// output row i (of n_rows) = the source row that `rows` selects.
+  virtual void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows,
                            float* output) = 0;
 
-  /// The sums for the record of a run; not finite as soon as a prediction is not.
-  virtual PredictionSums prediction_sums(ConstMomentsView prediction, const float* target,
-                                         BroadcastView noise_var) = 0;
+  /// Adds a batch to the sums of `state` and moves its position on by the rows; sets its failure if
+  /// a prediction is not finite. Does nothing after a failure.
+  virtual void record_predictions(ConstMomentsView prediction, const float* target,
+                                  BroadcastView noise_var, TrainingState* state) = 0;
 
   /// output row i (of n_rows) = standard normal numbers of (seed; stream, step, first_row + i).
   virtual void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step,
                       Index first_row, Index n_rows, Index cols, float* output) = 0;
 
-  /// A training batch of noise prediction. Row i takes the clean row r = rows[i], a timestep t and
-  /// noise eps keyed by (seed; epoch, r), and gives input row [x_t, time_features[t]] and target
-  /// row eps.
-  virtual void diffuse(const DiffusionTables& tables, std::uint64_t seed, std::uint64_t epoch,
-                       const float* clean, Index n_features, const Index* rows, Index n_rows,
-                       float* input, float* target) = 0;
+  /// A training batch of noise prediction. Row i takes the clean row r that `rows` selects, a
+  /// timestep t and noise eps keyed by (seed; rows.state->epoch, r), and gives input row
+  /// [x_t, time_features[t]] and target row eps.
+  virtual void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
+                       Index n_features, RowSelection rows, Index n_rows, float* input,
+                       float* target) = 0;
 
   /// Network inputs for given noisy rows: input row i = [noisy row i, time_features[t_i]], with
   /// t_i = timesteps[i * timestep_stride].
@@ -172,12 +171,15 @@ class Backend {
                                const Index* timesteps, Index timestep_stride, Index n_rows,
                                float* input) = 0;
 
-  /// One reverse step in place on `noisy` (prediction.rows x prediction.cols), with the sampler's
-  /// noise keyed by (seed; timestep, first_row + i). Writes the variance that the network's
-  /// uncertainty adds in this step to `var`.
-  virtual void denoise(const math::ReverseStep& step, ConstMomentsView prediction,
-                       std::uint64_t seed, Index timestep, Index first_row, float* noisy,
-                       float* var) = 0;
+  /// One reverse step in place on `noisy` (prediction.rows x prediction.cols), from *timestep to
+  /// the one before it, with the sampler's noise keyed by (seed; *timestep, *first_row + i). Writes
+  /// the variance that the network's uncertainty adds in this step to `var`.
+  virtual void denoise(const DiffusionTables& tables, const Index* timestep,
+                       ConstMomentsView prediction, std::uint64_t seed, const Index* first_row,
+                       float* noisy, float* var) = 0;
+
+  /// *value += amount.
+  virtual void advance(Index* value, Index amount) = 0;
 };
 
 /// The number of points at which activation_points asks for a user's activation.

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <utility>
 
+#include "core/burst.h"
 #include "core/require.h"
 
 namespace tagix {
@@ -30,6 +32,20 @@ double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {
     return std::pow(std::cos(angle * std::numbers::pi / 2), 2);
   };
   return 1 - f(t) / f(t - 1);
+}
+
+/// What the step from each timestep to the one before it needs; nothing leads on from 0.
+std::vector<math::ReverseStep> reverse_step_table(const std::vector<double>& signal_shares) {
+  std::vector<math::ReverseStep> table{{1, 0, 0}};
+  for (std::size_t t = 1; t < signal_shares.size(); ++t) {
+    const double alpha = signal_shares[t] / signal_shares[t - 1];
+    table.push_back({
+        static_cast<float>(1 / std::sqrt(alpha)),
+        static_cast<float>((1 - alpha) / std::sqrt(1 - signal_shares[t])),
+        t == 1 ? 0.0f : static_cast<float>(std::sqrt(1 - alpha)),
+    });
+  }
+  return table;
 }
 
 }  // namespace
@@ -79,14 +95,13 @@ DiffusionProcess::DiffusionProcess(std::shared_ptr<Backend> backend, Index n_fea
       n_features_(n_features),
       signal_scale_(*backend_),
       noise_scale_(*backend_),
-      time_features_(*backend_) {
+      time_features_(*backend_),
+      reverse_steps_(*backend_) {
   require(n_features >= 1, "n_features: got ", n_features, ", needed at least 1");
   require(n_steps >= 2, "n_steps: got ", n_steps, ", needed at least 2");
   signal_shares_ = tagix::signal_shares(schedule, n_steps);
   shift_.assign(static_cast<std::size_t>(n_features), 0.0f);
   scale_.assign(static_cast<std::size_t>(n_features), 1.0f);
-  set_reverse_steps();
-
   std::vector<float> signal_scale, noise_scale;
   for (double share : signal_shares_) {
     signal_scale.push_back(static_cast<float>(std::sqrt(share)));
@@ -96,20 +111,14 @@ DiffusionProcess::DiffusionProcess(std::shared_ptr<Backend> backend, Index n_fea
   noise_scale_.assign(noise_scale);
   Index n_time_features = 0;
   time_features_.assign(time_feature_table(time_features, n_steps, n_time_features));
-  tables_ = {signal_scale_.data(), noise_scale_.data(), time_features_.data(), n_steps,
-             /*first_step=*/1,     n_time_features};
-}
-
-void DiffusionProcess::set_reverse_steps() {
-  reverse_steps_.assign(signal_shares_.size(), math::ReverseStep{1, 0, 0});
-  for (std::size_t t = 1; t < signal_shares_.size(); ++t) {
-    const double alpha = signal_shares_[t] / signal_shares_[t - 1];
-    reverse_steps_[t] = {
-        static_cast<float>(1 / std::sqrt(alpha)),
-        static_cast<float>((1 - alpha) / std::sqrt(1 - signal_shares_[t])),
-        t == 1 ? 0.0f : static_cast<float>(std::sqrt(1 - alpha)),
-    };
-  }
+  reverse_steps_.assign(reverse_step_table(signal_shares_));
+  tables_ = {signal_scale_.data(),
+             noise_scale_.data(),
+             time_features_.data(),
+             reverse_steps_.data(),
+             n_steps,
+             /*first_step=*/1,
+             n_time_features};
 }
 
 void DiffusionProcess::set_standardization(std::vector<float> shift, std::vector<float> scale) {
@@ -164,6 +173,7 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
   Buffer<float> device_noisy(*backend_);
   Buffer<Index> device_timesteps(*backend_);
   Buffer<float> input(*backend_, chunk * network_inputs());
+  const std::unique_ptr<Executor> executor = network.make_executor();
   for (Index first = 0; first < rows; first += chunk) {
     const Index count = std::min(chunk, rows - first);
     const Index offset = first * n_features_;
@@ -171,9 +181,11 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
     device_timesteps.assign(timesteps + first, count);
     backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
                               count, input.data());
-    network.predict_on_device(
-        {input.data(), nullptr, count, network_inputs()},
-        [&](ConstMomentsView output) { download(*backend_, output, mean + offset, var + offset); });
+    network.read_parameters([&](ConstMomentsView parameters) {
+      download(*backend_,
+               executor->predict(parameters, {input.data(), nullptr, count, network_inputs()}),
+               mean + offset, var + offset);
+    });
   }
 }
 
@@ -186,7 +198,8 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
   Buffer<float> noisy(*backend_, chunk * n_features_);
   Buffer<float> added_var(*backend_, chunk * n_features_);
   Buffer<float> input(*backend_, chunk * network_inputs());
-  Buffer<Index> timestep(*backend_);
+  Buffer<Index> timestep(*backend_), first_row(*backend_);
+  const std::unique_ptr<Executor> executor = network.make_executor();
 
   const auto write_rows = [&](const Buffer<float>& source, float* host, Index first, Index count,
                               bool variance) {
@@ -200,23 +213,41 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
     }
   };
 
+  // Steps of a chunk are the same operations, on memory that says which step and which rows it is.
+  std::map<Index, std::unique_ptr<Recording>> recordings;  // by the rows of the chunk
+  Burst burst;
   for (Index first = 0; first < rows; first += chunk) {
     const Index count = std::min(chunk, rows - first);
     backend_->normal(seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
                      noisy.data());
     if (trajectory != nullptr) write_rows(noisy, trajectory, first, count, false);
-    for (Index t = n_steps() - 1; t >= 1; --t) {
+    const Index last_step = n_steps() - 1;
+    timestep.assign(&last_step, 1);
+    first_row.assign(&first, 1);
+    for (Index t = last_step; t >= 1;) {
       if (interrupted && interrupted()) return false;
-      timestep.assign(&t, 1);
-      backend_->embed_timesteps(tables_, noisy.data(), n_features_, timestep.data(), 0, count,
-                                input.data());
-      network.predict_on_device(
-          {input.data(), nullptr, count, network_inputs()}, [&](ConstMomentsView output) {
-            backend_->denoise(reverse_steps_[static_cast<std::size_t>(t)], output, seed, t, first,
-                              noisy.data(), added_var.data());
-          });
+      const Index n_now = trajectory != nullptr ? 1 : std::min(burst.n_steps(), t);
+      burst.begin();
+      network.read_parameters([&](ConstMomentsView parameters) {
+        const auto queue = [&] {
+          backend_->embed_timesteps(tables_, noisy.data(), n_features_, timestep.data(), 0, count,
+                                    input.data());
+          const ConstMomentsView noise =
+              executor->predict(parameters, {input.data(), nullptr, count, network_inputs()});
+          backend_->denoise(tables_, timestep.data(), noise, seed, first_row.data(), noisy.data(),
+                            added_var.data());
+          backend_->advance(timestep.data(), -1);
+        };
+        std::unique_ptr<Recording>& recording = recordings[count];
+        if (t < last_step && !recording) recording = executor->record(queue);
+        for (Index i = 0; i < n_now; ++i) recording ? recording->queue() : queue();
+        // Other threads may change the parameters as soon as this returns.
+        backend_->synchronise();
+      });
+      burst.end(n_now);
+      t -= n_now;
       if (trajectory != nullptr) {
-        const Index position = n_steps() - t;
+        const Index position = n_steps() - 1 - t;
         write_rows(noisy, trajectory + position * rows * n_features_, first, count, false);
       }
     }
@@ -254,12 +285,12 @@ void DiffusionSource::set_noise_var(const std::vector<float>& noise_var) {
   noise_var_.assign(noise_var);
 }
 
-BatchSource::Batch DiffusionSource::load(Index epoch, const Index* rows, Index n_rows) {
+BatchSource::Batch DiffusionSource::load(RowSelection rows, Index n_rows) {
   require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   input_.resize(n_rows * process_.network_inputs());
   target_.resize(n_rows * process_.n_features());
-  backend_.diffuse(process_.tables(), seed_, static_cast<std::uint64_t>(epoch), clean_.data(),
-                   process_.n_features(), rows, n_rows, input_.data(), target_.data());
+  backend_.diffuse(process_.tables(), seed_, clean_.data(), process_.n_features(), rows, n_rows,
+                   input_.data(), target_.data());
   return {{input_.data(), nullptr, n_rows, process_.network_inputs()},
           target_.data(),
           {noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0}};

@@ -70,21 +70,20 @@ class DiffusionProcess {
   /// Draws `rows` samples with the DDPM sampler (variance beta_t, no noise at the last step) and
   /// writes them to the host: x (rows x n_features), the variance that the network's uncertainty
   /// adds in the last step (same shape), and, unless null, the chain (n_steps x rows x n_features)
-  /// from the starting noise to the samples. `interrupted` is asked once a step; true abandons the
-  /// call and returns false.
+  /// from the starting noise to the samples. `interrupted` is asked before each step, or before
+  /// some milliseconds of steps where the chain is not wanted; true abandons the call and returns
+  /// false.
   bool sample(const Model& network, Index rows, std::uint64_t seed, float* x, float* var,
               float* trajectory, const std::function<bool()>& interrupted) const;
 
  private:
-  void set_reverse_steps();
-
   std::shared_ptr<Backend> backend_;
   Index n_features_;
   std::vector<double> signal_shares_;
-  std::vector<math::ReverseStep> reverse_steps_;
   Buffer<float> signal_scale_;
   Buffer<float> noise_scale_;
   Buffer<float> time_features_;
+  Buffer<math::ReverseStep> reverse_steps_;
   DiffusionTables tables_;
   std::vector<float> shift_;
   std::vector<float> scale_;
@@ -103,7 +102,7 @@ class DiffusionSource final : public BatchSource {
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return process_.network_inputs(); }
   Index out_features() const override { return process_.n_features(); }
-  Batch load(Index epoch, const Index* rows, Index n_rows) override;
+  Batch load(RowSelection rows, Index n_rows) override;
 
  private:
   Backend& backend_;

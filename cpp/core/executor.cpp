@@ -53,8 +53,9 @@ class LayerwiseExecutor final : public Executor {
 
   ConstMomentsView innovation() override { return innovation_.view(); }
 
-  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
-    return update_by(innovation(), backend_, rule, batch_size, parameters);
+  void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+              TrainingState* state) override {
+    update_by(innovation(), backend_, rule, batch_size, parameters, state);
   }
 
   // Activations of every layer are kept whole: this keeps those of common widths in cache.
@@ -87,11 +88,10 @@ class LayerwiseExecutor final : public Executor {
 
 }  // namespace
 
-bool update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
-               Index batch_size, MomentsView parameters) {
-  if (!backend.all_finite(innovation)) return false;
-  backend.update(rule, batch_size, innovation, parameters);
-  return true;
+void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
+               Index batch_size, MomentsView parameters, TrainingState* state) {
+  backend.check_innovation(innovation, state);
+  backend.update(rule, batch_size, innovation, parameters, state);
 }
 
 std::unique_ptr<Executor> make_layerwise_executor(Backend& backend,

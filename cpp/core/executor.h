@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "core/backend.h"
@@ -29,6 +30,13 @@ struct Learned {
   ConstMomentsView input_delta;  ///< innovations of the input; empty unless asked for
 };
 
+/// Operations on fixed memory that can be queued as one.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  virtual void queue() = 0;
+};
+
 /// Runs one network on one backend, with buffers of its own that are reused from call to call.
 /// One executor serves one call at a time. All views are in the backend's memory.
 class Executor {
@@ -47,17 +55,25 @@ class Executor {
   /// number). The view stays valid until the next call.
   virtual ConstMomentsView innovation() = 0;
 
-  /// Changes the parameters by the batch that was learned last, which had `batch_size` rows.
-  /// Returns false, and changes nothing, if an innovation is not finite.
-  virtual bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) = 0;
+  /// Changes the parameters by the batch that was learned last, which had `batch_size` rows. Sets
+  /// the failure of `state` if an innovation is not finite, and then, or if something has failed
+  /// before, changes nothing.
+  virtual void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+                      TrainingState* state) = 0;
 
   /// The rows of a prediction that are best given at a time: more of them take more memory.
   virtual Index prediction_rows() const = 0;
+
+  /// Calls `queue`, which queues operations of this executor and of its backend, so that they can
+  /// be queued again at once, on the same memory; they are not carried out yet. Everything must
+  /// have been queued before, in the same sizes, so that nothing is left to allocate. Null where
+  /// nothing is gained.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>&) { return nullptr; }
 };
 
 /// Executor::update for innovations that are written out.
-bool update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
-               Index batch_size, MomentsView parameters);
+void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
+               Index batch_size, MomentsView parameters, TrainingState* state);
 
 /// The executor that runs any network on any backend, one layer after the other. It is the oracle
 /// of every executor that fuses layers.

@@ -43,6 +43,13 @@ class Buffer {
   }
   void assign(const std::vector<T>& host) { assign(host.data(), static_cast<Index>(host.size())); }
 
+  /// The first element, once all that was queued has been done.
+  T first() const {
+    T value;
+    backend_->download(data_, &value, sizeof(T));
+    return value;
+  }
+
   T* data() { return data_; }
   const T* data() const { return data_; }
   Index size() const { return size_; }

@@ -31,15 +31,17 @@ HostMoments row_slice(const HostMoments& input, Index first, Index count) {
 
 struct Model::Workspace {
   Workspace(Backend& backend, std::shared_ptr<const Layer> network)
-      : executor(make_executor(backend, std::move(network))),
+      : executor(tagix::make_executor(backend, std::move(network))),
         input(backend),
         target(backend),
-        noise_var(backend) {}
+        noise_var(backend),
+        state(backend) {}
 
   std::unique_ptr<Executor> executor;
   Moments input;
   Buffer<float> target;
   Buffer<float> noise_var;
+  Buffer<TrainingState> state;
 };
 
 /// Takes a workspace from the model's pool, or a new one when all are in use, and puts it back.
@@ -157,11 +159,18 @@ void Model::predict(HostMoments input, float* mean, float* var) const {
   }
 }
 
-void Model::predict_on_device(ConstMomentsView input,
-                              const std::function<void(ConstMomentsView)>& use) const {
+std::unique_ptr<Executor> Model::make_executor() const {
+  return tagix::make_executor(*backend_, network_);
+}
+
+void Model::read_parameters(const std::function<void(ConstMomentsView)>& read) const {
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
-  use((*lease).executor->predict(parameters_.view(), input));
+  read(parameters_.view());
+}
+
+void Model::change_parameters(const std::function<void(MomentsView)>& change) {
+  const auto lock = lock_for_change();
+  change(parameters_.view());
 }
 
 void Model::check_targets(const HostMoments& input, const float* target,
@@ -203,13 +212,15 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
   const Batch batch = load(workspace, input, target, noise_var);
   const ConstMomentsView prediction = learn(workspace, batch, false).prediction;
   download(*backend_, prediction, mean, var);
-  const bool finite = backend_->all_finite(prediction);
-  for (Index i = 0; !finite && i < prediction.size(); ++i) {
+  for (Index i = 0; i < prediction.size(); ++i) {
     require(std::isfinite(mean[i]) && std::isfinite(var[i]),
             "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
             " at flat position ", i, "), needed inputs of a smaller scale");
   }
-  require(workspace.executor->update(rule_, input.rows, parameters_.view()),
+  const TrainingState start;
+  workspace.state.assign(&start, 1);
+  workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
+  require(workspace.state.first().failure == Failure::none,
           "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
           "noise variance");
 }
@@ -243,32 +254,19 @@ PredictionSums Model::evaluate(HostMoments input, const float* target,
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  PredictionSums sums;
+  const TrainingState start;
+  workspace.state.assign(&start, 1);
   const Index rows = workspace.executor->prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
     const Batch batch = load(workspace, row_slice(input, first, rows), target, noise_var);
     const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
-    sums += backend_->prediction_sums(output, batch.target, batch.noise_var);
+    backend_->record_predictions(output, batch.target, batch.noise_var, workspace.state.data());
     target += output.size();
     noise_var.data += output.rows * noise_var.row_stride;
   }
-  return sums;
-}
-
-PredictionSums Model::train_step(ConstMomentsView input, const float* target,
-                                 BroadcastView noise_var) {
-  const auto lock = lock_for_change();
-  WorkspaceLease lease(*this);
-  Workspace& workspace = *lease;
-  const ConstMomentsView prediction =
-      learn(workspace, {input, target, noise_var}, false).prediction;
-  const PredictionSums sums = backend_->prediction_sums(prediction, target, noise_var);
-  require(std::isfinite(sums.squared_error) && std::isfinite(sums.var),
-          "x: the predictions overflow float32, needed inputs of about unit variance");
-  require(workspace.executor->update(rule_, input.rows, parameters_.view()),
-          "y: the innovations overflow float32, needed targets of about unit variance, or a larger "
-          "noise variance");
-  return sums;
+  const TrainingState end = workspace.state.first();
+  require_no_failure(end);
+  return end.sums;
 }
 
 }  // namespace tagix

@@ -50,7 +50,8 @@ class Model {
   const std::vector<ParameterSpec>& parameters() const { return specs_; }
   Index parameter_count() const { return parameter_count_; }
 
-  /// The parameters in the backend's memory, one row in the order of parameters().
+  /// The parameters in the backend's memory, one row in the order of parameters(). No lock is
+  /// taken.
   MomentsView parameter_view() { return parameters_.view(); }
 
   /// Copies all parameters to or from host arrays of parameter_count() values. set_parameters
@@ -72,13 +73,13 @@ class Model {
   /// How well the prediction for `input` meets targets, without an update.
   PredictionSums evaluate(HostMoments input, const float* target, BroadcastView noise_var) const;
 
-  /// One training step on data in the backend's memory. Returns the sums of the predictions made
-  /// before the update. Throws std::invalid_argument, and updates nothing, on overflow of float32.
-  PredictionSums train_step(ConstMomentsView input, const float* target, BroadcastView noise_var);
+  /// An executor of the network, for who trains or predicts on data in the backend's memory.
+  std::unique_ptr<Executor> make_executor() const;
 
-  /// Predicts for rows in the backend's memory and calls `use` while the moments are valid.
-  void predict_on_device(ConstMomentsView input,
-                         const std::function<void(ConstMomentsView)>& use) const;
+  /// Calls `read` or `change` with the parameters in the backend's memory: beside other readers, or
+  /// alone. What either has queued must be done before it returns.
+  void read_parameters(const std::function<void(ConstMomentsView)>& read) const;
+  void change_parameters(const std::function<void(MomentsView)>& change);
 
   /// Epochs of training so far: the noise schedule and the random numbers of an epoch follow it.
   Index epochs_trained() const { return epochs_trained_; }

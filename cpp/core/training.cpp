@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <numeric>
 #include <utility>
 
 #include "core/require.h"
@@ -16,59 +15,91 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// The rows in the order of an epoch: Fisher & Yates with the words of (seed; epoch, position).
-std::vector<Index> row_order(Index n_rows, bool shuffle, std::uint64_t seed, Index epoch) {
-  std::vector<Index> order(static_cast<std::size_t>(n_rows));
-  std::iota(order.begin(), order.end(), Index{0});
-  if (!shuffle) return order;
-  for (Index i = n_rows - 1; i > 0; --i) {
-    const math::Philox4 words =
-        math::random_words(seed, math::RandomStream::shuffle, static_cast<std::uint64_t>(epoch),
-                           static_cast<std::uint64_t>(i), 0);
-    const auto j = math::bounded(words.word[0], static_cast<std::uint32_t>(i + 1));
-    std::swap(order[static_cast<std::size_t>(i)], order[j]);
-  }
-  return order;
-}
-
 }  // namespace
 
-EpochRecord train_epoch(Model& model, BatchSource& source, Index batch_size, bool shuffle,
-                        const ProgressCallback& progress) {
+void queue_training_step(Backend& backend, Executor& executor, const UpdateRule& rule,
+                         const BatchSource::Batch& batch, MomentsView parameters,
+                         TrainingState* state) {
+  const Observations observations{batch.target, batch.noise_var, rule.spread(batch.input.rows)};
+  const ConstMomentsView prediction =
+      executor.learn(parameters, batch.input, observations, false).prediction;
+  backend.record_predictions(prediction, batch.target, batch.noise_var, state);
+  executor.update(rule, batch.input.rows, parameters, state);
+}
+
+Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuffle)
+    : model_(model),
+      source_(source),
+      batch_size_(batch_size),
+      shuffle_(shuffle),
+      executor_(model.make_executor()),
+      order_(model.backend()),
+      state_(model.backend()) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
   const Index outputs = model.output_features(source.in_features());
   require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
           " features, needed ", outputs);
+}
+
+Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps) {
+  Backend& backend = model_.backend();
+  const RowSelection rows{shuffle_ ? order_.data() : nullptr, state_.data()};
+  for (; n_steps > 0; --n_steps) {
+    const Index count = std::min(batch_size_, source_.n_rows() - position);
+    const auto queue = [&, parameters] {
+      queue_training_step(backend, *executor_, model_.rule(), source_.load(rows, count), parameters,
+                          state_.data());
+    };
+    Step& step = steps_[count];
+    if (step.has_run && !step.recording) step.recording = executor_->record(queue);
+    if (step.recording) {
+      step.recording->queue();
+    } else {
+      queue();
+      step.has_run = true;
+    }
+    position += count;
+  }
+  return position;
+}
+
+EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   const Clock::time_point start = Clock::now();
   constexpr double progress_interval = 0.05;  // seconds
   double last_progress = 0;
 
-  Backend& backend = model.backend();
-  const Index n_rows = source.n_rows();
+  const Index n_rows = source_.n_rows();
   EpochRecord record;
-  record.epoch = model.epochs_trained();
-  const std::vector<Index> order = row_order(n_rows, shuffle, model.seed(), record.epoch);
-  Buffer<Index> rows(backend);
-  rows.assign(order);
-
-  PredictionSums sums;
+  record.epoch = model_.epochs_trained();
+  TrainingState state;
+  state.epoch = static_cast<std::uint64_t>(record.epoch);
+  state_.assign(&state, 1);
+  if (shuffle_) {
+    order_.resize(n_rows);
+    model_.backend().shuffle(model_.seed(), state.epoch, n_rows, order_.data());
+  }
   while (record.n_rows < n_rows && !record.stopped) {
-    const Index count = std::min(batch_size, n_rows - record.n_rows);
-    const BatchSource::Batch batch = source.load(record.epoch, rows.data() + record.n_rows, count);
-    sums += model.train_step(batch.input, batch.target, batch.noise_var);
-    record.n_rows += count;
+    burst_.begin();
+    const Index n_steps =
+        std::min(burst_.n_steps(), 1 + (n_rows - record.n_rows - 1) / batch_size_);
+    model_.change_parameters([&](MomentsView parameters) {
+      record.n_rows = queue_steps(parameters, record.n_rows, n_steps);
+      state = state_.first();
+    });
+    burst_.end(n_steps);
+    require_no_failure(state);
     const double now = seconds_since(start);
     if (progress && now - last_progress >= progress_interval) {
       last_progress = now;
       record.stopped = progress(record.n_rows);
     }
   }
-  if (!record.stopped) model.set_epochs_trained(record.epoch + 1);
+  if (!record.stopped) model_.set_epochs_trained(record.epoch + 1);
 
-  const double n_observed = static_cast<double>(sums.n_observed);
-  record.mse = sums.squared_error / n_observed;
-  record.predicted_var = sums.var / n_observed;
-  record.log_likelihood = sums.log_likelihood / n_observed;
+  const double n_observed = static_cast<double>(state.sums.n_observed);
+  record.mse = state.sums.squared_error / n_observed;
+  record.predicted_var = state.sums.var / n_observed;
+  record.log_likelihood = state.sums.log_likelihood / n_observed;
   record.seconds = seconds_since(start);
   return record;
 }
@@ -106,7 +137,7 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
   noise_per_target_ = true;
 }
 
-BatchSource::Batch RegressionSource::load(Index, const Index* rows, Index n_rows) {
+BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
   require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);

@@ -1,8 +1,12 @@
 #pragma once
 
 #include <functional>
+#include <map>
+#include <memory>
 #include <vector>
 
+#include "core/burst.h"
+#include "core/executor.h"
 #include "core/memory.h"
 #include "core/model.h"
 
@@ -33,20 +37,57 @@ class BatchSource {
     const float* target;
     BroadcastView noise_var;
   };
-  /// The batch of the given rows (row numbers in the backend's memory) in epoch `epoch`. The views
-  /// stay valid until the next call.
-  virtual Batch load(Index epoch, const Index* rows, Index n_rows) = 0;
+  /// The batch of the next `n_rows` rows. The views stay valid until the next call, and are the
+  /// same for every batch of that size.
+  virtual Batch load(RowSelection rows, Index n_rows) = 0;
 };
 
 /// Called now and then with the rows done in this epoch; true ends the epoch.
 using ProgressCallback = std::function<bool(Index rows_done)>;
 
-/// One pass over the rows of `source` in batches, the last one partial. With `shuffle`, the order
-/// follows from the model's seed and its number of epochs. Counts the epoch in the model unless
-/// the callback ended it. Throws std::invalid_argument, before the first batch, for a source that
-/// does not fit the model, and as Model::train_step does.
-EpochRecord train_epoch(Model& model, BatchSource& source, Index batch_size, bool shuffle,
-                        const ProgressCallback& progress);
+/// Queues one step of training on a batch: predicts, records how well, learns and updates.
+void queue_training_step(Backend& backend, Executor& executor, const UpdateRule& rule,
+                         const BatchSource::Batch& batch, MomentsView parameters,
+                         TrainingState* state);
+
+/// Trains a model on the rows of a source, epoch by epoch.
+///
+/// Steps are queued without asking how the last one went, for some milliseconds at a time; between
+/// those the parameters are free for predictions of other threads. From the third batch of a size
+/// on, where the executor can record, a step is queued as one operation.
+class Trainer {
+ public:
+  /// Batches have `batch_size` rows, the last one of an epoch what is left. With `shuffle`, the
+  /// order of an epoch follows from the model's seed and its number of epochs. Model and source
+  /// must outlive the trainer. Throws std::invalid_argument for a source that does not fit the
+  /// model.
+  Trainer(Model& model, BatchSource& source, Index batch_size, bool shuffle);
+
+  /// One pass over the rows. Counts the epoch in the model unless the callback ended it. Throws
+  /// std::invalid_argument when predictions or innovations overflow float32: batches up to the one
+  /// that did stay learned.
+  EpochRecord run_epoch(const ProgressCallback& progress);
+
+ private:
+  /// A step on batches of one size: done once to make room, then recorded.
+  struct Step {
+    bool has_run = false;
+    std::unique_ptr<Recording> recording;
+  };
+
+  /// Queues steps on `n_steps` batches from the row `position` on; returns where they end.
+  Index queue_steps(MomentsView parameters, Index position, Index n_steps);
+
+  Model& model_;
+  BatchSource& source_;
+  Index batch_size_;
+  bool shuffle_;
+  std::unique_ptr<Executor> executor_;
+  Buffer<Index> order_;
+  Buffer<TrainingState> state_;
+  std::map<Index, Step> steps_;  // by the rows of the batch
+  Burst burst_;
+};
 
 /// Rows of inputs and targets, with one noise variance, one for each output, or one for each
 /// target.
@@ -65,7 +106,7 @@ class RegressionSource final : public BatchSource {
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return in_features_; }
   Index out_features() const override { return out_features_; }
-  Batch load(Index epoch, const Index* rows, Index n_rows) override;
+  Batch load(RowSelection rows, Index n_rows) override;
 
  private:
   Backend& backend_;

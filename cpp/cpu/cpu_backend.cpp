@@ -13,6 +13,7 @@
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
 #include "math/normal.h"
+#include "math/permutation.h"
 
 namespace tagix::cpu {
 namespace {
@@ -208,7 +209,8 @@ class CpuBackend final : public Backend {
   }
 
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
-              MomentsView parameters) override {
+              MomentsView parameters, const TrainingState* state) override {
+    if (state->failure != Failure::none) return;
     for_elements(parameters.size(), [&](Index first, Index count) {
       kernels_.update(rule.kind, rule.bound_for(batch_size), innovation.mean + first,
                       innovation.var + first, count, parameters.mean + first,
@@ -228,29 +230,42 @@ class CpuBackend final : public Backend {
     });
   }
 
-  bool all_finite(ConstMomentsView moments) override {
-    return kernels_.all_finite(moments.mean, moments.size()) &&
-           kernels_.all_finite(moments.var, moments.size());
-  }
-
-  void gather_rows(const float* source, Index cols, const Index* rows, Index n_rows,
-                   float* output) override {
-    for (Index i = 0; i < n_rows; ++i) {
-      std::memcpy(output + i * cols, source + rows[i] * cols, bytes(cols));
+  void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
+    if (state->failure == Failure::none &&
+        !(kernels_.all_finite(innovation.mean, innovation.size()) &&
+          kernels_.all_finite(innovation.var, innovation.size()))) {
+      state->failure = Failure::innovation;
     }
   }
 
-  PredictionSums prediction_sums(ConstMomentsView prediction, const float* target,
-                                 BroadcastView noise_var) override {
+  void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {
+    const math::Permutation permutation(seed, epoch, static_cast<std::uint64_t>(n_rows));
+    for_pieces(n_rows, elementwise_piece, random_ns, [&](Index first, Index count) {
+      for (Index i = first; i < first + count; ++i) {
+        order[i] = static_cast<Index>(permutation(static_cast<std::uint64_t>(i)));
+      }
+    });
+  }
+
+  void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows,
+                   float* output) override {
+    for (Index i = 0; i < n_rows; ++i) {
+      std::memcpy(output + i * cols, source + row_of(rows, i) * cols, bytes(cols));
+    }
+  }
+
+  void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+                          TrainingState* state) override {
+    if (state->failure != Failure::none) return;
     PredictionSums sums;
     for (Index row = 0; row < prediction.rows; ++row) {
       for (Index col = 0; col < prediction.cols; ++col) {
         const Index i = row * prediction.cols + col;
-        if (std::isnan(target[i])) {
-          // 0 for a finite prediction; what is not finite must show although nothing was observed.
-          sums.var += 0.0 * (prediction.mean[i] + prediction.var[i]);
-          continue;
+        if (!std::isfinite(prediction.mean[i]) || !std::isfinite(prediction.var[i])) {
+          state->failure = Failure::prediction;
+          return;
         }
+        if (std::isnan(target[i])) continue;
         const double noise =
             noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
         const double error = static_cast<double>(target[i]) - prediction.mean[i];
@@ -261,7 +276,8 @@ class CpuBackend final : public Backend {
         ++sums.n_observed;
       }
     }
-    return sums;
+    state->sums += sums;
+    state->position += prediction.rows;
   }
 
   void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
@@ -272,23 +288,21 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void diffuse(const DiffusionTables& tables, std::uint64_t seed, std::uint64_t epoch,
-               const float* clean, Index n_features, const Index* rows, Index n_rows, float* input,
+  void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
+               Index n_features, RowSelection rows, Index n_rows, float* input,
                float* target) override {
+    const std::uint64_t epoch = rows.state->epoch;
     const Index cols = n_features + tables.n_time_features;
     for_rows(n_rows, n_features, [&](Index i) {
-      const auto row = static_cast<std::uint64_t>(rows[i]);
-      const math::Philox4 words =
-          math::random_words(seed, math::RandomStream::timestep, epoch, row, 0);
-      const Index t = tables.first_step +
-                      math::bounded(words.word[0],
-                                    static_cast<std::uint32_t>(tables.n_steps - tables.first_step));
+      const Index row = row_of(rows, i);
+      const auto key = static_cast<std::uint64_t>(row);
+      const Index t = math::drawn_timestep(seed, epoch, key, tables.first_step, tables.n_steps);
       float* noise = target + i * n_features;
-      math::normal_row(seed, math::RandomStream::diffusion_noise, epoch, row, n_features, noise);
+      math::normal_row(seed, math::RandomStream::diffusion_noise, epoch, key, n_features, noise);
       float* input_row = input + i * cols;
       for (Index k = 0; k < n_features; ++k) {
-        input_row[k] = math::diffused(clean[rows[i] * n_features + k], noise[k],
-                                      tables.signal_scale[t], tables.noise_scale[t]);
+        input_row[k] = math::diffused(clean[row * n_features + k], noise[k], tables.signal_scale[t],
+                                      tables.noise_scale[t]);
       }
       append_time_features(tables, t, input_row + n_features);
     });
@@ -304,23 +318,30 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void denoise(const math::ReverseStep& step, ConstMomentsView prediction, std::uint64_t seed,
-               Index timestep, Index first_row, float* noisy, float* var) override {
+  void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+               std::uint64_t seed, const Index* first_row, float* noisy, float* var) override {
+    const math::ReverseStep step = tables.reverse_steps[*timestep];
     const Index cols = prediction.cols;
     for_rows(prediction.rows, cols, [&](Index row) {
       // The variances of this row are written last: until then they hold its random numbers.
       float* numbers = var + row * cols;
       math::normal_row(seed, math::RandomStream::sampler_noise,
-                       static_cast<std::uint64_t>(timestep),
-                       static_cast<std::uint64_t>(first_row + row), cols, numbers);
+                       static_cast<std::uint64_t>(*timestep),
+                       static_cast<std::uint64_t>(*first_row + row), cols, numbers);
       for (Index i = row * cols; i < (row + 1) * cols; ++i) {
-        noisy[i] = math::denoised(noisy[i], prediction.mean[i], step) + step.noise_std * var[i];
+        noisy[i] = math::denoised(noisy[i], prediction.mean[i], var[i], step);
         var[i] = math::denoised_var(prediction.var[i], step);
       }
     });
   }
 
+  void advance(Index* value, Index amount) override { *value += amount; }
+
  private:
+  static Index row_of(RowSelection rows, Index i) {
+    const Index at = rows.state->position + i;
+    return rows.order == nullptr ? at : rows.order[at];
+  }
   static std::size_t bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(float); }
   static const float* offset(const float* plane, Index count) {
     return plane == nullptr ? nullptr : plane + count;

@@ -26,8 +26,9 @@ class FusedExecutor final : public Executor {
 
   ConstMomentsView innovation() override { return learned_->innovation(); }
 
-  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
-    return learned_->update(rule, batch_size, parameters);
+  void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+              TrainingState* state) override {
+    learned_->update(rule, batch_size, parameters, state);
   }
 
   Index prediction_rows() const override { return many_rows_->prediction_rows(); }

@@ -92,8 +92,10 @@ class OnlineExecutor final : public Executor {
     return innovation;
   }
 
-  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
-    if (!innovations_are_finite()) return false;
+  void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+              TrainingState* state) override {
+    if (!innovations_are_bounded()) backend_.check_innovation(innovation(), state);
+    if (state->failure != Failure::none) return;
     for (const OnlineStep& step : steps_) {
       const auto* affine = std::get_if<OnlineAffine>(&step);
       if (affine == nullptr) continue;
@@ -103,7 +105,7 @@ class OnlineExecutor final : public Executor {
       if (in % kernels_.layout.lanes != 0) {
         innovation_.resize(1, own.size());
         write_innovation(*affine, innovation_.view());
-        backend_.update(rule, batch_size, innovation_.view(), own);
+        backend_.update(rule, batch_size, innovation_.view(), own, state);
         continue;
       }
       kernels_.update_weight(rule.kind, rule.bound_for(batch_size),
@@ -117,9 +119,9 @@ class OnlineExecutor final : public Executor {
         write_bias_innovation(*affine, innovation_.view());
         bias_innovation = innovation_.view();
       }
-      backend_.update(rule, batch_size, bias_innovation, own.slice(shape.weight_size(), 1, out));
+      backend_.update(rule, batch_size, bias_innovation, own.slice(shape.weight_size(), 1, out),
+                      state);
     }
-    return true;
   }
 
   Index prediction_rows() const override { return max_online_rows; }
@@ -219,9 +221,9 @@ class OnlineExecutor final : public Executor {
     }
   }
 
-  /// Whether no innovation can overflow: none is larger than the product of the sums of its
-  /// factors.
-  bool innovations_are_finite() {
+  /// Whether it is plain that no innovation overflows: none is larger than the product of the sums
+  /// of its factors.
+  bool innovations_are_bounded() {
     for (const OnlineStep& step : steps_) {
       const auto* affine = std::get_if<OnlineAffine>(&step);
       if (affine == nullptr) continue;
@@ -234,7 +236,7 @@ class OnlineExecutor final : public Executor {
       };
       if (!bounded(affine->delta.mean, affine->input.mean) ||
           !bounded(affine->delta.var, affine->input.var)) {
-        return backend_.all_finite(innovation());
+        return false;
       }
     }
     return true;

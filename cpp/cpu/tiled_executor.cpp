@@ -141,8 +141,9 @@ class TiledExecutor final : public Executor {
 
   ConstMomentsView innovation() override { return innovation_.view(); }
 
-  bool update(const UpdateRule& rule, Index batch_size, MomentsView parameters) override {
-    return update_by(innovation(), backend_, rule, batch_size, parameters);
+  void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+              TrainingState* state) override {
+    update_by(innovation(), backend_, rule, batch_size, parameters, state);
   }
 
   Index prediction_rows() const override { return 16384; }

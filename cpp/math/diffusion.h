@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+
+#include "math/philox.h"
 #include "math/target.h"
 
 namespace tagix::math {
@@ -13,6 +16,14 @@ TAGIX_HD TAGIX_INLINE T diffused(T clean, T noise, T signal_scale, T noise_scale
   return signal_scale * clean + noise_scale * noise;
 }
 
+/// The timestep that a row is trained on in an epoch: uniform on first_step .. n_steps - 1.
+TAGIX_HD TAGIX_INLINE std::int64_t drawn_timestep(std::uint64_t seed, std::uint64_t epoch,
+                                                  std::uint64_t row, std::int64_t first_step,
+                                                  std::int64_t n_steps) {
+  const Philox4 words = random_words(seed, RandomStream::timestep, epoch, row, 0);
+  return first_step + bounded(words.word[0], static_cast<std::uint32_t>(n_steps - first_step));
+}
+
 /// What one reverse step x_{t-1} = (x_t - c_t eps_hat) / sqrt(alpha_t) + sigma_t n needs, with
 /// c_t = (1 - alpha_t) / sqrt(1 - abar_t).
 struct ReverseStep {
@@ -21,10 +32,11 @@ struct ReverseStep {
   float noise_std;           ///< sigma_t, a standard deviation; 0 at the last step
 };
 
-/// The mean of x_{t-1} given x_t and the predicted noise.
+/// x_{t-1} from x_t, the predicted noise, and a standard normal number n of the sampler.
 template <class T>
-TAGIX_HD TAGIX_INLINE T denoised(T noisy, T predicted_noise, const ReverseStep& step) {
-  return (noisy - step.noise_coefficient * predicted_noise) * step.inverse_sqrt_alpha;
+TAGIX_HD TAGIX_INLINE T denoised(T noisy, T predicted_noise, T number, const ReverseStep& step) {
+  return (noisy - step.noise_coefficient * predicted_noise) * step.inverse_sqrt_alpha +
+         step.noise_std * number;
 }
 
 /// The part of Var x_{t-1} that comes from the variance of the predicted noise in this one step:

@@ -35,6 +35,7 @@ __all__: list[str] = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "Trainer",
     "UpdateRule",
     "backend_name",
     "derive_seed",
@@ -43,7 +44,6 @@ __all__: list[str] = [
     "instruction_sets",
     "peak_flops",
     "set_num_threads",
-    "train_epoch",
 ]
 
 class Layer:
@@ -486,6 +486,22 @@ class RegressionSource(BatchSource):
     ) -> None: ...
     def set_noise_var_per_target(self, noise_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
+class Trainer:
+    """
+    Trains a model on the rows of a source, epoch by epoch.
+    """
+    def __init__(
+        self,
+        model: Model,
+        source: BatchSource,
+        batch_size: typing.SupportsInt | typing.SupportsIndex,
+        shuffle: bool,
+    ) -> None: ...
+    def run_epoch(self, progress: typing.Any) -> EpochRecord:
+        """
+        Train for one pass over the source, without returning to Python in between except to call progress(rows_done) some 20 times a second; true ends the epoch.
+        """
+
 class DiffusionProcess:
     """
     Schedule, time features and units of a diffusion model.
@@ -579,17 +595,6 @@ def set_num_threads(n: typing.SupportsIndex) -> None:
 
     Holds for the whole process, from the next call on; results do not depend on it. Raises ValueError
     for less than 1, TypeError for what is no integer; the number is then as it was.
-    """
-
-def train_epoch(
-    model: Model,
-    source: BatchSource,
-    batch_size: typing.SupportsInt | typing.SupportsIndex,
-    shuffle: bool,
-    progress: typing.Any,
-) -> EpochRecord:
-    """
-    Train for one pass over the source, without returning to Python in between except to call progress(rows_done) some 20 times a second; true ends the epoch.
     """
 
 __version__: str = "0.1.0"

@@ -128,12 +128,13 @@ def run_epochs(
     :func:`undone_on_error`.
     """
     history = History()
+    trainer = _core.Trainer(model, source, batch_size, shuffle)
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
         for done in range(n_epochs):
             epoch = model.epochs_trained
             noise_var = begin_epoch(epoch)
             on_rows = _on_rows(bar, done * source.n_rows, callback, epoch, source.n_rows)
-            record = _core.train_epoch(model, source, batch_size, shuffle, on_rows)
+            record = trainer.run_epoch(on_rows)
             history.train_mse.append(record.mse)
             history.predicted_var.append(record.predicted_var)
             history.train_log_likelihood.append(record.log_likelihood)

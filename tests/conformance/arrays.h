@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 #include <deque>
+#include <memory>
 #include <vector>
 
 #include "core/backend.h"
@@ -67,6 +68,15 @@ class Arrays {
     return {mean, in_place(host.var), host.rows, host.cols};
   }
 
+  /// An array of some other type in the backend's memory.
+  template <class T>
+  Buffer<T>& values(const std::vector<T>& host) {
+    const auto buffer = std::make_shared<Buffer<T>>(backend_);
+    buffer->assign(host);
+    others_.push_back(buffer);
+    return *buffer;
+  }
+
   /// Numbers that the operation returns to the host; they follow the arrays in results().
   std::vector<double>& returned() { return returned_; }
 
@@ -123,6 +133,7 @@ class Arrays {
   std::deque<Pair> inputs_;
   std::deque<Pair> outputs_;
   std::deque<Buffer<Index>> indices_;
+  std::deque<std::shared_ptr<void>> others_;
   std::vector<double> returned_;
 };
 

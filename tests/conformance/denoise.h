@@ -36,8 +36,16 @@ struct Denoise final : Operation {
     const ConstMomentsView eps = arrays.input(prediction);
     float* x = arrays.in_place(noisy);
     float* var = arrays.output(prediction.rows * prediction.cols);
+    // Of the table only the step in question may be read.
+    std::vector<math::ReverseStep> steps(static_cast<std::size_t>(timestep + 2), {NAN, NAN, NAN});
+    steps[static_cast<std::size_t>(timestep)] = step;
+    DiffusionTables tables;
+    tables.n_steps = timestep + 2;
+    tables.reverse_steps = arrays.values(steps).data();
+    const Index* t = arrays.input(std::vector<Index>{timestep});
+    const Index* first = arrays.input(std::vector<Index>{first_row});
     return [=, this, &backend = arrays.backend()] {
-      backend.denoise(step, eps, seed, timestep, first_row, x, var);
+      backend.denoise(tables, t, eps, seed, first, x, var);
     };
   }
 

@@ -36,12 +36,13 @@ struct Diffuse final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const DiffusionTables device_tables = tables.upload(arrays);
     const float* x = arrays.input(clean);
-    const Index* which = arrays.input(rows);
+    const TrainingState state{{}, 0, epoch, Failure::none};
+    const RowSelection which{arrays.input(rows), arrays.values<TrainingState>({state}).data()};
     const Index n_rows = static_cast<Index>(rows.size());
     float* input = arrays.output(n_rows * (n_features + tables.n_time_features));
     float* target = arrays.output(n_rows * n_features);
     return [=, this, &backend = arrays.backend()] {
-      backend.diffuse(device_tables, seed, epoch, x, n_features, which, n_rows, input, target);
+      backend.diffuse(device_tables, seed, x, n_features, which, n_rows, input, target);
     };
   }
 

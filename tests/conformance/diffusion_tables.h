@@ -24,6 +24,7 @@ struct HostDiffusionTables {
     return {arrays.input(signal_scale),
             arrays.input(noise_scale),
             arrays.input(time_features),
+            nullptr,
             n_steps,
             first_step,
             n_time_features};

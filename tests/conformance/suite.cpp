@@ -4,10 +4,11 @@
 #include "conformance/activation_from_points.h"
 #include "conformance/activation_points.h"
 #include "conformance/add.h"
+#include "conformance/advance.h"
 #include "conformance/affine_backward.h"
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovation.h"
-#include "conformance/all_finite.h"
+#include "conformance/check_innovation.h"
 #include "conformance/copy.h"
 #include "conformance/denoise.h"
 #include "conformance/diffuse.h"
@@ -15,8 +16,9 @@
 #include "conformance/gather_rows.h"
 #include "conformance/normal.h"
 #include "conformance/observe.h"
-#include "conformance/prediction_sums.h"
+#include "conformance/record_predictions.h"
 #include "conformance/scale_deltas.h"
+#include "conformance/shuffle.h"
 #include "conformance/update.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
@@ -44,13 +46,15 @@ const std::vector<Method>& methods() {
       method<Update>("update"),
       method<Copy>("copy"),
       method<Add>("add"),
-      method<AllFinite>("all_finite"),
+      method<CheckInnovation>("check_innovation"),
+      method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),
-      method<PredictionSumsOf>("prediction_sums"),
+      method<RecordPredictions>("record_predictions"),
       method<Normal>("normal"),
       method<Diffuse>("diffuse"),
       method<EmbedTimesteps>("embed_timesteps"),
       method<Denoise>("denoise"),
+      method<Advance>("advance"),
   };
   return methods;
 }

@@ -59,7 +59,7 @@ TEST_CASE("every method of every backend is within its tolerance of float64") {
   }
 }
 
-TEST_CASE("sums over predictions that are not finite are not finite") {
+TEST_CASE("predictions that are not finite are a failure, and nothing counts from then on") {
   for (const std::shared_ptr<Backend>& backend : backends()) {
     for (float bad :
          {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
@@ -68,13 +68,28 @@ TEST_CASE("sums over predictions that are not finite are not finite") {
           INFO(backend->name(), ", ", bad, (in_mean ? " mean" : " variance"),
                (missing ? ", target missing" : ""));
           Arrays arrays(*backend);
-          std::vector<float> mean{0, 1, 2}, var{1, 1, 1}, target{0, 1, 0};
+          const std::vector<float> good{0, 1, 2}, ones{1, 1, 1};
+          std::vector<float> mean = good, var = ones, target{0, 1, 0};
           (in_mean ? mean : var)[1] = bad;
           if (missing) target[1] = std::numeric_limits<float>::quiet_NaN();
-          const PredictionSums sums = backend->prediction_sums(
-              {arrays.input(mean), arrays.input(var), 3, 1}, arrays.input(target),
-              {arrays.input(std::vector<float>{0.1f}), 0, 0});
-          CHECK_FALSE((std::isfinite(sums.squared_error) && std::isfinite(sums.var)));
+          Buffer<TrainingState>& state = arrays.values<TrainingState>({{}});
+          const BroadcastView noise{arrays.input(std::vector<float>{0.1f}), 0, 0};
+          const ConstMomentsView bad_moments{arrays.input(mean), arrays.input(var), 3, 1};
+          const ConstMomentsView good_moments{arrays.input(good), arrays.input(ones), 3, 1};
+          backend->record_predictions(bad_moments, arrays.input(target), noise, state.data());
+          CHECK(state.first().failure == Failure::prediction);
+          // Neither what follows nor an update does anything now.
+          const MomentsView parameters = arrays.in_place(HostGaussians{1, 3, good, ones});
+          backend->record_predictions(good_moments, arrays.input(good), noise, state.data());
+          backend->check_innovation(bad_moments, state.data());
+          backend->update({}, 1, good_moments, parameters, state.data());
+          const TrainingState end = state.first();
+          CHECK(end.failure == Failure::prediction);
+          CHECK(end.position == 0);
+          CHECK(end.sums.n_observed == 0);
+          const auto results = arrays.results();
+          CHECK(results[0] == std::vector<double>(good.begin(), good.end()));
+          CHECK(results[1] == std::vector<double>(ones.begin(), ones.end()));
         }
       }
     }

@@ -56,8 +56,10 @@ struct Update final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstMomentsView delta = arrays.input(innovation);
     const MomentsView theta = arrays.in_place(parameters);
-    return
-        [=, this, &backend = arrays.backend()] { backend.update(rule, batch_size, delta, theta); };
+    const TrainingState* state = arrays.values<TrainingState>({{}}).data();
+    return [=, this, &backend = arrays.backend()] {
+      backend.update(rule, batch_size, delta, theta, state);
+    };
   }
 
   std::vector<Expected> expected() const override {

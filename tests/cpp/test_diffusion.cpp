@@ -254,9 +254,9 @@ TEST_CASE("sampling stops when asked") {
   const std::shared_ptr<Backend> backend = cpu_backend();
   const DiffusionProcess process(backend, 2, 6, NoiseSchedule::cosine, TimeFeatures::scalar);
   const LinearDenoiser denoiser(process, backend);
-  std::vector<float> x(8), var(8);
+  std::vector<float> x(8), var(8), trajectory(6 * 8);
   int asked = 0;
-  CHECK_FALSE(process.sample(denoiser.model, 4, 1, x.data(), var.data(), nullptr,
+  CHECK_FALSE(process.sample(denoiser.model, 4, 1, x.data(), var.data(), trajectory.data(),
                              [&] { return ++asked == 3; }));
   CHECK(asked == 3);
 }
@@ -316,8 +316,11 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
   CHECK(source.n_rows() == 20);
   const std::vector<Index> rows{3, 19, 0, 3};
   const std::vector<double> shares = shares_truth(NoiseSchedule::cosine, 10);
-  for (Index epoch : {0, 1}) {
-    const BatchSource::Batch batch = source.load(epoch, rows.data(), 4);
+  TrainingState state;
+  const RowSelection selection{rows.data(), &state};
+  for (std::uint64_t epoch : {0, 1}) {
+    state.epoch = epoch;
+    const BatchSource::Batch batch = source.load(selection, 4);
     CHECK(batch.input.var == nullptr);
     CHECK(batch.input.rows == 4);
     CHECK(batch.input.cols == 3);
@@ -339,9 +342,11 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
     // The same row is the same wherever it stands in the batch.
     for (std::size_t k = 0; k < 3; ++k) CHECK(batch.input.mean[k] == batch.input.mean[9 + k]);
   }
-  const BatchSource::Batch batch = source.load(0, rows.data(), 4);
+  state.epoch = 0;
+  const BatchSource::Batch batch = source.load(selection, 4);
   const std::vector<float> first(batch.target, batch.target + 8);
-  source.load(1, rows.data(), 4);
+  state.epoch = 1;
+  source.load(selection, 4);
   CHECK(std::vector<float>(batch.target, batch.target + 8) != first);
 }
 

@@ -12,6 +12,7 @@
 
 #include "core/memory.h"
 #include "core/model.h"
+#include "core/training.h"
 #include "float64_network.h"
 
 namespace tagix::test {
@@ -45,6 +46,29 @@ inline HostPair parameters_of(const Model& model) {
   model.get_parameters(pair.mean.data(), pair.var.data());
   return pair;
 }
+
+/// Steps of training on batches in the backend's memory, one at a time.
+class TrainingSteps {
+ public:
+  explicit TrainingSteps(Model& model)
+      : model_(model), executor_(model.make_executor()), state_(model.backend()) {}
+
+  /// One step; returns what it recorded. Throws as a Trainer does.
+  PredictionSums step(const BatchSource::Batch& batch) {
+    const TrainingState start;
+    state_.assign(&start, 1);
+    queue_training_step(model_.backend(), *executor_, model_.rule(), batch, model_.parameter_view(),
+                        state_.data());
+    const TrainingState end = state_.first();
+    require_no_failure(end);
+    return end.sums;
+  }
+
+ private:
+  Model& model_;
+  std::unique_ptr<Executor> executor_;
+  Buffer<TrainingState> state_;
+};
 
 /// The largest difference of means in standard deviations (those of the truth, or `floor` where
 /// that is larger), and of variances relative to the truth.

@@ -65,8 +65,8 @@ struct Data {
     y.assign(uniform_floats(static_cast<std::size_t>(2 * rows), -1, 1, 2));
     noise_var.assign(std::vector<float>{1.0f});
   }
-  void step(Model& model, Index rows) const {
-    model.train_step({x.data(), nullptr, rows, 3}, y.data(), {noise_var.data(), 0, 0});
+  BatchSource::Batch batch(Index rows) const {
+    return {{x.data(), nullptr, rows, 3}, y.data(), {noise_var.data(), 0, 0}};
   }
 };
 
@@ -92,12 +92,13 @@ TEST_CASE("a training step allocates nothing after the first") {
       for (Index width : {64, 400}) {
         INFO(n_threads, " threads, ", precision_name(precision), ", width ", width);
         const auto model = make_model(width, precision);
-        data.step(*model, 300);
-        data.step(*model, 300);
-        data.step(*model, 8);
+        TrainingSteps steps(*model);
+        steps.step(data.batch(300));
+        steps.step(data.batch(300));
+        steps.step(data.batch(8));
         const std::size_t before = n_allocations;
         for (int i = 0; i < 5; ++i) {
-          for (Index rows : {300, 1, 8, 9, 100, 64, 200}) data.step(*model, rows);
+          for (Index rows : {300, 1, 8, 9, 100, 64, 200}) steps.step(data.batch(rows));
         }
         CHECK(n_allocations - before <= (n_threads == 1 ? 0 : of_one_worker));
       }
@@ -123,7 +124,7 @@ TEST_CASE("the memory of a step does not grow with the batch, but for prediction
     const auto bytes_of_step = [&, width = width, precision = precision](Index rows) {
       const auto model = make_model(width, precision);
       const std::size_t before = n_bytes;
-      data.step(*model, rows);
+      TrainingSteps(*model).step(data.batch(rows));
       return static_cast<double>(n_bytes - before);
     };
     bytes_of_step(few_rows);  // the thread's own memory, which stays

@@ -140,8 +140,9 @@ TEST_CASE("an update whose innovations overflow is refused and changes nothing")
   x.assign(arguments.x);
   y.assign(arguments.y);
   noise_var.assign(arguments.noise_var);
-  CHECK_THROWS_AS(model.train_step({x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}),
-                  std::invalid_argument);
+  CHECK_THROWS_AS(
+      TrainingSteps(model).step({{x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}}),
+      std::invalid_argument);
   CHECK(same_parameters(parameters_of(model), parameters));
 }
 
@@ -158,8 +159,9 @@ TEST_CASE("a training step whose prediction overflows throws and changes nothing
     x.assign(arguments.x);
     y.assign(arguments.y);
     noise_var.assign(arguments.noise_var);
-    CHECK_THROWS_AS(model.train_step({x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}),
-                    std::invalid_argument);
+    CHECK_THROWS_AS(
+        TrainingSteps(model).step({{x.data(), nullptr, 4, 3}, y.data(), {noise_var.data(), 2, 1}}),
+        std::invalid_argument);
     CHECK(same_parameters(parameters_of(model), before));
   }
 }

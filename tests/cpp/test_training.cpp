@@ -24,9 +24,12 @@ class RecordingSource final : public BatchSource {
   Index n_rows() const override { return n_rows_; }
   Index in_features() const override { return 2; }
   Index out_features() const override { return 1; }
-  Batch load(Index epoch, const Index* rows, Index n_rows) override {
-    epochs.push_back(epoch);
-    batches.emplace_back(rows, rows + n_rows);
+  Batch load(RowSelection rows, Index n_rows) override {
+    epochs.push_back(static_cast<Index>(rows.state->epoch));
+    batches.emplace_back();
+    for (Index i = rows.state->position; i < rows.state->position + n_rows; ++i) {
+      batches.back().push_back(rows.order == nullptr ? i : rows.order[i]);
+    }
     std::vector<float> x, y;
     for (Index row : batches.back()) {
       x.insert(x.end(), {static_cast<float>(row) / 100, 1.0f});
@@ -82,7 +85,7 @@ TEST_CASE("an epoch visits every row once, in batches of which the last is parti
       CAPTURE(batch_size);
       const auto model = make_model();
       RecordingSource source(103);
-      const EpochRecord record = train_epoch(*model, source, batch_size, shuffle, {});
+      const EpochRecord record = Trainer(*model, source, batch_size, shuffle).run_epoch({});
       CHECK(sorted(source.order()) == first_numbers(103));
       CHECK((source.order() == first_numbers(103)) == !shuffle);
       std::vector<std::size_t> sizes;
@@ -103,7 +106,7 @@ TEST_CASE("the order of an epoch follows from the seed and the epoch") {
   const auto orders = [](std::uint64_t seed) {
     const auto model = make_model(seed);
     RecordingSource source(50);
-    for (int epoch = 0; epoch < 3; ++epoch) train_epoch(*model, source, 50, true, {});
+    for (int epoch = 0; epoch < 3; ++epoch) Trainer(*model, source, 50, true).run_epoch({});
     CHECK(source.epochs == std::vector<Index>{0, 1, 2});
     return source.batches;
   };
@@ -119,7 +122,7 @@ TEST_CASE("shuffled orders are uniform") {
   // Each of 6 orders of 3 rows in 3000 epochs: 500 +- 5 standard deviations of 20.4.
   const auto model = make_model();
   RecordingSource source(3);
-  for (int epoch = 0; epoch < 3000; ++epoch) train_epoch(*model, source, 3, true, {});
+  for (int epoch = 0; epoch < 3000; ++epoch) Trainer(*model, source, 3, true).run_epoch({});
   std::vector<Index> order = first_numbers(3);
   do {
     const auto count = std::count(source.batches.begin(), source.batches.end(), order);
@@ -130,13 +133,12 @@ TEST_CASE("shuffled orders are uniform") {
 TEST_CASE("an epoch's record averages the predictions made before each update") {
   const auto model = make_model(), copy = make_model();
   RecordingSource source(103), again(103);
-  const EpochRecord record = train_epoch(*model, source, 10, false, {});
+  const EpochRecord record = Trainer(*model, source, 10, false).run_epoch({});
   PredictionSums sums;
+  TrainingSteps steps(*copy);
   for (Index first = 0; first < 103; first += 10) {
-    const std::vector<Index> rows = first_numbers(103);
-    const BatchSource::Batch batch =
-        again.load(0, rows.data() + first, std::min<Index>(10, 103 - first));
-    sums += copy->train_step(batch.input, batch.target, batch.noise_var);
+    const TrainingState state{{}, first, 0, Failure::none};
+    sums += steps.step(again.load({nullptr, &state}, std::min<Index>(10, 103 - first)));
   }
   CHECK(sums.n_observed == 103);
   CHECK(record.mse == doctest::Approx(sums.squared_error / 103).epsilon(1e-9));
@@ -152,7 +154,7 @@ TEST_CASE("training closes in on a line") {
   RecordingSource source(103);
   std::vector<double> mse;
   for (int epoch = 0; epoch < 60; ++epoch) {
-    const EpochRecord record = train_epoch(*model, source, 8, true, {});
+    const EpochRecord record = Trainer(*model, source, 8, true).run_epoch({});
     CHECK(record.epoch == epoch);
     mse.push_back(record.mse);
   }
@@ -165,7 +167,7 @@ TEST_CASE("the progress callback sees the rows done and can end the epoch") {
   RecordingSource source(100);
   source.delay = std::chrono::milliseconds(60);  // more than the callback's interval
   std::vector<Index> seen;
-  const EpochRecord stopped = train_epoch(*model, source, 10, true, [&](Index rows_done) {
+  const EpochRecord stopped = Trainer(*model, source, 10, true).run_epoch([&](Index rows_done) {
     seen.push_back(rows_done);
     return rows_done >= 30;
   });
@@ -178,7 +180,7 @@ TEST_CASE("the progress callback sees the rows done and can end the epoch") {
   // Without a delay the callback is hardly called, and the epoch ends by itself.
   RecordingSource quick(100);
   int calls = 0;
-  const EpochRecord record = train_epoch(*model, quick, 10, true, [&](Index) {
+  const EpochRecord record = Trainer(*model, quick, 10, true).run_epoch([&](Index) {
     ++calls;
     return false;
   });
@@ -197,6 +199,8 @@ TEST_CASE("regression batches are the rows that were asked for") {
   RegressionSource source(*backend, x.data(), y.data(), 10, 3, 2);
   CHECK(source.n_rows() == 10);
   const std::vector<Index> rows{9, 0, 3, 3};
+  const TrainingState state;
+  const RowSelection selection{rows.data(), &state};
   const std::vector<float> per_target = uniform_floats(20, 0.1, 1, 3);
   const auto check_rows = [&](const BatchSource::Batch& batch, auto noise_at) {
     CHECK(batch.input.rows == 4);
@@ -215,12 +219,12 @@ TEST_CASE("regression batches are the rows that were asked for") {
     }
   };
   source.set_noise_var({0.3f});
-  check_rows(source.load(0, rows.data(), 4), [](std::size_t, std::size_t) { return 0.3f; });
+  check_rows(source.load(selection, 4), [](std::size_t, std::size_t) { return 0.3f; });
   source.set_noise_var({0.3f, 0.4f});
-  check_rows(source.load(0, rows.data(), 4),
+  check_rows(source.load(selection, 4),
              [](std::size_t, std::size_t k) { return k == 0 ? 0.3f : 0.4f; });
   source.set_noise_var_per_target(per_target.data());
-  check_rows(source.load(0, rows.data(), 4),
+  check_rows(source.load(selection, 4),
              [&](std::size_t row, std::size_t k) { return per_target[row * 2 + k]; });
 
   check_refused([&] { source.set_noise_var({1, 2, 3}); }, {"noise: got 3", "needed 1 or 2"});
@@ -245,7 +249,7 @@ TEST_CASE("missing targets count for nothing") {
   source.set_noise_var({0.1f});
   const auto model = make_model(1, 2, 2);
   const HostPair before = parameters_of(*model);
-  const EpochRecord record = train_epoch(*model, source, 6, false, {});
+  const EpochRecord record = Trainer(*model, source, 6, false).run_epoch({});
   const HostPair after = parameters_of(*model);
   double squared_error = 0;
   for (std::size_t row = 0; row < 6; ++row) {
@@ -264,15 +268,15 @@ TEST_CASE("missing targets count for nothing") {
 TEST_CASE("a batch size below 1 is refused") {
   const auto model = make_model();
   RecordingSource source(10);
-  check_refused([&] { train_epoch(*model, source, 0, true, {}); }, {"batch_size: got 0"});
+  check_refused([&] { Trainer(*model, source, 0, true).run_epoch({}); }, {"batch_size: got 0"});
   CHECK(source.batches.empty());
 }
 
 TEST_CASE("a source that does not fit the model, or knows no noise, is refused") {
   RecordingSource source(4);
-  check_refused([&] { train_epoch(*make_model(1, 3, 1), source, 2, false, {}); },
+  check_refused([&] { Trainer(*make_model(1, 3, 1), source, 2, false).run_epoch({}); },
                 {"got 2 features", "needed 3"});
-  check_refused([&] { train_epoch(*make_model(1, 2, 3), source, 2, false, {}); },
+  check_refused([&] { Trainer(*make_model(1, 2, 3), source, 2, false).run_epoch({}); },
                 {"targets of 1 features", "needed 3"});
   CHECK(source.batches.empty());
 
@@ -280,6 +284,7 @@ TEST_CASE("a source that does not fit the model, or knows no noise, is refused")
   const std::vector<float> x{1, 2, 3, 4}, y{1, 2};
   RegressionSource without_noise(model->backend(), x.data(), y.data(), 2, 2, 1);
   const HostPair before = parameters_of(*model);
-  check_refused([&] { train_epoch(*model, without_noise, 2, false, {}); }, {"noise: got none"});
+  check_refused([&] { Trainer(*model, without_noise, 2, false).run_epoch({}); },
+                {"noise: got none"});
   CHECK(parameters_of(*model).mean == before.mean);
 }

@@ -8,14 +8,14 @@
 
 namespace tagix::conformance {
 
-/// Whether every mean and every variance is finite.
-struct AllFinite final : Operation {
+/// Sets a failure, if there was none, where a mean or a variance is not finite.
+struct CheckInnovation final : Operation {
   HostGaussians moments;
   bool finite;
 
   /// Finite numbers up to the largest there are, of which element `position` of the means or of the
   /// variances is replaced by `value`.
-  AllFinite(Index rows, Index cols, float value, bool in_mean, Index position)
+  CheckInnovation(Index rows, Index cols, float value, bool in_mean, Index position)
       : finite(std::isfinite(value)) {
     constexpr float largest = std::numeric_limits<float>::max();
     RandomInputs random(rows + 97 * cols);
@@ -25,7 +25,8 @@ struct AllFinite final : Operation {
   }
 
   std::string name() const override {
-    return text("all_finite ", moments.rows, " x ", moments.cols, finite ? "" : ", one is not");
+    return text("check_innovation ", moments.rows, " x ", moments.cols,
+                finite ? "" : ", one is not");
   }
 
   Cost cost() const override {
@@ -36,13 +37,16 @@ struct AllFinite final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstMomentsView view = arrays.input(moments);
     std::vector<double>& returned = arrays.returned();
-    return [=, &returned, &backend = arrays.backend()] {
-      returned = {backend.all_finite(view) ? 1.0 : 0.0};
+    Buffer<TrainingState>& state = arrays.values<TrainingState>({{}});
+    return [=, &returned, &state, &backend = arrays.backend()] {
+      backend.check_innovation(view, state.data());
+      returned = {static_cast<double>(state.first().failure)};
     };
   }
 
   std::vector<Expected> expected() const override {
-    return {{"all finite", 0, {exactly(finite ? 1 : 0)}}};
+    const Failure failure = finite ? Failure::none : Failure::innovation;
+    return {{"failure", 0, {exactly(static_cast<double>(failure))}}};
   }
 
   static Operations cases() {
@@ -53,8 +57,8 @@ struct AllFinite final : Operation {
       for (float value : {0.0f, -0.0f, Limits::denorm_min(), Limits::max(), Limits::infinity(),
                           -Limits::infinity(), Limits::quiet_NaN()}) {
         for (Index position : {Index{0}, size / 2, size - 1}) {
-          cases.push_back(std::make_unique<AllFinite>(rows, cols, value, true, position));
-          cases.push_back(std::make_unique<AllFinite>(rows, cols, value, false, position));
+          cases.push_back(std::make_unique<CheckInnovation>(rows, cols, value, true, position));
+          cases.push_back(std::make_unique<CheckInnovation>(rows, cols, value, false, position));
         }
       }
     }
@@ -63,7 +67,7 @@ struct AllFinite final : Operation {
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<AllFinite>(1, 12866, 0.0f, true, 0));
+    cases.push_back(std::make_unique<CheckInnovation>(1, 12866, 0.0f, true, 0));
     return cases;
   }
 };

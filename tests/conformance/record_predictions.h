@@ -10,18 +10,18 @@
 
 namespace tagix::conformance {
 
-/// Over the observed targets: the sums of squared errors, of predicted variances, and of
-/// log N(target; mean, var + noise_var), and their number.
-struct PredictionSumsOf final : Operation {
+/// Over the observed targets, added to what there was: the sums of squared errors, of predicted
+/// variances, and of log N(target; mean, var + noise_var), and their number; and the rows.
+struct RecordPredictions final : Operation {
   HostGaussians prediction;
   std::vector<float> target;
   NoiseVariances noise;
 
-  PredictionSumsOf(Index rows, Index cols, NoiseShape shape, double missing_share)
-      : PredictionSumsOf(rows, cols, shape, missing_share, RandomInputs(rows + 73 * cols)) {}
+  RecordPredictions(Index rows, Index cols, NoiseShape shape, double missing_share)
+      : RecordPredictions(rows, cols, shape, missing_share, RandomInputs(rows + 73 * cols)) {}
 
   std::string name() const override {
-    return text("prediction_sums ", prediction.rows, " x ", prediction.cols, ", ",
+    return text("record_predictions ", prediction.rows, " x ", prediction.cols, ", ",
                 noise_name(noise.shape));
   }
 
@@ -34,16 +34,21 @@ struct PredictionSumsOf final : Operation {
     const float* y = arrays.input(target);
     const BroadcastView noise_var = noise.view(arrays);
     std::vector<double>& returned = arrays.returned();
-    return [=, &returned, &backend = arrays.backend()] {
-      const PredictionSums sums = backend.prediction_sums(z, y, noise_var);
+    Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
+    return [=, &returned, &state, &backend = arrays.backend()] {
+      backend.record_predictions(z, y, noise_var, state.data());
+      const TrainingState end = state.first();
+      const PredictionSums& sums = end.sums;
       returned = {sums.squared_error, sums.var, sums.log_likelihood,
-                  static_cast<double>(sums.n_observed)};
+                  static_cast<double>(sums.n_observed), static_cast<double>(end.position)};
     };
   }
 
   std::vector<Expected> expected() const override {
-    Sum squared_error, var, log_likelihood;
-    double n_observed = 0;
+    const PredictionSums before = start().sums;
+    Sum squared_error = sum_of({before.squared_error}), var = sum_of({before.var}),
+        log_likelihood = sum_of({before.log_likelihood});
+    double n_observed = static_cast<double>(before.n_observed);
     for (Index row = 0; row < prediction.rows; ++row) {
       for (Index col = 0; col < prediction.cols; ++col) {
         const auto i = static_cast<std::size_t>(row * prediction.cols + col);
@@ -58,30 +63,35 @@ struct PredictionSumsOf final : Operation {
         ++n_observed;
       }
     }
-    return {{"sums", 1, {squared_error, var, log_likelihood, exactly(n_observed)}}};
+    const double position = static_cast<double>(start().position + prediction.rows);
+    return {
+        {"sums", 1, {squared_error, var, log_likelihood, exactly(n_observed), exactly(position)}}};
   }
 
   static Operations cases() {
     Operations cases;
     for (const auto& [rows, cols] : few_elementwise_shapes()) {
       for (NoiseShape shape : noise_shapes) {
-        cases.push_back(std::make_unique<PredictionSumsOf>(rows, cols, shape, 0.2));
+        cases.push_back(std::make_unique<RecordPredictions>(rows, cols, shape, 0.2));
       }
-      cases.push_back(std::make_unique<PredictionSumsOf>(rows, cols, NoiseShape::one, 1));
+      cases.push_back(std::make_unique<RecordPredictions>(rows, cols, NoiseShape::one, 1));
     }
-    cases.push_back(std::make_unique<PredictionSumsOf>(2048, 5, NoiseShape::per_output, 0));
+    cases.push_back(std::make_unique<RecordPredictions>(2048, 5, NoiseShape::per_output, 0));
     return cases;
   }
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<PredictionSumsOf>(2048, 2, NoiseShape::one, 0));
+    cases.push_back(std::make_unique<RecordPredictions>(2048, 2, NoiseShape::one, 0));
     return cases;
   }
 
  private:
-  PredictionSumsOf(Index rows, Index cols, NoiseShape shape, double missing_share,
-                   RandomInputs random)
+  /// A state in the middle of an epoch, to which the batch is added.
+  static TrainingState start() { return {{2.5, 1.25, -3.5, 7}, 40, 3, Failure::none}; }
+
+  RecordPredictions(Index rows, Index cols, NoiseShape shape, double missing_share,
+                    RandomInputs random)
       : prediction(random.gaussians(rows, cols)),
         target(random.targets(rows * cols, missing_share)),
         noise(shape, rows, cols, random) {}

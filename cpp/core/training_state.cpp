@@ -1,0 +1,23 @@
+#include "core/training_state.h"
+
+#include "core/require.h"
+
+namespace tagix {
+
+PredictionSums& PredictionSums::operator+=(const PredictionSums& other) {
+  squared_error += other.squared_error;
+  var += other.var;
+  log_likelihood += other.log_likelihood;
+  n_observed += other.n_observed;
+  return *this;
+}
+
+void require_no_failure(const TrainingState& state) {
+  require(state.failure != Failure::prediction,
+          "x: the predictions overflow float32, needed inputs of about unit variance");
+  require(state.failure != Failure::innovation,
+          "y: the innovations overflow float32, needed targets of about unit variance, or a larger "
+          "noise variance");
+}
+
+}  // namespace tagix

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+
+#include "core/index.h"
+
+namespace tagix {
+
+/// Sums over the observed targets of a batch, for the record of a training run.
+struct PredictionSums {
+  double squared_error = 0;   ///< sum of (target - mean)^2
+  double var = 0;             ///< sum of the predicted variances, noise left out
+  double log_likelihood = 0;  ///< sum of log N(target; mean, var + noise_var)
+  Index n_observed = 0;       ///< targets that are not NaN
+
+  PredictionSums& operator+=(const PredictionSums& other);
+};
+
+/// What overflowed float32, after which nothing more is learned.
+enum class Failure : std::int32_t { none, prediction, innovation };
+
+/// How far training has come. It lies in a backend's memory, so that steps can be queued one after
+/// the other without asking the device how the last one went.
+struct TrainingState {
+  PredictionSums sums;      ///< over the rows of this epoch
+  Index position = 0;       ///< rows of this epoch that have been learned
+  std::uint64_t epoch = 0;  ///< which epoch of the model's life this is
+  Failure failure = Failure::none;
+};
+
+/// Throws std::invalid_argument, in words for a user, after a failure.
+void require_no_failure(const TrainingState& state);
+
+/// The rows of the next batch of an epoch: row i is order[state->position + i], or
+/// state->position + i where `order` is null. Both lie in a backend's memory.
+struct RowSelection {
+  const Index* order;
+  const TrainingState* state;
+};
+
+}  // namespace tagix
