@@ -1,5 +1,6 @@
 #include "core/backend.h"
 
+#include "core/cuda.h"
 #include "core/require.h"
 #include "math/quadrature.h"
 
@@ -25,8 +26,9 @@ Index activation_point_count(math::MomentsForm form) {
 }
 
 std::shared_ptr<Backend> backend_for(const std::string& device, Precision precision) {
-  require(device == "cpu", "device: got '", device, "', needed 'cpu'");
-  return cpu_backend(precision);
+  require(device == "cpu" || device == "cuda", "device: got '", device,
+          "', needed 'cpu' or 'cuda'");
+  return device == "cpu" ? cpu_backend(precision) : cuda_backend(precision);
 }
 
 }  // namespace tagix

@@ -18,17 +18,17 @@ struct BasicMomentsView {
   Index rows = 0;
   Index cols = 0;
 
-  Index size() const { return rows * cols; }
+  constexpr Index size() const { return rows * cols; }
 
   /// The Gaussians from `offset` on, in row-major order, as a view of the given shape.
-  BasicMomentsView slice(Index offset, Index slice_rows, Index slice_cols) const {
+  constexpr BasicMomentsView slice(Index offset, Index slice_rows, Index slice_cols) const {
     return {mean + offset, var == nullptr ? nullptr : var + offset, slice_rows, slice_cols};
   }
 
   /// A view that may be written serves as one that may not.
   template <class Other>
     requires(!std::is_const_v<Scalar> && std::is_same_v<Other, const Scalar>)
-  operator BasicMomentsView<Other>() const {
+  constexpr operator BasicMomentsView<Other>() const {
     return {mean, var, rows, cols};
   }
 };

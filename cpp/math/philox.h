@@ -1,8 +1,8 @@
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 
+#include "math/scalar.h"
 #include "math/target.h"
 
 namespace tagix::math {
@@ -63,10 +63,10 @@ TAGIX_HD TAGIX_INLINE std::uint32_t bounded(std::uint32_t word, std::uint32_t bo
 
 /// Two independent standard normal numbers from two words (Box & Muller, 1958).
 TAGIX_HD inline void normal_pair(std::uint32_t first, std::uint32_t second, float out[2]) {
-  const float radius = std::sqrt(-2.0f * std::log(uniform(first)));
-  const float angle = 6.2831853071795865f * uniform(second);
-  out[0] = radius * std::cos(angle);
-  out[1] = radius * std::sin(angle);
+  const float radius = sqrt(-2.0f * log(uniform(first)));
+  const SineCosine<float> direction = sincos_of_turns(uniform(second));
+  out[0] = radius * direction.cosine;
+  out[1] = radius * direction.sine;
 }
 
 /// Fills `out` with the `count` standard normal numbers of one row; four numbers a block.

@@ -212,23 +212,91 @@ TAGIX_HD TAGIX_INLINE T expm1(T x) {
   }
 }
 
+namespace detail {
+
+/// x = 2^k (1 + m) with sqrt(1/2) <= 1 + m < sqrt(2), m left out.
+template <class T>
+struct BinaryExponent {
+  T k;
+  T scale;  ///< 2^-k
+};
+
+template <class T>
+TAGIX_HD TAGIX_INLINE BinaryExponent<T> binary_exponent(T x) {
+  const auto biased = (to_bits<T>(x) + (0x3f800000u - 0x3f3504f3u)) >> 23;  // k + 127
+  return {from_bits<T>(biased | 0x4b000000u) - (8388608.0f + 127.0f),
+          from_bits<T>((254u - biased) << 23)};
+}
+
+/// k log(2) + log(1 + m).
+template <class T>
+TAGIX_HD TAGIX_INLINE T log_of_parts(T k, T m) {
+  const T p = polynomial(m, -4.9999997e-1f, 3.3333665e-1f, -2.5001395e-1f, 1.9972529e-1f,
+                         -1.6581275e-1f, 1.4820607e-1f, -1.4212653e-1f, 8.900988e-2f);
+  return k * 0.693359375f + (m + (k * -2.12194440e-4f + m * m * p));
+}
+
+}  // namespace detail
+
+/// log(x) for normal numbers x > 0. Relative error 2e-7.
+template <class T>
+TAGIX_HD TAGIX_INLINE T log(T x) {
+  if constexpr (detail::is_double<T>) {
+    return __builtin_log(x);
+  } else {
+    const auto exponent = detail::binary_exponent(x);
+    return detail::log_of_parts(exponent.k, x * exponent.scale - 1.0f);
+  }
+}
+
 /// log(1 + x) for -1 < x < 1e38, accurate near 0 too. Relative error 2e-7.
 template <class T>
 TAGIX_HD TAGIX_INLINE T log1p(T x) {
   if constexpr (detail::is_double<T>) {
     return __builtin_log1p(x);
   } else {
-    // 1 + x = 2^k (1 + m) with sqrt(1/2) <= 1 + m < sqrt(2). The power comes from the rounded
-    // 1 + x, m from x itself, so that no digits are lost.
-    const auto biased =
-        (detail::to_bits<T>(1.0f + x) + (0x3f800000u - 0x3f3504f3u)) >> 23;  // k+127
-    const T k = detail::from_bits<T>(biased | 0x4b000000u) - (8388608.0f + 127.0f);
-    const T scale = detail::from_bits<T>((254u - biased) << 23);  // 2^-k
-    const T m = x * scale + (scale - 1.0f);
-    const T p = polynomial(m, -4.9999997e-1f, 3.3333665e-1f, -2.5001395e-1f, 1.9972529e-1f,
-                           -1.6581275e-1f, 1.4820607e-1f, -1.4212653e-1f, 8.900988e-2f);
-    return k * 0.693359375f + (m + (k * -2.12194440e-4f + m * m * p));
+    // The power comes from the rounded 1 + x, m from x itself, so that no digits are lost.
+    const auto exponent = detail::binary_exponent<T>(1.0f + x);
+    return detail::log_of_parts(exponent.k, x * exponent.scale + (exponent.scale - 1.0f));
   }
+}
+
+template <class T>
+struct SineCosine {
+  T sine;
+  T cosine;
+};
+
+/// sin(2 pi x) and cos(2 pi x) for 0 <= x <= 1. Absolute error 1.5e-7.
+template <class T>
+TAGIX_HD TAGIX_INLINE SineCosine<T> sincos_of_turns(T x) {
+  using S = scalar_of_t<T>;
+  // x = (q + r) / 4 with a whole number of quarters q and |r| <= 1/2; the angle of r is exact but
+  // for its rounding.
+  const T quarters = x * S(4);
+  const T whole =
+      select(quarters < S(0.5), broadcast<T>(0),
+             select(quarters < S(1.5), broadcast<T>(1),
+                    select(quarters < S(2.5), broadcast<T>(2),
+                           select(quarters < S(3.5), broadcast<T>(3), broadcast<T>(4)))));
+  const T angle = (quarters - whole) * S(1.5707963267948966);
+  T sine, cosine;
+  if constexpr (detail::is_double<T>) {
+    sine = __builtin_sin(angle);
+    cosine = __builtin_cos(angle);
+  } else {
+    const T square = angle * angle;
+    sine = angle + angle * square *
+                       polynomial(square, -1.6666654611e-1f, 8.3321608736e-3f, -1.9515295891e-4f);
+    cosine = 1.0f +
+             square * polynomial(square, -0.5f, 4.166664568e-2f, -1.388731625e-3f, 2.443315712e-5f);
+  }
+  const auto odd = (whole == S(1)) | (whole == S(3));
+  const auto sine_below = (whole == S(2)) | (whole == S(3));
+  const auto cosine_below = (whole == S(1)) | (whole == S(2));
+  const T upper_sine = select(odd, cosine, sine), upper_cosine = select(odd, sine, cosine);
+  return {select(sine_below, -upper_sine, upper_sine),
+          select(cosine_below, -upper_cosine, upper_cosine)};
 }
 
 /// 1 / (1 + exp(-x)), with small relative error at both ends.

@@ -1,0 +1,380 @@
+#include <cfloat>
+#include <limits>
+
+#include "affine.h"
+#include "launch.h"
+#include "moments_product.h"
+
+namespace tagix::cuda {
+namespace {
+
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+/// Queues kernel<Tile>(arguments...) on the tiles of a product.
+template <class TileSizes, class Kernel, class... Arguments>
+void launch_tiles(const char* operation, Kernel kernel, Index rows, Index columns,
+                  const Arguments&... arguments) {
+  const Index row_tiles = ceil_div(rows, TileSizes::rows);
+  const Index column_tiles = ceil_div(columns, TileSizes::columns);
+  if (row_tiles * column_tiles == 0) return;
+  launch(operation, kernel,
+         {dim3(static_cast<unsigned>(row_tiles * column_tiles)), dim3(TileSizes::threads),
+          TileSizes::shared_floats * sizeof(float)},
+         arguments...);
+}
+
+/// Calls queue(Tile{}) with the tile for a product: thin ones for a few columns, wide ones where
+/// they are enough to fill a GPU, else narrow ones.
+template <class Queue>
+void with_tile(Index rows, Index columns, const Queue& queue) {
+  constexpr Index enough = 96;
+  if (columns <= ThinTile::columns) {
+    queue(ThinTile{});
+  } else if (ceil_div(rows, WideTile::rows) * ceil_div(columns, WideTile::columns) >= enough) {
+    queue(WideTile{});
+  } else {
+    queue(NarrowTile{});
+  }
+}
+
+/// The first row and column of this block's tile.
+template <class TileSizes>
+__device__ __forceinline__ void tile_origin(Index columns, Index& row, Index& column) {
+  const Index column_tiles = (columns + TileSizes::columns - 1) / TileSizes::columns;
+  row = blockIdx.x / column_tiles * TileSizes::rows;
+  column = blockIdx.x % column_tiles * TileSizes::columns;
+}
+
+/// Adds the bias.
+struct FinishAffine {
+  ConstMomentsView bias;
+  MomentsView output;
+
+  __device__ __forceinline__ void operator()(Index row, Index column, float mean, float var) const {
+    const Index at = row * output.cols + column;
+    output.mean[at] = bias.mean == nullptr ? mean : mean + bias.mean[column];
+    output.var[at] = bias.mean == nullptr ? var : var + bias.var[column];
+  }
+};
+
+/// Calls visitor with the moments of an activation that is_fused_activation knows.
+template <class Visitor>
+__device__ __forceinline__ math::ActivationMoments<float> fused_moments(
+    const math::ActivationSpec& spec, const Visitor& visitor) {
+  const bool exact = spec.form == math::MomentsForm::exact;
+  if (spec.kind == math::ActivationKind::relu) {
+    return exact ? visitor(math::ExactMoments<math::ReLU>{})
+                 : visitor(math::FirstOrderMoments<math::ReLU>{});
+  }
+  if (spec.kind == math::ActivationKind::leaky_relu) {
+    const math::LeakyReLU function{spec.negative_slope};
+    return exact ? visitor(math::ExactMoments<math::LeakyReLU>{function})
+                 : visitor(math::FirstOrderMoments<math::LeakyReLU>{function});
+  }
+  return visitor(math::ExactMoments<math::Identity>{});
+}
+
+/// Adds the bias and passes on the moments of the activation.
+struct FinishActivation {
+  ConstMomentsView bias;
+  math::ActivationSpec activation;
+  MomentsView output;
+  float* jacobian;
+
+  __device__ __forceinline__ void operator()(Index row, Index column, float mean, float var) const {
+    const Index at = row * output.cols + column;
+    if (bias.mean != nullptr) {
+      mean += bias.mean[column];
+      var += bias.var[column];
+    }
+    const math::ActivationMoments<float> moments =
+        fused_moments(activation, [&](const auto& function) { return function(mean, var); });
+    output.mean[at] = moments.mean;
+    output.var[at] = moments.var;
+    jacobian[at] = moments.jacobian;
+  }
+};
+
+/// Passes an innovation below the activation whose Jacobian is given.
+struct FinishBackward {
+  const float* jacobian;
+  MomentsView delta_input;
+
+  __device__ __forceinline__ void operator()(Index row, Index column, float mean, float var) const {
+    const Index at = row * delta_input.cols + column;
+    math::Innovation<float> delta{mean, var};
+    if (jacobian != nullptr) delta = math::through_jacobian(delta, jacobian[at]);
+    delta_input.mean[at] = delta.delta_mean;
+    delta_input.var[at] = delta.delta_var;
+  }
+};
+
+template <Terms terms, class TileSizes, class Finish>
+__global__ void __launch_bounds__(TileSizes::threads)
+    affine_forward_kernel(ConstMomentsView input, ConstMomentsView weight, Finish finish) {
+  Index row, column;
+  tile_origin<TileSizes>(weight.rows, row, column);
+  multiply_tile<terms, TileSizes, Contiguous::depth, Contiguous::depth>(
+      Factor{input.mean, input.var, input.cols}, Factor{weight.mean, weight.var, weight.cols},
+      ProductShape{input.rows, weight.rows, 0, input.cols}, row, column, finish);
+}
+
+template <class TileSizes>
+__global__ void __launch_bounds__(TileSizes::threads)
+    affine_backward_kernel(ConstMomentsView delta, ConstMomentsView weight, FinishBackward finish) {
+  Index row, column;
+  tile_origin<TileSizes>(weight.cols, row, column);
+  multiply_tile<Terms::squared, TileSizes, Contiguous::depth, Contiguous::rows>(
+      Factor{delta.mean, delta.var, delta.cols}, Factor{weight.mean, nullptr, weight.cols},
+      ProductShape{delta.rows, weight.cols, 0, delta.cols}, row, column, finish);
+}
+
+template <class Finish>
+void queue_forward(const char* operation, ConstMomentsView input, ConstMomentsView weight,
+                   const Finish& finish) {
+  with_tile(input.rows, weight.rows, [&](auto tile) {
+    using TileSizes = decltype(tile);
+    const auto kernel = input.var == nullptr
+                            ? affine_forward_kernel<Terms::known, TileSizes, Finish>
+                            : affine_forward_kernel<Terms::both, TileSizes, Finish>;
+    launch_tiles<TileSizes>(operation, kernel, input.rows, weight.rows, input, weight, finish);
+  });
+}
+
+/// As many problems as a kernel takes as its argument.
+constexpr int most_problems = 16;
+
+struct Problems {
+  InnovationProblem problem[most_problems];
+  Index first_tile[most_problems + 1];  // of each problem among the blocks of the launch
+  int count;
+};
+
+/// Calls queue(problems) with some of the problems at a time.
+template <class Queue>
+void in_groups(const std::vector<InnovationProblem>& problems, const Queue& queue) {
+  for (std::size_t first = 0; first < problems.size(); first += most_problems) {
+    Problems group{};
+    for (std::size_t i = first; i < problems.size() && group.count < most_problems; ++i) {
+      group.problem[group.count++] = problems[i];
+    }
+    queue(group);
+  }
+}
+
+using OuterTile = NarrowTile;
+
+__host__ __device__ Index column_tiles(const InnovationProblem& problem) {
+  return (problem.input.cols + OuterTile::columns - 1) / OuterTile::columns;
+}
+__host__ __device__ Index tiles_of_piece(const InnovationProblem& problem) {
+  return column_tiles(problem) * ((problem.delta.cols + OuterTile::rows - 1) / OuterTile::rows);
+}
+
+/// Writes the sums of a piece, and looks whether they, times the pieces, stay within float32.
+struct FinishInnovation {
+  Index in, weight_size;
+  bool bias;
+  float limit;
+  float* mean;
+  float* var;
+  TrainingState* state;
+
+  __device__ __forceinline__ void operator()(Index out, Index column, float delta_mean,
+                                             float delta_var) const {
+    write(out * in + column, delta_mean, delta_var);
+  }
+  __device__ __forceinline__ void sums(Index out, float delta_mean, float delta_var) const {
+    if (bias) write(weight_size + out, delta_mean, delta_var);
+  }
+  __device__ __forceinline__ void write(Index at, float delta_mean, float delta_var) const {
+    mean[at] = delta_mean;
+    var[at] = delta_var;
+    const bool fits = math::abs(delta_mean) <= limit && math::abs(delta_var) <= limit;
+    if (!fits && state != nullptr && state->failure == Failure::none) {
+      state->failure = Failure::innovation;
+    }
+  }
+};
+
+/// One block for each tile of each piece of each problem.
+__global__ void __launch_bounds__(OuterTile::threads)
+    sum_innovations_kernel(const __grid_constant__ Problems problems, float* partial,
+                           TrainingState* state) {
+  int number = 0;
+  while (blockIdx.x >= problems.first_tile[number + 1]) ++number;
+  const InnovationProblem& problem = problems.problem[number];
+  const Index tile = blockIdx.x - problems.first_tile[number];
+  const Index piece = tile / tiles_of_piece(problem), in_piece = tile % tiles_of_piece(problem);
+  const Index first_out = in_piece / column_tiles(problem) * OuterTile::rows;
+  const Index first_in = in_piece % column_tiles(problem) * OuterTile::columns;
+  const Index begin = piece * problem.piece_rows;
+  const Index end = min(begin + problem.piece_rows, problem.input.rows);
+  const Index in = problem.input.cols, out = problem.delta.cols;
+  const Index parameter_count = in * out + (problem.bias ? out : 0);
+  float* const mean = partial + problem.partial_offset + piece * 2 * parameter_count;
+  const FinishInnovation finish{in,           in * out,
+                                problem.bias, FLT_MAX / static_cast<float>(problem.n_pieces),
+                                mean,         mean + parameter_count,
+                                state};
+  multiply_tile<Terms::outer, OuterTile, Contiguous::rows, Contiguous::rows>(
+      Factor{problem.delta.mean, problem.delta.var, out}, Factor{problem.input.mean, nullptr, in},
+      ProductShape{out, in, begin, end}, first_out, first_in, finish);
+}
+
+/// The innovation of a parameter: the sum of its pieces.
+__device__ math::Innovation<float> reduced(const InnovationProblem& problem, const float* partial,
+                                           Index i) {
+  const Index count =
+      problem.input.cols * problem.delta.cols + (problem.bias ? problem.delta.cols : 0);
+  const float* at = partial + problem.partial_offset + i;
+  math::Innovation<float> sum{0, 0};
+  for (Index piece = 0; piece < problem.n_pieces; ++piece) {
+    sum.delta_mean += at[0];
+    sum.delta_var += at[count];
+    at += 2 * count;
+  }
+  return sum;
+}
+
+/// Element i of a group of problems: which one it belongs to, and where in it.
+__device__ const InnovationProblem& problem_of(const Problems& problems, Index& i) {
+  int number = 0;
+  for (;; ++number) {
+    const InnovationProblem& problem = problems.problem[number];
+    const Index count =
+        problem.input.cols * problem.delta.cols + (problem.bias ? problem.delta.cols : 0);
+    if (i < count || number + 1 == problems.count) return problem;
+    i -= count;
+  }
+}
+
+struct ReduceInnovations {
+  Problems problems;
+  const float* partial;
+  MomentsView innovation;
+  bool add;
+
+  __device__ void operator()(Index i) const {
+    const InnovationProblem& problem = problem_of(problems, i);
+    const math::Innovation<float> sum = reduced(problem, partial, i);
+    const Index at = problem.parameter_offset + i;
+    innovation.mean[at] = add ? innovation.mean[at] + sum.delta_mean : sum.delta_mean;
+    innovation.var[at] = add ? innovation.var[at] + sum.delta_var : sum.delta_var;
+  }
+};
+
+template <math::UpdateKind kind>
+struct ReduceAndUpdate {
+  Problems problems;
+  const float* partial;
+  float bound;
+  MomentsView parameters;
+  const TrainingState* state;
+
+  __device__ void operator()(Index i) const {
+    if (state->failure != Failure::none) return;
+    const InnovationProblem& problem = problem_of(problems, i);
+    const math::Innovation<float> sum = reduced(problem, partial, i);
+    const Index at = problem.parameter_offset + i;
+    const math::Posterior<float> posterior = math::updated<kind>(
+        parameters.mean[at], parameters.var[at], sum.delta_mean, sum.delta_var, bound);
+    parameters.mean[at] = posterior.mean;
+    parameters.var[at] = posterior.var;
+  }
+};
+
+Index parameter_count(const Problems& problems) {
+  Index count = 0;
+  for (int i = 0; i < problems.count; ++i) count += problems.problem[i].parameter_count();
+  return count;
+}
+
+}  // namespace
+
+bool is_fused_activation(const math::ActivationSpec& spec) {
+  using enum math::ActivationKind;
+  return spec.kind == relu || spec.kind == leaky_relu || spec.kind == identity;
+}
+
+void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                    MomentsView output) {
+  queue_forward("affine_forward", input, weight, FinishAffine{bias, output});
+}
+
+void affine_activation_forward(ConstMomentsView input, ConstMomentsView weight,
+                               ConstMomentsView bias, const math::ActivationSpec& activation,
+                               MomentsView output, float* jacobian) {
+  queue_forward("affine_activation_forward", input, weight,
+                FinishActivation{bias, activation, output, jacobian});
+}
+
+void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
+                     MomentsView delta_input) {
+  with_tile(delta.rows, weight.cols, [&](auto tile) {
+    using TileSizes = decltype(tile);
+    launch_tiles<TileSizes>("affine_backward", affine_backward_kernel<TileSizes>, delta.rows,
+                            weight.cols, delta, weight, FinishBackward{jacobian, delta_input});
+  });
+}
+
+Index plan_innovations(std::vector<InnovationProblem>& problems) {
+  // Enough blocks to fill a GPU twice, of at least 128 rows, since each piece is written and read
+  // once more; no more pieces than are quickly added up.
+  constexpr Index wanted_blocks = 264, least_rows = 128, most_pieces = 64;
+  Index size = 0, parameters = 0;
+  for (InnovationProblem& problem : problems) {
+    const Index batch = problem.input.rows;
+    const Index wanted = ceil_div(wanted_blocks, tiles_of_piece(problem));
+    const Index pieces = std::clamp<Index>(std::min(wanted, batch / least_rows), 1, most_pieces);
+    problem.piece_rows = ceil_div(ceil_div(batch, pieces), OuterTile::depth) * OuterTile::depth;
+    problem.n_pieces = std::max<Index>(1, ceil_div(batch, problem.piece_rows));
+    problem.partial_offset = size;
+    problem.parameter_offset = parameters;
+    size += problem.n_pieces * 2 * problem.parameter_count();
+    parameters += problem.parameter_count();
+  }
+  return size;
+}
+
+void sum_innovations(const std::vector<InnovationProblem>& problems, float* partial,
+                     TrainingState* state) {
+  in_groups(problems, [&](Problems& group) {
+    Index tiles = 0;
+    for (int i = 0; i < group.count; ++i) {
+      group.first_tile[i] = tiles;
+      tiles += group.problem[i].n_pieces * tiles_of_piece(group.problem[i]);
+    }
+    group.first_tile[group.count] = tiles;
+    launch("affine_innovation", sum_innovations_kernel,
+           {dim3(static_cast<unsigned>(tiles)), dim3(OuterTile::threads),
+            OuterTile::shared_floats * sizeof(float)},
+           group, partial, state);
+  });
+}
+
+void reduce_innovations(const std::vector<InnovationProblem>& problems, const float* partial,
+                        MomentsView innovation, bool add) {
+  in_groups(problems, [&](const Problems& group) {
+    for_each("affine_innovation", parameter_count(group),
+             ReduceInnovations{group, partial, innovation, add});
+  });
+}
+
+void reduce_and_update(const std::vector<InnovationProblem>& problems, const float* partial,
+                       const UpdateRule& rule, Index batch_size, MomentsView parameters,
+                       const TrainingState* state) {
+  using math::UpdateKind;
+  const float bound = rule.bound_for(batch_size);
+  in_groups(problems, [&](const Problems& group) {
+    if (rule.kind == UpdateKind::information) {
+      for_each("update", parameter_count(group),
+               ReduceAndUpdate<UpdateKind::information>{group, partial, bound, parameters, state});
+    } else {
+      for_each("update", parameter_count(group),
+               ReduceAndUpdate<UpdateKind::capped>{group, partial, bound, parameters, state});
+    }
+  });
+}
+
+}  // namespace tagix::cuda

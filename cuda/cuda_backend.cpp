@@ -1,0 +1,205 @@
+#include <algorithm>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "affine.h"
+#include "core/backend.h"
+#include "core/cuda.h"
+#include "core/executor.h"
+#include "core/memory.h"
+#include "core/require.h"
+#include "kernels.h"
+#include "runtime.h"
+#include "step_executor.h"
+
+namespace tagix::cuda {
+namespace {
+
+class CudaBackend final : public Backend {
+ public:
+  std::string name() const override {
+    return text("cuda (", cuda_device_name(), ", ", precision_name(precision()), ")");
+  }
+  Precision precision() const override { return Precision::float32; }
+
+  void* allocate(std::size_t bytes) override { return cuda::allocate(bytes); }
+  void release(void* memory, std::size_t) noexcept override { cuda::release(memory); }
+  void upload(const void* host, void* memory, std::size_t bytes) override {
+    if (bytes == 0) return;
+    check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream()), "upload");
+    cuda::synchronise("upload");
+  }
+  void download(const void* memory, void* host, std::size_t bytes) override {
+    if (bytes == 0) return;
+    check(cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, stream()), "download");
+    cuda::synchronise("download");
+  }
+  bool reads_host_memory() const override { return false; }
+  void synchronise() override { cuda::synchronise("synchronise"); }
+
+  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+                                 std::unique_ptr<Executor> layerwise) override {
+    const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+      return std::holds_alternative<AffineStep>(step);
+    });
+    return has_parameters ? make_step_executor(*this, steps) : std::move(layerwise);
+  }
+
+  void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                      MomentsView output) override {
+    cuda::affine_forward(input, weight, bias, output);
+  }
+  void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
+                       MomentsView delta_input) override {
+    cuda::affine_backward(delta, weight, nullptr, delta_input);
+  }
+  void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
+                         MomentsView bias) override {
+    InnovationProblem problem{};
+    problem.input = input;
+    problem.delta = delta;
+    problem.bias = bias.mean != nullptr;
+    std::vector<InnovationProblem> problems{problem};
+    Buffer<float> partial(*this, plan_innovations(problems));
+    sum_innovations(problems, partial.data(), nullptr);
+    Moments both(*this, 1, problem.parameter_count());
+    reduce_innovations(problems, partial.data(), both.view(), /*add=*/false);
+    const MomentsView sums = both.view();
+    copy(sums.slice(0, weight.rows, weight.cols), weight);
+    if (problem.bias) copy(sums.slice(weight.size(), 1, bias.cols), bias);
+  }
+
+  void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
+                          MomentsView output, float* jacobian) override {
+    cuda::activation_forward(spec, input, output, jacobian);
+  }
+  void activation_points(math::MomentsForm form, ConstMomentsView input, float* points) override {
+    cuda::activation_points(form, input, points);
+  }
+  void activation_from_points(math::MomentsForm form, ConstMomentsView input, const float* values,
+                              const float* derivatives, MomentsView output,
+                              float* jacobian) override {
+    cuda::activation_from_points(form, input, values, derivatives, output, jacobian);
+  }
+  void scale_deltas(const float* jacobian, MomentsView delta) override {
+    cuda::scale_deltas(jacobian, delta);
+  }
+  void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+               float spread, MomentsView delta) override {
+    cuda::observe(prediction, target, noise_var, spread, delta);
+  }
+  void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
+              MomentsView parameters, const TrainingState* state) override {
+    cuda::update(rule, batch_size, innovation, parameters, state);
+  }
+  void copy(ConstMomentsView values, MomentsView target) override {
+    if (values.size() == 0) return;
+    const std::size_t bytes = static_cast<std::size_t>(values.size()) * sizeof(float);
+    const auto copy_plane = [bytes](const float* from, float* to) {
+      check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()), "copy");
+    };
+    copy_plane(values.mean, target.mean);
+    copy_plane(values.var, target.var);
+  }
+  void add(ConstMomentsView values, MomentsView sum) override { cuda::add(values, sum); }
+  void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
+    cuda::check_innovation(innovation, state);
+  }
+
+  void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {
+    cuda::shuffle(seed, epoch, n_rows, order);
+  }
+  void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows,
+                   float* output) override {
+    cuda::gather_rows(source, cols, rows, n_rows, output);
+  }
+  void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+                          TrainingState* state) override {
+    cuda::record_predictions(prediction, target, noise_var, state);
+  }
+  void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
+              Index n_rows, Index cols, float* output) override {
+    cuda::normal(seed, stream, step, first_row, n_rows, cols, output);
+  }
+  void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
+               Index n_features, RowSelection rows, Index n_rows, float* input,
+               float* target) override {
+    cuda::diffuse(tables, seed, clean, n_features, rows, n_rows, input, target);
+  }
+  void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
+                       const Index* timesteps, Index timestep_stride, Index n_rows,
+                       float* input) override {
+    cuda::embed_timesteps(tables, noisy, n_features, timesteps, timestep_stride, n_rows, input);
+  }
+  void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+               std::uint64_t seed, const Index* first_row, float* noisy, float* var) override {
+    cuda::denoise(tables, timestep, prediction, seed, first_row, noisy, var);
+  }
+  void advance(Index* value, Index amount) override { cuda::advance(value, amount); }
+};
+
+std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
+
+}  // namespace
+}  // namespace tagix::cuda
+
+namespace tagix {
+
+bool cuda_is_built() { return true; }
+
+std::optional<std::string> cuda_why_not() {
+  int driver = 0, runtime = 0, count = 0;
+  cudaRuntimeGetVersion(&runtime);
+  // The runtime says "insufficient driver" where there is none at all, too.
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    cudaGetLastError();
+    return "this machine has no NVIDIA driver";
+  }
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver) {
+    return text("the NVIDIA driver is too old: it serves CUDA ", cuda::version_text(driver),
+                ", and this build needs ", cuda::version_text(runtime));
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
+    const char* visible = std::getenv("CUDA_VISIBLE_DEVICES");
+    return visible == nullptr
+               ? "the NVIDIA driver finds no GPU"
+               : text("the NVIDIA driver finds no GPU, with CUDA_VISIBLE_DEVICES='", visible, "'");
+  }
+  if (status != cudaSuccess) {
+    return text("the NVIDIA driver does not answer: ", cudaGetErrorString(status));
+  }
+  cudaDeviceProp properties{};
+  if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
+    cudaGetLastError();
+    return "the NVIDIA driver does not describe the GPU";
+  }
+  if (properties.major * 10 + properties.minor < 75) {
+    return text("the GPU, ", properties.name, ", is too old: it has compute capability ",
+                properties.major, ".", properties.minor, ", and 7.5 is needed");
+  }
+  return std::nullopt;
+}
+
+std::string cuda_device_name() {
+  const std::optional<std::string> why_not = cuda_why_not();
+  require(!why_not, "device: got 'cuda', but ", why_not.value_or(""));
+  cudaDeviceProp properties{};
+  cuda::check(cudaGetDeviceProperties(&properties, 0), "naming the device");
+  return properties.name;
+}
+
+bool cuda_has(Precision precision) { return precision == Precision::float32; }
+
+std::shared_ptr<Backend> cuda_backend(Precision precision) {
+  const std::optional<std::string> why_not = cuda_why_not();
+  require(!why_not, "device: got 'cuda', but ", why_not.value_or(""));
+  require(cuda_has(precision), "precision: got '", precision_name(precision),
+          "', needed 'float32' on device 'cuda'");
+  static const std::shared_ptr<Backend> instance = std::make_shared<cuda::CudaBackend>();
+  return instance;
+}
+
+}  // namespace tagix

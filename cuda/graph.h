@@ -1,0 +1,14 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "core/executor.h"
+
+namespace tagix::cuda {
+
+/// Records what `queue` queues on the calling thread's stream as a graph. Memory must not be
+/// allocated on the way.
+std::unique_ptr<Recording> record_graph(const std::function<void()>& queue);
+
+}  // namespace tagix::cuda

@@ -1,0 +1,44 @@
+#pragma once
+
+#include "core/backend.h"
+
+// The operations of Backend on device memory, queued on the calling thread's stream. Their meaning
+// is given there; here is what each kernel is cut into.
+
+namespace tagix::cuda {
+
+// elementwise.cu: one thread for each element.
+
+void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
+                        MomentsView output, float* jacobian);
+void activation_points(math::MomentsForm form, ConstMomentsView input, float* points);
+void activation_from_points(math::MomentsForm form, ConstMomentsView input, const float* values,
+                            const float* derivatives, MomentsView output, float* jacobian);
+void scale_deltas(const float* jacobian, MomentsView delta);
+void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+             float spread, MomentsView delta);
+void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
+            MomentsView parameters, const TrainingState* state);
+void add(ConstMomentsView values, MomentsView sum);
+void check_innovation(ConstMomentsView innovation, TrainingState* state);
+
+// record.cu: one block, which adds in a fixed order.
+
+void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+                        TrainingState* state);
+
+// data.cu: one thread for four columns of a row, as many as a block of random numbers has.
+
+void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order);
+void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows, float* output);
+void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
+            Index n_rows, Index cols, float* output);
+void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
+             Index n_features, RowSelection rows, Index n_rows, float* input, float* target);
+void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
+                     const Index* timesteps, Index timestep_stride, Index n_rows, float* input);
+void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+             std::uint64_t seed, const Index* first_row, float* noisy, float* var);
+void advance(Index* value, Index amount);
+
+}  // namespace tagix::cuda

@@ -1,0 +1,24 @@
+#include "core/cuda.h"
+#include "core/require.h"
+
+namespace tagix {
+
+bool cuda_is_built() { return false; }
+
+std::optional<std::string> cuda_why_not() {
+  return "this build of tagix has no CUDA kernels: nvcc was not found when it was built";
+}
+
+std::string cuda_device_name() {
+  require(false, "device: got 'cuda', but ", *cuda_why_not());
+  return {};
+}
+
+bool cuda_has(Precision precision) { return precision == Precision::float32; }
+
+std::shared_ptr<Backend> cuda_backend(Precision) {
+  require(false, "device: got 'cuda', but ", *cuda_why_not());
+  return nullptr;
+}
+
+}  // namespace tagix

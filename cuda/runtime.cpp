@@ -1,0 +1,101 @@
+#include "runtime.h"
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace tagix::cuda {
+namespace {
+
+/// Streams that no thread uses. Never destroyed: at exit the driver may be gone before it would be.
+struct IdleStreams {
+  std::mutex mutex;
+  std::vector<cudaStream_t> streams;
+};
+
+IdleStreams& idle_streams() {
+  static IdleStreams& instance = *new IdleStreams;
+  return instance;
+}
+
+/// Takes a stream for a thread's life.
+class ThreadStream {
+ public:
+  ThreadStream() = default;
+  ThreadStream(const ThreadStream&) = delete;
+  ThreadStream& operator=(const ThreadStream&) = delete;
+  ~ThreadStream() {
+    if (stream_ == nullptr) return;
+    cudaStreamSynchronize(stream_);
+    IdleStreams& idle = idle_streams();
+    const std::lock_guard lock(idle.mutex);
+    idle.streams.push_back(stream_);
+  }
+
+  cudaStream_t get() {
+    if (stream_ == nullptr) take();
+    return stream_;
+  }
+
+ private:
+  void take() {
+    IdleStreams& idle = idle_streams();
+    const std::lock_guard lock(idle.mutex);
+    if (!idle.streams.empty()) {
+      stream_ = idle.streams.back();
+      idle.streams.pop_back();
+      return;
+    }
+    check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
+  }
+
+  cudaStream_t stream_ = nullptr;
+};
+
+/// Tells the device's pool to keep memory that has been released.
+void keep_released_memory() {
+  int device = 0;
+  cudaMemPool_t pool = nullptr;
+  std::uint64_t threshold = UINT64_MAX;
+  check(cudaGetDevice(&device), "finding the device");
+  check(cudaDeviceGetDefaultMemPool(&pool, device), "finding the memory pool");
+  check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
+        "setting up the memory pool");
+}
+
+}  // namespace
+
+void check(cudaError_t status, const char* operation) {
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // so that the next operation does not report this one's error
+  throw Error(std::string("CUDA, ") + operation + ": " + cudaGetErrorString(status) + " (" +
+              cudaGetErrorName(status) + ")");
+}
+
+cudaStream_t stream() {
+  thread_local ThreadStream own;
+  return own.get();
+}
+
+void synchronise(const char* operation) { check(cudaStreamSynchronize(stream()), operation); }
+
+void* allocate(std::size_t bytes) {
+  static const bool kept = (keep_released_memory(), true);
+  static_cast<void>(kept);
+  void* memory = nullptr;
+  check(cudaMallocAsync(&memory, std::max<std::size_t>(bytes, 1), stream()),
+        ("allocating " + std::to_string(bytes) + " bytes").c_str());
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  try {
+    check(cudaFreeAsync(memory, stream()), "releasing memory");
+  } catch (const Error&) {
+    // Of work that failed before, or of a driver that is shutting down: nothing is lost by it here.
+  }
+}
+
+}  // namespace tagix::cuda

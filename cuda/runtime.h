@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <stdexcept>
+
+namespace tagix::cuda {
+
+/// An error of the CUDA runtime, with the operation that met it.
+class Error : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+/// Throws Error, "operation: what the runtime says", unless `status` is a success.
+void check(cudaError_t status, const char* operation);
+
+/// The stream of the calling thread, on which all its work is queued. Threads that run at the same
+/// time have different ones, and what a thread has queued is done when it ends.
+cudaStream_t stream();
+
+/// Waits for the work of the calling thread.
+void synchronise(const char* operation);
+
+/// Memory that is allocated and released in the order of the calling thread's stream, from a pool
+/// that keeps what it once had.
+void* allocate(std::size_t bytes);
+void release(void* memory) noexcept;
+
+}  // namespace tagix::cuda
