@@ -78,46 +78,58 @@ __device__ __forceinline__ void read_part(const float* row, int thread, float (&
 }
 
 /// A block's share of one factor on its way from global to shared memory: `size` rows (or columns)
-/// from `first` on, of `count` in all.
+/// from `first` on, of `count` in all. Neighbouring threads take neighbours in memory, and a
+/// thread's own elements lie at equal distances.
 template <class TileSizes, int size, int stride, Contiguous contiguous, bool has_var>
 struct Stage {
-  static constexpr int depth = TileSizes::depth;
-  static constexpr int per_thread = (size * depth + TileSizes::threads - 1) / TileSizes::threads;
-  static constexpr bool exact = size * depth % TileSizes::threads == 0;
+  static constexpr int depth = TileSizes::depth, threads = TileSizes::threads;
+  static constexpr int n_contiguous = contiguous == Contiguous::depth ? depth : size;
+  static constexpr int row_step = contiguous == Contiguous::depth ? threads / depth : 0;
+  static constexpr int depth_step = contiguous == Contiguous::depth ? 0 : threads / size;
+  static constexpr int per_thread = size * depth / threads;
+  static_assert(threads % n_contiguous == 0 && size * depth % threads == 0);
 
+  const float* mean_source;
+  const float* var_source;
+  Index step;        // between a thread's elements
+  Index slice_step;  // to the same element of the next slice
+  Index rows_left;   // from this thread's first row on
+  int row, k;        // of its first element, within the slice
   float mean[per_thread];
   float var[has_var ? per_thread : 1];
 
-  /// Where element i of this thread lies within the tile.
-  static __device__ __forceinline__ void locate(int i, int& row, int& k) {
-    const int index = i * TileSizes::threads + static_cast<int>(threadIdx.x);
-    row = contiguous == Contiguous::depth ? index / depth : index % size;
-    k = contiguous == Contiguous::depth ? index % depth : index / size;
+  __device__ __forceinline__ Stage(const Factor& factor, Index first, Index count, Index start) {
+    const int thread = static_cast<int>(threadIdx.x);
+    row = contiguous == Contiguous::depth ? thread / depth : thread % size;
+    k = contiguous == Contiguous::depth ? thread % depth : thread / size;
+    const Index at = contiguous == Contiguous::depth ? (first + row) * factor.stride + start + k
+                                                     : (start + k) * factor.stride + first + row;
+    mean_source = factor.mean + at;
+    if constexpr (has_var) var_source = factor.var + at;
+    step = (contiguous == Contiguous::depth ? row_step : depth_step) * factor.stride;
+    slice_step = contiguous == Contiguous::depth ? depth : depth * factor.stride;
+    rows_left = count - first - row;
   }
 
-  /// Reads the slice that starts at depth `start`; what lies beyond `count` or `end` is 0.
-  __device__ __forceinline__ void load(const Factor& factor, Index first, Index count, Index start,
-                                       Index end) {
+  /// Reads the next slice, of which `depth_left` elements along the depth exist; what lies outside
+  /// is 0.
+  __device__ __forceinline__ void load(Index depth_left) {
 #pragma unroll
     for (int i = 0; i < per_thread; ++i) {
-      int row, k;
-      locate(i, row, k);
-      const bool inside = (exact || k < depth) && first + row < count && start + k < end;
-      const Index at = contiguous == Contiguous::depth ? (first + row) * factor.stride + start + k
-                                                       : (start + k) * factor.stride + first + row;
-      mean[i] = inside ? factor.mean[at] : 0.0f;
-      if constexpr (has_var) var[i] = inside ? factor.var[at] : 0.0f;
+      const bool inside = i * row_step < rows_left && k + i * depth_step < depth_left;
+      mean[i] = inside ? mean_source[i * step] : 0.0f;
+      if constexpr (has_var) var[i] = inside ? var_source[i * step] : 0.0f;
     }
+    mean_source += slice_step;
+    if constexpr (has_var) var_source += slice_step;
   }
 
   __device__ __forceinline__ void store(float* mean_slice, float* var_slice) const {
 #pragma unroll
     for (int i = 0; i < per_thread; ++i) {
-      int row, k;
-      locate(i, row, k);
-      if (!exact && k >= depth) continue;
-      mean_slice[k * stride + row] = mean[i];
-      if constexpr (has_var) var_slice[k * stride + row] = var[i];
+      const int at = (k + i * depth_step) * stride + row + i * row_step;
+      mean_slice[at] = mean[i];
+      if constexpr (has_var) var_slice[at] = var[i];
     }
   }
 };
@@ -152,11 +164,13 @@ __device__ __forceinline__ void multiply_tile(const Factor& a, const Factor& b,
   [[maybe_unused]] const bool sums_a = first_column == 0 && static_cast<int>(threadIdx.x) < T::rows;
   [[maybe_unused]] float a_mean_sum = 0, a_var_sum = 0;
 
-  Stage<T, T::rows, T::row_stride, a_contiguous, a_has_var> a_stage;
-  Stage<T, T::columns, T::column_stride, b_contiguous, b_has_var> b_stage;
+  Stage<T, T::rows, T::row_stride, a_contiguous, a_has_var> a_stage(a, first_row, shape.rows,
+                                                                    shape.depth_begin);
+  Stage<T, T::columns, T::column_stride, b_contiguous, b_has_var> b_stage(
+      b, first_column, shape.columns, shape.depth_begin);
   const auto load = [&](Index start) {
-    a_stage.load(a, first_row, shape.rows, start, shape.depth_end);
-    b_stage.load(b, first_column, shape.columns, start, shape.depth_end);
+    a_stage.load(shape.depth_end - start);
+    b_stage.load(shape.depth_end - start);
   };
   const auto store = [&](float* slice) {
     a_stage.store(slice, slice + T::a_size);
