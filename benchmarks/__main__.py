@@ -1,6 +1,7 @@
 """Benchmarks of tagix, in one process with their opponents.
 
 ``python -m benchmarks cpu``: speed of a training step and of a prediction.
+``python -m benchmarks gpu``: the same on a GPU, a whole training, and sampling.
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
@@ -10,9 +11,10 @@ of a shared machine mean little.
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
-from benchmarks import quality, speed
+from benchmarks import gpu, gpu_opponents, quality, speed
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -35,6 +37,28 @@ def main() -> None:
     cpu.add_argument("--relu", default="exact", choices=["exact", "first_order"], help="moments")
     cpu.add_argument("--json", type=Path, help="also write the results to this file")
     cpu.add_argument("--chart", type=Path, help="also draw the ratios to this image file")
+    card = commands.add_parser("gpu", help="speed on a GPU beside PyTorch")
+    card.add_argument("--quick", action="store_true", help="3 short rounds, fewer opponents")
+    card.add_argument("--workloads", default=",".join(WORKLOADS), help="such as W1,W3")
+    card.add_argument(
+        "--opponents",
+        help=f"some of {','.join(gpu_opponents.OPPONENTS)}; default: all but max_autotune",
+    )
+    card.add_argument("--precisions", default="float32", help="of tagix, such as float32,mixed")
+    card.add_argument(
+        "--device",
+        default="cuda",
+        choices=["cuda", "cpu"],
+        help="cpu shows that all this runs: times by the clock, and no graphs",
+    )
+    card.add_argument(
+        "--seconds-budget",
+        type=float,
+        default=300,
+        help="once a workload's share of it is spent, no more opponents are set up",
+    )
+    card.add_argument("--json", type=Path, help="also write the results to this file")
+    card.add_argument("--chart", type=Path, help="also draw times and ratios to this image file")
     toy = commands.add_parser("quality", help="the swiss roll beside back-propagation")
     toy.add_argument("--seeds", type=int, default=3)
     toy.add_argument("--epochs", type=int, default=10)
@@ -54,12 +78,34 @@ def main() -> None:
             parser.error(f"{option}: got {','.join(unknown)}, needed some of {','.join(known)}")
         return names
 
+    names = chosen("--workloads", arguments.workloads, list(WORKLOADS))
+    workloads = [WORKLOADS[name] for name in names]
+    if arguments.command == "gpu":
+        if (reason := gpu.why_not(arguments.device)) is not None:
+            print(f"python -m benchmarks gpu: no CUDA device to measure: {reason}", file=sys.stderr)
+            sys.exit(2)
+        opponents = gpu_opponents.default_opponents(arguments.device, arguments.quick)
+        if arguments.opponents is not None:
+            opponents = chosen("--opponents", arguments.opponents, list(gpu_opponents.OPPONENTS))
+        measured = gpu.run(
+            workloads,
+            opponents,
+            chosen("--precisions", arguments.precisions, ["float32", "mixed", "bfloat16"]),
+            arguments.device,
+            arguments.quick,
+            arguments.seconds_budget,
+        )
+        if arguments.json:
+            gpu.write_json(arguments.json, measured)
+        if arguments.chart:
+            gpu.draw_chart(arguments.chart, measured)
+        if failures := gpu.failures_of_tagix(measured):
+            sys.exit("python -m benchmarks gpu: tagix does not run\n" + "\n".join(failures))
+        return
     if arguments.opponents is not None:
         opponents = chosen("--opponents", arguments.opponents, list(OPPONENTS))
     else:
         opponents = ["eager"] if arguments.quick else installed_opponents()
-    names = chosen("--workloads", arguments.workloads, list(WORKLOADS))
-    workloads = [WORKLOADS[name] for name in names]
     if arguments.batch_sizes is not None:
         try:
             sizes = [int(size) for size in arguments.batch_sizes.split(",")]

@@ -6,7 +6,11 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
+
+# Makes so many calls and returns the seconds that they took.
+Block = Callable[[int], float]
 
 
 @dataclass(frozen=True)
@@ -26,32 +30,41 @@ class Spread:
 def interleaved_seconds(
     calls: Mapping[str, Callable[[], object]], n_rounds: int, block_seconds: float
 ) -> dict[str, list[float]]:
-    """Seconds per call, by contender and round.
+    """Seconds per call, by contender and round, as interleaved_blocks takes them by the clock."""
+    blocks = {name: partial(clock_seconds, call) for name, call in calls.items()}
+    return interleaved_blocks(blocks, n_rounds, block_seconds)
 
-    After a warm-up each round times one block of calls of every contender, in an order that changes
-    from round to round; a block is sized to take about block_seconds.
+
+def interleaved_blocks(
+    blocks: Mapping[str, Block], n_rounds: int, block_seconds: float, n_warm_up: int = 3
+) -> dict[str, list[float]]:
+    """Seconds per call, by contender and round, where each contender has its own way to time.
+
+    After a warm-up of n_warm_up calls each round times one block of calls of every contender, in an
+    order that changes from round to round; a block is sized to take about block_seconds.
     """
-    n_calls = {name: _calls_in(call, block_seconds) for name, call in calls.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    order = list(calls)
+    n_calls = {name: _calls_in(block, block_seconds, n_warm_up) for name, block in blocks.items()}
+    seconds: dict[str, list[float]] = {name: [] for name in blocks}
+    order = list(blocks)
     shuffler = random.Random(0)
     for _ in range(n_rounds):
         shuffler.shuffle(order)
         for name in order:
-            seconds[name].append(_block(calls[name], n_calls[name]) / n_calls[name])
+            seconds[name].append(blocks[name](n_calls[name]) / n_calls[name])
     return seconds
 
 
-def _calls_in(call: Callable[[], object], block_seconds: float) -> int:
+def _calls_in(block: Block, block_seconds: float, n_warm_up: int) -> int:
     """How many calls take block_seconds; measured warm."""
-    _block(call, 3)
+    block(n_warm_up)
     n_calls = 1
-    while (elapsed := _block(call, n_calls)) < 0.25 * block_seconds:
+    while (elapsed := block(n_calls)) < 0.25 * block_seconds:
         n_calls *= 2
     return max(1, round(n_calls * block_seconds / elapsed))
 
 
-def _block(call: Callable[[], object], n_calls: int) -> float:
+def clock_seconds(call: Callable[[], object], n_calls: int) -> float:
+    """Seconds by the clock that n_calls calls take; whatever they leave running is left out."""
     start = time.perf_counter()
     for _ in range(n_calls):
         call()

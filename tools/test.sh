@@ -37,6 +37,7 @@ mypy python/tagix benchmarks examples tools
 step "benchmarks, to see that they run"
 ./build/release/benchmarks/cpp/bench_backend --quick
 python -m benchmarks cpu --quick --threads 1
+python -m benchmarks gpu --quick --device cpu
 python -m benchmarks quality --seeds 1 --epochs 1
 
 step "all passed"

@@ -1,0 +1,75 @@
+"""`python -m benchmarks gpu`: opponents do the work of tagix, and without a device it says why."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the torch extra")
+
+import torch
+from helpers import relative_error
+
+import tagix as tx
+from benchmarks.__main__ import main
+from benchmarks.torch_tagi import TorchTagi, relu_moments
+from tagix import nn, reference
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_torch_tagi_is_tagix() -> None:
+    """The same moments and the same update, to what float32 and three steps leave."""
+    net = nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 2))
+    peer = TorchTagi((3, 16, 16, 2), "cpu")
+    state = net.state_dict()
+    for i, (mean, var) in enumerate(zip(peer.mean, peer.var, strict=True)):
+        for part in ("weight", "bias"):
+            getattr(mean, part).copy_(torch.from_numpy(state[f"{2 * i}.{part}.mean"]))
+            getattr(var, part).copy_(torch.from_numpy(state[f"{2 * i}.{part}.var"]))
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        x = rng.standard_normal((40, 3), dtype=np.float32)
+        y = rng.standard_normal((40, 2), dtype=np.float32)
+        for actual, expected in zip(peer.predict(torch.from_numpy(x)), net(x), strict=True):
+            assert relative_error(actual.numpy(), expected) < 1e-4
+        net.update(x, y, noise=tx.Homoscedastic(std=0.5))
+        peer.update(torch.from_numpy(x), torch.from_numpy(y), 0.25)
+    state = net.state_dict()
+    for i, (mean, var) in enumerate(zip(peer.mean, peer.var, strict=True)):
+        for part in ("weight", "bias"):
+            for moment, layer in (("mean", mean), ("var", var)):
+                expected = state[f"{2 * i}.{part}.{moment}"]
+                assert relative_error(getattr(layer, part).numpy(), expected) < 1e-4
+
+
+@pytest.mark.parametrize("sd", [0.1, 1.0, 10.0])
+def test_torch_relu_moments(sd: float) -> None:
+    alpha = torch.linspace(-6, 6, 49)
+    mean, var = alpha * sd, torch.full_like(alpha, sd * sd)
+    exact = reference.ReLU().forward(mean.double()[:, None], var.double()[:, None])
+    for actual, expected in zip(relu_moments(mean, var), exact, strict=True):
+        np.testing.assert_allclose(actual, expected[:, 0], rtol=1e-3, atol=1e-6 * sd * sd)
+
+
+def test_without_a_device_it_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(tx, "cuda", SimpleNamespace(why_not=lambda: "no driver"), raising=False)
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "gpu"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert "no CUDA device to measure: no driver" in capsys.readouterr().err
+
+
+def test_gpu_check_lists_its_stages() -> None:
+    command = [str(ROOT / "tools" / "gpu_check.sh"), "--list"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for stage in ("ctest", "pytest", "memcheck", "racecheck", "initcheck", "benchmark"):
+        assert f"\n{stage}" in output
