@@ -20,7 +20,8 @@ __global__ void record_predictions_kernel(ConstMomentsView prediction, const flo
                                           BroadcastView noise_var, TrainingState* state) {
   if (state->failure != Failure::none) return;
   Found sum{0, 0, 0, 0, false};
-  for (Index i = threadIdx.x; i < prediction.size(); i += block_size) {
+  const int thread = static_cast<int>(threadIdx.x);
+  for (Index i = thread; i < prediction.size(); i += block_size) {
     const float mean = prediction.mean[i], var = prediction.var[i];
     if (!(isfinite(mean) && isfinite(var))) sum.overflows = true;
     if (isnan(target[i])) continue;
@@ -33,19 +34,19 @@ __global__ void record_predictions_kernel(ConstMomentsView prediction, const flo
     ++sum.n_observed;
   }
   Found* sums = reinterpret_cast<Found*>(shared_memory());
-  sums[threadIdx.x] = sum;
+  sums[thread] = sum;
   for (int half = block_size / 2; half > 0; half /= 2) {
     __syncthreads();
-    if (threadIdx.x >= half) continue;
-    Found& mine = sums[threadIdx.x];
-    const Found& other = sums[threadIdx.x + half];
+    if (thread >= half) continue;
+    Found& mine = sums[thread];
+    const Found& other = sums[thread + half];
     mine.squared_error += other.squared_error;
     mine.var += other.var;
     mine.log_likelihood += other.log_likelihood;
     mine.n_observed += other.n_observed;
     mine.overflows = mine.overflows || other.overflows;
   }
-  if (threadIdx.x != 0) return;
+  if (thread != 0) return;
   if (sums[0].overflows) {
     state->failure = Failure::prediction;
     return;

@@ -38,8 +38,9 @@ struct Node {
 
 class StepExecutor final : public Executor {
  public:
-  StepExecutor(Backend& backend, const std::vector<Step>& steps)
+  StepExecutor(Backend& backend, const std::vector<Step>& steps, Index memory_floats)
       : backend_(backend),
+        memory_floats_(memory_floats),
         output_delta_(backend),
         partial_(backend),
         innovation_(backend),
@@ -145,16 +146,14 @@ class StepExecutor final : public Executor {
     return input_features;
   }
 
-  /// Rows that are learned from at a time: as many as 1 GiB holds all layers' activations of, and
-  /// no fewer than fill a GPU.
+  /// Rows that are learned from at a time.
   Index learning_rows(Index input_features) const {
-    constexpr Index floats = Index{1} << 28, least = 4096;
     Index of_row = 0;
     for (const Node& node : nodes_) {
       if (node.affine) input_features = node.affine->out_features;
       of_row += 5 * input_features;  // mean, variance, Jacobian and two planes of innovations
     }
-    return std::max(least, floats / of_row);
+    return std::max<Index>(1, memory_floats_ / of_row);
   }
 
   Learned learn_piece(ConstMomentsView parameters, ConstMomentsView input,
@@ -183,7 +182,7 @@ class StepExecutor final : public Executor {
                       below_jacobian ? below->jacobian.data() : nullptr, node.delta_input.view());
       delta = node.delta_input.view();
     }
-    return {prediction, delta};
+    return {prediction, need_input_delta ? delta : MomentsView{}};
   }
 
   /// Says what the parameters' innovations are summed from, and makes room for the sums.
@@ -201,6 +200,7 @@ class StepExecutor final : public Executor {
   }
 
   Backend& backend_;
+  Index memory_floats_;
   std::vector<Node> nodes_;
   Index parameter_count_ = 0;
   Moments output_delta_;
@@ -215,8 +215,9 @@ class StepExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps) {
-  return std::make_unique<StepExecutor>(backend, steps);
+std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps,
+                                             Index memory_floats) {
+  return std::make_unique<StepExecutor>(backend, steps, memory_floats);
 }
 
 }  // namespace tagix::cuda

@@ -10,7 +10,9 @@ namespace tagix::cuda {
 
 /// Runs a list of steps in few kernels: an affine map takes the activation behind it along, an
 /// innovation the Jacobian below it, all layers' parameters are updated by two kernels, and a
-/// training step can be recorded as a graph. The steps must contain an affine map.
-std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps);
+/// training step can be recorded as a graph. The steps must contain an affine map. What a batch
+/// leaves behind for the backward pass may take `memory_floats`: larger batches go in pieces.
+std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps,
+                                             Index memory_floats = Index{1} << 28);
 
 }  // namespace tagix::cuda

@@ -20,6 +20,7 @@
 #include "conformance/scale_deltas.h"
 #include "conformance/shuffle.h"
 #include "conformance/update.h"
+#include "core/cuda.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
 
@@ -77,7 +78,21 @@ std::vector<CpuVariant> cpu_variants() {
 std::vector<std::shared_ptr<Backend>> backends() {
   std::vector<std::shared_ptr<Backend>> backends;
   for (const CpuVariant& variant : cpu_variants()) backends.push_back(variant.make());
+  if (!cuda_why_not()) backends.push_back(cuda_backend());
   return backends;
+}
+
+std::vector<std::shared_ptr<Backend>> float32_backends() {
+  std::vector<std::shared_ptr<Backend>> all = backends();
+  std::erase_if(all,
+                [](const auto& backend) { return backend->precision() != Precision::float32; });
+  return all;
+}
+
+std::vector<std::shared_ptr<Backend>> devices() {
+  std::vector<std::shared_ptr<Backend>> devices{cpu_backend()};
+  if (!cuda_why_not()) devices.push_back(cuda_backend());
+  return devices;
 }
 
 }  // namespace tagix::conformance

@@ -29,7 +29,13 @@ struct CpuVariant {
 
 std::vector<CpuVariant> cpu_variants();
 
-/// Every backend of this machine: the CPU's in all variants.
+/// Every backend of this machine: the CPU's in all variants, and CUDA's where it can be used.
 std::vector<std::shared_ptr<Backend>> backends();
+
+/// Those of them that round nothing to less than float32.
+std::vector<std::shared_ptr<Backend>> float32_backends();
+
+/// One backend for each device: what a user gets who names it.
+std::vector<std::shared_ptr<Backend>> devices();
 
 }  // namespace tagix::conformance

@@ -11,204 +11,16 @@
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
 #include "cpu/threads.h"
-#include "layers/activation.h"
-#include "layers/linear.h"
-#include "layers/sequential.h"
-#include "test_helpers.h"
+#include "executor_problem.h"
 #include "thread_count.h"
 
 using namespace tagix;
 using namespace tagix::test;
 
-namespace {
-
-using LayerPointer = std::shared_ptr<const Layer>;
-using math::ActivationKind;
-using math::MomentsForm;
-
-LayerPointer linear(Index in, Index out, bool bias = true) {
-  return std::make_shared<Linear>(in, out, bias, Linear::Init::he, 1.0, 1.0);
-}
-
-LayerPointer activation(ActivationKind kind, MomentsForm form = MomentsForm::exact) {
-  return std::make_shared<Activation>(math::ActivationSpec{kind, form});
-}
-
-LayerPointer sequential(std::vector<LayerPointer> layers) {
-  return std::make_shared<Sequential>(std::move(layers));
-}
-
-/// Widths joined by linear layers with exact ReLU between them; every second one without bias.
-LayerPointer relu_network(const std::vector<Index>& widths) {
-  std::vector<LayerPointer> layers;
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    layers.push_back(linear(widths[i], widths[i + 1], i % 2 == 0));
-    if (i + 2 < widths.size()) layers.push_back(activation(ActivationKind::relu));
-  }
-  return sequential(std::move(layers));
-}
-
-/// The inputs of Executor::learn, on the host.
-struct Problem {
-  HostPair parameters;
-  HostPair input;  // no variances: known exactly
-  std::vector<float> target, noise_var;
-  Index rows, in_features, out_features;
-
-  Problem(const Layer& network, Index rows, Index in_features, bool uncertain, unsigned seed)
-      : rows(rows), in_features(in_features), out_features(network.output_features(in_features)) {
-    for (const ParameterSpec& spec : network.parameters()) {
-      const auto count = static_cast<std::size_t>(spec.size());
-      const double std = spec.prior_std;
-      const auto mean = uniform_floats(count, -1.7 * std, 1.7 * std, seed++);
-      const auto var = uniform_floats(count, 0.01 * std * std, 0.3 * std * std, seed++);
-      parameters.mean.insert(parameters.mean.end(), mean.begin(), mean.end());
-      parameters.var.insert(parameters.var.end(), var.begin(), var.end());
-    }
-    const auto inputs = static_cast<std::size_t>(rows * in_features);
-    const auto outputs = static_cast<std::size_t>(rows * out_features);
-    input.mean = uniform_floats(inputs, -1.5, 1.5, seed++);
-    if (uncertain) input.var = uniform_floats(inputs, 0, 0.2, seed++);
-    target = uniform_floats(outputs, -2, 2, seed++);
-    for (std::size_t i = 0; i < outputs; i += 7) target[i] = missing;
-    noise_var = uniform_floats(outputs, 0.1, 0.5, seed++);
-  }
-};
-
-struct Result {
-  HostPair prediction, innovation, input_delta;
-};
-
-HostPair to_host(Backend& backend, ConstMomentsView view) {
-  HostPair pair;
-  pair.mean.resize(static_cast<std::size_t>(view.size()));
-  pair.var.resize(pair.mean.size());
-  download(backend, view, pair.mean.data(), pair.var.data());
-  return pair;
-}
-
-MomentsView to_device(Backend& backend, Moments& moments, Index rows, Index cols,
-                      const HostPair& pair) {
-  moments.resize(rows, cols);
-  MomentsView view = moments.view();
-  backend.upload(pair.mean.data(), view.mean, pair.mean.size() * sizeof(float));
-  if (pair.var.empty()) {
-    view.var = nullptr;
-  } else {
-    backend.upload(pair.var.data(), view.var, pair.var.size() * sizeof(float));
-  }
-  return view;
-}
-
-Result learn(Backend& backend, Executor& executor, const Problem& problem, float spread,
-             bool need_input_delta = true) {
-  Moments parameters(backend), input(backend);
-  Buffer<float> target(backend), noise_var(backend);
-  const auto count = static_cast<Index>(problem.parameters.mean.size());
-  const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
-  const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
-  target.assign(problem.target);
-  noise_var.assign(problem.noise_var);
-  const Learned learned =
-      executor.learn(theta, a, {target.data(), {noise_var.data(), problem.out_features, 1}, spread},
-                     need_input_delta);
-  CHECK((learned.input_delta.mean != nullptr) == need_input_delta);
-  return {to_host(backend, learned.prediction), to_host(backend, executor.innovation()),
-          need_input_delta ? to_host(backend, learned.input_delta) : HostPair{}};
-}
-
-/// Largest error of the means in units of the largest mean, and of the variances relative to each:
-/// the terms of a variance, and of a summed delta_var, all have one sign.
-void check_close(const HostPair& got, const std::vector<double>& mean,
-                 const std::vector<double>& var, double tolerance) {
-  REQUIRE(got.mean.size() == mean.size());
-  double scale = 0, mean_error = 0, var_error = 0;
-  for (double value : mean) scale = std::max(scale, std::fabs(value));
-  for (std::size_t i = 0; i < mean.size(); ++i) {
-    const double difference = std::fabs(got.mean[i] - mean[i]);
-    if (!(difference <= mean_error)) mean_error = difference;
-    const double relative =
-        var[i] == 0 ? std::fabs(got.var[i]) : std::fabs(got.var[i] / var[i] - 1);
-    if (!(relative <= var_error)) var_error = relative;
-  }
-  CHECK(mean_error <= tolerance * scale);
-  CHECK(var_error <= tolerance);
-}
-
-/// A network of linear layers with exact ReLU between them in float64.
-void float64_truth(const Problem& problem, const std::vector<Index>& widths, float spread,
-                   std::vector<std::vector<double>>& truth) {
-  Float64Network network;
-  std::size_t offset = 0;
-  const auto take = [&](Index rows, Index cols) {
-    Gaussians part(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols));
-    for (std::size_t i = 0; i < part.mean.size(); ++i, ++offset) {
-      part.mean[i] = problem.parameters.mean[offset];
-      part.var[i] = problem.parameters.var[offset];
-    }
-    return part;
-  };
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    Gaussians weight = take(widths[i + 1], widths[i]);
-    Gaussians bias = take(1, i % 2 == 0 ? widths[i + 1] : 0);
-    const bool last = i + 2 == widths.size();
-    network.layers.push_back({weight, bias, last ? ActivationTruth(identity_truth) : relu_truth});
-  }
-  Gaussians input(static_cast<std::size_t>(problem.rows),
-                  static_cast<std::size_t>(problem.in_features));
-  input.mean = doubles(problem.input.mean);
-  if (!problem.input.var.empty()) input.var = doubles(problem.input.var);
-  const Float64Network::Pass pass = network.forward(input);
-  Gaussians delta(pass.output.rows, pass.output.cols);
-  for (std::size_t i = 0; i < delta.mean.size(); ++i) {
-    if (std::isnan(problem.target[i])) continue;
-    const double total = pass.output.var[i] * spread + problem.noise_var[i];
-    delta.mean[i] = (problem.target[i] - pass.output.mean[i]) / total;
-    delta.var[i] = -1 / total;
-  }
-  const std::vector<Float64Layer> innovations = network.backward(pass, delta);
-  std::vector<double> mean, var;
-  for (const Float64Layer& layer : innovations) {
-    for (const Gaussians* part : {&layer.weight, &layer.bias}) {
-      mean.insert(mean.end(), part->mean.begin(), part->mean.end());
-      var.insert(var.end(), part->var.begin(), part->var.end());
-    }
-  }
-  truth = {pass.output.mean, pass.output.var, mean, var, delta.mean, delta.var};
-}
-
-bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
-}
-
-void check_same(const HostPair& a, const HostPair& b) {
-  CHECK(same_bits(a.mean, b.mean));
-  CHECK(same_bits(a.var, b.var));
-}
-
-std::unique_ptr<Executor> fuse(Backend& backend, const LayerPointer& network) {
-  std::vector<Step> steps;
-  REQUIRE(network->append_steps(steps));
-  return backend.fuse(steps, make_layerwise_executor(backend, network));
-}
-
-/// Updates by the batch that was learned last.
-Failure update(Backend& backend, Executor& executor, const UpdateRule& rule, Index rows,
-               MomentsView parameters) {
-  const TrainingState start;
-  Buffer<TrainingState> state(backend);
-  state.assign(&start, 1);
-  executor.update(rule, rows, parameters, state.data());
-  return state.first().failure;
-}
-
-}  // namespace
-
-TEST_CASE("both executors are within float32 of float64, at every instruction set") {
+TEST_CASE("both executors are within float32 of float64, on every backend") {
   const std::vector<std::vector<Index>> all_widths{{1, 1},        {3, 64, 64, 2}, {5, 17, 3, 1},
                                                    {70, 33, 100}, {2, 128, 2},    {16, 4, 32, 8}};
-  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
-    const std::unique_ptr<Backend> backend = cpu::make_backend(instruction_set);
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     unsigned seed = 1;
     for (const std::vector<Index>& widths : all_widths) {
       const LayerPointer network = relu_network(widths);
@@ -220,7 +32,7 @@ TEST_CASE("both executors are within float32 of float64, at every instruction se
         const float spread = 1.5f;
         float64_truth(problem, widths, spread, truth);
         for (Executor* executor : {layerwise.get(), fused.get()}) {
-          INFO(instruction_set, ", widths from ", widths.front(), " in ", widths.size() - 1,
+          INFO(backend->name(), ", widths from ", widths.front(), " in ", widths.size() - 1,
                " layers, ", rows, " rows, ", executor == fused.get() ? "fused" : "layerwise");
           const Result result = learn(*backend, *executor, problem, spread);
           check_close(result.prediction, truth[0], truth[1], 2e-5);
@@ -242,8 +54,7 @@ TEST_CASE("the fused executor runs every activation and order of steps as the la
       sequential({activation(ActivationKind::identity), activation(ActivationKind::leaky_relu),
                   linear(6, 18), activation(ActivationKind::exp, MomentsForm::exact)}),
   };
-  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
-    const std::unique_ptr<Backend> backend = cpu::make_backend(instruction_set);
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     unsigned seed = 1000;
     for (const LayerPointer& network : networks) {
       const auto layerwise = make_layerwise_executor(*backend, network);
@@ -252,7 +63,7 @@ TEST_CASE("the fused executor runs every activation and order of steps as the la
         const Problem problem(*network, 150, 6, uncertain, seed += 20);
         const Result expected = learn(*backend, *layerwise, problem, 2);
         const Result got = learn(*backend, *fused, problem, 2);
-        INFO(instruction_set, ", uncertain input ", uncertain);
+        INFO(backend->name(), ", uncertain input ", uncertain);
         check_close(got.prediction, doubles(expected.prediction.mean),
                     doubles(expected.prediction.var), 2e-5);
         check_close(got.innovation, doubles(expected.innovation.mean),
@@ -286,18 +97,20 @@ TEST_CASE("the fused executor gives the same bits on any number of threads") {
 }
 
 TEST_CASE("an executor's views follow batches that grow and shrink") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const LayerPointer network = relu_network({3, 9, 2});
-  for (const auto& make : {make_layerwise_executor, make_executor}) {
-    const auto executor = make(*backend, network);
-    for (Index rows : {4, 400, 3}) {
-      const Problem problem(*network, rows, 3, false, 60);
-      const Result used = learn(*backend, *executor, problem, 1);
-      const Result fresh = learn(*backend, *make(*backend, network), problem, 1);
-      CHECK(used.prediction.mean.size() == static_cast<std::size_t>(rows * 2));
-      check_same(used.prediction, fresh.prediction);
-      check_same(used.innovation, fresh.innovation);
-      check_same(used.input_delta, fresh.input_delta);
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    const LayerPointer network = relu_network({3, 9, 2});
+    for (const auto& make : {make_layerwise_executor, make_executor}) {
+      const auto executor = make(*backend, network);
+      for (Index rows : {4, 400, 3}) {
+        const Problem problem(*network, rows, 3, false, 60);
+        const Result used = learn(*backend, *executor, problem, 1);
+        const Result fresh = learn(*backend, *make(*backend, network), problem, 1);
+        CHECK(used.prediction.mean.size() == static_cast<std::size_t>(rows * 2));
+        check_same(used.prediction, fresh.prediction);
+        check_same(used.innovation, fresh.innovation);
+        check_same(used.input_delta, fresh.input_delta);
+      }
     }
   }
 }
@@ -312,44 +125,48 @@ TEST_CASE("what cannot be fused runs layerwise") {
       }
     }
   };
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const auto own =
-      std::make_shared<FunctionActivation>(std::make_shared<Sine>(), MomentsForm::first_order);
-  const LayerPointer with_function = sequential({linear(3, 4), own, linear(4, 1)});
-  std::vector<Step> steps;
-  CHECK(!with_function->append_steps(steps));
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    const auto own =
+        std::make_shared<FunctionActivation>(std::make_shared<Sine>(), MomentsForm::first_order);
+    const LayerPointer with_function = sequential({linear(3, 4), own, linear(4, 1)});
+    std::vector<Step> steps;
+    CHECK(!with_function->append_steps(steps));
 
-  const Problem problem(*with_function, 30, 3, true, 5);
-  const Result got = learn(*backend, *make_executor(*backend, with_function), problem, 1);
-  const Result expected =
-      learn(*backend, *make_layerwise_executor(*backend, with_function), problem, 1);
-  check_same(got.prediction, expected.prediction);
-  check_same(got.innovation, expected.innovation);
+    const Problem problem(*with_function, 30, 3, true, 5);
+    const Result got = learn(*backend, *make_executor(*backend, with_function), problem, 1);
+    const Result expected =
+        learn(*backend, *make_layerwise_executor(*backend, with_function), problem, 1);
+    check_same(got.prediction, expected.prediction);
+    check_same(got.innovation, expected.innovation);
+  }
 }
 
 TEST_CASE(
     "networks too wide or too narrow for tiles are fused where that pays, and layerwise else") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const LayerPointer no_parameters = sequential({activation(ActivationKind::relu)});
-  const std::vector<LayerPointer> networks{relu_network({9, 400, 400, 2}),
-                                           relu_network({100'000, 1}), no_parameters};
-  unsigned seed = 3000;
-  constexpr double tolerance = 1e-4;  // of two float32 sums of 100 000 terms
-  for (const LayerPointer& network : networks) {
-    const Index in = network->input_features().value_or(5);
-    const auto layerwise = make_layerwise_executor(*backend, network);
-    const auto fused = fuse(*backend, network);
-    for (Index rows : {1, 7, 70}) {
-      INFO(in, " inputs, ", rows, " rows");
-      const Problem problem(*network, rows, in, true, seed += 20);
-      const Result got = learn(*backend, *fused, problem, 1);
-      const Result expected = learn(*backend, *layerwise, problem, 1);
-      check_close(got.prediction, doubles(expected.prediction.mean),
-                  doubles(expected.prediction.var), tolerance);
-      check_close(got.innovation, doubles(expected.innovation.mean),
-                  doubles(expected.innovation.var), tolerance);
-      check_close(got.input_delta, doubles(expected.input_delta.mean),
-                  doubles(expected.input_delta.var), tolerance);
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    const LayerPointer no_parameters = sequential({activation(ActivationKind::relu)});
+    const std::vector<LayerPointer> networks{relu_network({9, 400, 400, 2}),
+                                             relu_network({100'000, 1}), no_parameters};
+    unsigned seed = 3000;
+    constexpr double tolerance = 1e-4;  // of two float32 sums of 100 000 terms
+    for (const LayerPointer& network : networks) {
+      const Index in = network->input_features().value_or(5);
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {1, 7, 70}) {
+        INFO(in, " inputs, ", rows, " rows");
+        const Problem problem(*network, rows, in, true, seed += 20);
+        const Result got = learn(*backend, *fused, problem, 1);
+        const Result expected = learn(*backend, *layerwise, problem, 1);
+        check_close(got.prediction, doubles(expected.prediction.mean),
+                    doubles(expected.prediction.var), tolerance);
+        check_close(got.innovation, doubles(expected.innovation.mean),
+                    doubles(expected.innovation.var), tolerance);
+        check_close(got.input_delta, doubles(expected.input_delta.mean),
+                    doubles(expected.input_delta.var), tolerance);
+      }
     }
   }
 }
@@ -404,14 +221,13 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("executors update parameters by both rules as float64 does, at every instruction set") {
+TEST_CASE("executors update parameters by both rules as float64 does, on every backend") {
   const std::vector<UpdateRule> rules{{},
                                       {UpdateRule::Kind::information, 0.01, 1e-3},
                                       {UpdateRule::Kind::capped, 0.01, 0, 0},
                                       {UpdateRule::Kind::capped, 0.01, 0, 50}};
   unsigned seed = 7000;
-  for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
-    const std::unique_ptr<Backend> backend = cpu::make_backend(instruction_set);
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     for (const std::vector<Index>& widths : {std::vector<Index>{3, 64, 32, 2}, {16, 17, 1}}) {
       const LayerPointer network = relu_network(widths);
       const auto layerwise = make_layerwise_executor(*backend, network);
@@ -437,7 +253,7 @@ TEST_CASE("executors update parameters by both rules as float64 does, at every i
             }
           }
           for (Executor* executor : {layerwise.get(), fused.get()}) {
-            INFO(instruction_set, ", ", rows, " rows, widths from ", widths.front(), ", ",
+            INFO(backend->name(), ", ", rows, " rows, widths from ", widths.front(), ", ",
                  executor == fused.get() ? "fused" : "layerwise");
             learn(*backend, *executor, problem, rule.spread(rows), false);
             Moments parameters(*backend);
@@ -455,26 +271,28 @@ TEST_CASE("executors update parameters by both rules as float64 does, at every i
 }
 
 TEST_CASE("an update whose innovations overflow changes nothing") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const LayerPointer network = relu_network({3, 32, 1});
-  const auto layerwise = make_layerwise_executor(*backend, network);
-  const auto fused = fuse(*backend, network);
-  for (Index rows : {1, 8, 9, 200}) {
-    for (float huge : {3e38f, 1e25f}) {
-      Problem problem(*network, rows, 3, false, 11);
-      problem.target.back() = huge;
-      problem.noise_var.back() = 1e-15f;
-      for (Executor* executor : {layerwise.get(), fused.get()}) {
-        INFO(rows, " rows, target ", huge);
-        learn(*backend, *executor, problem, 1, false);
-        Moments parameters(*backend);
-        const MomentsView theta =
-            to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
-                      problem.parameters);
-        const bool finite = huge < 1e30f;
-        const Failure failure = update(*backend, *executor, {}, rows, theta);
-        CHECK(failure == (finite ? Failure::none : Failure::innovation));
-        if (!finite) check_same(to_host(*backend, theta), problem.parameters);
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    const LayerPointer network = relu_network({3, 32, 1});
+    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto fused = fuse(*backend, network);
+    for (Index rows : {1, 8, 9, 200}) {
+      for (float huge : {3e38f, 1e25f}) {
+        Problem problem(*network, rows, 3, false, 11);
+        problem.target.back() = huge;
+        problem.noise_var.back() = 1e-15f;
+        for (Executor* executor : {layerwise.get(), fused.get()}) {
+          INFO(rows, " rows, target ", huge);
+          learn(*backend, *executor, problem, 1, false);
+          Moments parameters(*backend);
+          const MomentsView theta =
+              to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
+                        problem.parameters);
+          const bool finite = huge < 1e30f;
+          const Failure failure = update(*backend, *executor, {}, rows, theta);
+          CHECK(failure == (finite ? Failure::none : Failure::innovation));
+          if (!finite) check_same(to_host(*backend, theta), problem.parameters);
+        }
       }
     }
   }
@@ -482,20 +300,22 @@ TEST_CASE("an update whose innovations overflow changes nothing") {
 
 TEST_CASE("large batches go through the layers in pieces, with the results of float64") {
   const std::vector<Index> widths{5, 17, 3};
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const LayerPointer network = relu_network(widths);
-  const auto layerwise = make_layerwise_executor(*backend, network);
-  for (Index rows : {2049, 5000}) {
-    for (bool uncertain : {false, true}) {
-      INFO(rows, " rows, uncertain input ", uncertain);
-      const Problem problem(*network, rows, 5, uncertain, 91);
-      std::vector<std::vector<double>> truth;
-      float64_truth(problem, widths, 2.5f, truth);
-      const Result result = learn(*backend, *layerwise, problem, 2.5f);
-      check_close(result.prediction, truth[0], truth[1], 2e-5);
-      check_close(result.innovation, truth[2], truth[3], 2e-5);
-      check_close(result.input_delta, truth[4], truth[5], 2e-5);
-      check_same(learn(*backend, *layerwise, problem, 2.5f, false).innovation, result.innovation);
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    const LayerPointer network = relu_network(widths);
+    const auto layerwise = make_layerwise_executor(*backend, network);
+    for (Index rows : {2049, 5000}) {
+      for (bool uncertain : {false, true}) {
+        INFO(rows, " rows, uncertain input ", uncertain);
+        const Problem problem(*network, rows, 5, uncertain, 91);
+        std::vector<std::vector<double>> truth;
+        float64_truth(problem, widths, 2.5f, truth);
+        const Result result = learn(*backend, *layerwise, problem, 2.5f);
+        check_close(result.prediction, truth[0], truth[1], 2e-5);
+        check_close(result.innovation, truth[2], truth[3], 2e-5);
+        check_close(result.input_delta, truth[4], truth[5], 2e-5);
+        check_same(learn(*backend, *layerwise, problem, 2.5f, false).innovation, result.innovation);
+      }
     }
   }
 }

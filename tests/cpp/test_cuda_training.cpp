@@ -1,0 +1,231 @@
+#include <doctest/doctest.h>
+
+#include <atomic>
+#include <cmath>
+#include <limits>
+#include <thread>
+
+#include "core/cuda.h"
+#include "core/diffusion.h"
+#include "core/training.h"
+#include "cuda_is_there.h"
+#include "executor_problem.h"
+
+using namespace tagix;
+using namespace tagix::test;
+
+namespace {
+
+std::unique_ptr<Model> make_model(const std::shared_ptr<Backend>& backend,
+                                  const std::vector<Index>& widths, std::uint64_t seed = 3) {
+  return std::make_unique<Model>(relu_network(widths), UpdateRule{}, seed, backend);
+}
+
+/// |a - b| / |b| in the Euclidean norm, of means and of variances.
+void check_near(const HostPair& a, const HostPair& b, double tolerance) {
+  const auto distance = [](const std::vector<float>& got, const std::vector<float>& truth) {
+    REQUIRE(got.size() == truth.size());
+    double error = 0, size = 0;
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      error += std::pow(double{got[i]} - truth[i], 2);
+      size += std::pow(double{truth[i]}, 2);
+    }
+    return std::sqrt(error / size);
+  };
+  CHECK(distance(a.mean, b.mean) <= tolerance);
+  CHECK(distance(a.var, b.var) <= tolerance);
+}
+
+/// Rows of a smooth function of three inputs with two outputs, some of them missing.
+struct Table {
+  std::vector<float> x, y;
+  Index rows;
+
+  explicit Table(Index rows)
+      : x(uniform_floats(static_cast<std::size_t>(3 * rows), -1, 1, 5)), rows(rows) {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rows); ++i) {
+      y.push_back(i % 11 == 3 ? missing : std::sin(2 * x[3 * i]) * x[3 * i + 1]);
+      y.push_back(x[3 * i + 2] - x[3 * i]);
+    }
+  }
+
+  std::unique_ptr<RegressionSource> source(Backend& backend) const {
+    auto source = std::make_unique<RegressionSource>(backend, x.data(), y.data(), rows, 3, 2);
+    source->set_noise_var({0.1f, 0.2f});
+    return source;
+  }
+};
+
+/// A record and the parameters after `n_epochs` epochs.
+struct Trained {
+  std::vector<EpochRecord> records;
+  HostPair parameters;
+
+  Trained(const std::shared_ptr<Backend>& backend, const Table& table, Index batch_size,
+          bool shuffle, int n_epochs) {
+    const auto model = make_model(backend, {3, 20, 33, 2});
+    const auto source = table.source(*backend);
+    Trainer trainer(*model, *source, batch_size, shuffle);
+    for (int i = 0; i < n_epochs; ++i) records.push_back(trainer.run_epoch({}));
+    parameters = parameters_of(*model);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("50 updates on the GPU and on the CPU agree to 1e-5") {
+  if (!cuda_is_there()) return;
+  const Table table(170);
+  // The last batch of an epoch is partial, so that two sizes are recorded.
+  for (bool shuffle : {false, true}) {
+    const Trained cuda(cuda_backend(), table, 16, shuffle, 5);
+    const Trained cpu(cpu_backend(), table, 16, shuffle, 5);
+    check_near(cuda.parameters, cpu.parameters, 1e-5);
+    for (std::size_t epoch = 0; epoch < 5; ++epoch) {
+      CHECK(cuda.records[epoch].epoch == static_cast<Index>(epoch));
+      CHECK(cuda.records[epoch].n_rows == 170);
+      CHECK(cuda.records[epoch].mse == doctest::Approx(cpu.records[epoch].mse).epsilon(1e-5));
+      CHECK(cuda.records[epoch].predicted_var ==
+            doctest::Approx(cpu.records[epoch].predicted_var).epsilon(1e-5));
+      CHECK(cuda.records[epoch].log_likelihood ==
+            doctest::Approx(cpu.records[epoch].log_likelihood).epsilon(1e-5));
+    }
+  }
+}
+
+TEST_CASE("training is the same bits again, and recorded steps are those that are queued") {
+  if (!cuda_is_there()) return;
+  const Table table(100);
+  const Trained first(cuda_backend(), table, 10, true, 3),
+      second(cuda_backend(), table, 10, true, 3);
+  check_same(first.parameters, second.parameters);
+
+  // The same steps one at a time, with an executor that records none.
+  const auto model = make_model(cuda_backend(), {3, 20, 33, 2});
+  const auto source = table.source(*cuda_backend());
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    Buffer<Index> order(*cuda_backend(), 100);
+    cuda_backend()->shuffle(model->seed(), static_cast<std::uint64_t>(epoch), 100, order.data());
+    Buffer<TrainingState> state(*cuda_backend());
+    const std::unique_ptr<Executor> executor = model->make_executor();
+    TrainingState start;
+    start.epoch = static_cast<std::uint64_t>(epoch);
+    state.assign(&start, 1);
+    for (int batch = 0; batch < 10; ++batch) {
+      queue_training_step(*cuda_backend(), *executor, model->rule(),
+                          source->load({order.data(), state.data()}, 10), model->parameter_view(),
+                          state.data());
+    }
+    CHECK(state.first().failure == Failure::none);
+  }
+  check_same(parameters_of(*model), first.parameters);
+}
+
+TEST_CASE("noise that changes between epochs reaches recorded steps") {
+  if (!cuda_is_there()) return;
+  const Table table(60);
+  HostPair results[2];
+  const std::shared_ptr<Backend> backends[] = {cuda_backend(), cpu_backend()};
+  for (int k = 0; k < 2; ++k) {
+    const auto model = make_model(backends[k], {3, 20, 2});
+    const auto source = table.source(*backends[k]);
+    Trainer trainer(*model, *source, 20, true);
+    for (float noise_var : {1.0f, 0.1f, 0.5f, 0.02f}) {
+      source->set_noise_var({noise_var, 2 * noise_var});
+      trainer.run_epoch({});
+    }
+    results[k] = parameters_of(*model);
+  }
+  check_near(results[0], results[1], 1e-5);
+}
+
+TEST_CASE("a batch that overflows in the middle of an epoch leaves what was learned before it") {
+  if (!cuda_is_there()) return;
+  Table table(64);
+  for (bool in_input : {true, false}) {
+    CAPTURE(in_input);
+    Table bad = table;
+    (in_input ? bad.x[3 * 40] : bad.y[2 * 40]) = in_input ? 1e30f : 3e38f;
+    HostPair results[2];
+    const std::shared_ptr<Backend> backends[] = {cuda_backend(), cpu_backend()};
+    for (int k = 0; k < 2; ++k) {
+      const auto model = make_model(backends[k], {3, 20, 2});
+      const auto source = bad.source(*backends[k]);
+      source->set_noise_var({1e-3f});
+      Trainer trainer(*model, *source, 8, false);
+      check_refused([&] { trainer.run_epoch({}); }, {in_input ? "x: " : "y: ", "overflow float32"});
+      CHECK(model->epochs_trained() == 0);
+      results[k] = parameters_of(*model);
+    }
+    check_near(results[0], results[1], 1e-5);
+  }
+}
+
+TEST_CASE("a diffusion model trains and samples on the GPU as on the CPU") {
+  if (!cuda_is_there()) return;
+  const std::vector<float> data = uniform_floats(2 * 90, -1, 1, 8);
+  HostPair parameters[2];
+  std::vector<float> samples[2], variances[2], chains[2];
+  const std::shared_ptr<Backend> backends[] = {cuda_backend(), cpu_backend()};
+  for (int k = 0; k < 2; ++k) {
+    const auto model = make_model(backends[k], {7, 24, 24, 2});
+    DiffusionProcess process(backends[k], 2, 12, NoiseSchedule::cosine, TimeFeatures::cosine);
+    DiffusionSource source(*backends[k], process, model->seed(), data.data(), 90);
+    source.set_noise_var({1.0f});
+    Trainer trainer(*model, source, 32, true);
+    for (int epoch = 0; epoch < 4; ++epoch) trainer.run_epoch({});
+    parameters[k] = parameters_of(*model);
+    samples[k].resize(2 * 50);
+    variances[k].resize(2 * 50);
+    chains[k].resize(12 * 2 * 50);
+    REQUIRE(process.sample(*model, 50, 21, samples[k].data(), variances[k].data(), nullptr, {}));
+    std::vector<float> again(2 * 50), again_var(2 * 50);
+    REQUIRE(process.sample(*model, 50, 21, again.data(), again_var.data(), chains[k].data(), {}));
+    // With the chain each step is waited for; without it they are recorded and run in a row.
+    CHECK(same_bits(again, samples[k]));
+    CHECK(same_bits(again_var, variances[k]));
+  }
+  check_near(parameters[0], parameters[1], 1e-5);
+  check_near({samples[0], variances[0]}, {samples[1], variances[1]}, 1e-4);
+  check_near({chains[0], chains[0]}, {chains[1], chains[1]}, 1e-4);
+}
+
+TEST_CASE("networks on the GPU serve several threads, and one may train meanwhile") {
+  if (!cuda_is_there()) return;
+  const Table table(40);
+  const auto model = make_model(cuda_backend(), {3, 20, 2});
+  const auto alone = make_model(cuda_backend(), {3, 20, 2});
+  const auto predict = [&](const Model& net) {
+    HostPair moments;
+    moments.mean.resize(80);
+    moments.var.resize(80);
+    net.predict({table.x.data(), nullptr, 40, 3}, moments.mean.data(), moments.var.data());
+    return moments;
+  };
+  const HostPair before = predict(*alone);
+  std::atomic<bool> stop = false, differs = false;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 3; ++i) {
+    threads.emplace_back([&] {
+      while (!stop) {
+        const HostPair seen = predict(*model);
+        for (float value : seen.var) differs = differs || !(value > 0);
+        const HostPair same = predict(*alone);
+        differs = differs || !same_bits(same.mean, before.mean) || !same_bits(same.var, before.var);
+      }
+    });
+  }
+  const auto source = table.source(*cuda_backend());
+  Trainer trainer(*model, *source, 8, true);
+  for (int epoch = 0; epoch < 3; ++epoch) trainer.run_epoch({});
+  stop = true;
+  for (std::thread& thread : threads) thread.join();
+  CHECK_FALSE(differs);
+  check_same(parameters_of(*model), [&] {
+    const auto again = make_model(cuda_backend(), {3, 20, 2});
+    const auto own = table.source(*cuda_backend());
+    Trainer alone_trainer(*again, *own, 8, true);
+    for (int epoch = 0; epoch < 3; ++epoch) alone_trainer.run_epoch({});
+    return parameters_of(*again);
+  }());
+}
