@@ -718,7 +718,8 @@ constexpr ErrorText error_texts[] = {
     TAGIX_EMULATOR_ERROR(cudaErrorStreamCaptureWrongThread,
                          "attempt to terminate a thread-local capture sequence from another "
                          "thread"),
-    TAGIX_EMULATOR_ERROR(cudaErrorInvalidClusterSize, "cluster misconfiguration"),
+    TAGIX_EMULATOR_ERROR(cudaErrorInvalidClusterSize,
+                         "a kernel launch error has occurred due to cluster misconfiguration"),
     TAGIX_EMULATOR_ERROR(cudaErrorUnknown, "unknown error"),
 };
 #undef TAGIX_EMULATOR_ERROR
@@ -817,8 +818,10 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int index) {
     p.regsPerBlock = p.regsPerMultiprocessor = 65536;
     p.warpSize = warpSize;
     p.maxThreadsPerBlock = max_threads;
-    std::copy_n((const int[]){max_threads, max_threads, 64}, 3, p.maxThreadsDim);
-    std::copy_n((const int[]){2147483647, 65535, 65535}, 3, p.maxGridSize);
+    p.maxThreadsDim[0] = p.maxThreadsDim[1] = max_threads;
+    p.maxThreadsDim[2] = 64;
+    p.maxGridSize[0] = 2147483647;
+    p.maxGridSize[1] = p.maxGridSize[2] = 65535;
     p.major = device.major;
     p.minor = device.minor;
     p.multiProcessorCount = device.n_multiprocessors;
@@ -1193,9 +1196,15 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
         error != cudaSuccess) {
       return error;
     }
-    if (stream->queue.empty()) return cudaSuccess;
+    // The legacy stream is done when the blocking streams are.
+    std::vector<Stream> streams{stream};
+    if (is_legacy(stream)) streams = all_streams(stream->device);
+    std::erase_if(streams, [&](const Stream& other) {
+      return other->queue.empty() || (other != stream && !other->blocking);
+    });
+    if (streams.empty()) return cudaSuccess;
     // Some progress, so that who asks again and again comes to an end.
-    run_until(*stream, stream->n_done + 1);
+    run_until(*streams.front(), streams.front()->n_done + 1);
     return refuse(cudaErrorNotReady, "cudaStreamQuery: work is left");
   });
 }

@@ -120,7 +120,7 @@ struct Block {
   std::unique_ptr<void, Free> shared;
 };
 
-std::uint64_t random_state = 1;
+std::uint64_t random_state = 0x9e3779b97f4a7c15u;
 
 // Of the grid that runs. The lock that the caller holds guards all of this.
 const Grid* grid = nullptr;
@@ -305,7 +305,7 @@ void make_ready(Thread* thread) {
 
 bool same(const Where& a, const Where& b) {
   return a.line() == b.line() && a.column() == b.column() &&
-         std::strcmp(a.file_name(), b.file_name()) == 0;
+         (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
 }
 
 void write(std::ostream& out, const char* name, const Where& where) {
