@@ -25,46 +25,91 @@ __device__ __forceinline__ math::ActivationMoments<float> relu_kind_moments(
   return {mean, var, 1.0f};
 }
 
+/// The elements of a matrix of `columns` columns that one thread of a block takes, one after the
+/// other; without a division for each.
+struct Walk {
+  int row, column;
+
+  __device__ __forceinline__ explicit Walk(int columns)
+      : row(static_cast<int>(threadIdx.x) / columns),
+        column(static_cast<int>(threadIdx.x) % columns),
+        columns_(columns),
+        row_step_(static_cast<int>(blockDim.x) / columns),
+        column_step_(static_cast<int>(blockDim.x) % columns) {}
+
+  __device__ __forceinline__ void next() {
+    row += row_step_;
+    column += column_step_;
+    if (column >= columns_) {
+      column -= columns_;
+      ++row;
+    }
+  }
+
+ private:
+  int columns_, row_step_, column_step_;
+};
+
 /// Calls body(index in the network's planes, offset in shared memory of the mean, and of the
-/// variance) for each parameter, and with index -1 for each place that pads an array.
+/// variance) for each parameter.
 template <class Body>
 __device__ __forceinline__ void for_parameters(const FusedPlan& plan, const Body& body) {
-  const int threads = static_cast<int>(blockDim.x), thread = static_cast<int>(threadIdx.x);
   for (int i = 0; i < plan.n_layers; ++i) {
     const FusedLayer& layer = plan.layer[i];
-    const int rows = (layer.out + 3) / 4 * 4;
-    for (int at = thread; at < rows * layer.weight_stride; at += threads) {
-      const int row = at / layer.weight_stride, column = at % layer.weight_stride;
-      const bool inside = row < layer.out && column < layer.in;
-      body(inside ? layer.parameters + row * layer.in + column : -1, layer.weight_mean + at,
-           layer.weight_var + at);
+#pragma unroll 4
+    for (Walk at(layer.in); at.row < layer.out; at.next()) {
+      const int place = at.row * layer.weight_stride + at.column;
+      body(layer.parameters + at.row * layer.in + at.column, layer.weight_mean + place,
+           layer.weight_var + place);
     }
-    for (int at = thread; at < rows; at += threads) {
-      const bool inside = layer.bias && at < layer.out;
-      body(inside ? layer.parameters + layer.out * layer.in + at : -1, layer.bias_mean + at,
-           layer.bias_var + at);
+    const int out = static_cast<int>(threadIdx.x);
+    if (layer.bias && out < layer.out) {
+      body(layer.parameters + layer.out * layer.in + out, layer.bias_mean + out,
+           layer.bias_var + out);
     }
   }
 }
 
-/// Brings the parameters to shared memory.
+/// Brings the parameters to shared memory, and 0 to what pads them. A barrier has to follow.
 __device__ __forceinline__ void load_parameters(const FusedPlan& plan, ConstMomentsView parameters,
                                                 float* shared) {
   for_parameters(plan, [&](int index, int mean, int var) {
-    shared[mean] = index < 0 ? 0.0f : parameters.mean[index];
-    shared[var] = index < 0 ? 0.0f : parameters.var[index];
+    copy_async(shared + mean, parameters.mean + index);
+    copy_async(shared + var, parameters.var + index);
   });
+  const auto clear = [&](int at) { shared[at] = 0; };
+  for (int i = 0; i < plan.n_layers; ++i) {
+    const FusedLayer& layer = plan.layer[i];
+    const int rows = (layer.out + 3) / 4 * 4;
+    for (Walk at(layer.weight_stride - layer.in + 1); at.row < layer.out; at.next()) {
+      // One column more than there are, which may be none.
+      const int column = layer.in + at.column;
+      if (column == layer.weight_stride) continue;
+      clear(layer.weight_mean + at.row * layer.weight_stride + column);
+      clear(layer.weight_var + at.row * layer.weight_stride + column);
+    }
+    for (Walk at(layer.weight_stride); layer.out + at.row < rows; at.next()) {
+      const int place = (layer.out + at.row) * layer.weight_stride + at.column;
+      clear(layer.weight_mean + place);
+      clear(layer.weight_var + place);
+    }
+    const int out = static_cast<int>(threadIdx.x);
+    if (out < rows && (!layer.bias || out >= layer.out)) {
+      clear(layer.bias_mean + out);
+      clear(layer.bias_var + out);
+    }
+  }
+  wait_for_copies();
 }
 
 /// Brings rows of inputs, which are known, to shared memory; rows from `count` on are 0.
 __device__ __forceinline__ void load_inputs(const FusedPlan& plan, const float* input, int count,
                                             float* shared) {
   const FusedLayer& layer = plan.layer[0];
-  for (int at = static_cast<int>(threadIdx.x); at < plan.rows * layer.input_stride;
-       at += static_cast<int>(blockDim.x)) {
-    const int row = at / layer.input_stride, column = at % layer.input_stride;
-    const bool inside = row < count && column < layer.in;
-    shared[layer.input + at] = inside ? input[row * layer.in + column] : 0.0f;
+  for (Walk at(layer.input_stride); at.row < plan.rows; at.next()) {
+    const bool inside = at.row < count && at.column < layer.in;
+    shared[layer.input + at.row * layer.input_stride + at.column] =
+        inside ? input[at.row * layer.in + at.column] : 0.0f;
   }
 }
 
@@ -83,9 +128,8 @@ __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const flo
                                                 TrainingState* state, float* shared) {
   const FusedLayer& last = plan.layer[plan.n_layers - 1];
   bool overflows = false;
-  for (int at = static_cast<int>(threadIdx.x); at < plan.rows * plan.wide_stride;
-       at += static_cast<int>(blockDim.x)) {
-    const int row = at / plan.wide_stride, column = at % plan.wide_stride;
+  for (Walk walk(plan.wide_stride); walk.row < plan.rows; walk.next()) {
+    const int row = walk.row, column = walk.column, at = row * plan.wide_stride + column;
     math::Innovation<float> delta{0, 0};
     if (row < count && column < last.out) {
       const Index global_row = first_row + row;

@@ -103,12 +103,11 @@ __device__ __forceinline__ void for_innovations(const FusedPlan& plan, const flo
     const FusedLayer& layer = plan.layer[i];
     const float* const own_mean = d_mean + i * plan.wide_stride;
     const float* const own_var = d_var + i * plan.wide_stride;
-    for (int at = static_cast<int>(threadIdx.x); at < layer.out * layer.input_stride;
-         at += n_threads) {
-      const int out = at / layer.input_stride, in = at % layer.input_stride;
-      const int place = out * layer.weight_stride + in;
-      body(layer.weight_mean + place, layer.weight_var + place, own_mean[out], own_var[out],
-           shared[layer.input + in]);
+#pragma unroll 2
+    for (Walk at(layer.in); at.row < layer.out; at.next()) {
+      const int place = at.row * layer.weight_stride + at.column;
+      body(layer.weight_mean + place, layer.weight_var + place, own_mean[at.row], own_var[at.row],
+           shared[layer.input + at.column]);
     }
     const int out = static_cast<int>(threadIdx.x);
     if (layer.bias && out < layer.out) {
@@ -178,7 +177,6 @@ __global__ void __launch_bounds__(n_threads, 1)
     __syncthreads();
   }
   for_parameters(plan, [&](int index, int mean, int var) {
-    if (index < 0) return;
     parameters.mean[index] = shared[mean];
     parameters.var[index] = shared[var];
   });

@@ -16,7 +16,7 @@ export PIP_CONSTRAINT="$PWD/tools/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/to
 python -m pip install --quiet ".[lab,torch,dev]"
 
 for preset in release asan; do
-  step "C++ build and tests, $preset (CUDA kernels too, in release, where nvcc is found)"
+  step "C++ build and tests, $preset, device cuda emulated"
   cmake --preset "$preset" -G Ninja >/dev/null
   cmake --build --preset "$preset"
   ctest --preset "$preset"
@@ -24,6 +24,11 @@ done
 
 step "machine code of the hot loops"
 python tools/check_hot_loops.py build/release
+
+if command -v nvcc >/dev/null; then
+  step "registers, shared memory and spills of the package's CUDA kernels"
+  python tools/kernel_resources.py "$(ls -td build/cp*/ | head -n 1)"
+fi
 
 step "Python tests"
 python -m pytest
