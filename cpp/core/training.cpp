@@ -17,16 +17,6 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-void queue_training_step(Backend& backend, Executor& executor, const UpdateRule& rule,
-                         const BatchSource::Batch& batch, MomentsView parameters,
-                         TrainingState* state) {
-  const Observations observations{batch.target, batch.noise_var, rule.spread(batch.input.rows)};
-  const ConstMomentsView prediction =
-      executor.learn(parameters, batch.input, observations, false).prediction;
-  backend.record_predictions(prediction, batch.target, batch.noise_var, state);
-  executor.update(rule, batch.input.rows, parameters, state);
-}
-
 Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuffle)
     : model_(model),
       source_(source),
@@ -34,21 +24,22 @@ Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuff
       shuffle_(shuffle),
       executor_(model.make_executor()),
       order_(model.backend()),
-      state_(model.backend()) {
+      state_(model.backend()),
+      step_rows_(batch_size) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
+  step_rows_ = executor_->training_rows(batch_size);
   const Index outputs = model.output_features(source.in_features());
   require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
           " features, needed ", outputs);
 }
 
 Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps) {
-  Backend& backend = model_.backend();
   const RowSelection rows{shuffle_ ? order_.data() : nullptr, state_.data()};
   for (; n_steps > 0; --n_steps) {
-    const Index count = std::min(batch_size_, source_.n_rows() - position);
+    const Index count = std::min(step_rows_, source_.n_rows() - position);
     const auto queue = [&, parameters] {
-      queue_training_step(backend, *executor_, model_.rule(), source_.load(rows, count), parameters,
-                          state_.data());
+      executor_->train(model_.rule(), source_.load(rows, count), batch_size_, parameters,
+                       state_.data());
     };
     Step& step = steps_[count];
     if (step.has_run && !step.recording) step.recording = executor_->record(queue);
@@ -80,8 +71,7 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   }
   while (record.n_rows < n_rows && !record.stopped) {
     burst_.begin();
-    const Index n_steps =
-        std::min(burst_.n_steps(), 1 + (n_rows - record.n_rows - 1) / batch_size_);
+    const Index n_steps = std::min(burst_.n_steps(), 1 + (n_rows - record.n_rows - 1) / step_rows_);
     model_.change_parameters([&](MomentsView parameters) {
       record.n_rows = queue_steps(parameters, record.n_rows, n_steps);
       state = state_.first();

@@ -112,9 +112,8 @@ TEST_CASE("training is the same bits again, and recorded steps are those that ar
     start.epoch = static_cast<std::uint64_t>(epoch);
     state.assign(&start, 1);
     for (int batch = 0; batch < 10; ++batch) {
-      queue_training_step(*cuda_backend(), *executor, model->rule(),
-                          source->load({order.data(), state.data()}, 10), model->parameter_view(),
-                          state.data());
+      executor->train(model->rule(), source->load({order.data(), state.data()}, 10), 10,
+                      model->parameter_view(), state.data());
     }
     CHECK(state.first().failure == Failure::none);
   }
