@@ -113,6 +113,16 @@ py::object capsule_of(const char* name, py::handle array) {
   }
 }
 
+/// Throws unless a device, as __dlpack_device__ gives it, is the GPU that all work is done on.
+void require_gpu(const char* name, const py::object& device) {
+  const auto type = py::int_(device[py::int_(0)]).cast<Index>();
+  const auto index = py::int_(device[py::int_(1)]).cast<Index>();
+  require(type == static_cast<Index>(dlpack::DeviceType::cuda_managed) ||
+              (type == static_cast<Index>(dlpack::DeviceType::cuda) && index == 0),
+          name, ": got an array on device (", type, ", ", index,
+          ") of DLPack, needed (2, 0), which is GPU 0");
+}
+
 /// Takes what a capsule lends; it goes back with the last copy of `owner`. Null for a capsule of
 /// another kind.
 template <class Managed>
@@ -160,8 +170,8 @@ void check_stream(const py::object& stream) {
 }
 
 /// What __dlpack__ is asked for; see the array API standard.
-py::capsule lend(const CudaArray& array, const py::object& stream, const py::object& max_version,
-                 const py::object& device, const py::object& copy) {
+py::object lend(const CudaArray& array, const py::object& stream, const py::object& max_version,
+                const py::object& device, const py::object& copy) {
   bool versioned = false;
   if (!max_version.is_none()) {
     versioned = max_version[py::int_(0)].cast<Index>() >= dlpack::major_version;
@@ -254,16 +264,12 @@ CudaArgument::CudaArgument(const char* name, py::handle value) {
 Array CudaArgument::to_host() const { return downloaded(data_, shape_); }
 
 void CudaArgument::borrow(const char* name, py::handle value) {
+  require_gpu(name, value.attr("__dlpack_device__")());
   const py::object capsule = capsule_of(name, value);
   const dlpack::Tensor* tensor = take<dlpack::VersionedTensor>(name, capsule, owner_);
   if (tensor == nullptr) tensor = take<dlpack::ManagedTensor>(name, capsule, owner_);
   if (tensor == nullptr)
     throw_wrong_type(name, value, "an object whose __dlpack__ gives a capsule");
-  const dlpack::Device device = tensor->device;
-  const bool is_managed = device.type == dlpack::DeviceType::cuda_managed;
-  require(is_managed || (device.type == dlpack::DeviceType::cuda && device.index == 0), name,
-          ": got an array on device (", static_cast<int>(device.type), ", ", device.index,
-          ") of DLPack, needed (2, 0), GPU 0");
   const dlpack::DataType type = tensor->data_type;
   if (type.kind != dlpack::DataType::floating_point || type.bits != 32 || type.lanes != 1) {
     throw py::type_error(
@@ -307,7 +313,8 @@ Raises TypeError for values that are no array of numbers, ValueError where CUDA 
           "shape", [](const CudaArray& array) { return py::tuple(py::cast(array.shape())); },
           "Extents of the dimensions.")
       .def_property_readonly(
-          "dtype", [](const CudaArray&) { return py::dtype::of<float>(); }, "numpy's float32.")
+          "dtype", [](const CudaArray&) { return py::object(py::dtype::of<float>()); },
+          "numpy's float32.")
       .def("numpy", &CudaArray::to_host, "A copy in the memory of the CPU.")
       .def("__repr__",
            [](const CudaArray& array) {

@@ -95,7 +95,7 @@ void require_on_device(const Model& model) {
 }
 
 /// x with its variances on the GPU, checked as host_moments does.
-ConstMomentsView device_moments(const CudaArgument& x, const CudaArgument* x_var) {
+ConstMomentsView device_moments(const CudaArgument& x, const std::optional<CudaArgument>& x_var) {
   require(x.shape().size() == 2, "x: got an array of shape ", shape_text(x.shape()),
           ", needed two dimensions (rows, features)");
   require(!x_var || x_var->shape() == x.shape(), "x_var: got an array of shape ",
@@ -341,7 +341,7 @@ TypeError for what is no number.)");
           py::arg("x_var").noconvert() = py::none())
       .def(
           "predict_on_device",
-          [](const Model& model, const CudaArgument& x, const CudaArgument* x_var) {
+          [](const Model& model, const CudaArgument& x, const std::optional<CudaArgument>& x_var) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
@@ -356,7 +356,7 @@ TypeError for what is no number.)");
       .def(
           "update_on_device",
           [](Model& model, const CudaArgument& x, const CudaArgument& y, const Array& noise_var,
-             const CudaArgument* x_var) {
+             const std::optional<CudaArgument>& x_var) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);

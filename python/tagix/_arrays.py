@@ -49,7 +49,7 @@ def like(value: Any, array: Any) -> Any:
     """
     for base in type(value).__mro__:
         root = base.__module__.partition(".")[0]
-        if root in ("torch", "cupy"):
+        if root in ("torch", "cupy") and root in sys.modules:
             return sys.modules[root].from_dlpack(array)
     return array
 

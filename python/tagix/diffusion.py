@@ -160,6 +160,8 @@ class DiffusionModel:
         return self._move("cuda")
 
     def _move(self, device: str) -> DiffusionModel:
+        if device == self.device:
+            return self
         process = self._process_on(device)  # raises for a device that is not there
         self.net._move(device, stacklevel=5)
         self._placed_process = device, process

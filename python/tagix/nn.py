@@ -90,9 +90,8 @@ class Sequential:
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
-            rounded unless the network has an :class:`Activation`. Where there is only float32, as on
-            device "cuda" and on a processor without products of bfloat16, that runs, with a
-            RuntimeWarning.
+            rounded unless the network has an :class:`Activation`. Device "cuda", and a processor
+            without products of bfloat16, run float32 instead, with a RuntimeWarning.
 
     Raises:
         TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
@@ -167,7 +166,7 @@ class Sequential:
         Parameters, seed, rule, :attr:`epochs_trained` and :attr:`training` stay as they are, and
         so does the precision wanted when the network was made, where the device has it. What
         :meth:`named_parameters` gave before shows the parameters as they were. To be called while
-        no other thread uses the network.
+        nothing else uses the network, neither another thread nor a fit whose callback this is.
 
         Args:
             device: "cpu" or "cuda".
