@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "core/executor.h"
+#include "core/step.h"
+
+namespace tagix::cuda {
+
+/// Trains a small network in one kernel and its update in another, or, one row at a time, on many
+/// rows in one kernel; leaves predictions, and networks that do not fit into a block's shared
+/// memory, to the step executor. The steps must contain an affine map.
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps);
+
+}  // namespace tagix::cuda
