@@ -349,7 +349,8 @@ class DiffusionModel:
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
         del state["_placed_process"], state["_counting_samples"]
-        state["standardization"] = (self._process.shift, self._process.scale)
+        _, process = self._placed_process
+        state["standardization"] = (process.shift, process.scale)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
