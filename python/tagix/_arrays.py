@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 MOST = 2**63 - 1
 """The largest integer that the core takes."""
+
+
+class SupportsDLPack(Protocol):
+    """An array of any library, on any device, that others can view by the DLPack protocol."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        """A capsule with a description of the memory."""
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        """Type and index of the device."""
 
 
 # Types of devices in DLPack; managed memory is that of the CPU and of the GPU at once.

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core
 from tagix._arrays import (
+    SupportsDLPack,
     as_count,
     as_flag,
     as_float32,
@@ -236,7 +237,9 @@ class Sequential:
         ]
         return "Sequential(\n" + "\n".join(lines) + "\n)"
 
-    def __call__(self, x: ArrayLike, x_var: ArrayLike | None = None) -> Gaussian:
+    def __call__(
+        self, x: ArrayLike | SupportsDLPack, x_var: ArrayLike | SupportsDLPack | None = None
+    ) -> Gaussian:
         """Predict the outputs, observation noise left out.
 
         Args:
@@ -266,7 +269,11 @@ class Sequential:
         return Gaussian(*self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var)))
 
     def update(
-        self, x: ArrayLike, y: ArrayLike, noise: Noise, x_var: ArrayLike | None = None
+        self,
+        x: ArrayLike | SupportsDLPack,
+        y: ArrayLike | SupportsDLPack,
+        noise: Noise | SupportsDLPack,
+        x_var: ArrayLike | SupportsDLPack | None = None,
     ) -> Gaussian:
         """Predict for a batch, then update every parameter by its targets, in place.
 
@@ -506,7 +513,7 @@ class Sequential:
             self._model.epochs_trained = state["epochs_trained"]
 
     def _noise_var(
-        self, noise: Noise, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
+        self, noise: Noise | SupportsDLPack, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
         """Noise variances as the core takes them: 1, one for each output, or like the targets.
 
@@ -593,5 +600,5 @@ def _for_validation(call: Callable[[], T]) -> T:
         raise ValueError(f"validation {error}") from error
 
 
-def _optional_matrix(name: str, value: ArrayLike | None) -> NDArray[np.float32] | None:
+def _optional_matrix(name: str, value: Any) -> NDArray[np.float32] | None:
     return None if value is None else as_matrix(name, value)

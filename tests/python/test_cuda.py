@@ -207,20 +207,20 @@ def test_arrays_on_a_gpu_are_refused_where_the_cpu_works() -> None:
     x, y = regression_data(4)
     calls: dict[str, list[Callable[[], object]]] = {
         "x": [
-            lambda: net(there),  # type: ignore[arg-type]
-            lambda: net.update(there, y, 1.0),  # type: ignore[arg-type]
+            lambda: net(there),
+            lambda: net.update(there, y, 1.0),
             lambda: net.fit(there, y, noise=1.0),  # type: ignore[arg-type]
         ],
         "x_var": [
-            lambda: net(x, there),  # type: ignore[arg-type]
-            lambda: net.update(x, y, 1.0, there),  # type: ignore[arg-type]
+            lambda: net(x, there),
+            lambda: net.update(x, y, 1.0, there),
         ],
         "y": [
-            lambda: net.update(x, there, 1.0),  # type: ignore[arg-type]
+            lambda: net.update(x, there, 1.0),
             lambda: net.fit(x, there, noise=1.0),  # type: ignore[arg-type]
         ],
         "noise": [
-            lambda: net.update(x, y, there),  # type: ignore[arg-type]
+            lambda: net.update(x, y, there),
             lambda: net.fit(x, y, noise=there),  # type: ignore[arg-type]
         ],
         "validation x": [lambda: net.fit(x, y, noise=1.0, validation=(there, y))],  # type: ignore[arg-type]
@@ -239,7 +239,7 @@ def test_arrays_on_a_gpu_are_refused_where_the_cpu_works() -> None:
             ):
                 call()
     with pytest.raises(TypeError, match=r"net\.to\('cuda'\)"):
-        net(there)  # type: ignore[arg-type]
+        net(there)
 
 
 # On the device.
@@ -324,7 +324,7 @@ def test_fit_is_that_of_the_cpu(rule: tx.UpdateRule, noise_kind: str) -> None:
     y[::5, 0] = np.nan
     noise: Any = {
         "model": tx.Homoscedastic(std=[0.5, 0.6], decay=0.8),
-        "outputs": np.float32([0.25, 0.3]),
+        "outputs": np.array([0.25, 0.3]),
         "targets": np.random.default_rng(0).uniform(0.2, 0.4, y.shape),
     }[noise_kind]
     nets = [small(device, rule=rule) for device in DEVICES]
@@ -380,6 +380,16 @@ def test_no_rows() -> None:
 
 
 @needs_cuda
+def test_a_network_without_parameters() -> None:
+    x, y = regression_data(10)
+    net, expected = (nn.Sequential(nn.Tanh(), seed=0, device=device) for device in ("cuda", "cpu"))
+    assert agree(net(x, x * x), expected(x, x * x))
+    assert agree(net.update(x[:, :2], y, 0.25, y * y), expected.update(x[:, :2], y, 0.25, y * y))
+    net.fit(x[:, :2], y, noise=0.25, n_epochs=1, progress=False)
+    assert net.state_dict() == {} and agree(net.to("cpu")(x, x * x), expected(x, x * x))
+
+
+@needs_cuda
 def test_state_dict_round_trip() -> None:
     net, other = small("cuda"), small("cuda", seed=1)
     other.load_state_dict(net.state_dict())
@@ -422,7 +432,7 @@ def test_a_precision_that_only_the_cpu_has() -> None:
     message = r"^precision: got 'mixed', but device 'cuda' has no other, so float32 runs instead$"
     with pytest.warns(RuntimeWarning, match=message) as caught:
         net = small("cuda", precision="mixed")
-    assert caught[0].filename == __file__.replace("test_cuda.py", "test_cuda.py")
+    assert caught[0].filename == __file__
     assert net.precision == "float32"
     assert net.__getstate__()["precision"] == "mixed"
     with warnings.catch_warnings():
@@ -430,7 +440,8 @@ def test_a_precision_that_only_the_cpu_has() -> None:
         net.cpu()
         expected = small(precision="mixed").precision
     assert net.precision == expected == ("mixed" if _core.has_precision("mixed") else "float32")
-    for move in (lambda: net.to("cuda"), lambda: net.cuda()):
+    moves: list[Callable[[], object]] = [lambda: net.to("cuda"), lambda: net.cuda()]
+    for move in moves:
         with pytest.warns(RuntimeWarning, match=message) as caught:
             move()
         assert caught[0].filename == __file__ and net.precision == "float32"
@@ -449,7 +460,7 @@ def test_a_move_that_fails_leaves_the_network() -> None:
     precision = net.precision
     for each in (net, model):
         with pytest.raises(RuntimeWarning, match="precision"):
-            each.to("cuda")  # type: ignore[attr-defined]
+            each.to("cuda")
     assert (net.device, model.device, net.precision) == ("cpu", "cpu", precision)
     assert (net._model, model.net._model, model._process) == inner
 
@@ -507,7 +518,7 @@ def test_files_know_no_device(saved_on: str, loaded_on: str, tmp_path: Path) -> 
 @needs_cuda
 @pytest.mark.parametrize("standardize", [False, True])
 def test_diffusion_is_that_of_the_cpu(standardize: bool) -> None:
-    data = regression_data(80)[0][:, :2] * np.float32([3, 0.5]) + np.float32([1, -2])
+    data = regression_data(80)[0][:, :2] * np.array([3, 0.5]) + np.array([1, -2])
     models = [small_diffusion(device, standardize=standardize) for device in DEVICES]
     histories = [model.fit(data, n_epochs=3, batch_size=32, progress=False) for model in models]
     np.testing.assert_allclose(histories[1].train_mse, histories[0].train_mse, rtol=TOLERANCE)

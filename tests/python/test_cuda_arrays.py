@@ -85,7 +85,7 @@ def tensor_of(capsule: Any) -> DLTensor:
     kind = DLManagedTensorVersioned if name.endswith("versioned") else DLManagedTensor
     pointer = _python.PyCapsule_GetPointer(capsule, name.encode())
     tensor: DLTensor = ctypes.cast(pointer, ctypes.POINTER(kind)).contents.tensor
-    tensor.capsule = capsule  # type: ignore[attr-defined]
+    tensor.capsule = capsule
     return tensor
 
 
@@ -126,7 +126,7 @@ class Lender:
             len(shape),
             DLDataType(*dtype),
             ctypes.cast(self._kept[0], ctypes.POINTER(ctypes.c_int64)),
-            ctypes.cast(self._strides, ctypes.POINTER(ctypes.c_int64)),
+            ctypes.cast(self._strides or 0, ctypes.POINTER(ctypes.c_int64)),
             offset,
         )
         self._major = major
@@ -323,7 +323,7 @@ def test_lent_memory_outlives_the_array(versioned: bool) -> None:
             self.kept = view
             return _python.PyCapsule_New(ctypes.addressof(view), b"dltensor", None)
 
-    for a, b in zip(on_host(net(Consumer())), expected, strict=True):  # type: ignore[arg-type]
+    for a, b in zip(on_host(net(Consumer())), expected, strict=True):
         assert a.tobytes() == b.tobytes()
     assert len(others) == 20
     managed.deleter(pointer)
@@ -355,14 +355,14 @@ def test_memory_is_lent_for_a_call(versioned: bool | None) -> None:
     x, y = regression_data(8)
     net = network()
     lender = Lender(tx.cuda.Array(x), versioned=versioned)
-    net(lender)  # type: ignore[arg-type]
-    net.update(lender, y, 0.25)  # type: ignore[arg-type]
+    net(lender)
+    net.update(lender, y, 0.25)
     assert (lender.n_lent, lender.n_returned) == (2, 2)
     name = "used_dltensor_versioned" if versioned else "used_dltensor"
     assert [capsule_name(capsule) for capsule in lender.capsules] == [name, name]
     lender = Lender(tx.cuda.Array(x[:, :2].copy()), versioned=versioned)
     with pytest.raises(ValueError, match="x: got 2 features, needed 3"):
-        net(lender)  # type: ignore[arg-type]
+        net(lender)
     gc.collect()
     assert (lender.n_lent, lender.n_returned) == (1, 1)
 
@@ -372,9 +372,9 @@ def test_the_lender_hears_which_stream_is_to_wait() -> None:
     lender, other = Lender(tx.cuda.Array(x)), Lender(tx.cuda.Array(x))
     net = network()
     for _ in range(3):
-        net(lender)  # type: ignore[arg-type]
+        net(lender)
     assert len(set(lender.streams)) == 1 and lender.streams[0] > 2
-    in_threads([lambda: net(other)])  # type: ignore[arg-type]
+    in_threads([lambda: net(other)])
     assert other.streams[0] != lender.streams[0]
 
 
@@ -386,12 +386,27 @@ def test_arguments_of_an_update_may_lie_anywhere() -> None:
         for noise_there in (False, True):
             net = network()
             net.update(
-                tx.cuda.Array(x),  # type: ignore[arg-type]
-                tx.cuda.Array(y) if y_there else y.tolist(),  # type: ignore[arg-type]
-                tx.cuda.Array([0.1, 0.2]) if noise_there else [0.1, 0.2],  # type: ignore[arg-type]
+                tx.cuda.Array(x),
+                tx.cuda.Array(y) if y_there else y.tolist(),
+                tx.cuda.Array([0.1, 0.2]) if noise_there else [0.1, 0.2],
                 x * x,
             )
             assert same_bits(net.state_dict(), expected.state_dict())
+
+
+def test_with_x_on_the_cpu_all_else_is_there() -> None:
+    net, there = network(), tx.cuda.Array(X)
+    calls: dict[str, Callable[[], object]] = {
+        "x_var": lambda: net(X, there),
+        "y": lambda: net.update(X, tx.cuda.Array(Y), 0.25),
+        "noise": lambda: net.update(X, Y, tx.cuda.Array(Y)),
+    }
+    for name, call in calls.items():
+        with (
+            unchanged(net),
+            pytest.raises(TypeError, match=rf"^{name}: got an array on device cuda, needed .*CPU"),
+        ):
+            call()
 
 
 def test_one_output_takes_targets_of_one_dimension() -> None:
@@ -399,13 +414,13 @@ def test_one_output_takes_targets_of_one_dimension() -> None:
     y = y[:, 0]
     for noise in (0.25, tx.Homoscedastic(0.5), np.full(12, 0.25, np.float32)):
         net, expected = network(n_outputs=1), network(n_outputs=1)
-        net.update(tx.cuda.Array(x), tx.cuda.Array(y), noise)  # type: ignore[arg-type]
+        net.update(tx.cuda.Array(x), tx.cuda.Array(y), noise)
         expected.update(x, y, noise)
         assert same_bits(net.state_dict(), expected.state_dict())
 
 
 def test_no_rows_predict_nothing() -> None:
-    prediction = network()(tx.cuda.Array(np.zeros((0, 3))))  # type: ignore[arg-type]
+    prediction = network()(tx.cuda.Array(np.zeros((0, 3))))
     assert all(array.shape == (0, 2) for array in on_host(prediction))
 
 
@@ -414,7 +429,7 @@ def test_predictions_are_inputs() -> None:
     x, _ = regression_data(10)
     first = network()
     second = nn.Sequential(nn.Linear(2, 8), nn.Tanh(), nn.Linear(8, 1), seed=1, device="cuda")
-    result = on_host(second(*first(tx.cuda.Array(x))))  # type: ignore[arg-type]
+    result = on_host(second(*first(tx.cuda.Array(x))))
     for a, b in zip(result, second(*first(x)), strict=True):
         assert a.tobytes() == b.tobytes()
 
@@ -424,10 +439,10 @@ def test_updates_are_those_of_the_cpu() -> None:
     net, expected = network(), network("cpu")
     for first in range(0, 60, 12):
         rows = slice(first, first + 12)
-        net.update(tx.cuda.Array(x[rows]), tx.cuda.Array(y[rows]), 0.25)  # type: ignore[arg-type]
+        net.update(tx.cuda.Array(x[rows]), tx.cuda.Array(y[rows]), 0.25)
         expected.update(x[rows], y[rows], 0.25)
     assert state_error(net.state_dict(), expected.state_dict()) <= 1e-5
-    for a, b in zip(on_host(net(tx.cuda.Array(x))), expected(x), strict=True):  # type: ignore[arg-type]
+    for a, b in zip(on_host(net(tx.cuda.Array(x))), expected(x), strict=True):
         assert relative_error(a, b) <= 1e-5
 
 
@@ -435,7 +450,7 @@ def test_user_activations() -> None:
     x, y = regression_data(10)
     layers = nn.Linear(3, 8), nn.Activation(np.sin, np.cos), nn.Linear(8, 2)
     net, expected = (nn.Sequential(*layers, seed=0, device="cuda") for _ in range(2))
-    net.update(tx.cuda.Array(x), tx.cuda.Array(y), 0.25)  # type: ignore[arg-type]
+    net.update(tx.cuda.Array(x), tx.cuda.Array(y), 0.25)
     expected.update(x, y, 0.25)
     assert same_bits(net.state_dict(), expected.state_dict())
 
@@ -443,10 +458,10 @@ def test_user_activations() -> None:
 def test_results_own_their_memory() -> None:
     x, y = regression_data(10)
     net, there = network(), tx.cuda.Array(x)
-    first = net(there)  # type: ignore[arg-type]
+    first = net(there)
     mean = first.mean.numpy()  # type: ignore[attr-defined]
-    net.update(there, y, 0.25)  # type: ignore[arg-type]
-    net(there)  # type: ignore[arg-type]
+    net.update(there, y, 0.25)
+    net(there)
     np.testing.assert_array_equal(first.mean.numpy(), mean)  # type: ignore[attr-defined]
     np.testing.assert_array_equal(there.numpy(), x)
 
@@ -455,23 +470,23 @@ def test_predictions_in_threads() -> None:
     x, y = regression_data(16)
     net = network()
     there = tx.cuda.Array(x)
-    expected = on_host(net(there))  # type: ignore[arg-type]
+    expected = on_host(net(there))
 
     def predict() -> None:
         for _ in range(5):
-            results = on_host(net(there))  # type: ignore[arg-type]
+            results = on_host(net(there))
             assert all(a.tobytes() == b.tobytes() for a, b in zip(results, expected, strict=True))
 
     def update_another() -> None:
         other = network()
         for _ in range(5):
-            other.update(there, y, 0.25)  # type: ignore[arg-type]
+            other.update(there, y, 0.25)
 
     in_threads([predict, predict, update_another])
 
 
 def change(values: Array, value: float) -> Array:
-    changed = values.copy()
+    changed: Array = values.copy()
     changed[2, 1] = value
     return changed
 
@@ -521,7 +536,7 @@ def test_bad_values_leave_the_network(kind: str, arguments: dict[str, Any], mess
 def test_no_rows_to_learn_from() -> None:
     net = network()
     with unchanged(net), pytest.raises(ValueError, match="x: got 0 rows, needed at least 1"):
-        net.update(tx.cuda.Array(np.zeros((0, 3))), tx.cuda.Array(np.zeros((0, 2))), 1.0)  # type: ignore[arg-type]
+        net.update(tx.cuda.Array(np.zeros((0, 3))), tx.cuda.Array(np.zeros((0, 2))), 1.0)
 
 
 @pytest.mark.parametrize(
@@ -542,12 +557,13 @@ def test_arrays_of_another_kind(
     options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     net, lender = network(), Lender(tx.cuda.Array(X), **options)
-    for name, call in {
-        "x": lambda: net(lender),  # type: ignore[arg-type]
-        "x_var": lambda: net(tx.cuda.Array(X), lender),  # type: ignore[arg-type]
-        "y": lambda: net.update(tx.cuda.Array(X), lender, 1.0),  # type: ignore[arg-type]
-        "noise": lambda: net.update(tx.cuda.Array(X), Y, lender),  # type: ignore[arg-type]
-    }.items():
+    calls: dict[str, Callable[[], object]] = {
+        "x": lambda: net(lender),
+        "x_var": lambda: net(tx.cuda.Array(X), lender),
+        "y": lambda: net.update(tx.cuda.Array(X), lender, 1.0),
+        "noise": lambda: net.update(tx.cuda.Array(X), Y, lender),
+    }
+    for name, call in calls.items():
         with unchanged(net), pytest.raises(error, match=f"^{name}: {message}"):
             call()
     gc.collect()
@@ -557,7 +573,7 @@ def test_arrays_of_another_kind(
 def test_dimensions_of_one_may_have_any_stride() -> None:
     net = network()
     one = Lender(tx.cuda.Array(X[:1]), strides=(99, 1))
-    np.testing.assert_array_equal(on_host(net(one))[0], net(X[:1]).mean)  # type: ignore[arg-type]
+    np.testing.assert_array_equal(on_host(net(one))[0], net(X[:1]).mean)
 
 
 @pytest.mark.parametrize("error", [BufferError, RuntimeError, TypeError, ValueError])
@@ -571,7 +587,7 @@ def test_a_lender_that_refuses(error: type[Exception]) -> None:
 
     message = r"^x: got a Refuses that cannot be viewed \(not with gradients\), needed numbers"
     with pytest.raises(TypeError, match=message):
-        network()(Refuses())  # type: ignore[arg-type]
+        network()(Refuses())
 
 
 def test_a_lender_of_no_capsule() -> None:
@@ -583,7 +599,7 @@ def test_a_lender_of_no_capsule() -> None:
             return 3
 
     with pytest.raises(TypeError, match=r"^x: got .*Empty object.*, needed an object whose"):
-        network()(Empty())  # type: ignore[arg-type]
+        network()(Empty())
 
 
 def test_fit_takes_its_data_from_the_cpu() -> None:
@@ -600,7 +616,7 @@ def test_fit_takes_its_data_from_the_cpu() -> None:
 
 def test_a_standard_deviation_needs_arithmetic() -> None:
     with pytest.raises(TypeError):
-        _ = network()(tx.cuda.Array(X)).std  # type: ignore[arg-type]
+        _ = network()(tx.cuda.Array(X)).std
 
 
 # Libraries whose arrays go in and come out.
@@ -620,16 +636,16 @@ def test_arrays_of_a_library_come_out_as_they_went_in(monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, "cupy", library)
     net, expected = network(), network()
     for kind in (ndarray, Mine):
-        mean, var = net(kind(tx.cuda.Array(X)))  # type: ignore[arg-type]
+        mean, var = net(kind(tx.cuda.Array(X)))
         assert type(mean) is type(var) is ndarray
         np.testing.assert_array_equal(mean._array.numpy(), expected(X).mean)
-        before = net.update(kind(tx.cuda.Array(X)), Y, 0.25)  # type: ignore[arg-type]
+        before = net.update(kind(tx.cuda.Array(X)), Y, 0.25)
         assert type(before.mean) is ndarray
         expected.update(X, Y, 0.25)
-    mean, _ = net(ndarray(tx.cuda.Array(X)), ndarray(tx.cuda.Array(X * X)))  # type: ignore[arg-type]
-    np.testing.assert_array_equal(mean._array.numpy(), expected(X, X * X).mean)
+    mean = net(ndarray(tx.cuda.Array(X)), ndarray(tx.cuda.Array(X * X))).mean
+    np.testing.assert_array_equal(mean._array.numpy(), expected(X, X * X).mean)  # type: ignore[attr-defined]
     monkeypatch.delitem(sys.modules, "cupy")
-    assert isinstance(net(ndarray(tx.cuda.Array(X))).mean, tx.cuda.Array)  # type: ignore[arg-type]
+    assert isinstance(net(ndarray(tx.cuda.Array(X))).mean, tx.cuda.Array)
 
 
 def test_torch_tensors_on_the_cpu_come_out_as_numpy_arrays() -> None:
@@ -639,7 +655,7 @@ def test_torch_tensors_on_the_cpu_come_out_as_numpy_arrays() -> None:
     net.update(torch.as_tensor(X), torch.as_tensor(Y), 0.25)
     expected.update(X, Y, 0.25)
     assert same_bits(net.state_dict(), expected.state_dict())
-    net.update(tx.cuda.Array(X), torch.as_tensor(Y), torch.as_tensor(Y * Y + 1))  # type: ignore[arg-type]
+    net.update(tx.cuda.Array(X), torch.as_tensor(Y), torch.as_tensor(Y * Y + 1))
     expected.update(X, Y, Y * Y + 1)
     assert same_bits(net.state_dict(), expected.state_dict())
 
@@ -654,6 +670,7 @@ def test_torch_tensors_on_the_gpu_come_out_as_such() -> None:
         with torch.cuda.stream(stream):
             for _ in range(20):  # memory is used again while the stream is at work
                 doubled = 2 * (x + torch.zeros((6, 3), device="cuda"))
+                mean: Any
                 mean, var = net(doubled / 2)
                 assert mean.is_cuda and mean.dtype == torch.float32 and mean.shape == (6, 2)
                 total = mean + torch.sqrt(var)
