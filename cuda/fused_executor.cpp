@@ -17,10 +17,11 @@ namespace {
 class FusedExecutor final : public Executor {
  public:
   FusedExecutor(Backend& backend, const FusedPlan& plan, std::optional<FusedPlan> online_plan,
-                std::unique_ptr<Executor> by_steps)
+                bool has_clusters, std::unique_ptr<Executor> by_steps)
       : Executor(backend),
         plan_(plan),
         online_plan_(std::move(online_plan)),
+        has_clusters_(has_clusters),
         by_steps_(std::move(by_steps)),
         prediction_(backend),
         partial_(backend) {}
@@ -57,13 +58,13 @@ class FusedExecutor final : public Executor {
       batch.input = rows.input.slice(first * rows.input.cols, count, rows.input.cols);
       batch.target += first * outputs;
       batch.noise_var.data += first * rows.noise_var.row_stride;
-      const Index n_pieces = fused_pieces(count);
+      const FusedPieces pieces = fused_pieces(count, has_clusters_);
       prediction_.resize(count, outputs);
-      partial_.resize(n_pieces * 2 * plan_.plane_stride);
-      fused_learn(plan_, parameters, batch, rule.spread(count), prediction_.view(), partial_.data(),
-                  state);
-      fused_update(plan_, partial_.data(), n_pieces, rule, batch, prediction_.view(), parameters,
-                   state);
+      partial_.resize(pieces.count * 2 * plan_.plane_stride);
+      fused_learn(plan_, parameters, batch, rule.spread(count), prediction_.view(), pieces,
+                  partial_.data(), state);
+      fused_update(plan_, partial_.data(), pieces.count, rule, batch, prediction_.view(),
+                   parameters, state);
     }
   }
 
@@ -75,6 +76,7 @@ class FusedExecutor final : public Executor {
  private:
   FusedPlan plan_;
   std::optional<FusedPlan> online_plan_;
+  bool has_clusters_;
   std::unique_ptr<Executor> by_steps_;
   Moments prediction_;
   Buffer<float> partial_;
@@ -82,17 +84,23 @@ class FusedExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps) {
-  int shared_bytes = 0;
-  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
-        "asking for the size of shared memory");
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
+                                              std::optional<bool> use_clusters) {
+  const auto attribute = [](cudaDeviceAttr of) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, of, 0), "asking what the device has");
+    return value;
+  };
+  const int shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  const bool has_clusters = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
   const auto limit = static_cast<std::size_t>(shared_bytes);
   std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps);
   const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);
   if (!plan) return by_steps;
   std::optional<FusedPlan> online_plan = plan_fused(steps, 1, limit);
   if (fused_online_floats(*online_plan) * sizeof(float) > limit) online_plan.reset();
-  return std::make_unique<FusedExecutor>(backend, *plan, online_plan, std::move(by_steps));
+  return std::make_unique<FusedExecutor>(backend, *plan, online_plan,
+                                         use_clusters.value_or(has_clusters), std::move(by_steps));
 }
 
 }  // namespace tagix::cuda

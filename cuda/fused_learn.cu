@@ -140,19 +140,14 @@ __device__ __forceinline__ void backward_layer(const FusedPlan& plan, const Fuse
   }
 }
 
-/// Writes sums of a block's rows to its piece, or adds them to what it holds from rows before.
-struct PieceOfSums {
+/// A piece of the sums in global memory.
+struct Piece {
   float* mean;
   float* var;
   float limit;  ///< beyond which the pieces together may overflow
-  bool add;
   TrainingState* state;
 
   __device__ __forceinline__ void write(int at, float delta_mean, float delta_var) const {
-    if (add) {
-      delta_mean += mean[at];
-      delta_var += var[at];
-    }
     mean[at] = delta_mean;
     var[at] = delta_var;
     if (!(math::abs(delta_mean) <= limit && math::abs(delta_var) <= limit)) {
@@ -161,10 +156,49 @@ struct PieceOfSums {
   }
 };
 
+/// Writes sums of a block's rows to its piece, or adds them to what it holds from rows before.
+struct ToPiece {
+  Piece piece;
+  bool add;
+
+  __device__ __forceinline__ void weight(const FusedLayer& layer, int out, int in, float delta_mean,
+                                         float delta_var) const {
+    write(layer.parameters + out * layer.in + in, delta_mean, delta_var);
+  }
+  __device__ __forceinline__ void bias(const FusedLayer& layer, int out, float delta_mean,
+                                       float delta_var) const {
+    write(layer.parameters + layer.out * layer.in + out, delta_mean, delta_var);
+  }
+  __device__ __forceinline__ void write(int at, float delta_mean, float delta_var) const {
+    if (add) {
+      delta_mean += piece.mean[at];
+      delta_var += piece.var[at];
+    }
+    piece.write(at, delta_mean, delta_var);
+  }
+};
+
+/// Writes sums of a block's rows in the place of the weights, which are no longer needed.
+struct ToShared {
+  float* shared;
+
+  __device__ __forceinline__ void weight(const FusedLayer& layer, int out, int in, float delta_mean,
+                                         float delta_var) const {
+    shared[layer.weight_mean + out * layer.weight_stride + in] = delta_mean;
+    shared[layer.weight_var + out * layer.weight_stride + in] = delta_var;
+  }
+  __device__ __forceinline__ void bias(const FusedLayer& layer, int out, float delta_mean,
+                                       float delta_var) const {
+    shared[layer.bias_mean + out] = delta_mean;
+    shared[layer.bias_var + out] = delta_var;
+  }
+};
+
 /// The innovations of a layer's parameters, summed over the rows in shared memory. A thread takes
 /// four outputs by four inputs, the inputs 16 apart, so that neighbouring threads write neighbours.
+template <class Target>
 __device__ __forceinline__ void sum_layer(const FusedPlan& plan, const FusedLayer& layer, int from,
-                                          const PieceOfSums& piece, const float* shared) {
+                                          const Target& target, const float* shared) {
   constexpr int part = 4, apart = 16, block_rows = n_threads / apart * part,
                 block_columns = apart * part;
   const int thread = static_cast<int>(threadIdx.x);
@@ -199,7 +233,7 @@ __device__ __forceinline__ void sum_layer(const FusedPlan& plan, const FusedLaye
         for (int j = 0; j < part; ++j) {
           const int column = in + j * apart;
           if (out + i < layer.out && column < layer.in) {
-            piece.write(layer.parameters + (out + i) * layer.in + column, mean[i][j], var[i][j]);
+            target.weight(layer, out + i, column, mean[i][j], var[i][j]);
           }
         }
       }
@@ -211,11 +245,41 @@ __device__ __forceinline__ void sum_layer(const FusedPlan& plan, const FusedLaye
       mean += d_mean[row * plan.wide_stride + thread];
       var += d_var[row * plan.wide_stride + thread];
     }
-    piece.write(layer.parameters + layer.out * layer.in + thread, mean, var);
+    target.bias(layer, thread, mean, var);
   }
 }
 
-/// A block takes every gridDim-th group of `fused_rows` rows through the whole network and back.
+/// Takes up to `fused_rows` rows from `first` on through the whole network, and leaves what their
+/// outputs have to learn in shared memory, at delta[0].
+template <int rows_each>
+__device__ __forceinline__ void forward_rows(const FusedPlan& plan, const TrainingRows& rows,
+                                             Index first, float spread, MomentsView prediction,
+                                             TrainingState* state, float* shared) {
+  const Index left = rows.input.rows - first;
+  const int count = left < fused_rows ? static_cast<int>(left) : fused_rows;
+  load_inputs(plan, rows.input.mean + first * rows.input.cols, count, shared);
+  __syncthreads();
+  const int last = plan.n_layers - 1;
+  for (int i = 0; i <= last; ++i) {
+    const FusedLayer& layer = plan.layer[i];
+    const int target = i == last ? plan.output : plan.layer[i + 1].input;
+    const int stride = i == last ? plan.output_stride : plan.layer[i + 1].input_stride;
+    const float* const var_in = shared + plan.var[i % 2];
+    float* const var_out = shared + plan.var[(i + 1) % 2];
+    if (i == 0) {
+      forward_layer<rows_each, true>(plan, layer, var_in, target, stride, var_out, shared);
+    } else {
+      forward_layer<rows_each, false>(plan, layer, var_in, target, stride, var_out, shared);
+    }
+    __syncthreads();
+  }
+  observe_outputs(plan, shared + plan.var[(last + 1) % 2], rows, first, count, spread, prediction,
+                  state, shared);
+  __syncthreads();
+}
+
+/// A block takes every gridDim-th group of `fused_rows` rows through the whole network and back,
+/// and has a piece of the sums to itself.
 template <int rows_each>
 __global__ void __launch_bounds__(n_threads, 1)
     fused_learn_kernel(const __grid_constant__ FusedPlan plan, ConstMomentsView parameters,
@@ -224,40 +288,92 @@ __global__ void __launch_bounds__(n_threads, 1)
   float* const shared = shared_memory();
   load_parameters(plan, parameters, shared);
   float* const own = partial + static_cast<Index>(blockIdx.x) * 2 * plan.plane_stride;
-  PieceOfSums piece{own, own + plan.plane_stride, limit, false, state};
+  ToPiece target{{own, own + plan.plane_stride, limit, state}, false};
   for (Index first = static_cast<Index>(blockIdx.x) * fused_rows; first < rows.input.rows;
        first += static_cast<Index>(gridDim.x) * fused_rows) {
-    const int count =
-        static_cast<int>(min(static_cast<Index>(fused_rows), rows.input.rows - first));
-    load_inputs(plan, rows.input.mean + first * rows.input.cols, count, shared);
-    __syncthreads();
+    forward_rows<rows_each>(plan, rows, first, spread, prediction, state, shared);
     const int last = plan.n_layers - 1;
-    for (int i = 0; i <= last; ++i) {
-      const FusedLayer& layer = plan.layer[i];
-      const int target = i == last ? plan.output : plan.layer[i + 1].input;
-      const int stride = i == last ? plan.output_stride : plan.layer[i + 1].input_stride;
-      const float* const var_in = shared + plan.var[i % 2];
-      float* const var_out = shared + plan.var[(i + 1) % 2];
-      if (i == 0) {
-        forward_layer<rows_each, true>(plan, layer, var_in, target, stride, var_out, shared);
-      } else {
-        forward_layer<rows_each, false>(plan, layer, var_in, target, stride, var_out, shared);
-      }
-      __syncthreads();
-    }
-    observe_outputs(plan, shared + plan.var[(last + 1) % 2], rows, first, count, spread, prediction,
-                    state, shared);
-    __syncthreads();
     for (int i = last; i >= 0; --i) {
       const int from = (last - i) % 2;
-      sum_layer(plan, plan.layer[i], from, piece, shared);
+      sum_layer(plan, plan.layer[i], from, target, shared);
       if (i > 0) {
         backward_layer<rows_each>(plan, plan.layer[i], plan.layer[i - 1], from, 1 - from, shared);
       }
       __syncthreads();
     }
-    piece.add = true;
+    target.add = true;
   }
+}
+
+/// Adds up what the blocks of a cluster have in the place of a layer's weights and biases, in the
+/// order of the blocks; each block takes a part of the parameters.
+__device__ __forceinline__ void reduce_layer(const FusedLayer& layer, const Piece& piece,
+                                             float* shared) {
+  const unsigned size = cluster_size();
+  const int first = static_cast<int>(threadIdx.x + cluster_rank() * n_threads);
+  const int step = static_cast<int>(size) * n_threads;
+  for (int at = 4 * first; at < layer.out * layer.weight_stride; at += 4 * step) {
+    const int row = at / layer.weight_stride, column = at % layer.weight_stride;
+    float mean[4] = {}, var[4] = {};
+    for (unsigned rank = 0; rank < size; ++rank) {
+      const float4 m = four(in_cluster(shared + layer.weight_mean + at, rank));
+      const float4 v = four(in_cluster(shared + layer.weight_var + at, rank));
+      mean[0] += m.x;
+      mean[1] += m.y;
+      mean[2] += m.z;
+      mean[3] += m.w;
+      var[0] += v.x;
+      var[1] += v.y;
+      var[2] += v.z;
+      var[3] += v.w;
+    }
+#pragma unroll
+    for (int j = 0; j < 4; ++j) {
+      if (column + j < layer.in) {
+        piece.write(layer.parameters + row * layer.in + column + j, mean[j], var[j]);
+      }
+    }
+  }
+  for (int out = first; layer.bias && out < layer.out; out += step) {
+    float mean = 0, var = 0;
+    for (unsigned rank = 0; rank < size; ++rank) {
+      mean += *in_cluster(shared + layer.bias_mean + out, rank);
+      var += *in_cluster(shared + layer.bias_var + out, rank);
+    }
+    piece.write(layer.parameters + layer.out * layer.in + out, mean, var);
+  }
+}
+
+/// As fused_learn_kernel, for one group of rows a block: the blocks of a cluster add up their sums
+/// before they write them, so that there is one piece for each cluster. Blocks beyond the batch
+/// take part with no rows.
+template <int rows_each>
+__global__ void __launch_bounds__(n_threads, 1)
+    fused_cluster_kernel(const __grid_constant__ FusedPlan plan, ConstMomentsView parameters,
+                         const __grid_constant__ TrainingRows rows, float spread,
+                         MomentsView prediction, float* partial, float limit,
+                         TrainingState* state) {
+  float* const shared = shared_memory();
+  load_parameters(plan, parameters, shared);
+  forward_rows<rows_each>(plan, rows, static_cast<Index>(blockIdx.x) * fused_rows, spread,
+                          prediction, state, shared);
+  const int last = plan.n_layers - 1;
+  for (int i = last; i >= 0; --i) {
+    const int from = (last - i) % 2;
+    if (i > 0) {
+      backward_layer<rows_each>(plan, plan.layer[i], plan.layer[i - 1], from, 1 - from, shared);
+    }
+    __syncthreads();
+    sum_layer(plan, plan.layer[i], from, ToShared{shared}, shared);
+    __syncthreads();
+  }
+  cluster_sync();
+  float* const own =
+      partial + blockIdx.x / cluster_size() * 2 * static_cast<Index>(plan.plane_stride);
+  const Piece piece{own, own + plan.plane_stride, limit, state};
+  for (int i = 0; i <= last; ++i) reduce_layer(plan.layer[i], piece, shared);
+  // No block may end while another one reads its memory.
+  cluster_sync();
 }
 
 /// Parameters of a block, and threads that add up the pieces of each.
@@ -308,16 +424,18 @@ __global__ void __launch_bounds__(recording_threads)
 }  // namespace
 
 void fused_learn(const FusedPlan& plan, ConstMomentsView parameters, const TrainingRows& rows,
-                 float spread, MomentsView prediction, float* partial, TrainingState* state) {
-  const Index n_pieces = fused_pieces(rows.input.rows);
+                 float spread, MomentsView prediction, const FusedPieces& pieces, float* partial,
+                 TrainingState* state) {
   // A column for each thread: 64 with four rows each, or 128 with eight.
-  const auto kernel =
-      plan.wide_stride <= Place<4>::columns ? fused_learn_kernel<4> : fused_learn_kernel<8>;
+  const bool narrow = plan.wide_stride <= Place<4>::columns;
+  const auto kernel = pieces.cluster > 1
+                          ? (narrow ? fused_cluster_kernel<4> : fused_cluster_kernel<8>)
+                          : (narrow ? fused_learn_kernel<4> : fused_learn_kernel<8>);
   launch("fused training step", kernel,
-         {dim3(static_cast<unsigned>(n_pieces)), dim3(n_threads),
-          static_cast<std::size_t>(plan.shared_floats) * sizeof(float)},
+         {dim3(static_cast<unsigned>(pieces.count) * pieces.cluster), dim3(n_threads),
+          static_cast<std::size_t>(plan.shared_floats) * sizeof(float), pieces.cluster},
          plan, parameters, rows, spread, prediction, partial,
-         FLT_MAX / static_cast<float>(n_pieces), state);
+         FLT_MAX / static_cast<float>(pieces.count), state);
 }
 
 void fused_update(const FusedPlan& plan, const float* partial, Index n_pieces,

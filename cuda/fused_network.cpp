@@ -79,8 +79,16 @@ std::optional<FusedPlan> plan_fused(const std::vector<Step>& steps, int rows,
   return plan;
 }
 
-Index fused_pieces(Index batch_size) {
-  return std::min<Index>((batch_size + fused_rows - 1) / fused_rows, most_fused_blocks);
+FusedPieces fused_pieces(Index batch_size, bool has_clusters) {
+  // Fewer pieces are added up as fast as a cluster exchanges them; and a cluster's blocks give up
+  // their weights for their sums, so they take one group of rows.
+  constexpr Index few = 16;
+  constexpr unsigned cluster = 8;
+  const Index groups = (batch_size + fused_rows - 1) / fused_rows;
+  if (has_clusters && groups > few && groups <= most_fused_blocks) {
+    return {(groups + cluster - 1) / cluster, cluster};
+  }
+  return {std::min<Index>(groups, most_fused_blocks), 1};
 }
 
 }  // namespace tagix::cuda

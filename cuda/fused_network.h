@@ -54,19 +54,26 @@ struct FusedPlan {
 std::optional<FusedPlan> plan_fused(const std::vector<Step>& steps, int rows,
                                     std::size_t shared_bytes);
 
-/// The rows that fused_learn gives a block at a time, and its most blocks: what it sums the
-/// innovations in follows from the batch alone.
+/// The rows that fused_learn gives a block at a time, and its most blocks.
 constexpr int fused_rows = 16, most_fused_blocks = 128;
 
-/// The blocks, and so the pieces of the innovations, of a batch.
-Index fused_pieces(Index batch_size);
+/// The pieces in which fused_learn sums the innovations of a batch: one for each block, or for each
+/// cluster of so many blocks.
+struct FusedPieces {
+  Index count;
+  unsigned cluster;
+};
+
+/// The pieces of a batch, on a GPU with clusters or without.
+FusedPieces fused_pieces(Index batch_size, bool has_clusters);
 
 /// Predicts a batch, observes its targets, and sums the innovations of all parameters, in one
 /// kernel. Writes the predictions (rows x outputs), and piece s of the sums to partial + s * 2 *
 /// plane_stride: the plane of delta_mean, then that of delta_var. Sets the failure of `state` where
 /// a prediction or an innovation overflows.
 void fused_learn(const FusedPlan& plan, ConstMomentsView parameters, const TrainingRows& rows,
-                 float spread, MomentsView prediction, float* partial, TrainingState* state);
+                 float spread, MomentsView prediction, const FusedPieces& pieces, float* partial,
+                 TrainingState* state);
 
 /// Adds the pieces up in a fixed order and updates the parameters, unless something has failed; and
 /// records the predictions (Backend::record_predictions).

@@ -69,16 +69,27 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
   for (const LayerPointer& network : networks) {
     REQUIRE(is_fused(network));
     const Index in = *network->input_features();
-    const auto fused = cuda::make_fused_executor(*gpu, steps_of(network));
+    const auto with_clusters = cuda::make_fused_executor(*gpu, steps_of(network));
+    const auto without = cuda::make_fused_executor(*gpu, steps_of(network), false);
     const auto layerwise = make_layerwise_executor(*cpu, network);
-    for (const auto& [rows, batch_size] : std::vector<std::pair<Index, Index>>{
-             {1, 1}, {9, 1}, {5, 5}, {16, 16}, {17, 17}, {40, 16}, {130, 130}, {2070, 2070}}) {
+    for (const auto& [rows, batch_size, clusters] :
+         std::vector<std::tuple<Index, Index, bool>>{{1, 1, true},
+                                                     {9, 1, true},
+                                                     {5, 5, true},
+                                                     {16, 16, true},
+                                                     {17, 17, true},
+                                                     {40, 16, true},
+                                                     {290, 290, true},
+                                                     {290, 290, false},
+                                                     {2048, 2048, true},
+                                                     {2070, 2070, true}}) {
+      const auto& fused = clusters ? with_clusters : without;
       const Problem problem(*network, rows, in, false, seed += 20);
       const Noise noise = static_cast<Noise>(seed / 20 % 3);
       UpdateRule rule;
       if (seed / 20 % 2 == 0) rule.kind = UpdateRule::Kind::capped;
-      INFO(in, " inputs, ", rows, " rows in batches of ", batch_size, ", noise ",
-           static_cast<int>(noise), ", rule ", static_cast<int>(rule.kind));
+      INFO(in, " inputs, ", rows, " rows in batches of ", batch_size, ", clusters ", clusters,
+           ", noise ", static_cast<int>(noise), ", rule ", static_cast<int>(rule.kind));
       const TrainingState start{{1.5, 2.5, -3.5, 4}, 50, 2, Failure::none};
       const Outcome got = train(*gpu, *fused, problem, rule, batch_size, noise, start);
       const Outcome expected = train(*cpu, *layerwise, problem, rule, batch_size, noise, start);
