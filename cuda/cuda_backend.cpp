@@ -202,4 +202,11 @@ std::shared_ptr<Backend> cuda_backend(Precision precision) {
   return instance;
 }
 
+std::uintptr_t cuda_stream() { return reinterpret_cast<std::uintptr_t>(cuda::stream()); }
+
+void cuda_wait_for_all() noexcept {
+  cudaDeviceSynchronize();
+  cudaGetLastError();
+}
+
 }  // namespace tagix
