@@ -73,7 +73,7 @@ run_pytest() {
   "$python" -c 'import tagix as tx; print("tagix from", tx.__file__)
 reason = tx.cuda.why_not()
 raise SystemExit(f"tagix.cuda: {reason}" if reason else 0)' || return
-  "$python" -m pytest -p no:cacheprovider --durations=10 -ra
+  TAGIX_REQUIRE_CUDA=1 "$python" -m pytest -p no:cacheprovider --durations=10 -ra
 }
 
 # compute-sanitizer's status is 1 where it finds something, else that of the program.

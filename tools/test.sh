@@ -17,7 +17,12 @@ python -m pip install --quiet ".[lab,torch,dev]"
 
 for preset in release asan; do
   step "C++ build and tests, $preset, device cuda emulated"
-  cmake --preset "$preset" -G Ninja >/dev/null
+  options=()
+  if [ "$preset" = release ]; then # the Python package as well, for tests on the emulated device
+    options=(-DTAGIX_PYTHON=ON -DPython_EXECUTABLE="$(command -v python)"
+      -Dpybind11_DIR="$(python -m pybind11 --cmakedir)")
+  fi
+  cmake --preset "$preset" -G Ninja "${options[@]}" >/dev/null
   cmake --build --preset "$preset"
   ctest --preset "$preset"
 done
@@ -32,6 +37,11 @@ fi
 
 step "Python tests"
 python -m pytest
+
+step "Python tests of device cuda, emulated"
+TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" \
+  python -m pytest tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
+  tests/python/test_golden.py
 
 step "linters"
 ruff check .

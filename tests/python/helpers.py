@@ -26,6 +26,9 @@ needs_cuda = pytest.mark.skipif(
     not REQUIRED_CUDA and not tx.cuda.is_available(), reason=str(tx.cuda.why_not())
 )
 
+# For tests that hold on every device.
+on_every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
+
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 
 
