@@ -104,6 +104,16 @@ ConstMomentsView device_moments(const CudaArgument& x, const std::optional<CudaA
   return {x.data(), x_var ? x_var->data() : nullptr, x.shape()[0], x.shape()[1]};
 }
 
+/// The shape that targets on the GPU have: (rows, outputs); throws unless it is that, or (rows,)
+/// for one output.
+std::vector<Index> require_target_shape(const CudaArgument& y, Index rows, Index outputs) {
+  const std::vector<Index> shape{rows, outputs};
+  require(y.shape() == shape || (outputs == 1 && y.shape() == std::vector<Index>{rows}),
+          "y: got an array of shape ", shape_text(y.shape()), ", needed ", shape_text(shape),
+          ", (rows, outputs)");
+  return shape;
+}
+
 /// The rules as Python classes of their own.
 struct Information : UpdateRule {
   Information(double share, double clip)
@@ -360,11 +370,7 @@ TypeError for what is no number.)");
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const std::vector<Index> shape{input.rows, outputs};
-            require(
-                y.shape() == shape || (outputs == 1 && y.shape() == std::vector<Index>{input.rows}),
-                "y: got an array of shape ", shape_text(y.shape()), ", needed ", shape_text(shape),
-                ", (rows, outputs)");
+            const std::vector<Index> shape = require_target_shape(y, input.rows, outputs);
             const BroadcastView noise = noise_view(noise_var, input.rows, outputs);
             CudaArray mean(shape), var(shape);
             {
@@ -418,6 +424,19 @@ TypeError for what is no number.)");
            }),
            py::arg("model"), py::arg("x").noconvert(), py::arg("y").noconvert(),
            py::keep_alive<1, 2>())
+      .def(py::init([](const Model& model, const CudaArgument& x, const CudaArgument& y) {
+             require_on_device(model);
+             const ConstMomentsView input = device_moments(x, std::nullopt);
+             const Index outputs = model.output_features(input.cols);
+             require_target_shape(y, input.rows, outputs);
+             // The arguments, and so their owners, live as long as the source.
+             auto owner = std::make_shared<std::pair<CudaArgument, CudaArgument>>(x, y);
+             return std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
+                                                       input.rows, input.cols, outputs,
+                                                       std::move(owner));
+           }),
+           py::arg("model"), py::arg("x"), py::arg("y"), py::keep_alive<1, 2>(),
+           "Rows that lie on the GPU, which stay there.")
       .def("set_noise_var", &RegressionSource::set_noise_var, py::arg("noise_var"))
       .def(
           "set_noise_var_per_target",

@@ -95,22 +95,40 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
 }
 
 RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
-                                   Index in_features, Index out_features)
+                                   Index in_features, Index out_features,
+                                   std::shared_ptr<const void> owner)
     : backend_(backend),
       rows_(rows),
       in_features_(in_features),
       out_features_(out_features),
-      x_(backend),
-      y_(backend),
+      own_x_(backend),
+      own_y_(backend),
+      owner_(std::move(owner)),
+      x_(x),
+      y_(y),
       noise_var_(backend),
       batch_x_(backend),
       batch_y_(backend),
       batch_noise_var_(backend) {
   require(rows >= 1, "x: got 0 rows, needed at least 1");
+  if (owner_ == nullptr) return;
+  const TrainingState start;
+  Buffer<TrainingState> state(backend);
+  state.assign(&start, 1);
+  backend.check_innovation({x, x, rows, in_features}, state.data());
+  require(state.first().failure == Failure::none,
+          "x: got NaN or an infinite value, needed finite numbers");
+}
+
+RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
+                                   Index in_features, Index out_features)
+    : RegressionSource(backend, x, y, rows, in_features, out_features, nullptr) {
   require_finite("x", x, rows * in_features);
   require_finite_or_missing("y", y, rows * out_features);
-  x_.assign(x, rows * in_features);
-  y_.assign(y, rows * out_features);
+  own_x_.assign(x, rows * in_features);
+  own_y_.assign(y, rows * out_features);
+  x_ = own_x_.data();
+  y_ = own_y_.data();
 }
 
 void RegressionSource::set_noise_var(const std::vector<float>& noise_var) {
@@ -131,8 +149,8 @@ BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
   require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
-  backend_.gather_rows(x_.data(), in_features_, rows, n_rows, batch_x_.data());
-  backend_.gather_rows(y_.data(), out_features_, rows, n_rows, batch_y_.data());
+  backend_.gather_rows(x_, in_features_, rows, n_rows, batch_x_.data());
+  backend_.gather_rows(y_, out_features_, rows, n_rows, batch_y_.data());
   BroadcastView noise_var{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
   if (noise_per_target_) {
     batch_noise_var_.resize(n_rows * out_features_);

@@ -90,6 +90,11 @@ class RegressionSource final : public BatchSource {
   /// std::invalid_argument on values that no model can take.
   RegressionSource(Backend& backend, const float* x, const float* y, Index rows, Index in_features,
                    Index out_features);
+  /// Takes arrays that lie in the backend's memory, and keep their values as long as `owner` lives,
+  /// as they are: x (rows x in) and y (rows x out_features). Throws std::invalid_argument unless x
+  /// is finite; of y an infinite value fails in training.
+  RegressionSource(Backend& backend, const float* x, const float* y, Index rows, Index in_features,
+                   Index out_features, std::shared_ptr<const void> owner);
 
   /// Noise variances in force from the next batch on: 1 or out_features values.
   void set_noise_var(const std::vector<float>& noise_var);
@@ -106,8 +111,11 @@ class RegressionSource final : public BatchSource {
   Index rows_;
   Index in_features_;
   Index out_features_;
-  Buffer<float> x_;
-  Buffer<float> y_;
+  Buffer<float> own_x_;
+  Buffer<float> own_y_;
+  std::shared_ptr<const void> owner_;  // of x_ and y_, where they are not the source's own
+  const float* x_;
+  const float* y_;
   Buffer<float> noise_var_;
   bool noise_per_target_ = false;
   Buffer<float> batch_x_;

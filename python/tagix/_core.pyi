@@ -549,12 +549,18 @@ class BatchSource:
     def n_rows(self) -> int: ...
 
 class RegressionSource(BatchSource):
+    @typing.overload
     def __init__(
         self,
         model: Model,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
     ) -> None: ...
+    @typing.overload
+    def __init__(self, model: Model, x: CudaArgument, y: CudaArgument) -> None:
+        """
+        Rows that lie on the GPU, which stay there.
+        """
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...

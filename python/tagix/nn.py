@@ -352,9 +352,9 @@ class Sequential:
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
             progress: show a progress bar on stderr.
-            validation: (x, y) on which to report error and log-likelihood after each epoch. The
-                likelihood counts the noise of a noise model in that epoch; of an array of noise
-                variances it counts, for each output, the mean over the training rows.
+            validation: (x, y), on the CPU, on which to report error and log-likelihood after each
+                epoch. The likelihood counts the noise of a noise model in that epoch; of an array
+                of noise variances it counts, for each output, the mean over the training rows.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
                 ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
                 end one early.
@@ -365,22 +365,34 @@ class Sequential:
         Raises:
             ValueError: for wrong shapes, NaN or infinity, noise variances that are not positive,
                 counts below 1, and if predictions or updates overflow float32 on the way.
-            TypeError: for something that is not an array of numbers on the CPU, an integer, a bool,
-                a function.
+            TypeError: for something that is not an array of numbers, an integer, a bool, a
+                function.
+
+        With x on the GPU, as calling the network takes it, the rows stay there, and must keep
+        their values; y and noise may be there or on the CPU.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
-        refuse_gpu("fit", x=x, y=y, noise=noise)
-        inputs = as_matrix("x", x)
-        targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
-        source = _core.RegressionSource(self._model, inputs, targets)
+        if is_on_gpu("x", x, self._device):
+            on_gpu = self._argument("y", y)
+            source = _core.RegressionSource(self._model, _core.CudaArgument("x", x), on_gpu)
+            shape = on_gpu.shape
+            rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
+        else:
+            refuse_gpu("fit", y=y, noise=noise)
+            inputs = as_matrix("x", x)
+            targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+            source = _core.RegressionSource(self._model, inputs, targets)
+            rows_by_outputs = targets.shape
         if isinstance(noise, Homoscedastic):
             source.set_noise_var(noise.var(self.epochs_trained))
             output_var = None
         else:
-            noise_var = self._noise_var(noise, shape, targets.shape)
+            if is_on_gpu("noise", noise, self._device):
+                noise = _core.CudaArgument("noise", noise).numpy()
+            noise_var = self._noise_var(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
             output_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
         # The noise has been checked: what the validation finds wrong is its own.
@@ -546,6 +558,7 @@ class Sequential:
             return lambda history, epoch: None
         if not isinstance(validation, tuple) or len(validation) != 2:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
+        refuse_gpu("fit", **{"validation x": validation[0], "validation y": validation[1]})
         x = as_matrix("validation x", validation[0])
         n_outputs = _for_validation(lambda: self._model.out_features(x.shape[1]))
         y, _ = as_targets("validation y", validation[1], n_outputs)

@@ -602,12 +602,47 @@ def test_a_lender_of_no_capsule() -> None:
         network()(Empty())
 
 
-def test_fit_takes_its_data_from_the_cpu() -> None:
+@pytest.mark.parametrize("per_target", [False, True])
+def test_fit_on_rows_that_are_on_the_gpu(per_target: bool) -> None:
+    noise: Any = np.linspace(0.1, 0.5, Y.size).reshape(Y.shape) if per_target else 0.25
+    states = []
+    for take in (np.asarray, tx.cuda.Array):
+        net = network()
+        history = net.fit(
+            take(X),
+            take(Y),
+            noise=noise,
+            n_epochs=3,
+            batch_size=5,
+            progress=False,
+            validation=(X, Y),
+        )
+        assert len(history.train_mse) == len(history.validation_mse) == 3
+        states.append(net.state_dict())
+    assert same_bits(*states)
+
+
+def test_fit_checks_rows_that_are_on_the_gpu() -> None:
+    net = network()
+    for bad in (np.nan, np.inf):
+        x = X.copy()
+        x[1, 0] = bad
+        with unchanged(net), pytest.raises(ValueError, match=r"^x: got NaN or an infinite value"):
+            net.fit(tx.cuda.Array(x), Y, noise=0.25, progress=False)
+    y = Y.copy()
+    y[2, 0] = np.inf
+    with unchanged(net), pytest.raises(ValueError, match=r"^y: .*overflow float32"):
+        net.fit(tx.cuda.Array(X), tx.cuda.Array(y), noise=0.25, progress=False)
+    with unchanged(net), pytest.raises(ValueError, match=r"^y: got an array of shape"):
+        net.fit(tx.cuda.Array(X), tx.cuda.Array(Y[1:]), noise=0.25, progress=False)
+    with unchanged(net), pytest.raises(TypeError, match=r"^validation x: .*needed one on the CPU"):
+        net.fit(X, Y, noise=0.25, validation=(tx.cuda.Array(X), Y), progress=False)
+
+
+def test_what_fit_takes_from_the_cpu() -> None:
     net, model = network(), tx.DiffusionModel(3, (8,), 4, seed=0, device="cuda")
     there: Any = tx.cuda.Array(X)
     message = "needed one on the CPU: fit takes data to the GPU by itself, once"
-    with unchanged(net), pytest.raises(TypeError, match=f"^x: .*{message}"):
-        net.fit(there, Y, noise=0.25)
     with unchanged(net), pytest.raises(TypeError, match=f"^y: .*{message}"):
         net.fit(X, tx.cuda.Array(Y), noise=0.25)  # type: ignore[arg-type]
     with unchanged(model.net), pytest.raises(TypeError, match=f"^X: .*{message}"):
