@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -7,6 +8,13 @@
 #include "core/moments.h"
 
 namespace tagix {
+
+/// How often buffers have moved to larger memory in the calling thread. What was recorded before
+/// (Executor::record) may still name the old memory.
+inline std::uint64_t& buffer_moves() {
+  thread_local std::uint64_t count = 0;
+  return count;
+}
 
 /// An array of trivially copyable T in a backend's memory. It grows when asked for more than it
 /// ever held and never shrinks, so that changing batch sizes do not allocate again.
@@ -30,6 +38,7 @@ class Buffer {
     if (size > capacity_) {
       void* grown = backend_->allocate(bytes(size));
       if (data_ != nullptr) backend_->release(data_, bytes(capacity_));
+      ++buffer_moves();
       data_ = static_cast<T*>(grown);
       capacity_ = size;
     }

@@ -41,6 +41,7 @@ Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps
       executor_->train(model_.rule(), source_.load(rows, count), batch_size_, parameters,
                        state_.data());
     };
+    if (buffer_moves() != buffer_moves_) forget_recordings();
     Step& step = steps_[count];
     if (step.has_run && !step.recording) step.recording = executor_->record(queue);
     if (step.recording) {
@@ -52,6 +53,13 @@ Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps
     position += count;
   }
   return position;
+}
+
+void Trainer::forget_recordings() {
+  // They may still be running.
+  model_.backend().synchronise();
+  for (auto& [rows, step] : steps_) step.recording.reset();
+  buffer_moves_ = buffer_moves();
 }
 
 EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {

@@ -67,6 +67,9 @@ class Trainer {
     std::unique_ptr<Recording> recording;
   };
 
+  /// To be called when buffers have moved: the steps will be recorded anew.
+  void forget_recordings();
+
   /// Queues `n_steps` steps from the row `position` on; returns where they end.
   Index queue_steps(MomentsView parameters, Index position, Index n_steps);
 
@@ -78,7 +81,8 @@ class Trainer {
   Buffer<Index> order_;
   Buffer<TrainingState> state_;
   Index step_rows_;
-  std::map<Index, Step> steps_;  // by their rows
+  std::map<Index, Step> steps_;     // by their rows
+  std::uint64_t buffer_moves_ = 0;  // when the steps were recorded
   Burst burst_;
 };
 
