@@ -93,6 +93,11 @@ void with_tile(Precision precision, Index rows, Index columns, Index depth, cons
   }
 }
 
+/// Blocks for which a multiprocessor must have the registers. Unless it is told that one is enough,
+/// ptxas spills those of some kernels on tensor cores to make room for a second one.
+template <class TileSizes>
+constexpr int least_blocks = OnTensorCores<TileSizes> ? 1 : 0;
+
 /// One product by tiles of one kind.
 template <Terms terms, class TileSizes, Contiguous a_contiguous, Contiguous b_contiguous>
 struct TiledProduct {
@@ -211,7 +216,7 @@ template <class TileSizes>
 using OuterProduct = TiledProduct<Terms::outer, TileSizes, Contiguous::rows, Contiguous::rows>;
 
 template <Terms terms, class TileSizes, class Finish>
-__global__ void __launch_bounds__(TileSizes::threads)
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     affine_forward_kernel(ConstMomentsView input, ConstMomentsView weight, Finish finish) {
   Index row, column;
   tile_origin<TileSizes>(weight.rows, row, column);
@@ -221,7 +226,7 @@ __global__ void __launch_bounds__(TileSizes::threads)
 }
 
 template <class TileSizes>
-__global__ void __launch_bounds__(TileSizes::threads)
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     affine_backward_kernel(ConstMomentsView delta, ConstMomentsView weight, FinishBackward finish) {
   Index row, column;
   tile_origin<TileSizes>(weight.cols, row, column);
@@ -321,7 +326,7 @@ struct FinishInnovation {
 
 /// One block for each tile of each piece of each problem.
 template <class TileSizes>
-__global__ void __launch_bounds__(TileSizes::threads)
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     sum_innovations_kernel(const __grid_constant__ Problems problems, float* partial,
                            TrainingState* state) {
   int number = 0;

@@ -1,7 +1,7 @@
 #pragma once
 
-// Instructions of tensor cores, one function each: conversions of their factors, and the product of
-// two small matrices by a warp. They need compute capability 8.0; below it they trap, so that what
+// Instructions of tensor cores: conversions of their factors, and products of small matrices by a
+// warp. They need compute capability 8.0; below it they trap, so that what
 // uses them compiles, and the host launches none of it.
 //
 // The elements of a matrix are spread over the 32 lanes of a warp, in which lane = 4 group + member
@@ -33,9 +33,9 @@ namespace tagix::cuda {
 #ifdef TAGIX_CUDA_EMULATED
 namespace emulated {
 
-/// What a lane brings to a product.
+/// What a lane brings to products.
 struct MmaSlot {
-  float* sum;
+  float* sums;
   const unsigned* a;
   const unsigned* b;
 };
@@ -51,50 +51,54 @@ double factor_element(unsigned bits, int k) {
   }
 }
 
-/// The next float towards zero, unless `exact` is one or no float is so large.
+/// The float next to it, towards zero.
 inline float truncated(double exact) {
-  const float nearest = static_cast<float>(exact);
-  const bool beyond = std::isfinite(nearest) && std::fabs(double{nearest}) > std::fabs(exact);
-  return __uint_as_float(__float_as_uint(nearest) - (beyond ? 1 : 0));
+  // Without the 29 bits that a float's significand has less, the conversion rounds nothing.
+  return static_cast<float>(__longlong_as_double(__double_as_longlong(exact) & ~((1LL << 29) - 1)));
 }
 
-/// sum += a b for the matrices of all lanes.
-template <int depth>
+using EightDoubles [[gnu::vector_size(64)]] = double;
+
+/// sums[i][j] += a[i] b[j] for the matrices of all lanes.
+template <int depth, int rows, int columns>
 const char* combine_mma(void* const (&slots)[32], unsigned) {
   constexpr int per_register = depth / 8;  // neighbours in depth
   const auto lane = [&](int group, int member) -> const MmaSlot& {
     return *static_cast<const MmaSlot*>(slots[4 * group + member]);
   };
-  double b[depth][8];
-  for (int k = 0; k < depth; ++k) {
-    const int member = k / per_register % 4, e = k / (4 * per_register);
-    for (int column = 0; column < 8; ++column) {
-      b[k][column] = factor_element<depth>(lane(column, member).b[e], k);
-    }
-  }
-  for (int row = 0; row < 16; ++row) {
-    const int group = row % 8, h = row / 8;
-    double sums[8];
-    for (int column = 0; column < 8; ++column) {
-      sums[column] = lane(group, column / 2).sum[2 * h + column % 2];
-    }
+  for (int j = 0; j < columns; ++j) {
+    EightDoubles b[depth];
     for (int k = 0; k < depth; ++k) {
       const int member = k / per_register % 4, e = k / (4 * per_register);
-      const double a = factor_element<depth>(lane(group, member).a[h + 2 * e], k);
-      for (int column = 0; column < 8; ++column) sums[column] += a * b[k][column];
+      for (int column = 0; column < 8; ++column) {
+        b[k][column] = factor_element<depth>(lane(column, member).b[2 * j + e], k);
+      }
     }
-    for (int column = 0; column < 8; ++column) {
-      lane(group, column / 2).sum[2 * h + column % 2] = truncated(sums[column]);
+    for (int row = 0; row < 16 * rows; ++row) {
+      const int i = row / 16, group = row % 8, h = row / 8 % 2;
+      const int at = 4 * (i * columns + j) + 2 * h;
+      EightDoubles sums;
+      for (int column = 0; column < 8; ++column) {
+        sums[column] = lane(group, column / 2).sums[at + column % 2];
+      }
+      for (int k = 0; k < depth; ++k) {
+        const int member = k / per_register % 4, e = k / (4 * per_register);
+        sums += factor_element<depth>(lane(group, member).a[4 * i + h + 2 * e], k) * b[k];
+      }
+      for (int column = 0; column < 8; ++column) {
+        lane(group, column / 2).sums[at + column % 2] = truncated(sums[column]);
+      }
     }
   }
   return nullptr;
 }
 
-/// As tagix_emulator::warp_exchange, but only one lane works, for all.
-template <int depth>
-void mma(const char* name, float (&sum)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
-  MmaSlot slot{sum, a, b};
-  tagix_emulator::warp_collective(name, 0xffffffffu, &slot, combine_mma<depth>,
+/// As tagix_emulator::warp_exchange, but one lane works for all.
+template <int depth, int rows, int columns>
+void mma(const char* name, float (&sums)[rows][columns][4], const unsigned (&a)[rows][4],
+         const unsigned (&b)[columns][2]) {
+  MmaSlot slot{&sums[0][0][0], &a[0][0], &b[0][0]};
+  tagix_emulator::warp_collective(name, 0xffffffffu, &slot, combine_mma<depth, rows, columns>,
                                   tagix_emulator::Where::current());
 }
 
@@ -136,35 +140,58 @@ __device__ __forceinline__ unsigned to_bf16x2(float low, float high) {
 #endif
 }
 
-/// sum += a b, of tf32 with sums of float32 (PTX ISA, "Multiply-and-Accumulate Instruction: mma").
-__device__ __forceinline__ void mma_tf32(float (&sum)[4], const unsigned (&a)[4],
-                                         const unsigned (&b)[2]) {
+/// sums[i][j] += a[i] b[j], of tf32 with sums of float32 (PTX ISA, "Multiply-and-Accumulate
+/// Instruction: mma"). Each is an instruction, and none waits for the one before it.
+template <int rows, int columns>
+__device__ __forceinline__ void mma_tf32(float (&sums)[rows][columns][4],
+                                         const unsigned (&a)[rows][4],
+                                         const unsigned (&b)[columns][2]) {
 #ifdef TAGIX_CUDA_EMULATED
-  emulated::mma<8>("mma_tf32", sum, a, b);
-#elif __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  emulated::mma<8>("mma_tf32", sums, a, b);
 #else
-  sum[0] += __uint_as_float(a[0] + b[0]);
-  __trap();
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < columns; ++j) {
+      float (&sum)[4] = sums[i][j];
+#if __CUDA_ARCH__ >= 800
+      asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(a[i][0]), "r"(a[i][1]), "r"(a[i][2]), "r"(a[i][3]), "r"(b[j][0]), "r"(b[j][1]));
+#else
+      sum[0] += __uint_as_float(a[i][0] + b[j][0]);
+      __trap();
+#endif
+    }
+  }
 #endif
 }
 
-/// sum += a b, of bfloat16 with sums of float32.
-__device__ __forceinline__ void mma_bf16(float (&sum)[4], const unsigned (&a)[4],
-                                         const unsigned (&b)[2]) {
+/// The same of bfloat16.
+template <int rows, int columns>
+__device__ __forceinline__ void mma_bf16(float (&sums)[rows][columns][4],
+                                         const unsigned (&a)[rows][4],
+                                         const unsigned (&b)[columns][2]) {
 #ifdef TAGIX_CUDA_EMULATED
-  emulated::mma<16>("mma_bf16", sum, a, b);
-#elif __CUDA_ARCH__ >= 800
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-      "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-      : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+  emulated::mma<16>("mma_bf16", sums, a, b);
 #else
-  sum[0] += __uint_as_float(a[0] + b[0]);
-  __trap();
+#pragma unroll
+  for (int i = 0; i < rows; ++i) {
+#pragma unroll
+    for (int j = 0; j < columns; ++j) {
+      float (&sum)[4] = sums[i][j];
+#if __CUDA_ARCH__ >= 800
+      asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+          : "r"(a[i][0]), "r"(a[i][1]), "r"(a[i][2]), "r"(a[i][3]), "r"(b[j][0]), "r"(b[j][1]));
+#else
+      sum[0] += __uint_as_float(a[i][0] + b[j][0]);
+      __trap();
+#endif
+    }
+  }
 #endif
 }
 

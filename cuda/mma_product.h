@@ -16,7 +16,9 @@
 //
 // of which low is off by at most 2^-23 of x on either side, and a_low b_low, left out, is at most
 // 2^-22 of the product. Tensor cores truncate the sums that they keep, always towards zero: after
-// 4 steps of 8 in depth these sums are added to others in float32, and start again from 0.
+// 4 steps of 8 in depth these sums are added to others in float32, and start again from 0. Of
+// factors that are rounded to bfloat16 they are not: what truncation adds, some 2^-24 of the sum
+// for each 16 in depth, stays far below the 2^-9 of the rounding.
 //
 // Squares and second moments are worked out in float32, and rounded as factors then. A factor
 // beyond float32's largest tf32 gives NaN, where multiply_tile gives infinity or a last finite
@@ -32,16 +34,14 @@ struct MmaTile {
   static constexpr int threads = rows / warp_rows * (columns / warp_columns) * warp_size;
   static constexpr Precision precision = precision_;
   static constexpr int n_slices = 3;  // of the depth in shared memory: one in use, two on their way
-  /// Slices after which tensor cores' sums are added up. With factors of bfloat16 the error of
-  /// truncation, 2^-24 in the mean for each 16 in depth, counts for less.
-  static constexpr int slices_at_once = precision == Precision::bfloat16 ? 8 : 2;
+  static constexpr int slices_at_once = 2;  // that tensor cores sum up
   static constexpr int result_stride =
       columns + 8;  // of the tile that is finished: fewer conflicts
   static_assert(warp_rows % 16 == 0 && warp_columns % 8 == 0);
 };
 
 template <Precision precision>
-using WideMmaTile = MmaTile<64, 64, 32, 32, precision>;
+using WideMmaTile = MmaTile<64, 64, 32, 16, precision>;
 template <Precision precision>
 using NarrowMmaTile = MmaTile<32, 32, 16, 16, precision>;
 
@@ -167,21 +167,32 @@ struct MmaStage {
   }
 };
 
-/// One plane of a warp's results, in parts of 16 rows x 8 columns.
-template <int row_parts, int column_parts>
+/// One plane of a warp's results, in parts of 16 rows x 8 columns. The columns go in pairs of
+/// parts, so that the factors of only two are kept in registers.
+template <int row_parts, int column_parts, bool exact>
 struct MmaSums {
-  float recent[row_parts][column_parts][4] = {};  // tensor cores' own
-  float total[row_parts][column_parts][4] = {};
+  static constexpr int pairs = column_parts / 2;
+  static_assert(column_parts % 2 == 0);
+  float recent[pairs][row_parts][2][4] = {};  // tensor cores' own
+  float total[exact ? pairs : 1][row_parts][2][4] = {};
 
+  /// Element 2 h + e of a part.
+  __device__ __forceinline__ float operator()(int i, int j, int element) const {
+    return (exact ? total : recent)[j / 2][i][j % 2][element];
+  }
+
+  /// Lets the sums of tensor cores start from 0 again, where they are to be exact.
   __device__ __forceinline__ void add_up() {
+    if constexpr (exact) {
 #pragma unroll
-    for (int i = 0; i < row_parts; ++i) {
+      for (int pair = 0; pair < pairs; ++pair) {
 #pragma unroll
-      for (int j = 0; j < column_parts; ++j) {
+        for (int i = 0; i < row_parts; ++i) {
 #pragma unroll
-        for (int r = 0; r < 4; ++r) {
-          total[i][j][r] += recent[i][j][r];
-          recent[i][j][r] = 0;
+          for (int r = 0; r < 8; ++r) {
+            total[pair][i][r / 4][r % 4] += recent[pair][i][r / 4][r % 4];
+            recent[pair][i][r / 4][r % 4] = 0;
+          }
         }
       }
     }
@@ -190,42 +201,54 @@ struct MmaSums {
   /// Adds the products of 8 in depth, as good as float32. The small terms come first.
   __device__ __forceinline__ void add(const float (&a)[2 * row_parts][2],
                                       const float (&b)[column_parts][2]) {
-    unsigned a_high[row_parts][4], a_low[row_parts][4];
-    unsigned b_high[column_parts][2], b_low[column_parts][2];
     const auto split = [](float x, unsigned& high, unsigned& low) {
       high = to_tf32(x);
       low = to_tf32(x - __uint_as_float(high));
     };
+    unsigned a_high[row_parts][4], a_low[row_parts][4];
 #pragma unroll
-    for (int e = 0; e < 2; ++e) {
+    for (int i = 0; i < 2 * row_parts; ++i) {
 #pragma unroll
-      for (int i = 0; i < 2 * row_parts; ++i) {
+      for (int e = 0; e < 2; ++e) {
         split(a[i][e], a_high[i / 2][i % 2 + 2 * e], a_low[i / 2][i % 2 + 2 * e]);
       }
-#pragma unroll
-      for (int j = 0; j < column_parts; ++j) split(b[j][e], b_high[j][e], b_low[j][e]);
     }
-    // All parts in turn, so that no product waits for the one before it.
-    const auto each = [&](const auto& product) {
 #pragma unroll
-      for (int i = 0; i < row_parts; ++i) {
+    for (int pair = 0; pair < pairs; ++pair) {
+      unsigned b_high[2][2], b_low[2][2];
 #pragma unroll
-        for (int j = 0; j < column_parts; ++j) product(i, j);
+      for (int j = 0; j < 2; ++j) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) split(b[2 * pair + j][e], b_high[j][e], b_low[j][e]);
       }
-    };
-    each([&](int i, int j) { mma_tf32(recent[i][j], a_low[i], b_high[j]); });
-    each([&](int i, int j) { mma_tf32(recent[i][j], a_high[i], b_low[j]); });
-    each([&](int i, int j) { mma_tf32(recent[i][j], a_high[i], b_high[j]); });
+      mma_tf32(recent[pair], a_low, b_high);
+      mma_tf32(recent[pair], a_high, b_low);
+      mma_tf32(recent[pair], a_high, b_high);
+    }
+  }
+};
+
+/// The factors of products of 16 in depth, rounded to bfloat16.
+template <int row_parts, int column_parts>
+struct RoundedFactors {
+  unsigned a[row_parts][4], b[column_parts / 2][2][2];
+
+  /// Takes an 8 in depth.
+  __device__ __forceinline__ void set(int eight, const float (&a_values)[2 * row_parts][2],
+                                      const float (&b_values)[column_parts][2]) {
+#pragma unroll
+    for (int i = 0; i < 2 * row_parts; ++i) {
+      a[i / 2][i % 2 + 2 * eight] = to_bf16x2(a_values[i][0], a_values[i][1]);
+    }
+#pragma unroll
+    for (int j = 0; j < column_parts; ++j) {
+      b[j / 2][j % 2][eight] = to_bf16x2(b_values[j][0], b_values[j][1]);
+    }
   }
 
-  /// Adds the products of 16 in depth, of bfloat16.
-  __device__ __forceinline__ void add(const unsigned (&a)[row_parts][4],
-                                      const unsigned (&b)[column_parts][2]) {
+  __device__ __forceinline__ void add_to(MmaSums<row_parts, column_parts, false>& sums) const {
 #pragma unroll
-    for (int i = 0; i < row_parts; ++i) {
-#pragma unroll
-      for (int j = 0; j < column_parts; ++j) mma_bf16(recent[i][j], a[i], b[j]);
-    }
+    for (int pair = 0; pair < column_parts / 2; ++pair) mma_bf16(sums.recent[pair], a, b[pair]);
   }
 };
 
@@ -239,80 +262,72 @@ constexpr int mma_shared_floats() {
   return std::max(T::n_slices * slice, 2 * T::rows * T::result_stride);
 }
 
-/// A slice of a warp's part of the products: `a` and `b` are its planes in shared memory.
-template <Terms terms, class T, class APlane, class BPlane, int row_parts, int column_parts>
-__device__ __forceinline__ void multiply_slice_mma(const float* a, const float* b, int first_row,
-                                                   int first_column,
-                                                   MmaSums<row_parts, column_parts>& mean,
-                                                   MmaSums<row_parts, column_parts>& var) {
-  constexpr bool a_has_var = terms != Terms::known;
-  constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
-  constexpr bool exact_mean = T::precision != Precision::bfloat16;
-  constexpr bool exact_var = T::precision == Precision::float32;
-  constexpr int a_parts = 2 * row_parts, b_parts = column_parts;
-  struct Factors {
-    unsigned a[row_parts][4], b[column_parts][2];
-  };
-  Factors rounded_mean, rounded_var, rounded_square;  // as bfloat16, 16 in depth
-  const auto round = [](Factors& factors, int eight, const float (&a)[a_parts][2],
-                        const float (&b)[b_parts][2]) {
-#pragma unroll
-    for (int i = 0; i < a_parts; ++i) {
-      factors.a[i / 2][i % 2 + 2 * eight] = to_bf16x2(a[i][0], a[i][1]);
-    }
-#pragma unroll
-    for (int j = 0; j < b_parts; ++j) factors.b[j][eight] = to_bf16x2(b[j][0], b[j][1]);
-  };
+/// A warp's sums, of both planes.
+template <class T>
+struct WarpSums {
+  static constexpr bool exact_mean = T::precision != Precision::bfloat16;
+  static constexpr bool exact_var = T::precision == Precision::float32;
+  MmaSums<T::warp_rows / 16, T::warp_columns / 8, exact_mean> mean;
+  MmaSums<T::warp_rows / 16, T::warp_columns / 8, exact_var> var;
 
+  /// Adds the products of a slice, whose planes in shared memory begin at `a` and `b`.
+  template <Terms terms, class APlane, class BPlane>
+  __device__ __forceinline__ void add(const float* a, const float* b, int first_row,
+                                      int first_column) {
+    constexpr bool a_has_var = terms != Terms::known;
+    constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+    constexpr int a_parts = T::warp_rows / 8, b_parts = T::warp_columns / 8;
+    RoundedFactors<a_parts / 2, b_parts> rounded_mean, rounded_var, rounded_square;
 #pragma unroll
-  for (int eight = 0; eight < 2; ++eight) {
-    float a_mean[a_parts][2], b_mean[b_parts][2];
-    APlane::template read<a_parts>(a, first_row, eight, a_mean);
-    BPlane::template read<b_parts>(b, first_column, eight, b_mean);
-    if constexpr (exact_mean) {
-      mean.add(a_mean, b_mean);
-    } else {
-      round(rounded_mean, eight, a_mean, b_mean);
-    }
-    float b_var[b_parts][2];
-    if constexpr (b_has_var) {
-      BPlane::template read<b_parts>(b + BPlane::floats, first_column, eight, b_var);
-    }
-    if constexpr (a_has_var) {
-      float a_var[a_parts][2], b_second[b_parts][2];
-      APlane::template read<a_parts>(a + APlane::floats, first_row, eight, a_var);
+    for (int eight = 0; eight < 2; ++eight) {
+      float a_mean[a_parts][2], b_mean[b_parts][2];
+      APlane::template read<a_parts>(a, first_row, eight, a_mean);
+      BPlane::template read<b_parts>(b, first_column, eight, b_mean);
+      if constexpr (exact_mean) {
+        mean.add(a_mean, b_mean);
+      } else {
+        rounded_mean.set(eight, a_mean, b_mean);
+      }
+      float b_var[b_parts][2];
+      if constexpr (b_has_var) {
+        BPlane::template read<b_parts>(b + BPlane::floats, first_column, eight, b_var);
+      }
+      if constexpr (a_has_var) {
+        float a_var[a_parts][2], b_second[b_parts][2];
+        APlane::template read<a_parts>(a + APlane::floats, first_row, eight, a_var);
 #pragma unroll
-      for (int j = 0; j < b_parts; ++j) {
+        for (int j = 0; j < b_parts; ++j) {
 #pragma unroll
-        for (int e = 0; e < 2; ++e) {
-          b_second[j][e] = terms == Terms::both ? math::second_moment(b_mean[j][e], b_var[j][e])
-                                                : b_mean[j][e] * b_mean[j][e];
+          for (int e = 0; e < 2; ++e) {
+            b_second[j][e] = terms == Terms::both ? math::second_moment(b_mean[j][e], b_var[j][e])
+                                                  : b_mean[j][e] * b_mean[j][e];
+          }
+        }
+        if constexpr (exact_var) {
+          var.add(a_var, b_second);
+        } else {
+          rounded_var.set(eight, a_var, b_second);
         }
       }
-      if constexpr (exact_var) {
-        var.add(a_var, b_second);
-      } else {
-        round(rounded_var, eight, a_var, b_second);
+      if constexpr (b_has_var) {
+        float square[a_parts][2];
+#pragma unroll
+        for (int i = 0; i < a_parts; ++i) {
+#pragma unroll
+          for (int e = 0; e < 2; ++e) square[i][e] = a_mean[i][e] * a_mean[i][e];
+        }
+        if constexpr (exact_var) {
+          var.add(square, b_var);
+        } else {
+          rounded_square.set(eight, square, b_var);
+        }
       }
     }
-    if constexpr (b_has_var) {
-      float square[a_parts][2];
-#pragma unroll
-      for (int i = 0; i < a_parts; ++i) {
-#pragma unroll
-        for (int e = 0; e < 2; ++e) square[i][e] = a_mean[i][e] * a_mean[i][e];
-      }
-      if constexpr (exact_var) {
-        var.add(square, b_var);
-      } else {
-        round(rounded_square, eight, square, b_var);
-      }
-    }
+    if constexpr (!exact_mean) rounded_mean.add_to(mean);
+    if constexpr (!exact_var && a_has_var) rounded_var.add_to(var);
+    if constexpr (!exact_var && b_has_var) rounded_square.add_to(var);
   }
-  if constexpr (!exact_mean) mean.add(rounded_mean.a, rounded_mean.b);
-  if constexpr (!exact_var && a_has_var) var.add(rounded_var.a, rounded_var.b);
-  if constexpr (!exact_var && b_has_var) var.add(rounded_square.a, rounded_square.b);
-}
+};
 
 /// As multiply_tile, on tensor cores.
 template <Terms terms, class T, Contiguous a_contiguous, Contiguous b_contiguous, class Finish>
@@ -332,7 +347,7 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
   const int warp_row = warp / warps_across * T::warp_rows;
   const int warp_column = warp % warps_across * T::warp_columns;
 
-  MmaSums<a_parts / 2, b_parts> mean, var;
+  WarpSums<T> sums;
   static_assert(terms != Terms::outer || T::threads >= T::rows);
   [[maybe_unused]] const bool sums_a = first_column == 0 && thread < T::rows;
   [[maybe_unused]] float a_mean_sum = 0, a_var_sum = 0;
@@ -359,11 +374,10 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
     __syncthreads();
     copy(current == 0 ? 2 : current - 1, start + 2 * T::depth);
     const float* const slice = shared + current * slice_size;
-    multiply_slice_mma<terms, T, APlane, BPlane>(slice, slice + AStage::floats, warp_row,
-                                                 warp_column, mean, var);
+    sums.template add<terms, APlane, BPlane>(slice, slice + AStage::floats, warp_row, warp_column);
     if (++n_recent == T::slices_at_once) {
-      mean.add_up();
-      var.add_up();
+      sums.mean.add_up();
+      sums.var.add_up();
       n_recent = 0;
     }
     if constexpr (terms == Terms::outer) {
@@ -374,8 +388,8 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
     }
     current = current == 2 ? 0 : current + 1;
   }
-  mean.add_up();
-  var.add_up();
+  sums.mean.add_up();
+  sums.var.add_up();
   if constexpr (terms == Terms::outer) {
     const Index row = first_row + thread;
     if (sums_a && row < shape.rows) finish.sums(row, a_mean_sum, a_var_sum);
@@ -396,8 +410,8 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
         const int row = warp_row + APlane::template row_of<a_parts>(group, i);
         const int column = warp_column + BPlane::template row_of<b_parts>(2 * member + e, j);
         const int at = row * T::result_stride + column;
-        mean_tile[at] = mean.total[i / 2][j][2 * (i % 2) + e];
-        var_tile[at] = var.total[i / 2][j][2 * (i % 2) + e];
+        mean_tile[at] = sums.mean(i / 2, j, 2 * (i % 2) + e);
+        var_tile[at] = sums.var(i / 2, j, 2 * (i % 2) + e);
       }
     }
   }
