@@ -15,10 +15,10 @@
 //   a b  =  a_low b_high + a_high b_low + a_high b_high  +  error,   |error| <= 2^-21 |a b|
 //
 // of which low is off by at most 2^-23 of x on either side, and a_low b_low, left out, is at most
-// 2^-22 of the product. Tensor cores truncate the sums that they keep, always towards zero: after
-// 4 steps of 8 in depth these sums are added to others in float32, and start again from 0. Of
-// factors that are rounded to bfloat16 they are not: what truncation adds, some 2^-24 of the sum
-// for each 16 in depth, stays far below the 2^-9 of the rounding.
+// 2^-22 of the product. Tensor cores truncate the sums that they keep, always towards zero: those
+// of 16 in depth are added to others in float32, and start again from 0. Of factors that are
+// rounded to bfloat16 they go on: what truncation adds, some 2^-24 of the sum for each 16 in depth,
+// stays far below the 2^-9 of the rounding.
 //
 // Squares and second moments are worked out in float32, and rounded as factors then. A factor
 // beyond float32's largest tf32 gives NaN, where multiply_tile gives infinity or a last finite
@@ -34,7 +34,6 @@ struct MmaTile {
   static constexpr int threads = rows / warp_rows * (columns / warp_columns) * warp_size;
   static constexpr Precision precision = precision_;
   static constexpr int n_slices = 3;  // of the depth in shared memory: one in use, two on their way
-  static constexpr int slices_at_once = 2;  // that tensor cores sum up
   static constexpr int result_stride =
       columns + 8;  // of the tile that is finished: fewer conflicts
   static_assert(warp_rows % 16 == 0 && warp_columns % 8 == 0);
@@ -167,33 +166,27 @@ struct MmaStage {
   }
 };
 
-/// One plane of a warp's results, in parts of 16 rows x 8 columns. The columns go in pairs of
-/// parts, so that the factors of only two are kept in registers.
-template <int row_parts, int column_parts, bool exact>
+/// Sums of one plane of a warp's results, in parts of 16 rows x 8 columns. The columns go in pairs
+/// of parts, so that the factors of only two are kept in registers.
+template <int row_parts, int column_parts>
 struct MmaSums {
   static constexpr int pairs = column_parts / 2;
   static_assert(column_parts % 2 == 0);
-  float recent[pairs][row_parts][2][4] = {};  // tensor cores' own
-  float total[exact ? pairs : 1][row_parts][2][4] = {};
+  float parts[pairs][row_parts][2][4] = {};
 
   /// Element 2 h + e of a part.
   __device__ __forceinline__ float operator()(int i, int j, int element) const {
-    return (exact ? total : recent)[j / 2][i][j % 2][element];
+    return parts[j / 2][i][j % 2][element];
   }
 
-  /// Lets the sums of tensor cores start from 0 again, where they are to be exact.
-  __device__ __forceinline__ void add_up() {
-    if constexpr (exact) {
+  __device__ __forceinline__ void operator+=(const MmaSums& other) {
 #pragma unroll
-      for (int pair = 0; pair < pairs; ++pair) {
+    for (int pair = 0; pair < pairs; ++pair) {
 #pragma unroll
-        for (int i = 0; i < row_parts; ++i) {
+      for (int i = 0; i < row_parts; ++i) {
 #pragma unroll
-          for (int r = 0; r < 8; ++r) {
-            total[pair][i][r / 4][r % 4] += recent[pair][i][r / 4][r % 4];
-            recent[pair][i][r / 4][r % 4] = 0;
-          }
-        }
+        for (int r = 0; r < 8; ++r)
+          parts[pair][i][r / 4][r % 4] += other.parts[pair][i][r / 4][r % 4];
       }
     }
   }
@@ -221,9 +214,9 @@ struct MmaSums {
 #pragma unroll
         for (int e = 0; e < 2; ++e) split(b[2 * pair + j][e], b_high[j][e], b_low[j][e]);
       }
-      mma_tf32(recent[pair], a_low, b_high);
-      mma_tf32(recent[pair], a_high, b_low);
-      mma_tf32(recent[pair], a_high, b_high);
+      mma_tf32(parts[pair], a_low, b_high);
+      mma_tf32(parts[pair], a_high, b_low);
+      mma_tf32(parts[pair], a_high, b_high);
     }
   }
 };
@@ -246,9 +239,9 @@ struct RoundedFactors {
     }
   }
 
-  __device__ __forceinline__ void add_to(MmaSums<row_parts, column_parts, false>& sums) const {
+  __device__ __forceinline__ void add_to(MmaSums<row_parts, column_parts>& sums) const {
 #pragma unroll
-    for (int pair = 0; pair < column_parts / 2; ++pair) mma_bf16(sums.recent[pair], a, b[pair]);
+    for (int pair = 0; pair < column_parts / 2; ++pair) mma_bf16(sums.parts[pair], a, b[pair]);
   }
 };
 
@@ -265,10 +258,8 @@ constexpr int mma_shared_floats() {
 /// A warp's sums, of both planes.
 template <class T>
 struct WarpSums {
-  static constexpr bool exact_mean = T::precision != Precision::bfloat16;
-  static constexpr bool exact_var = T::precision == Precision::float32;
-  MmaSums<T::warp_rows / 16, T::warp_columns / 8, exact_mean> mean;
-  MmaSums<T::warp_rows / 16, T::warp_columns / 8, exact_var> var;
+  using Sums = MmaSums<T::warp_rows / 16, T::warp_columns / 8>;
+  Sums mean, var;
 
   /// Adds the products of a slice, whose planes in shared memory begin at `a` and `b`.
   template <Terms terms, class APlane, class BPlane>
@@ -276,7 +267,10 @@ struct WarpSums {
                                       int first_column) {
     constexpr bool a_has_var = terms != Terms::known;
     constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+    constexpr bool exact_mean = T::precision != Precision::bfloat16;
+    constexpr bool exact_var = T::precision == Precision::float32;
     constexpr int a_parts = T::warp_rows / 8, b_parts = T::warp_columns / 8;
+    Sums exact_mean_sums, exact_var_sums;
     RoundedFactors<a_parts / 2, b_parts> rounded_mean, rounded_var, rounded_square;
 #pragma unroll
     for (int eight = 0; eight < 2; ++eight) {
@@ -284,7 +278,7 @@ struct WarpSums {
       APlane::template read<a_parts>(a, first_row, eight, a_mean);
       BPlane::template read<b_parts>(b, first_column, eight, b_mean);
       if constexpr (exact_mean) {
-        mean.add(a_mean, b_mean);
+        exact_mean_sums.add(a_mean, b_mean);
       } else {
         rounded_mean.set(eight, a_mean, b_mean);
       }
@@ -304,7 +298,7 @@ struct WarpSums {
           }
         }
         if constexpr (exact_var) {
-          var.add(a_var, b_second);
+          exact_var_sums.add(a_var, b_second);
         } else {
           rounded_var.set(eight, a_var, b_second);
         }
@@ -317,15 +311,23 @@ struct WarpSums {
           for (int e = 0; e < 2; ++e) square[i][e] = a_mean[i][e] * a_mean[i][e];
         }
         if constexpr (exact_var) {
-          var.add(square, b_var);
+          exact_var_sums.add(square, b_var);
         } else {
           rounded_square.set(eight, square, b_var);
         }
       }
     }
-    if constexpr (!exact_mean) rounded_mean.add_to(mean);
-    if constexpr (!exact_var && a_has_var) rounded_var.add_to(var);
-    if constexpr (!exact_var && b_has_var) rounded_square.add_to(var);
+    if constexpr (exact_mean) {
+      mean += exact_mean_sums;
+    } else {
+      rounded_mean.add_to(mean);
+    }
+    if constexpr (exact_var) {
+      var += exact_var_sums;
+    } else {
+      if constexpr (a_has_var) rounded_var.add_to(var);
+      if constexpr (b_has_var) rounded_square.add_to(var);
+    }
   }
 };
 
@@ -367,7 +369,7 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
   static_assert(T::n_slices == 3);
   copy(0, shape.depth_begin);
   copy(1, shape.depth_begin + T::depth);
-  int current = 0, n_recent = 0;
+  int current = 0;
   for (Index start = shape.depth_begin; start < shape.depth_end; start += T::depth) {
     copies.template wait<1>();
     // From here on this slice is there for all, and no thread reads the one before it any more.
@@ -375,11 +377,6 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
     copy(current == 0 ? 2 : current - 1, start + 2 * T::depth);
     const float* const slice = shared + current * slice_size;
     sums.template add<terms, APlane, BPlane>(slice, slice + AStage::floats, warp_row, warp_column);
-    if (++n_recent == T::slices_at_once) {
-      sums.mean.add_up();
-      sums.var.add_up();
-      n_recent = 0;
-    }
     if constexpr (terms == Terms::outer) {
       for (int k = 0; sums_a && k < T::depth; ++k) {
         a_mean_sum += slice[APlane::at(thread, k)];
@@ -388,8 +385,6 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
     }
     current = current == 2 ? 0 : current + 1;
   }
-  sums.mean.add_up();
-  sums.var.add_up();
   if constexpr (terms == Terms::outer) {
     const Index row = first_row + thread;
     if (sums_a && row < shape.rows) finish.sums(row, a_mean_sum, a_var_sum);
