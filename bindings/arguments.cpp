@@ -2,6 +2,8 @@
 
 #include <stdexcept>
 
+#include "core/cuda.h"
+
 namespace tagix::python {
 namespace {
 
@@ -68,6 +70,15 @@ void convert_argument(const char* name, py::handle value, double& result) {
 void convert_argument(const char* name, py::handle value, std::string& result) {
   if (!py::isinstance<py::str>(value)) throw_wrong_type(name, value, "a string");
   result = value.cast<std::string>();
+}
+
+std::shared_ptr<Backend> parse_backend(const Argument<std::string>& device, Precision precision) {
+  const std::string name = device.as("device");
+  if (name == "cuda") {
+    const std::optional<std::string> why_not = cuda_why_not();
+    require(!why_not, "device: got 'cuda', needed 'cpu': ", why_not.value_or(""));
+  }
+  return backend_for(name, precision);
 }
 
 int call_constructor(PyObject* self, PyObject* args, PyObject* kwargs) {

@@ -1,12 +1,13 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "bindings.h"
-#include "core/precision.h"
+#include "core/backend.h"
 
 namespace tagix::python {
 
@@ -82,6 +83,11 @@ inline Precision parse_precision(const Argument<std::string>& precision) {
                                                      {"bfloat16", Precision::bfloat16}};
   return choose("precision", precision, precisions);
 }
+
+/// The backend of the device that an argument names; the ValueError for one that is not there says
+/// why not.
+std::shared_ptr<Backend> parse_backend(const Argument<std::string>& device,
+                                       Precision precision = Precision::float32);
 
 /// What def_constructor puts into the slot tp_init.
 int call_constructor(PyObject* self, PyObject* args, PyObject* kwargs);

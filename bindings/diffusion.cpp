@@ -32,8 +32,8 @@ void bind_diffusion(py::module_& m) {
       .def(py::init([](Index n_features, Index n_steps, const Argument<std::string>& schedule,
                        const Argument<std::string>& time_features,
                        const Argument<std::string>& device) {
-             return std::make_unique<DiffusionProcess>(backend_for(device.as("device")), n_features,
-                                                       n_steps, parse_schedule(schedule),
+             return std::make_unique<DiffusionProcess>(parse_backend(device), n_features, n_steps,
+                                                       parse_schedule(schedule),
                                                        parse_time_features(time_features));
            }),
            py::arg("n_features"), py::arg("n_steps"), py::arg("schedule"), py::arg("time_features"),

@@ -10,6 +10,7 @@
 #include "bindings.h"
 #include "core/noise.h"
 #include "core/training.h"
+#include "cuda_array.h"
 #include "layers/sequential.h"
 
 namespace tagix::python {
@@ -32,23 +33,26 @@ struct Observation {
   Index outputs;
 };
 
+/// One noise variance, one for each output, or one for each target.
+BroadcastView noise_view(const Array& noise_var, Index rows, Index outputs) {
+  if (noise_var.ndim() == 2) {
+    require_matrix("noise", noise_var, outputs);
+    require(noise_var.shape(0) == rows, "noise: got ", noise_var.shape(0), " rows, needed ", rows,
+            " as in x");
+    return {noise_var.data(), outputs, 1};
+  }
+  require(noise_var.size() == 1 || noise_var.size() == outputs, "noise: got ", noise_var.size(),
+          " standard deviations, needed 1 or 1 for each of the ", outputs, " outputs");
+  return {noise_var.data(), 0, noise_var.size() == 1 ? 0 : 1};
+}
+
 Observation observation(const Model& model, const Array& x, const std::optional<Array>& x_var,
                         const Array& y, const Array& noise_var) {
   const HostMoments input = host_moments(x, x_var);
   const Index outputs = model.output_features(input.cols);
   require_matrix("y", y, outputs);
   require_same_rows("y", y, "x", x);
-  BroadcastView noise{noise_var.data(), 0, 0};
-  if (noise_var.ndim() == 2) {
-    require_matrix("noise", noise_var, outputs);
-    require_same_rows("noise", noise_var, "x", x);
-    noise = {noise_var.data(), outputs, 1};
-  } else {
-    require(noise_var.size() == 1 || noise_var.size() == outputs, "noise: got ", noise_var.size(),
-            " standard deviations, needed 1 or 1 for each of the ", outputs, " outputs");
-    noise.col_stride = noise_var.size() == 1 ? 0 : 1;
-  }
-  return {input, y.data(), noise, outputs};
+  return {input, y.data(), noise_view(noise_var, input.rows, outputs), outputs};
 }
 
 Array to_array(const std::vector<float>& values, Index rows) {
@@ -58,7 +62,8 @@ Array to_array(const std::vector<float>& values, Index rows) {
   return array;
 }
 
-/// One plane of a parameter as an array that shares the model's memory and keeps it alive.
+/// One plane of a parameter as an array that shares the model's memory and keeps it alive; or, of
+/// memory that the CPU does not see, a copy that cannot be written to.
 Array parameter_plane(py::object self, Index index, bool variances) {
   Model& model = self.cast<Model&>();
   Index offset = 0;
@@ -66,8 +71,47 @@ Array parameter_plane(py::object self, Index index, bool variances) {
     offset += model.parameters()[static_cast<std::size_t>(i)].size();
   }
   const ParameterSpec& spec = model.parameters().at(static_cast<std::size_t>(index));
-  const MomentsView view = model.parameter_view();
-  return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
+  if (model.backend().reads_host_memory()) {
+    const MomentsView view = model.parameter_view();
+    return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
+  }
+  Array copy(spec.shape);
+  float* values = copy.mutable_data();
+  {
+    const py::gil_scoped_release release;
+    model.read_parameters([&](ConstMomentsView view) {
+      model.backend().download((variances ? view.var : view.mean) + offset, values,
+                               static_cast<std::size_t>(spec.size()) * sizeof(float));
+    });
+  }
+  py::detail::array_proxy(copy.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  return copy;
+}
+
+void require_on_device(const Model& model) {
+  require(!model.backend().reads_host_memory(),
+          "x: got an array on device cuda, needed one on the "
+          "CPU, where the network is");
+}
+
+/// x with its variances on the GPU, checked as host_moments does.
+ConstMomentsView device_moments(const CudaArgument& x, const std::optional<CudaArgument>& x_var) {
+  require(x.shape().size() == 2, "x: got an array of shape ", shape_text(x.shape()),
+          ", needed two dimensions (rows, features)");
+  require(!x_var || x_var->shape() == x.shape(), "x_var: got an array of shape ",
+          shape_text(x_var ? x_var->shape() : x.shape()), ", needed ", shape_text(x.shape()),
+          " as x has");
+  return {x.data(), x_var ? x_var->data() : nullptr, x.shape()[0], x.shape()[1]};
+}
+
+/// The shape that targets on the GPU have: (rows, outputs); throws unless it is that, or (rows,)
+/// for one output.
+std::vector<Index> require_target_shape(const CudaArgument& y, Index rows, Index outputs) {
+  const std::vector<Index> shape{rows, outputs};
+  require(y.shape() == shape || (outputs == 1 && y.shape() == std::vector<Index>{rows}),
+          "y: got an array of shape ", shape_text(y.shape()), ", needed ", shape_text(shape),
+          ", (rows, outputs)");
+  return shape;
 }
 
 /// The rules as Python classes of their own.
@@ -208,13 +252,24 @@ TypeError for what is no number.)");
 
   py::class_<Model, std::shared_ptr<Model>>(
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
-      .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
-                       const std::string& device, const Argument<std::string>& precision) {
-             return std::make_shared<Model>(std::move(network), rule, seed,
-                                            backend_for(device, parse_precision(precision)));
-           }),
-           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
-           py::arg("precision"))
+      .def(
+          py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
+                      const Argument<std::string>& device, const Argument<std::string>& precision) {
+            return std::make_shared<Model>(std::move(network), rule, seed,
+                                           parse_backend(device, parse_precision(precision)));
+          }),
+          py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
+          py::arg("precision"))
+      .def(
+          "copy_to",
+          [](const Model& model, const Argument<std::string>& device,
+             const Argument<std::string>& precision) {
+            std::shared_ptr<Backend> backend = parse_backend(device, parse_precision(precision));
+            const py::gil_scoped_release release;
+            return std::make_shared<Model>(model, std::move(backend));
+          },
+          py::arg("device"), py::arg("precision"),
+          "A copy on another device or in another precision, parameters and epochs included.")
       .def_property_readonly("seed", &Model::seed)
       .def_property_readonly("rule", &Model::rule)
       .def_property_readonly("in_features", &Model::input_features)
@@ -295,6 +350,39 @@ TypeError for what is no number.)");
           py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
           py::arg("x_var").noconvert() = py::none())
       .def(
+          "predict_on_device",
+          [](const Model& model, const CudaArgument& x, const std::optional<CudaArgument>& x_var) {
+            require_on_device(model);
+            const ConstMomentsView input = device_moments(x, x_var);
+            const Index outputs = model.output_features(input.cols);
+            CudaArray mean({input.rows, outputs}), var({input.rows, outputs});
+            {
+              const py::gil_scoped_release release;
+              model.predict_on_device(input, {mean.data(), var.data(), input.rows, outputs});
+            }
+            return std::make_pair(std::move(mean), std::move(var));
+          },
+          py::arg("x"), py::arg("x_var") = py::none(), "predict for arrays on the GPU.")
+      .def(
+          "update_on_device",
+          [](Model& model, const CudaArgument& x, const CudaArgument& y, const Array& noise_var,
+             const std::optional<CudaArgument>& x_var) {
+            require_on_device(model);
+            const ConstMomentsView input = device_moments(x, x_var);
+            const Index outputs = model.output_features(input.cols);
+            const std::vector<Index> shape = require_target_shape(y, input.rows, outputs);
+            const BroadcastView noise = noise_view(noise_var, input.rows, outputs);
+            CudaArray mean(shape), var(shape);
+            {
+              const py::gil_scoped_release release;
+              model.update_on_device(input, y.data(), noise,
+                                     {mean.data(), var.data(), input.rows, outputs});
+            }
+            return std::make_pair(std::move(mean), std::move(var));
+          },
+          py::arg("x"), py::arg("y"), py::arg("noise_var").noconvert(),
+          py::arg("x_var") = py::none(), "update for arrays on the GPU, except noise_var.")
+      .def(
           "innovations",
           [](const Model& model, const Array& x, const Array& y, const Array& noise_var,
              const std::optional<Array>& x_var) {
@@ -336,6 +424,19 @@ TypeError for what is no number.)");
            }),
            py::arg("model"), py::arg("x").noconvert(), py::arg("y").noconvert(),
            py::keep_alive<1, 2>())
+      .def(py::init([](const Model& model, const CudaArgument& x, const CudaArgument& y) {
+             require_on_device(model);
+             const ConstMomentsView input = device_moments(x, std::nullopt);
+             const Index outputs = model.output_features(input.cols);
+             require_target_shape(y, input.rows, outputs);
+             // The arguments, and so their owners, live as long as the source.
+             auto owner = std::make_shared<std::pair<CudaArgument, CudaArgument>>(x, y);
+             return std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
+                                                       input.rows, input.cols, outputs,
+                                                       std::move(owner));
+           }),
+           py::arg("model"), py::arg("x"), py::arg("y"), py::keep_alive<1, 2>(),
+           "Rows that lie on the GPU, which stay there.")
       .def("set_noise_var", &RegressionSource::set_noise_var, py::arg("noise_var"))
       .def(
           "set_noise_var_per_target",

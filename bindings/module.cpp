@@ -3,6 +3,7 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "core/backend.h"
+#include "core/cuda.h"
 #include "cpu/instruction_set.h"
 #include "cpu/threads.h"
 
@@ -39,10 +40,11 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
   m.def(
       "backend_name",
       [](const Argument<std::string>& device, const Argument<std::string>& precision) {
-        return tagix::backend_for(device.as("device"), parse_precision(precision))->name();
+        return tagix::python::parse_backend(device, parse_precision(precision))->name();
       },
       py::arg("device"), py::arg("precision") = "float32",
-      "The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'.");
+      "The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'. Raises "
+      "ValueError for a device or a precision that is not there, and says why not.");
   m.def(
       "peak_flops",
       [](const Argument<std::string>& precision) {
@@ -59,10 +61,14 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
       "The FLOP/s of multiply-adds in registers on one core: what no matrix product can beat.");
   m.def(
       "has_precision",
-      [](const Argument<std::string>& precision) {
-        return tagix::cpu_has(parse_precision(precision));
+      [](const Argument<std::string>& precision, const Argument<std::string>& device) {
+        static constexpr tagix::python::Choice<bool> devices[] = {{"cpu", false}, {"cuda", true}};
+        const bool on_cuda = tagix::python::choose("device", device, devices);
+        const tagix::Precision wanted = parse_precision(precision);
+        return on_cuda ? tagix::cuda_has(wanted) : tagix::cpu_has(wanted);
       },
-      py::arg("precision"), "Whether this processor has a precision.");
+      py::arg("precision"), py::arg("device") = "cpu",
+      "Whether this processor, or device 'cuda' wherever it can be used, has a precision.");
   m.def(
       "derive_seed",
       [](std::uint64_t seed, std::uint64_t count) {
@@ -73,6 +79,7 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
       },
       py::arg("seed"), py::arg("count"), "The `count`-th seed, in [0, 2^63), derived from a seed.");
 
+  tagix::python::bind_cuda(m);
   tagix::python::bind_layers(m);
   tagix::python::bind_model(m);
   tagix::python::bind_diffusion(m);

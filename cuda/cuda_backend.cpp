@@ -9,9 +9,9 @@
 #include "core/executor.h"
 #include "core/memory.h"
 #include "core/require.h"
+#include "fused_executor.h"
 #include "kernels.h"
 #include "runtime.h"
-#include "step_executor.h"
 
 namespace tagix::cuda {
 namespace {
@@ -45,7 +45,7 @@ class CudaBackend final : public Backend {
     const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
       return std::holds_alternative<AffineStep>(step);
     });
-    return has_parameters ? make_step_executor(*this, steps) : std::move(layerwise);
+    return has_parameters ? make_fused_executor(*this, steps) : std::move(layerwise);
   }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
@@ -212,6 +212,13 @@ std::shared_ptr<Backend> cuda_backend(Precision precision) {
   return precision == Precision::float32 ? float32
          : precision == Precision::mixed ? mixed
                                          : bfloat16;
+}
+
+std::uintptr_t cuda_stream() { return reinterpret_cast<std::uintptr_t>(cuda::stream()); }
+
+void cuda_wait_for_all() noexcept {
+  cudaDeviceSynchronize();
+  cudaGetLastError();
 }
 
 }  // namespace tagix

@@ -8,11 +8,13 @@
 
 namespace tagix::cuda {
 
-/// The size of a launch: blocks, threads of a block, and bytes of shared memory of a block.
+/// The size of a launch: blocks, threads of a block, bytes of shared memory of a block, and blocks
+/// of a cluster.
 struct LaunchSize {
   dim3 grid;
   dim3 block;
   std::size_t shared_bytes = 0;
+  unsigned cluster = 1;
 };
 
 /// Queues a kernel on the calling thread's stream. Throws Error, with the operation's name, if it
@@ -31,6 +33,15 @@ void launch(const char* operation, void (*kernel)(Parameters...), const LaunchSi
   config.blockDim = size.block;
   config.dynamicSmemBytes = size.shared_bytes;
   config.stream = stream();
+  cudaLaunchAttribute cluster{};
+  if (size.cluster > 1) {
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = size.cluster;
+    cluster.val.clusterDim.y = 1;
+    cluster.val.clusterDim.z = 1;
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+  }
   check(cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...), operation);
 }
 

@@ -39,7 +39,7 @@ struct Node {
 class StepExecutor final : public Executor {
  public:
   StepExecutor(Backend& backend, const std::vector<Step>& steps, Index memory_floats)
-      : backend_(backend),
+      : Executor(backend),
         memory_floats_(memory_floats),
         output_delta_(backend),
         partial_(backend),
@@ -203,7 +203,6 @@ class StepExecutor final : public Executor {
     partial_.resize(plan_innovations(precision(), problems_));
   }
 
-  Backend& backend_;
   Index memory_floats_;
   std::vector<Node> nodes_;
   Index parameter_count_ = 0;

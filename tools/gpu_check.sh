@@ -23,7 +23,7 @@ python="${PYTHON:-python3}"
 total_seconds="${TAGIX_GPU_SECONDS:-530}"
 architectures="${TAGIX_GPU_ARCHITECTURES:-native}"
 sanitized="${TAGIX_SANITIZED:-test_cuda_*
-test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,prediction_sums,normal,diffuse,denoise}"
+test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,record_predictions,check_innovation,shuffle,normal,diffuse,denoise}"
 build=build/gpu
 site="$PWD/build/gpu_site"
 reserved_seconds=190 # that tests leave to the benchmark
@@ -73,7 +73,7 @@ run_pytest() {
   "$python" -c 'import tagix as tx; print("tagix from", tx.__file__)
 reason = tx.cuda.why_not()
 raise SystemExit(f"tagix.cuda: {reason}" if reason else 0)' || return
-  "$python" -m pytest -p no:cacheprovider --durations=10 -ra
+  TAGIX_REQUIRE_CUDA=1 "$python" -m pytest -p no:cacheprovider --durations=10 -ra
 }
 
 # compute-sanitizer's status is 1 where it finds something, else that of the program.

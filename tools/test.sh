@@ -16,8 +16,13 @@ export PIP_CONSTRAINT="$PWD/tools/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/to
 python -m pip install --quiet ".[lab,torch,dev]"
 
 for preset in release asan; do
-  step "C++ build and tests, $preset (CUDA kernels too, in release, where nvcc is found)"
-  cmake --preset "$preset" -G Ninja >/dev/null
+  step "C++ build and tests, $preset, device cuda emulated"
+  options=()
+  if [ "$preset" = release ]; then # the Python package as well, for tests on the emulated device
+    options=(-DTAGIX_PYTHON=ON -DPython_EXECUTABLE="$(command -v python)"
+      -Dpybind11_DIR="$(python -m pybind11 --cmakedir)")
+  fi
+  cmake --preset "$preset" -G Ninja "${options[@]}" >/dev/null
   cmake --build --preset "$preset"
   ctest --preset "$preset"
 done
@@ -25,8 +30,18 @@ done
 step "machine code of the hot loops"
 python tools/check_hot_loops.py build/release
 
+if command -v nvcc >/dev/null; then
+  step "registers, shared memory and spills of the package's CUDA kernels"
+  python tools/kernel_resources.py "$(ls -td build/cp*/ | head -n 1)"
+fi
+
 step "Python tests"
 python -m pytest
+
+step "Python tests of device cuda, emulated"
+TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" \
+  python -m pytest tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
+  tests/python/test_golden.py
 
 step "linters"
 ruff check .

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,5 +31,12 @@ bool cuda_has(Precision precision);
 /// The backend of the GPU in a precision, shared by everything in the process. Throws std::invalid_argument where
 /// CUDA cannot be used, or lacks the precision.
 std::shared_ptr<Backend> cuda_backend(Precision precision = Precision::float32);
+
+/// The stream on which the calling thread's work is queued, as the number that other libraries know
+/// it by. Throws std::invalid_argument where the build has no CUDA.
+std::uintptr_t cuda_stream();
+
+/// Returns when all that anyone in the process has queued on the GPU has been done, or has failed.
+void cuda_wait_for_all() noexcept;
 
 }  // namespace tagix

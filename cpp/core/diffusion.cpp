@@ -16,7 +16,7 @@ constexpr double max_beta = 0.999;
 
 /// Rows that pass through the network at a time: it bounds the memory of a call, and no row's
 /// numbers depend on the chunk it falls into.
-constexpr Index max_chunk = 8192;
+constexpr Index max_chunk = 16384;
 
 /// beta_t for t = 1 .. n_steps - 1 before the bound; beta_0 is 0.
 double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {

@@ -10,7 +10,7 @@ namespace {
 class LayerwiseExecutor final : public Executor {
  public:
   LayerwiseExecutor(Backend& backend, std::shared_ptr<const Layer> network)
-      : backend_(backend),
+      : Executor(backend),
         network_(std::move(network)),
         trace_(backend),
         deltas_(backend),
@@ -75,7 +75,6 @@ class LayerwiseExecutor final : public Executor {
     return {prediction, need_input_delta ? deltas_.current() : MomentsView{}};
   }
 
-  Backend& backend_;
   std::shared_ptr<const Layer> network_;
   Trace trace_;
   Deltas deltas_;
@@ -87,6 +86,23 @@ class LayerwiseExecutor final : public Executor {
 };
 
 }  // namespace
+
+void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
+                     MomentsView parameters, TrainingState* state) {
+  const Index cols = rows.input.cols;
+  Index outputs = 0;
+  for (Index first = 0; first < rows.input.rows; first += batch_size) {
+    const Index count = std::min(batch_size, rows.input.rows - first);
+    const Observations observations =
+        Observations{rows.target, rows.noise_var, rule.spread(count)}.from_row(first, outputs);
+    const ConstMomentsView prediction =
+        learn(parameters, rows.input.slice(first * cols, count, cols), observations, false)
+            .prediction;
+    outputs = prediction.cols;
+    backend_.record_predictions(prediction, observations.target, observations.noise_var, state);
+    update(rule, count, parameters, state);
+  }
+}
 
 void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
                Index batch_size, MomentsView parameters, TrainingState* state) {

@@ -8,6 +8,14 @@
 
 namespace tagix {
 
+/// Rows to train on, in a backend's memory: known inputs, targets (rows x outputs, NaN = missing)
+/// and noise variances that broadcast to them.
+struct TrainingRows {
+  ConstMomentsView input;
+  const float* target;
+  BroadcastView noise_var;
+};
+
 /// The targets of a batch: rows x outputs (NaN = missing), with noise variances that broadcast to
 /// them and the rule's factor on the prior variance (UpdateRule::spread).
 struct Observations {
@@ -41,6 +49,7 @@ class Recording {
 /// One executor serves one call at a time. All views are in the backend's memory.
 class Executor {
  public:
+  explicit Executor(Backend& backend) : backend_(backend) {}
   virtual ~Executor() = default;
 
   /// The moments of the output; the view stays valid until the next call.
@@ -61,6 +70,14 @@ class Executor {
   virtual void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
                       TrainingState* state) = 0;
 
+  /// Trains on rows in batches, the last one partial: for each one records how well it was
+  /// predicted, learns and updates.
+  virtual void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
+                     MomentsView parameters, TrainingState* state);
+
+  /// The rows that are best given to `train` at a time, a multiple of the batch size.
+  virtual Index training_rows(Index batch_size) const { return batch_size; }
+
   /// The rows of a prediction that are best given at a time: more of them take more memory.
   virtual Index prediction_rows() const = 0;
 
@@ -69,6 +86,9 @@ class Executor {
   /// have been queued before, in the same sizes, so that nothing is left to allocate. Null where
   /// nothing is gained.
   virtual std::unique_ptr<Recording> record(const std::function<void()>&) { return nullptr; }
+
+ protected:
+  Backend& backend_;
 };
 
 /// Executor::update for innovations that are written out.

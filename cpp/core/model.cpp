@@ -22,6 +22,20 @@ Index broadcast_size(const BroadcastView& view, Index rows, Index cols) {
   return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
 }
 
+void require_finite_prediction(const float* mean, const float* var, Index size) {
+  for (Index i = 0; i < size; ++i) {
+    require(std::isfinite(mean[i]) && std::isfinite(var[i]),
+            "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
+            " at flat position ", i, "), needed inputs of a smaller scale");
+  }
+}
+
+void require_no_overflow(const TrainingState& state) {
+  require(state.failure == Failure::none,
+          "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
+          "noise variance");
+}
+
 /// Up to `count` rows from `first` on.
 HostMoments row_slice(const HostMoments& input, Index first, Index count) {
   return input.slice(first * input.cols, std::min(count, input.rows - first), input.cols);
@@ -93,6 +107,22 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
     offset += size;
   }
   set_parameters(mean.data(), var.data());
+}
+
+Model::Model(const Model& other, std::shared_ptr<Backend> backend)
+    : backend_(std::move(backend)),
+      network_(other.network_),
+      rule_(other.rule_),
+      seed_(other.seed_),
+      specs_(other.specs_),
+      parameter_count_(other.parameter_count_),
+      parameters_(*backend_, 1, parameter_count_),
+      epochs_trained_(other.epochs_trained()) {
+  std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
+  other.get_parameters(mean.data(), var.data());
+  const MomentsView view = parameters_.view();
+  backend_->upload(mean.data(), view.mean, float_bytes(parameter_count_));
+  backend_->upload(var.data(), view.var, float_bytes(parameter_count_));
 }
 
 Model::~Model() = default;
@@ -212,17 +242,73 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
   const Batch batch = load(workspace, input, target, noise_var);
   const ConstMomentsView prediction = learn(workspace, batch, false).prediction;
   download(*backend_, prediction, mean, var);
-  for (Index i = 0; i < prediction.size(); ++i) {
-    require(std::isfinite(mean[i]) && std::isfinite(var[i]),
-            "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
-            " at flat position ", i, "), needed inputs of a smaller scale");
-  }
+  require_finite_prediction(mean, var, prediction.size());
   const TrainingState start;
   workspace.state.assign(&start, 1);
   workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
-  require(workspace.state.first().failure == Failure::none,
-          "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
-          "noise variance");
+  require_no_overflow(workspace.state.first());
+}
+
+std::vector<float> Model::to_host(const float* values, Index size) const {
+  std::vector<float> host(static_cast<std::size_t>(size));
+  backend_->download(values, host.data(), float_bytes(size));
+  return host;
+}
+
+void Model::queue_input_check(Workspace& workspace, ConstMomentsView input) const {
+  if (input.var != nullptr) {
+    require_variances("x_var", to_host(input.var, input.size()).data(), input.size());
+  }
+  const TrainingState start;
+  workspace.state.assign(&start, 1);
+  backend_->check_innovation({input.mean, input.mean, input.rows, input.cols},
+                             workspace.state.data());
+}
+
+void Model::require_finite_input(ConstMomentsView input) const {
+  require_finite("x", to_host(input.mean, input.size()).data(), input.size());
+}
+
+void Model::predict_on_device(ConstMomentsView input, MomentsView output) const {
+  output_features(input.cols);
+  if (input.rows == 0) return;
+  const auto lock = lock_for_reading();
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  queue_input_check(workspace, input);
+  const Index rows = workspace.executor->prediction_rows();
+  for (Index first = 0; first < input.rows; first += rows) {
+    const ConstMomentsView prediction =
+        workspace.executor->predict(parameters_.view(), row_slice(input, first, rows));
+    backend_->copy(prediction, output.slice(first * output.cols, prediction.rows, prediction.cols));
+  }
+  if (workspace.state.first().failure != Failure::none) require_finite_input(input);
+}
+
+void Model::update_on_device(ConstMomentsView input, const float* target, BroadcastView noise_var,
+                             MomentsView prediction) {
+  require(input.rows >= 1, "x: got 0 rows, needed at least 1");
+  const Index outputs = output_features(input.cols);
+  const Index noise_size = broadcast_size(noise_var, input.rows, outputs);
+  require_positive("noise", noise_var.data, noise_size);
+  const auto lock = lock_for_change();
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  queue_input_check(workspace, input);
+  workspace.noise_var.assign(noise_var.data, noise_size);
+  noise_var.data = workspace.noise_var.data();
+  backend_->copy(learn(workspace, {input, target, noise_var}, false).prediction, prediction);
+  backend_->check_innovation(prediction, workspace.state.data());
+  // Changes nothing if anything above has failed. A target that is infinite fails here.
+  workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
+  const TrainingState end = workspace.state.first();
+  if (end.failure == Failure::none) return;
+  require_finite_input(input);
+  const Index size = prediction.size();
+  require_finite_or_missing("y", to_host(target, size).data(), size);
+  require_finite_prediction(to_host(prediction.mean, size).data(),
+                            to_host(prediction.var, size).data(), size);
+  require_no_overflow(end);
 }
 
 Innovations Model::innovations(HostMoments input, const float* target,
@@ -236,15 +322,15 @@ Innovations Model::innovations(HostMoments input, const float* target,
   Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
   backend_->observe(learned.prediction, batch.target, batch.noise_var, rule_.spread(input.rows),
                     output_delta.view());
-  const auto to_host = [this](ConstMomentsView view) {
+  const auto both_planes = [this](ConstMomentsView view) {
     std::vector<float> host(static_cast<std::size_t>(2 * view.size()));
     download(*backend_, view, host.data(), host.data() + view.size());
     return host;
   };
   Innovations result;
-  result.output = to_host(output_delta.view());
-  result.input = to_host(learned.input_delta);
-  result.parameters = to_host(workspace.executor->innovation());
+  result.output = both_planes(output_delta.view());
+  result.input = both_planes(learned.input_delta);
+  result.parameters = both_planes(workspace.executor->innovation());
   return result;
 }
 

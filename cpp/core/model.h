@@ -39,6 +39,9 @@ class Model {
   /// Draws the means of the parameters from their priors with `seed`.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
         std::shared_ptr<Backend> backend);
+  /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
+  /// that `other` has now.
+  Model(const Model& other, std::shared_ptr<Backend> backend);
   ~Model();
 
   Backend& backend() const { return *backend_; }
@@ -66,6 +69,13 @@ class Model {
   /// missing) with noise variances that broadcast to them.
   void update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
               float* var);
+
+  /// As predict and update, for arrays in the backend's memory; noise variances are on the host as
+  /// ever. The call returns when all has been done. What it refuses, it names as the others do,
+  /// but part of the output may have been written then.
+  void predict_on_device(ConstMomentsView input, MomentsView output) const;
+  void update_on_device(ConstMomentsView input, const float* target, BroadcastView noise_var,
+                        MomentsView prediction);
 
   /// The innovations that update would apply, without applying them.
   Innovations innovations(HostMoments input, const float* target, BroadcastView noise_var) const;
@@ -98,6 +108,12 @@ class Model {
   };
 
   void check_input(const HostMoments& input) const;
+  /// Begins the checks of a call on the device: queues that of the input, but for the signs of its
+  /// variances, which are looked at on the host at once. Failures are found in workspace.state.
+  void queue_input_check(Workspace& workspace, ConstMomentsView input) const;
+  /// Throws for a value of the input, which is in the backend's memory, that is not finite.
+  void require_finite_input(ConstMomentsView input) const;
+  std::vector<float> to_host(const float* values, Index size) const;
   void check_targets(const HostMoments& input, const float* target, BroadcastView noise_var) const;
   /// The input, or the batch, where the backend can read it.
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;

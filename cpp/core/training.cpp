@@ -17,16 +17,6 @@ double seconds_since(Clock::time_point start) {
 
 }  // namespace
 
-void queue_training_step(Backend& backend, Executor& executor, const UpdateRule& rule,
-                         const BatchSource::Batch& batch, MomentsView parameters,
-                         TrainingState* state) {
-  const Observations observations{batch.target, batch.noise_var, rule.spread(batch.input.rows)};
-  const ConstMomentsView prediction =
-      executor.learn(parameters, batch.input, observations, false).prediction;
-  backend.record_predictions(prediction, batch.target, batch.noise_var, state);
-  executor.update(rule, batch.input.rows, parameters, state);
-}
-
 Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuffle)
     : model_(model),
       source_(source),
@@ -34,21 +24,22 @@ Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuff
       shuffle_(shuffle),
       executor_(model.make_executor()),
       order_(model.backend()),
-      state_(model.backend()) {
+      state_(model.backend()),
+      step_rows_(batch_size) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
+  step_rows_ = executor_->training_rows(batch_size);
   const Index outputs = model.output_features(source.in_features());
   require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
           " features, needed ", outputs);
 }
 
 Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps) {
-  Backend& backend = model_.backend();
   const RowSelection rows{shuffle_ ? order_.data() : nullptr, state_.data()};
   for (; n_steps > 0; --n_steps) {
-    const Index count = std::min(batch_size_, source_.n_rows() - position);
+    const Index count = std::min(step_rows_, source_.n_rows() - position);
     const auto queue = [&, parameters] {
-      queue_training_step(backend, *executor_, model_.rule(), source_.load(rows, count), parameters,
-                          state_.data());
+      executor_->train(model_.rule(), source_.load(rows, count), batch_size_, parameters,
+                       state_.data());
     };
     Step& step = steps_[count];
     if (step.has_run && !step.recording) step.recording = executor_->record(queue);
@@ -80,8 +71,7 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   }
   while (record.n_rows < n_rows && !record.stopped) {
     burst_.begin();
-    const Index n_steps =
-        std::min(burst_.n_steps(), 1 + (n_rows - record.n_rows - 1) / batch_size_);
+    const Index n_steps = std::min(burst_.n_steps(), 1 + (n_rows - record.n_rows - 1) / step_rows_);
     model_.change_parameters([&](MomentsView parameters) {
       record.n_rows = queue_steps(parameters, record.n_rows, n_steps);
       state = state_.first();
@@ -105,22 +95,40 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
 }
 
 RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
-                                   Index in_features, Index out_features)
+                                   Index in_features, Index out_features,
+                                   std::shared_ptr<const void> owner)
     : backend_(backend),
       rows_(rows),
       in_features_(in_features),
       out_features_(out_features),
-      x_(backend),
-      y_(backend),
+      own_x_(backend),
+      own_y_(backend),
+      owner_(std::move(owner)),
+      x_(x),
+      y_(y),
       noise_var_(backend),
       batch_x_(backend),
       batch_y_(backend),
       batch_noise_var_(backend) {
   require(rows >= 1, "x: got 0 rows, needed at least 1");
+  if (owner_ == nullptr) return;
+  const TrainingState start;
+  Buffer<TrainingState> state(backend);
+  state.assign(&start, 1);
+  backend.check_innovation({x, x, rows, in_features}, state.data());
+  require(state.first().failure == Failure::none,
+          "x: got NaN or an infinite value, needed finite numbers");
+}
+
+RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
+                                   Index in_features, Index out_features)
+    : RegressionSource(backend, x, y, rows, in_features, out_features, nullptr) {
   require_finite("x", x, rows * in_features);
   require_finite_or_missing("y", y, rows * out_features);
-  x_.assign(x, rows * in_features);
-  y_.assign(y, rows * out_features);
+  own_x_.assign(x, rows * in_features);
+  own_y_.assign(y, rows * out_features);
+  x_ = own_x_.data();
+  y_ = own_y_.data();
 }
 
 void RegressionSource::set_noise_var(const std::vector<float>& noise_var) {
@@ -141,8 +149,8 @@ BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
   require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
-  backend_.gather_rows(x_.data(), in_features_, rows, n_rows, batch_x_.data());
-  backend_.gather_rows(y_.data(), out_features_, rows, n_rows, batch_y_.data());
+  backend_.gather_rows(x_, in_features_, rows, n_rows, batch_x_.data());
+  backend_.gather_rows(y_, out_features_, rows, n_rows, batch_y_.data());
   BroadcastView noise_var{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
   if (noise_per_target_) {
     batch_noise_var_.resize(n_rows * out_features_);

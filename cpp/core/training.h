@@ -32,11 +32,8 @@ class BatchSource {
   virtual Index in_features() const = 0;
   virtual Index out_features() const = 0;
 
-  struct Batch {
-    ConstMomentsView input;
-    const float* target;
-    BroadcastView noise_var;
-  };
+  using Batch = TrainingRows;
+
   /// The batch of the next `n_rows` rows. The views stay valid until the next call, and are the
   /// same for every batch of that size.
   virtual Batch load(RowSelection rows, Index n_rows) = 0;
@@ -45,16 +42,11 @@ class BatchSource {
 /// Called now and then with the rows done in this epoch; true ends the epoch.
 using ProgressCallback = std::function<bool(Index rows_done)>;
 
-/// Queues one step of training on a batch: predicts, records how well, learns and updates.
-void queue_training_step(Backend& backend, Executor& executor, const UpdateRule& rule,
-                         const BatchSource::Batch& batch, MomentsView parameters,
-                         TrainingState* state);
-
 /// Trains a model on the rows of a source, epoch by epoch.
 ///
 /// Steps are queued without asking how the last one went, for some milliseconds at a time; between
-/// those the parameters are free for predictions of other threads. From the third batch of a size
-/// on, where the executor can record, a step is queued as one operation.
+/// those the parameters are free for predictions of other threads. From the third step of a size
+/// on, where the executor can record, it is queued as one operation.
 class Trainer {
  public:
   /// Batches have `batch_size` rows, the last one of an epoch what is left. With `shuffle`, the
@@ -69,13 +61,13 @@ class Trainer {
   EpochRecord run_epoch(const ProgressCallback& progress);
 
  private:
-  /// A step on batches of one size: done once to make room, then recorded.
+  /// A step on some number of rows: done once to make room, then recorded.
   struct Step {
     bool has_run = false;
     std::unique_ptr<Recording> recording;
   };
 
-  /// Queues steps on `n_steps` batches from the row `position` on; returns where they end.
+  /// Queues `n_steps` steps from the row `position` on; returns where they end.
   Index queue_steps(MomentsView parameters, Index position, Index n_steps);
 
   Model& model_;
@@ -85,7 +77,8 @@ class Trainer {
   std::unique_ptr<Executor> executor_;
   Buffer<Index> order_;
   Buffer<TrainingState> state_;
-  std::map<Index, Step> steps_;  // by the rows of the batch
+  Index step_rows_;
+  std::map<Index, Step> steps_;  // by their rows
   Burst burst_;
 };
 
@@ -97,6 +90,11 @@ class RegressionSource final : public BatchSource {
   /// std::invalid_argument on values that no model can take.
   RegressionSource(Backend& backend, const float* x, const float* y, Index rows, Index in_features,
                    Index out_features);
+  /// Takes arrays that lie in the backend's memory, and keep their values as long as `owner` lives,
+  /// as they are: x (rows x in) and y (rows x out_features). Throws std::invalid_argument unless x
+  /// is finite; of y an infinite value fails in training.
+  RegressionSource(Backend& backend, const float* x, const float* y, Index rows, Index in_features,
+                   Index out_features, std::shared_ptr<const void> owner);
 
   /// Noise variances in force from the next batch on: 1 or out_features values.
   void set_noise_var(const std::vector<float>& noise_var);
@@ -113,8 +111,11 @@ class RegressionSource final : public BatchSource {
   Index rows_;
   Index in_features_;
   Index out_features_;
-  Buffer<float> x_;
-  Buffer<float> y_;
+  Buffer<float> own_x_;
+  Buffer<float> own_y_;
+  std::shared_ptr<const void> owner_;  // of x_ and y_, where they are not the source's own
+  const float* x_;
+  const float* y_;
   Buffer<float> noise_var_;
   bool noise_per_target_ = false;
   Buffer<float> batch_x_;

@@ -16,8 +16,8 @@ struct PredictionSums {
   PredictionSums& operator+=(const PredictionSums& other);
 };
 
-/// What overflowed float32, after which nothing more is learned.
-enum class Failure : std::int32_t { none, prediction, innovation };
+/// What overflowed float32, after which nothing more is learned. The greater one hides the other.
+enum class Failure : std::int32_t { none, innovation, prediction };
 
 /// How far training has come. It lies in a backend's memory, so that steps can be queued one after
 /// the other without asking the device how the last one went.

@@ -11,8 +11,9 @@ namespace {
 
 class FusedExecutor final : public Executor {
  public:
-  FusedExecutor(std::unique_ptr<Executor> few_rows, std::unique_ptr<Executor> many_rows)
-      : few_rows_(std::move(few_rows)), many_rows_(std::move(many_rows)) {}
+  FusedExecutor(Backend& backend, std::unique_ptr<Executor> few_rows,
+                std::unique_ptr<Executor> many_rows)
+      : Executor(backend), few_rows_(std::move(few_rows)), many_rows_(std::move(many_rows)) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     return executor_for(input.rows).predict(parameters, input);
@@ -51,7 +52,7 @@ std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& k
   });
   if (!has_parameters) return layerwise;
   std::unique_ptr<Executor> tiled = make_tiled_executor(backend, kernels, steps);
-  return std::make_unique<FusedExecutor>(make_online_executor(backend, kernels, steps),
+  return std::make_unique<FusedExecutor>(backend, make_online_executor(backend, kernels, steps),
                                          tiled ? std::move(tiled) : std::move(layerwise));
 }
 

@@ -34,7 +34,7 @@ using OnlineStep = std::variant<OnlineAffine, OnlineActivation>;
 class OnlineExecutor final : public Executor {
  public:
   OnlineExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
-      : backend_(backend), kernels_(kernels), memory_(backend), innovation_(backend) {
+      : Executor(backend), kernels_(kernels), memory_(backend), innovation_(backend) {
     const auto first = std::find_if(steps.begin(), steps.end(), [](const Step& step) {
       return std::holds_alternative<AffineStep>(step);
     });
@@ -262,7 +262,6 @@ class OnlineExecutor final : public Executor {
     kernels_.add_column_sums(at(affine.delta.var), out, rows_, out, target.var);
   }
 
-  Backend& backend_;
   const Kernels& kernels_;
   std::vector<OnlineStep> steps_;
   Index in_features_ = 0;

@@ -78,7 +78,7 @@ using PlannedStep = std::variant<PlannedAffine, PlannedActivation>;
 class TiledExecutor final : public Executor {
  public:
   TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
-      : backend_(backend),
+      : Executor(backend),
         kernels_(kernels),
         formats_(formats_of(backend.precision())),
         product_(kernels, formats_),
@@ -519,7 +519,6 @@ class TiledExecutor final : public Executor {
   Index n_steps() const { return static_cast<Index>(steps_.size()); }
   const PlannedStep& step(Index i) const { return steps_[static_cast<std::size_t>(i)]; }
 
-  Backend& backend_;
   const Kernels& kernels_;
   Formats formats_;
   MomentsProduct product_;

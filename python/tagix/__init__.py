@@ -11,7 +11,7 @@ rate, and every prediction comes with its variance.
     >>> mean, var = net(x)
 """
 
-from tagix import nn
+from tagix import cuda, nn
 from tagix._core import (
     Capped,
     Homoscedastic,
@@ -39,6 +39,7 @@ __all__ = [
     "Samples",
     "UpdateRule",
     "__version__",
+    "cuda",
     "get_num_threads",
     "load",
     "manual_seed",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import sys
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +12,75 @@ MOST = 2**63 - 1
 """The largest integer that the core takes."""
 
 
+class SupportsDLPack(Protocol):
+    """An array of any library, on any device, that others can view by the DLPack protocol."""
+
+    def __dlpack__(self, *, stream: Any = None) -> Any:
+        """A capsule with a description of the memory."""
+
+    def __dlpack_device__(self) -> tuple[Any, Any]:
+        """Type and index of the device."""
+
+
+# Types of devices in DLPack; managed memory is that of the CPU and of the GPU at once.
+_CUDA, _CUDA_MANAGED = 2, 13
+
+
+def is_on_gpu(name: str, value: Any, device: str) -> bool:
+    """Whether ``value`` is an array that a network on ``device`` takes in the memory of the GPU.
+
+    Raises TypeError for one that lies there while the network is on the CPU.
+    """
+    device_type = _dlpack_device_type(value)
+    if device == "cuda":
+        return device_type in (_CUDA, _CUDA_MANAGED)
+    if device_type == _CUDA:
+        raise TypeError(
+            f"{name}: got an array on device cuda, needed one on the CPU, where the network is: "
+            "net.to('cuda') takes it to the GPU"
+        )
+    return False
+
+
+def refuse_gpu(call: str, **arrays: Any) -> None:
+    """TypeError, with the argument's name, for an array in the memory of the GPU."""
+    for name, value in arrays.items():
+        if _dlpack_device_type(value) == _CUDA:
+            raise TypeError(
+                f"{name}: got an array on device cuda, needed one on the CPU: {call} takes data to "
+                "the GPU by itself, once"
+            )
+
+
+def like(value: Any, array: Any) -> Any:
+    """A :class:`tagix.cuda.Array` as an array of the library that ``value`` is from.
+
+    That is the array itself unless ``value`` is PyTorch's or CuPy's; nothing is copied.
+    """
+    for base in type(value).__mro__:
+        root = base.__module__.partition(".")[0]
+        if root in ("torch", "cupy") and root in sys.modules:
+            return sys.modules[root].from_dlpack(array)
+    return array
+
+
+def _dlpack_device_type(value: Any) -> int | None:
+    """Where DLPack says that an array is; None for what does not say."""
+    if type(value) is np.ndarray or not hasattr(value, "__dlpack_device__"):
+        return None
+    try:
+        return int(value.__dlpack_device__()[0])
+    except Exception:  # of a class in place of an array, or of a library: as_array will tell
+        return None
+
+
 def as_array(name: str, value: Any) -> NDArray[Any]:
     """``value`` as a numpy array: arrays, sequences, torch tensors, anything with DLPack.
 
     Raises TypeError, with the argument's name, for what is not an array of real numbers.
     """
+    if _dlpack_device_type(value) == _CUDA:
+        raise TypeError(f"{name}: got an array on device cuda, needed one on the CPU")
     if not isinstance(value, np.ndarray) and hasattr(value, "__dlpack__"):
         try:
             array = np.from_dlpack(value)

@@ -15,6 +15,8 @@ __all__: list[str] = [
     "BatchSource",
     "Capped",
     "Container",
+    "CudaArgument",
+    "CudaArray",
     "DiffusionProcess",
     "DiffusionSource",
     "EpochRecord",
@@ -38,6 +40,9 @@ __all__: list[str] = [
     "Trainer",
     "UpdateRule",
     "backend_name",
+    "cuda_device_name",
+    "cuda_is_built",
+    "cuda_why_not",
     "derive_seed",
     "get_num_threads",
     "has_precision",
@@ -45,6 +50,55 @@ __all__: list[str] = [
     "peak_flops",
     "set_num_threads",
 ]
+
+class CudaArray:
+    """
+    A dense float32 array in the memory of the GPU.
+
+    What networks on device "cuda" give for inputs that lie there; they take it as they do the arrays of
+    other libraries. It computes nothing itself: numpy() copies it to the CPU, and any library with DLPack
+    views it without a copy, as torch.from_dlpack(array). What it holds is complete, whatever stream it is
+    used on. As an object of its own, Array(values) is a copy of an array on the CPU.
+
+    Raises TypeError for values that are no array of numbers, ValueError where CUDA cannot be used.
+    """
+    def __dlpack__(
+        self,
+        *,
+        stream: typing.Any = None,
+        max_version: typing.Any = None,
+        dl_device: typing.Any = None,
+        copy: typing.Any = None,
+    ) -> typing.Any:
+        """
+        A capsule that shares the memory, or holds a copy, as the array API standard has it.
+        """
+    def __dlpack_device__(self) -> tuple[int, int]: ...
+    def __init__(self, values: typing.Any) -> None: ...
+    def __repr__(self) -> str: ...
+    def numpy(self) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        A copy in the memory of the CPU.
+        """
+    @property
+    def dtype(self) -> typing.Any:
+        """
+        numpy's float32.
+        """
+    @property
+    def shape(self) -> tuple:
+        """
+        Extents of the dimensions.
+        """
+
+class CudaArgument:
+    """
+    An array on the GPU, lent by any library for the length of a call, or uploaded from the CPU.
+    """
+    def __init__(self, name: str, value: typing.Any) -> None: ...
+    def numpy(self) -> numpy.typing.NDArray[numpy.float32]: ...
+    @property
+    def shape(self) -> tuple: ...
 
 class Layer:
     """
@@ -411,6 +465,10 @@ class Model:
         device: str,
         precision: str,
     ) -> None: ...
+    def copy_to(self, device: str, precision: str) -> Model:
+        """
+        A copy on another device or in another precision, parameters and epochs included.
+        """
     def evaluate(
         self,
         x: numpy.typing.NDArray[numpy.float32],
@@ -442,6 +500,12 @@ class Model:
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
+    def predict_on_device(
+        self, x: CudaArgument, x_var: CudaArgument | None = None
+    ) -> tuple[CudaArray, CudaArray]:
+        """
+        predict for arrays on the GPU.
+        """
     def set_parameters(
         self, mean: numpy.typing.NDArray[numpy.float32], var: numpy.typing.NDArray[numpy.float32]
     ) -> None: ...
@@ -452,6 +516,16 @@ class Model:
         noise_var: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
+    def update_on_device(
+        self,
+        x: CudaArgument,
+        y: CudaArgument,
+        noise_var: numpy.typing.NDArray[numpy.float32],
+        x_var: CudaArgument | None = None,
+    ) -> tuple[CudaArray, CudaArray]:
+        """
+        update for arrays on the GPU, except noise_var.
+        """
     @property
     def epochs_trained(self) -> int: ...
     @epochs_trained.setter
@@ -475,12 +549,18 @@ class BatchSource:
     def n_rows(self) -> int: ...
 
 class RegressionSource(BatchSource):
+    @typing.overload
     def __init__(
         self,
         model: Model,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
     ) -> None: ...
+    @typing.overload
+    def __init__(self, model: Model, x: CudaArgument, y: CudaArgument) -> None:
+        """
+        Rows that lie on the GPU, which stay there.
+        """
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
@@ -558,7 +638,22 @@ class DiffusionSource(BatchSource):
 
 def backend_name(device: str, precision: str = "float32") -> str:
     """
-    The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'.
+    The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'. Raises ValueError for a device or a precision that is not there, and says why not.
+    """
+
+def cuda_device_name() -> str:
+    """
+    The name of the GPU. Raises ValueError where CUDA cannot be used.
+    """
+
+def cuda_is_built() -> bool:
+    """
+    Whether this build has CUDA kernels.
+    """
+
+def cuda_why_not() -> str | None:
+    """
+    Why device 'cuda' cannot be used, or None where it can.
     """
 
 def derive_seed(
@@ -574,9 +669,9 @@ def get_num_threads() -> int:
     How many threads a call may use; at first, the processors this process may run on.
     """
 
-def has_precision(precision: str) -> bool:
+def has_precision(precision: str, device: str = "cpu") -> bool:
     """
-    Whether this processor has a precision.
+    Whether this processor, or device 'cuda' wherever it can be used, has a precision.
     """
 
 def instruction_sets() -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, nn
-from tagix._arrays import as_count, as_flag, as_matrix, as_timesteps
+from tagix._arrays import as_count, as_flag, as_matrix, as_timesteps, refuse_gpu
 from tagix._core import Homoscedastic, UpdateRule
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
@@ -59,7 +59,7 @@ class DiffusionModel:
             these units, while :meth:`fit` takes rows and :meth:`sample` gives them in those of
             the data. :attr:`shift` and :attr:`scale` tell the two apart.
         seed: fixes weights, batches, noise and samples; equal seeds give equal bits.
-        device: "cpu".
+        device: "cpu" or "cuda"; :meth:`to` changes it.
         precision: as for :class:`tagix.nn.Sequential`.
 
     Raises:
@@ -106,10 +106,11 @@ class DiffusionModel:
             "time_features": time_features,
             "standardize": as_flag("standardize", standardize),
         }
-        self._process = self._make_process(self._settings, device)
+        process = _make_process(self._settings, device)
+        self._placed_process = device, process
         self._activation = activation or nn.ReLU()
         layers: list[nn.Layer] = []
-        features = self._process.network_inputs
+        features = process.network_inputs
         for width in widths:
             layers += [nn.Linear(features, width), self._activation]
             features = width
@@ -120,6 +121,51 @@ class DiffusionModel:
         self._fitted = False
         self._sample_calls = 0
         self._counting_samples = threading.Lock()
+
+    @property
+    def _process(self) -> _core.DiffusionProcess:
+        """Schedule and units, on the device of the network, which may have been moved by itself."""
+        device, process = self._placed_process
+        if device != self.net.device:
+            device = self.net.device
+            process = self._process_on(device)
+            self._placed_process = device, process
+        return process
+
+    def _process_on(self, device: str) -> _core.DiffusionProcess:
+        """A copy of the process on a device."""
+        process = _make_process(self._settings, device)
+        _, placed = self._placed_process
+        process.set_standardization(placed.shift, placed.scale)
+        return process
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are and the work is done."""
+        return self.net.device
+
+    def to(self, device: str) -> DiffusionModel:
+        """Move the model to a device, in place; returns it.
+
+        As :meth:`tagix.nn.Sequential.to`; units and the count of samples stay as they are, too.
+        """
+        return self._move(device)
+
+    def cpu(self) -> DiffusionModel:
+        """As ``to("cpu")``."""
+        return self._move("cpu")
+
+    def cuda(self) -> DiffusionModel:
+        """As ``to("cuda")``."""
+        return self._move("cuda")
+
+    def _move(self, device: str) -> DiffusionModel:
+        if device == self.device:
+            return self
+        process = self._process_on(device)  # raises for a device that is not there
+        self.net._move(device, stacklevel=5)
+        self._placed_process = device, process
+        return self
 
     @property
     def n_features(self) -> int:
@@ -199,6 +245,7 @@ class DiffusionModel:
         batch_size = as_count("batch_size", batch_size, least=1)
         progress = as_flag("progress", progress)
         check_callback(callback)
+        refuse_gpu("fit", X=X)
         data = as_matrix("X", X)
 
         def begin_epoch(epoch: int) -> float:
@@ -206,19 +253,20 @@ class DiffusionModel:
             source.set_noise_var(noise_var)
             return sum(noise_var) / len(noise_var)
 
-        units, fitted = (self._process.shift, self._process.scale), self._fitted
+        model, process = self.net._model, self._process
+        units, fitted = (process.shift, process.scale), self._fitted
 
         def undo() -> None:
-            self._process.set_standardization(*units)
+            process.set_standardization(*units)
             self._fitted = fitted
 
-        with undone_on_error(self.net._model, undo):
+        with undone_on_error(model, undo):
             if self._settings["standardize"] and not fitted:
-                self._process.standardize_by(data)
-            source = _core.DiffusionSource(self.net._model, self._process, data)
+                process.standardize_by(data)
+            source = _core.DiffusionSource(model, process, data)
             self._fitted = True
             return run_epochs(
-                self.net._model,
+                model,
                 source,
                 begin_epoch=begin_epoch,
                 end_epoch=lambda history, epoch: None,
@@ -300,18 +348,20 @@ class DiffusionModel:
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
-        del state["_process"], state["_counting_samples"]
-        state["standardization"] = (self._process.shift, self._process.scale)
+        del state["_placed_process"], state["_counting_samples"]
+        _, process = self._placed_process
+        state["standardization"] = (process.shift, process.scale)
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         shift, scale = state.pop("standardization")
         self.__dict__.update(state)
         self._counting_samples = threading.Lock()
-        self._process = self._make_process(self._settings, self.net.device)
-        self._process.set_standardization(shift, scale)
+        process = _make_process(self._settings, self.net.device)
+        process.set_standardization(shift, scale)
+        self._placed_process = self.net.device, process
 
-    @staticmethod
-    def _make_process(settings: dict[str, Any], device: str) -> _core.DiffusionProcess:
-        names = ("n_features", "n_steps", "schedule", "time_features")
-        return _core.DiffusionProcess(**{name: settings[name] for name in names}, device=device)
+
+def _make_process(settings: dict[str, Any], device: str) -> _core.DiffusionProcess:
+    names = ("n_features", "n_steps", "schedule", "time_features")
+    return _core.DiffusionProcess(**{name: settings[name] for name in names}, device=device)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 class Gaussian(NamedTuple):
     """Independent Gaussians given by two float32 arrays of one shape.
 
-    Unpacks as ``mean, var = net(x)``.
+    Unpacks as ``mean, var = net(x)``. The arrays are numpy's, or, for inputs on a GPU, those of the
+    inputs' library or :class:`tagix.cuda.Array`.
     """
 
     mean: NDArray[np.float32]
@@ -19,5 +20,9 @@ class Gaussian(NamedTuple):
 
     @property
     def std(self) -> NDArray[np.float32]:
-        """The standard deviations, in the unit of the mean."""
-        return np.sqrt(self.var)
+        """The standard deviations, in the unit of the mean.
+
+        TypeError for a :class:`tagix.cuda.Array`, which does not compute.
+        """
+        # The array's own power, for libraries whose arrays numpy does not take.
+        return np.sqrt(self.var) if isinstance(self.var, np.ndarray) else self.var**0.5

@@ -18,16 +18,22 @@ from tagix.diffusion import DiffusionModel
 FORMAT_VERSION = 1
 
 
-def load(path: str | os.PathLike[str]) -> nn.Sequential | DiffusionModel:
+def load(path: str | os.PathLike[str], device: str = "cpu") -> nn.Sequential | DiffusionModel:
     """Read what ``save`` of a network or a diffusion model wrote.
 
+    Args:
+        path: the file.
+        device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
+
     Raises:
-        TypeError: for what is no path.
+        TypeError: for what is no path, and for a device that is no string.
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a file of tagix, or is damaged; says what is wrong.
+        ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
+            what is wrong.
     """
     from safetensors import SafetensorError, safe_open
 
+    _core.backend_name(device)  # raises for a device that is not there
     name = _checked(path)
     if not name.exists():
         raise FileNotFoundError(f"path: got {str(name)!r}, needed a file that exists")
@@ -38,7 +44,7 @@ def load(path: str | os.PathLike[str]) -> nn.Sequential | DiffusionModel:
             # First, as the tensors of another program's file may be of types that numpy lacks.
             description = _description(file.metadata() or {})
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        return _rebuild(description, tensors)
+        return _rebuild(description, tensors, device)
     except SafetensorError as error:
         raise ValueError(
             f"path: {str(name)!r} is not a whole safetensors file ({error})"
@@ -111,14 +117,16 @@ def _description(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _rebuild(
-    description: dict[str, Any], tensors: dict[str, NDArray[Any]]
+    description: dict[str, Any], tensors: dict[str, NDArray[Any]], device: str
 ) -> nn.Sequential | DiffusionModel:
     network = description["network"]
     rule = _value(network["rule"], {"Information": _core.Information, "Capped": _core.Capped})
     precision = network.get("precision", "float32")  # older files name none
     if description["kind"] == "Sequential":
         layers = [_layer(config, network["seed"]) for config in network["layers"]]
-        net = nn.Sequential(*layers, seed=network["seed"], rule=rule, precision=precision)
+        net = nn.Sequential(
+            *layers, seed=network["seed"], device=device, rule=rule, precision=precision
+        )
         net.load_state_dict(tensors)
         net._model.epochs_trained = network["epochs_trained"]
         return net
@@ -133,6 +141,7 @@ def _rebuild(
         noise=_value(description["noise"], {"Homoscedastic": _core.Homoscedastic}),
         rule=rule,
         seed=network["seed"],
+        device=device,
         precision=precision,
     )
     shift, scale = tensors.pop("standardization.shift"), tensors.pop("standardization.scale")

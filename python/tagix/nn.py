@@ -17,7 +17,17 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core
-from tagix._arrays import as_count, as_flag, as_float32, as_matrix, as_targets
+from tagix._arrays import (
+    SupportsDLPack,
+    as_count,
+    as_flag,
+    as_float32,
+    as_matrix,
+    as_targets,
+    is_on_gpu,
+    like,
+    refuse_gpu,
+)
 from tagix._core import (
     GELU,
     Activation,
@@ -74,20 +84,21 @@ class Sequential:
             the outer one has parameters of its own for it.
         seed: fixes the initial means and the order of batches; equal seeds give equal bits.
             Without one, the next of :func:`tagix.manual_seed`.
-        device: "cpu".
+        device: where the parameters are and the work is done, "cpu" or "cuda"; :meth:`to` changes
+            it.
         rule: how observations change the parameters, :func:`tagix.Information` (the default) or
             :func:`tagix.Capped`.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
-            rounded unless the network has an :class:`Activation`. A processor without products of
-            bfloat16 runs float32, with a RuntimeWarning.
+            rounded unless the network has an :class:`Activation`. Device "cuda", and a processor
+            without products of bfloat16, run float32 instead, with a RuntimeWarning.
 
     Raises:
         TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
             device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it, the seed is not
-            in [0, 2**63), or the device or the precision is not there.
+            in [0, 2**63), or the device or the precision is not there; says why not.
     """
 
     def __init__(
@@ -113,7 +124,7 @@ class Sequential:
         _core.backend_name(device)  # raises for a device that is not there
         self._device = device
         self._wanted_precision = precision
-        self._precision = _available_precision(precision)
+        self._precision = _available_precision(precision, device)
         self._rule = _core.Information() if rule is None else rule
         self._made_model: _core.Model | None = None
         self._making_model = threading.Lock()
@@ -149,6 +160,43 @@ class Sequential:
     def device(self) -> str:
         """Where the parameters are and the work is done."""
         return self._device
+
+    def to(self, device: str) -> Sequential:
+        """Move the network to a device, in place; returns it.
+
+        Parameters, seed, rule, :attr:`epochs_trained` and :attr:`training` stay as they are, and
+        so does the precision wanted when the network was made, where the device has it. What
+        :meth:`named_parameters` gave before shows the parameters as they were. To be called while
+        nothing else uses the network, neither another thread nor a fit whose callback this is.
+
+        Args:
+            device: "cpu" or "cuda".
+
+        Raises:
+            ValueError: for a device that is not there, with the reason. The network is then where
+                it was, as after any other exception.
+            TypeError: for what is no string.
+        """
+        return self._move(device)
+
+    def cpu(self) -> Sequential:
+        """As ``to("cpu")``."""
+        return self._move("cpu")
+
+    def cuda(self) -> Sequential:
+        """As ``to("cuda")``."""
+        return self._move("cuda")
+
+    def _move(self, device: str, stacklevel: int = 4) -> Sequential:
+        _core.backend_name(device)  # raises for a device that is not there
+        if device == self._device:
+            return self
+        precision = _available_precision(self._wanted_precision, device, stacklevel)
+        with self._making_model:
+            if self._made_model is not None:
+                self._made_model = self._made_model.copy_to(device, precision)
+            self._device, self._precision = device, precision
+        return self
 
     @property
     def precision(self) -> str:
@@ -189,25 +237,43 @@ class Sequential:
         ]
         return "Sequential(\n" + "\n".join(lines) + "\n)"
 
-    def __call__(self, x: ArrayLike, x_var: ArrayLike | None = None) -> Gaussian:
+    def __call__(
+        self, x: ArrayLike | SupportsDLPack, x_var: ArrayLike | SupportsDLPack | None = None
+    ) -> Gaussian:
         """Predict the outputs, observation noise left out.
 
         Args:
             x: inputs, (batch, features).
             x_var: variances of the inputs, same shape; None means that they are known exactly.
 
+        A network on device "cuda" takes float32 arrays on the GPU without a copy, from any library
+        with DLPack, and then gives such: those of PyTorch and CuPy for theirs, else
+        :class:`tagix.cuda.Array`. It waits for what the library has queued, and what it returns is
+        complete.
+
         Returns:
             Mean and variance, each float32 (batch, outputs).
 
         Raises:
-            ValueError: for wrong shapes, NaN, infinity or negative variances, and if the function
-                of an :class:`Activation` gives NaN or infinity.
-            TypeError: for something that is not an array of numbers.
+            ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
+                :class:`Activation` gives NaN or infinity, and for an array on the GPU that is not
+                C-contiguous.
+            TypeError: for something that is not an array of numbers, for one on the GPU that is not
+                of float32, and where the network is on the CPU.
         """
+        if is_on_gpu("x", x, self._device):
+            mean, var = self._model.predict_on_device(
+                _core.CudaArgument("x", x), self._optional_argument("x_var", x_var)
+            )
+            return Gaussian(like(x, mean), like(x, var))
         return Gaussian(*self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var)))
 
     def update(
-        self, x: ArrayLike, y: ArrayLike, noise: Noise, x_var: ArrayLike | None = None
+        self,
+        x: ArrayLike | SupportsDLPack,
+        y: ArrayLike | SupportsDLPack,
+        noise: Noise | SupportsDLPack,
+        x_var: ArrayLike | SupportsDLPack | None = None,
     ) -> Gaussian:
         """Predict for a batch, then update every parameter by its targets, in place.
 
@@ -219,6 +285,9 @@ class Sequential:
                 updates the noise does not decay.
             x_var: variances of the inputs, same shape as x.
 
+        With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
+        Noise variances may, too; they are copied to the CPU, to be checked.
+
         Returns:
             The prediction made before the update, as from calling the network.
 
@@ -227,12 +296,33 @@ class Sequential:
                 positive, and if the prediction or the update overflows float32. The network is
                 then as it was.
         """
+        if is_on_gpu("x", x, self._device):
+            return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)
         targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
-        noise_var = self._noise_var(noise, shape, targets)
+        noise_var = self._noise_var(noise, shape, targets.shape)
         return Gaussian(
             *self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
         )
+
+    def _update_on_gpu(self, x: Any, y: Any, noise: Any, x_var: Any) -> Gaussian:
+        inputs, targets = _core.CudaArgument("x", x), self._argument("y", y)
+        if not isinstance(noise, Homoscedastic) and is_on_gpu("noise", noise, self._device):
+            noise = _core.CudaArgument("noise", noise).numpy()
+        shape = targets.shape
+        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
+        mean, var = self._model.update_on_device(
+            inputs, targets, noise_var, self._optional_argument("x_var", x_var)
+        )
+        return Gaussian(like(x, mean), like(x, var))
+
+    def _argument(self, name: str, value: Any) -> _core.CudaArgument:
+        """An array of a user on the GPU; from the CPU it is uploaded."""
+        on_gpu = is_on_gpu(name, value, self._device)
+        return _core.CudaArgument(name, value if on_gpu else as_float32(name, value))
+
+    def _optional_argument(self, name: str, value: Any) -> _core.CudaArgument | None:
+        return None if value is None else self._argument(name, value)
 
     def fit(
         self,
@@ -262,9 +352,9 @@ class Sequential:
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
             progress: show a progress bar on stderr.
-            validation: (x, y) on which to report error and log-likelihood after each epoch. The
-                likelihood counts the noise of a noise model in that epoch; of an array of noise
-                variances it counts, for each output, the mean over the training rows.
+            validation: (x, y), on the CPU, on which to report error and log-likelihood after each
+                epoch. The likelihood counts the noise of a noise model in that epoch; of an array
+                of noise variances it counts, for each output, the mean over the training rows.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
                 ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
                 end one early.
@@ -277,19 +367,32 @@ class Sequential:
                 counts below 1, and if predictions or updates overflow float32 on the way.
             TypeError: for something that is not an array of numbers, an integer, a bool, a
                 function.
+
+        With x on the GPU, as calling the network takes it, the rows stay there, and must keep
+        their values; y and noise may be there or on the CPU.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
-        inputs = as_matrix("x", x)
-        targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
-        source = _core.RegressionSource(self._model, inputs, targets)
+        if is_on_gpu("x", x, self._device):
+            on_gpu = self._argument("y", y)
+            source = _core.RegressionSource(self._model, _core.CudaArgument("x", x), on_gpu)
+            shape = on_gpu.shape
+            rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
+        else:
+            refuse_gpu("fit", y=y, noise=noise)
+            inputs = as_matrix("x", x)
+            targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+            source = _core.RegressionSource(self._model, inputs, targets)
+            rows_by_outputs = targets.shape
         if isinstance(noise, Homoscedastic):
             source.set_noise_var(noise.var(self.epochs_trained))
             output_var = None
         else:
-            noise_var = self._noise_var(noise, shape, targets)
+            if is_on_gpu("noise", noise, self._device):
+                noise = _core.CudaArgument("noise", noise).numpy()
+            noise_var = self._noise_var(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
             output_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
         # The noise has been checked: what the validation finds wrong is its own.
@@ -317,6 +420,8 @@ class Sequential:
 
     def named_parameters(self) -> Iterator[tuple[str, Gaussian]]:
         """Names such as "0.weight" with views of the network's own memory; writes take effect.
+
+        On device "cuda" they are copies on the CPU instead, which cannot be written to.
 
         Nothing checks what is written, NaN and negative variances included, and no lock is taken:
         neither read nor write a view while another thread updates the network.
@@ -411,25 +516,27 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arguments = {key: state[key] for key in ("seed", "device", "rule", "precision")}
-        Sequential.__init__(self, *state["layers"], **arguments)
+        arguments = {key: state[key] for key in ("seed", "rule", "precision")}
+        device = _available_device(state["device"])
+        Sequential.__init__(self, *state["layers"], device=device, **arguments)
         self._training = state["training"]
         if "state_dict" in state:
             self.load_state_dict(state["state_dict"])
             self._model.epochs_trained = state["epochs_trained"]
 
     def _noise_var(
-        self, noise: Noise, shape: tuple[int, ...], targets: NDArray[np.float32]
+        self, noise: Noise | SupportsDLPack, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
         """Noise variances as the core takes them: 1, one for each output, or like the targets.
 
-        ``shape`` is the shape of y as it was given, to which an array of variances broadcasts.
+        ``shape`` is the shape of y as it was given, to which an array of variances broadcasts, and
+        ``matrix_shape`` the same with two dimensions.
         """
         if isinstance(noise, Homoscedastic):
             return np.asarray(noise.var(self.epochs_trained), dtype=np.float32)
         noise_var = as_float32("noise", noise)
         try:
-            noise_var = np.broadcast_to(noise_var, shape).reshape(targets.shape)
+            noise_var = np.broadcast_to(noise_var, shape).reshape(matrix_shape)
         except ValueError as error:
             raise ValueError(
                 f"noise: got variances of shape {noise_var.shape}, needed a shape that broadcasts "
@@ -451,6 +558,7 @@ class Sequential:
             return lambda history, epoch: None
         if not isinstance(validation, tuple) or len(validation) != 2:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
+        refuse_gpu("fit", **{"validation x": validation[0], "validation y": validation[1]})
         x = as_matrix("validation x", validation[0])
         n_outputs = _for_validation(lambda: self._model.out_features(x.shape[1]))
         y, _ = as_targets("validation y", validation[1], n_outputs)
@@ -467,17 +575,34 @@ class Sequential:
         return evaluate
 
 
-def _available_precision(precision: str) -> str:
-    """The precision, or float32 with a warning where this processor lacks it."""
-    if _core.has_precision(precision):
+def _available_precision(precision: str, device: str, stacklevel: int = 3) -> str:
+    """The precision, or float32 with a warning where the device lacks it."""
+    if _core.has_precision(precision, device):
         return precision
+    lack = (
+        f"{_core.backend_name('cpu')} has no products of bfloat16"
+        if device == "cpu"
+        else f"device {device!r} has no other"
+    )
     warnings.warn(
-        f"precision: got {precision!r}, but {_core.backend_name('cpu')} has no products of "
-        "bfloat16, so float32 runs instead",
+        f"precision: got {precision!r}, but {lack}, so float32 runs instead",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+    return "float32"
+
+
+def _available_device(device: str) -> str:
+    """The device that a pickle names, or the CPU with a warning where it is not there."""
+    reason = _core.cuda_why_not() if device == "cuda" else None
+    if reason is None:
+        return device
+    warnings.warn(
+        f"device: the network was on 'cuda' when it was pickled, but {reason}, so it is on 'cpu'",
         RuntimeWarning,
         stacklevel=3,
     )
-    return "float32"
+    return "cpu"
 
 
 def _for_validation(call: Callable[[], T]) -> T:
@@ -488,5 +613,5 @@ def _for_validation(call: Callable[[], T]) -> T:
         raise ValueError(f"validation {error}") from error
 
 
-def _optional_matrix(name: str, value: ArrayLike | None) -> NDArray[np.float32] | None:
+def _optional_matrix(name: str, value: Any) -> NDArray[np.float32] | None:
     return None if value is None else as_matrix(name, value)

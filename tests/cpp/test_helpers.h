@@ -57,8 +57,8 @@ class TrainingSteps {
   PredictionSums step(const BatchSource::Batch& batch) {
     const TrainingState start;
     state_.assign(&start, 1);
-    queue_training_step(model_.backend(), *executor_, model_.rule(), batch, model_.parameter_view(),
-                        state_.data());
+    executor_->train(model_.rule(), batch, batch.input.rows, model_.parameter_view(),
+                     state_.data());
     const TrainingState end = state_.first();
     require_no_failure(end);
     return end.sums;

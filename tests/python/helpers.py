@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,11 +11,23 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
+import tagix as tx
 from tagix import nn
 
 Array = npt.NDArray[Any]
 State = Mapping[str, Array]
+
+# With TAGIX_REQUIRE_CUDA=1, tests on device cuda fail where there is none; with "emulated", one of
+# them fails on any but the emulated one.
+REQUIRED_CUDA = os.environ.get("TAGIX_REQUIRE_CUDA", "")
+needs_cuda = pytest.mark.skipif(
+    not REQUIRED_CUDA and not tx.cuda.is_available(), reason=str(tx.cuda.why_not())
+)
+
+# For tests that hold on every device.
+on_every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
 

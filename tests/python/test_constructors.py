@@ -228,15 +228,20 @@ CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ..
         TypeError,
         "seed: got None, needed an integer",
     ),
-    "device cuda": (
-        lambda: nn.Sequential(nn.ReLU(), device="cuda"),
+    "device gpu": (
+        lambda: nn.Sequential(nn.ReLU(), device="gpu"),
         ValueError,
-        "device: got 'cuda', needed 'cpu'",
+        "device: got 'gpu', needed 'cpu' or 'cuda'",
+    ),
+    "device with a number": (
+        lambda: nn.Sequential(nn.ReLU(), device="cuda:0"),
+        ValueError,
+        "device: got 'cuda:0', needed 'cpu' or 'cuda'",
     ),
     "device empty": (
         lambda: nn.Sequential(nn.ReLU(), device=""),
         ValueError,
-        "device: got '', needed 'cpu'",
+        "device: got '', needed 'cpu' or 'cuda'",
     ),
     "device None": (
         lambda: nn.Sequential(nn.ReLU(), device=None),
@@ -456,9 +461,9 @@ CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ..
         "rule: got 'capped', needed",
     ),
     "device of a model": (
-        lambda: tx.DiffusionModel(2, device="cuda"),
+        lambda: tx.DiffusionModel(2, device="gpu"),
         ValueError,
-        "device: got 'cuda', needed 'cpu'",
+        "device: got 'gpu', needed 'cpu' or 'cuda'",
     ),
 }
 

@@ -20,6 +20,7 @@ from helpers import (
     golden_parameter,
     golden_steps,
     load_golden,
+    on_every_device,
 )
 
 import tagix as tx
@@ -38,12 +39,12 @@ ACTIVATIONS: dict[str, nn.Layer] = {
 }
 
 
-def network(golden: Mapping[str, Array]) -> nn.Sequential:
+def network(golden: Mapping[str, Array], device: str) -> nn.Sequential:
     layers = [
         nn.Linear(*sizes, bias) if name == "Linear" else ACTIVATIONS[name]
         for name, sizes, bias in golden_layers(golden)
     ]
-    return nn.Sequential(*layers, rule=tx.Capped(), seed=0)
+    return nn.Sequential(*layers, rule=tx.Capped(), seed=0, device=device)
 
 
 def load_before(net: nn.Sequential, golden: Mapping[str, Array], step: str) -> None:
@@ -61,9 +62,10 @@ def assert_close(actual: npt.ArrayLike, golden: Array, rtol: float = 1e-4) -> No
 
 
 @pytest.mark.parametrize("name", GOLDEN_NETWORKS)
-def test_forward_and_innovations(name: str) -> None:
+@on_every_device
+def test_forward_and_innovations(name: str, device: str) -> None:
     golden = load_golden(name)
-    net = network(golden)
+    net = network(golden, device)
     for step in golden_steps(golden):
         load_before(net, golden, step)
         x, x_var, y, noise_var = (golden[f"{step}/{k}"] for k in ("mu_x", "var_x", "y", "var_y"))
@@ -88,10 +90,11 @@ def test_forward_and_innovations(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", GOLDEN_NETWORKS)
-def test_update(name: str) -> None:
+@on_every_device
+def test_update(name: str, device: str) -> None:
     """All but variances within 0.1 % of 0: there the rule jumps to 1e-5, by rounding alone."""
     golden = load_golden(name)
-    net = network(golden)
+    net = network(golden, device)
     n_compared = n_left_out = 0
     for step in golden_steps(golden):
         load_before(net, golden, step)
@@ -110,10 +113,11 @@ def test_update(name: str) -> None:
     assert n_left_out <= 0.01 * n_compared
 
 
-def test_files_exercise_clip_and_reset() -> None:
+@on_every_device
+def test_files_exercise_clip_and_reset(device: str) -> None:
     """The update test is only as good as the cases in the files, here through the public API."""
     golden = load_golden("linear_capped_b256")
-    net = network(golden)
+    net = network(golden, device)
     load_before(net, golden, "s0")
     before = net.state_dict()
     net.update(*(golden[f"s0/{key}"] for key in ("mu_x", "y", "var_y", "var_x")))

@@ -30,7 +30,7 @@ class Block:
 
 sys.meta_path.insert(0, Block())
 import tagix as tx
-from tagix import nn
+from tagix import cuda, nn
 net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1), seed=0)
 net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], noise=0.1, n_epochs=1, progress=False)
 model = tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0)
@@ -63,8 +63,8 @@ print(time.perf_counter() - start)
 def test_public_names_exist() -> None:
     program = """
 import tagix
-from tagix import nn
-for module in (tagix, nn):
+from tagix import cuda, nn
+for module in (tagix, cuda, nn):
     missing = [name for name in module.__all__ if not hasattr(module, name)]
     assert not missing and len(set(module.__all__)) == len(module.__all__), missing
 assert tagix.__version__.count(".") == 2

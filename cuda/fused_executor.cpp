@@ -1,0 +1,106 @@
+#include "fused_executor.h"
+
+#include <cuda_runtime_api.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "core/memory.h"
+#include "fused_network.h"
+#include "runtime.h"
+#include "step_executor.h"
+
+namespace tagix::cuda {
+namespace {
+
+class FusedExecutor final : public Executor {
+ public:
+  FusedExecutor(Backend& backend, const FusedPlan& plan, std::optional<FusedPlan> online_plan,
+                bool has_clusters, std::unique_ptr<Executor> by_steps)
+      : Executor(backend),
+        plan_(plan),
+        online_plan_(std::move(online_plan)),
+        has_clusters_(has_clusters),
+        by_steps_(std::move(by_steps)),
+        prediction_(backend),
+        partial_(backend) {}
+
+  ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    return by_steps_->predict(parameters, input);
+  }
+  Learned learn(ConstMomentsView parameters, ConstMomentsView input,
+                const Observations& observations, bool need_input_delta) override {
+    return by_steps_->learn(parameters, input, observations, need_input_delta);
+  }
+  ConstMomentsView innovation() override { return by_steps_->innovation(); }
+  void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+              TrainingState* state) override {
+    by_steps_->update(rule, batch_size, parameters, state);
+  }
+  Index prediction_rows() const override { return by_steps_->prediction_rows(); }
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
+    return by_steps_->record(queue);
+  }
+
+  void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
+             MomentsView parameters, TrainingState* state) override {
+    const Index outputs = plan_.layer[plan_.n_layers - 1].out;
+    if (batch_size == 1 && online_plan_) {
+      prediction_.resize(rows.input.rows, outputs);
+      fused_online(*online_plan_, rows, rule, prediction_.view(), parameters, state);
+      backend_.record_predictions(prediction_.view(), rows.target, rows.noise_var, state);
+      return;
+    }
+    for (Index first = 0; first < rows.input.rows; first += batch_size) {
+      const Index count = std::min(batch_size, rows.input.rows - first);
+      TrainingRows batch = rows;
+      batch.input = rows.input.slice(first * rows.input.cols, count, rows.input.cols);
+      batch.target += first * outputs;
+      batch.noise_var.data += first * rows.noise_var.row_stride;
+      const FusedPieces pieces = fused_pieces(count, has_clusters_);
+      prediction_.resize(count, outputs);
+      partial_.resize(pieces.count * 2 * plan_.plane_stride);
+      fused_learn(plan_, parameters, batch, rule.spread(count), prediction_.view(), pieces,
+                  partial_.data(), state);
+      fused_update(plan_, partial_.data(), pieces.count, rule, batch, prediction_.view(),
+                   parameters, state);
+    }
+  }
+
+  // A few milliseconds of rows at a time.
+  Index training_rows(Index batch_size) const override {
+    return batch_size == 1 && online_plan_ ? 1024 : batch_size;
+  }
+
+ private:
+  FusedPlan plan_;
+  std::optional<FusedPlan> online_plan_;
+  bool has_clusters_;
+  std::unique_ptr<Executor> by_steps_;
+  Moments prediction_;
+  Buffer<float> partial_;
+};
+
+}  // namespace
+
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
+                                              std::optional<bool> use_clusters) {
+  const auto attribute = [](cudaDeviceAttr of) {
+    int value = 0;
+    check(cudaDeviceGetAttribute(&value, of, 0), "asking what the device has");
+    return value;
+  };
+  const int shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
+  const bool has_clusters = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+  const auto limit = static_cast<std::size_t>(shared_bytes);
+  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps);
+  const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);
+  if (!plan) return by_steps;
+  std::optional<FusedPlan> online_plan = plan_fused(steps, 1, limit);
+  if (fused_online_floats(*online_plan) * sizeof(float) > limit) online_plan.reset();
+  return std::make_unique<FusedExecutor>(backend, *plan, online_plan,
+                                         use_clusters.value_or(has_clusters), std::move(by_steps));
+}
+
+}  // namespace tagix::cuda

@@ -1,0 +1,41 @@
+"""Device "cuda": whether it can be used here, and arrays that lie there.
+
+Networks and diffusion models take ``device="cuda"``, and their ``to`` moves them.
+"""
+
+from __future__ import annotations
+
+from tagix import _core
+from tagix._core import CudaArray as Array
+
+__all__ = ["Array", "device_name", "is_available", "is_built", "why_not"]
+
+
+def is_built() -> bool:
+    """Whether this build of tagix has CUDA kernels, wherever they can run or not."""
+    return _core.cuda_is_built()
+
+
+def is_available() -> bool:
+    """Whether device "cuda" can be used here and now."""
+    return why_not() is None
+
+
+def why_not() -> str | None:
+    """Why device "cuda" cannot be used, in words; None where it can.
+
+    It may be the build, the driver, or the GPU.
+    """
+    return _core.cuda_why_not()
+
+
+def device_name() -> str:
+    """The name of the GPU, as its driver gives it.
+
+    Raises:
+        RuntimeError: where device "cuda" cannot be used, with the reason.
+    """
+    reason = why_not()
+    if reason is not None:
+        raise RuntimeError(f"device 'cuda' cannot be used: {reason}")
+    return _core.cuda_device_name()
