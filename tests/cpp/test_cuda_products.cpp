@@ -101,12 +101,12 @@ TEST_CASE("errors are within c 2^-24 sum |terms|, up to sums of 4096 terms") {
           const Errors errors(results[k], expected[k]);
           INFO(operation->name(), ", ", way.name(), ", ", expected[k].name);
           const bool on_tensor_cores = way.products == Products::tensor_cores && k < 2;
-          // One sum over all of the depth collects its roundings: without the sums that are put
-          // together from those of tensor cores, c would be some 800 at a depth of 4096.
-          const double c = on_tensor_cores ? 12 : expected[k].c;
+          // Twice what the emulator gives, as tensor cores may truncate more often than it does. If
+          // they kept one sum over all of the depth, c would be some 800 at 4096.
+          const double c = on_tensor_cores ? 24 : expected[k].c;
           CHECK(errors.largest <= (depth > 1024 ? 2 * c : c));
           // Of truncation, which a variance shows.
-          if (on_tensor_cores) CHECK(std::fabs(errors.mean) <= 6);
+          if (on_tensor_cores) CHECK(std::fabs(errors.mean) <= 12);
           line += text("  ", expected[k].name, " c ", errors.largest, " bias ", errors.mean);
         }
         MESSAGE(line);
