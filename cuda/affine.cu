@@ -1,40 +1,138 @@
+#include <atomic>
 #include <cfloat>
 #include <limits>
+#include <type_traits>
 
 #include "affine.h"
 #include "launch.h"
+#include "mma_product.h"
 #include "moments_product.h"
+#include "runtime.h"
 
 namespace tagix::cuda {
 namespace {
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
-/// Queues kernel<Tile>(arguments...) on the tiles of a product.
-template <class TileSizes, class Kernel, class... Arguments>
-void launch_tiles(const char* operation, Kernel kernel, Index rows, Index columns,
-                  const Arguments&... arguments) {
-  const Index row_tiles = ceil_div(rows, TileSizes::rows);
-  const Index column_tiles = ceil_div(columns, TileSizes::columns);
-  if (row_tiles * column_tiles == 0) return;
-  launch(operation, kernel,
-         {dim3(static_cast<unsigned>(row_tiles * column_tiles)), dim3(TileSizes::threads),
-          TileSizes::shared_floats * sizeof(float)},
-         arguments...);
+std::atomic<Products> products = Products::automatic;
+std::atomic<TileSize> tile_size = TileSize::automatic;
+
+template <class T>
+concept OnTensorCores = requires { T::precision; };
+
+/// Whether a product should run on tensor cores, where it may.
+///
+/// Three products of tf32 pay where the tensor cores' rate is several times that of multiply-adds:
+/// on the GPUs of data centres (compute capability 8.0, 9.0 and 10.x), where NVIDIA states a rate
+/// of tf32 at least 7 times that of float32, and not on the others, where it states 1 to 2 times.
+/// Mixed products do not either: their mean takes three of tf32. One product of bfloat16 pays on
+/// all.
+///
+/// Tiles of tensor cores are filled with zeros beyond the edges, and read in whole slices: below 64
+/// in any dimension much of the work would be on zeros, and what is left of it takes less time than
+/// the kernel's first loads.
+bool runs_on_tensor_cores(Precision precision, Index rows, Index columns, Index depth) {
+  const Products choice = products;
+  if (choice == Products::multiply_adds || compute_capability() < 80) return false;
+  if (choice == Products::tensor_cores) return true;
+  const int major = compute_capability() / 10, minor = compute_capability() % 10;
+  const bool fast_tf32 = (major == 8 && minor == 0) || major == 9 || major == 10;
+  constexpr Index least = 64;
+  return (fast_tf32 || precision == Precision::bfloat16) && rows >= least && columns >= least &&
+         depth >= least;
 }
 
-/// Calls queue(Tile{}) with the tile for a product: thin ones for a few columns, wide ones where
-/// they are enough to fill a GPU, else narrow ones.
-template <class Queue>
-void with_tile(Index rows, Index columns, const Queue& queue) {
+/// Whether a product has enough wide tiles to fill a GPU.
+bool takes_wide_tiles(Index wide_tiles) {
   constexpr Index enough = 96;
-  if (columns <= ThinTile::columns) {
+  const TileSize choice = tile_size;
+  return choice == TileSize::automatic ? wide_tiles >= enough : choice == TileSize::wide;
+}
+
+static_assert(WideTile::rows == WideMmaTile<Precision::float32>::rows &&
+              WideTile::columns == WideMmaTile<Precision::float32>::columns);
+Index wide_tiles(Index rows, Index columns) {
+  return ceil_div(rows, WideTile::rows) * ceil_div(columns, WideTile::columns);
+}
+
+/// Calls queue(Tile{}) with the tile of tensor cores for a precision.
+template <class Queue>
+void with_mma_tile(Precision precision, bool wide, const Queue& queue) {
+  const auto with_precision = [&](auto constant) {
+    constexpr Precision of = decltype(constant)::value;
+    if (wide) {
+      queue(WideMmaTile<of>{});
+    } else {
+      queue(NarrowMmaTile<of>{});
+    }
+  };
+  using enum Precision;
+  switch (precision) {
+    case float32:
+      return with_precision(std::integral_constant<Precision, float32>{});
+    case mixed:
+      return with_precision(std::integral_constant<Precision, mixed>{});
+    case bfloat16:
+      return with_precision(std::integral_constant<Precision, bfloat16>{});
+  }
+}
+
+/// Calls queue(Tile{}) with the tile for a product: on tensor cores or not, and wide where that is
+/// enough to fill a GPU, else narrow. Multiply-adds have thin tiles for a few columns.
+template <class Queue>
+void with_tile(Precision precision, Index rows, Index columns, Index depth, const Queue& queue) {
+  const bool wide = takes_wide_tiles(wide_tiles(rows, columns));
+  if (runs_on_tensor_cores(precision, rows, columns, depth)) {
+    with_mma_tile(precision, wide, queue);
+  } else if (columns <= ThinTile::columns) {
     queue(ThinTile{});
-  } else if (ceil_div(rows, WideTile::rows) * ceil_div(columns, WideTile::columns) >= enough) {
+  } else if (wide) {
     queue(WideTile{});
   } else {
     queue(NarrowTile{});
   }
+}
+
+/// Blocks for which a multiprocessor must have the registers. Unless it is told that one is enough,
+/// ptxas spills those of some kernels on tensor cores to make room for a second one.
+template <class TileSizes>
+constexpr int least_blocks = OnTensorCores<TileSizes> ? 1 : 0;
+
+/// One product by tiles of one kind.
+template <Terms terms, class TileSizes, Contiguous a_contiguous, Contiguous b_contiguous>
+struct TiledProduct {
+  static constexpr std::size_t shared_bytes() {
+    if constexpr (OnTensorCores<TileSizes>) {
+      return mma_shared_floats<terms, TileSizes, a_contiguous, b_contiguous>() * sizeof(float);
+    } else {
+      return TileSizes::shared_floats * sizeof(float);
+    }
+  }
+
+  /// Works out the block's tile.
+  template <class Finish>
+  __device__ static __forceinline__ void multiply(const Factor& a, const Factor& b,
+                                                  const ProductShape& shape, Index first_row,
+                                                  Index first_column, const Finish& finish) {
+    if constexpr (OnTensorCores<TileSizes>) {
+      multiply_tile_mma<terms, TileSizes, a_contiguous, b_contiguous>(a, b, shape, first_row,
+                                                                      first_column, finish);
+    } else {
+      multiply_tile<terms, TileSizes, a_contiguous, b_contiguous>(a, b, shape, first_row,
+                                                                  first_column, finish);
+    }
+  }
+};
+
+/// Queues a kernel with a block for each tile of a product.
+template <class Product, class TileSizes, class Kernel, class... Arguments>
+void launch_tiles(const char* operation, Kernel kernel, Index rows, Index columns,
+                  const Arguments&... arguments) {
+  const Index tiles = ceil_div(rows, TileSizes::rows) * ceil_div(columns, TileSizes::columns);
+  if (tiles == 0) return;
+  launch(operation, kernel,
+         {dim3(static_cast<unsigned>(tiles)), dim3(TileSizes::threads), Product::shared_bytes()},
+         arguments...);
 }
 
 /// The first row and column of this block's tile.
@@ -109,35 +207,48 @@ struct FinishBackward {
   }
 };
 
+template <Terms terms, class TileSizes>
+using ForwardProduct = TiledProduct<terms, TileSizes, Contiguous::depth, Contiguous::depth>;
+template <class TileSizes>
+using BackwardProduct =
+    TiledProduct<Terms::squared, TileSizes, Contiguous::depth, Contiguous::rows>;
+template <class TileSizes>
+using OuterProduct = TiledProduct<Terms::outer, TileSizes, Contiguous::rows, Contiguous::rows>;
+
 template <Terms terms, class TileSizes, class Finish>
-__global__ void __launch_bounds__(TileSizes::threads)
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     affine_forward_kernel(ConstMomentsView input, ConstMomentsView weight, Finish finish) {
   Index row, column;
   tile_origin<TileSizes>(weight.rows, row, column);
-  multiply_tile<terms, TileSizes, Contiguous::depth, Contiguous::depth>(
+  ForwardProduct<terms, TileSizes>::multiply(
       Factor{input.mean, input.var, input.cols}, Factor{weight.mean, weight.var, weight.cols},
       ProductShape{input.rows, weight.rows, 0, input.cols}, row, column, finish);
 }
 
 template <class TileSizes>
-__global__ void __launch_bounds__(TileSizes::threads)
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     affine_backward_kernel(ConstMomentsView delta, ConstMomentsView weight, FinishBackward finish) {
   Index row, column;
   tile_origin<TileSizes>(weight.cols, row, column);
-  multiply_tile<Terms::squared, TileSizes, Contiguous::depth, Contiguous::rows>(
+  BackwardProduct<TileSizes>::multiply(
       Factor{delta.mean, delta.var, delta.cols}, Factor{weight.mean, nullptr, weight.cols},
       ProductShape{delta.rows, weight.cols, 0, delta.cols}, row, column, finish);
 }
 
 template <class Finish>
-void queue_forward(const char* operation, ConstMomentsView input, ConstMomentsView weight,
-                   const Finish& finish) {
-  with_tile(input.rows, weight.rows, [&](auto tile) {
+void queue_forward(const char* operation, Precision precision, ConstMomentsView input,
+                   ConstMomentsView weight, const Finish& finish) {
+  with_tile(precision, input.rows, weight.rows, input.cols, [&](auto tile) {
     using TileSizes = decltype(tile);
-    const auto kernel = input.var == nullptr
-                            ? affine_forward_kernel<Terms::known, TileSizes, Finish>
-                            : affine_forward_kernel<Terms::both, TileSizes, Finish>;
-    launch_tiles<TileSizes>(operation, kernel, input.rows, weight.rows, input, weight, finish);
+    if (input.var == nullptr) {
+      launch_tiles<ForwardProduct<Terms::known, TileSizes>, TileSizes>(
+          operation, affine_forward_kernel<Terms::known, TileSizes, Finish>, input.rows,
+          weight.rows, input, weight, finish);
+    } else {
+      launch_tiles<ForwardProduct<Terms::both, TileSizes>, TileSizes>(
+          operation, affine_forward_kernel<Terms::both, TileSizes, Finish>, input.rows, weight.rows,
+          input, weight, finish);
+    }
   });
 }
 
@@ -150,25 +261,41 @@ struct Problems {
   int count;
 };
 
-/// Calls queue(problems) with some of the problems at a time.
-template <class Queue>
-void in_groups(const std::vector<InnovationProblem>& problems, const Queue& queue) {
-  for (std::size_t first = 0; first < problems.size(); first += most_problems) {
-    Problems group{};
-    for (std::size_t i = first; i < problems.size() && group.count < most_problems; ++i) {
-      group.problem[group.count++] = problems[i];
-    }
+/// Calls queue(problems) with some of those problems at a time that `takes` is true of.
+template <class Takes, class Queue>
+void in_groups(const std::vector<InnovationProblem>& problems, const Takes& takes,
+               const Queue& queue) {
+  Problems group{};
+  for (const InnovationProblem& problem : problems) {
+    if (!takes(problem)) continue;
+    group.problem[group.count++] = problem;
+    if (group.count < most_problems) continue;
     queue(group);
+    group = {};
   }
+  if (group.count > 0) queue(group);
 }
 
-using OuterTile = NarrowTile;
+bool takes_all(const InnovationProblem&) { return true; }
 
+template <class TileSizes>
 __host__ __device__ Index column_tiles(const InnovationProblem& problem) {
-  return (problem.input.cols + OuterTile::columns - 1) / OuterTile::columns;
+  return (problem.input.cols + TileSizes::columns - 1) / TileSizes::columns;
 }
+template <class TileSizes>
 __host__ __device__ Index tiles_of_piece(const InnovationProblem& problem) {
-  return column_tiles(problem) * ((problem.delta.cols + OuterTile::rows - 1) / OuterTile::rows);
+  return column_tiles<TileSizes>(problem) *
+         ((problem.delta.cols + TileSizes::rows - 1) / TileSizes::rows);
+}
+
+/// Calls visitor(Tile{}) with the tile that the sums of a problem are worked out by.
+template <class Visitor>
+void with_outer_tile(Precision precision, InnovationTile tile, const Visitor& visitor) {
+  if (tile == InnovationTile::multiply_adds) {
+    visitor(NarrowTile{});
+  } else {
+    with_mma_tile(precision, tile == InnovationTile::tensor_cores_wide, visitor);
+  }
 }
 
 /// Writes the sums of a piece, and looks whether they, times the pieces, stay within float32.
@@ -198,16 +325,18 @@ struct FinishInnovation {
 };
 
 /// One block for each tile of each piece of each problem.
-__global__ void __launch_bounds__(OuterTile::threads)
+template <class TileSizes>
+__global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
     sum_innovations_kernel(const __grid_constant__ Problems problems, float* partial,
                            TrainingState* state) {
   int number = 0;
   while (blockIdx.x >= problems.first_tile[number + 1]) ++number;
   const InnovationProblem& problem = problems.problem[number];
   const Index tile = blockIdx.x - problems.first_tile[number];
-  const Index piece = tile / tiles_of_piece(problem), in_piece = tile % tiles_of_piece(problem);
-  const Index first_out = in_piece / column_tiles(problem) * OuterTile::rows;
-  const Index first_in = in_piece % column_tiles(problem) * OuterTile::columns;
+  const Index per_piece = tiles_of_piece<TileSizes>(problem);
+  const Index piece = tile / per_piece, in_piece = tile % per_piece;
+  const Index first_out = in_piece / column_tiles<TileSizes>(problem) * TileSizes::rows;
+  const Index first_in = in_piece % column_tiles<TileSizes>(problem) * TileSizes::columns;
   const Index begin = piece * problem.piece_rows;
   const Index end = min(begin + problem.piece_rows, problem.input.rows);
   const Index in = problem.input.cols, out = problem.delta.cols;
@@ -217,9 +346,9 @@ __global__ void __launch_bounds__(OuterTile::threads)
                                 problem.bias, FLT_MAX / static_cast<float>(problem.n_pieces),
                                 mean,         mean + parameter_count,
                                 state};
-  multiply_tile<Terms::outer, OuterTile, Contiguous::rows, Contiguous::rows>(
-      Factor{problem.delta.mean, problem.delta.var, out}, Factor{problem.input.mean, nullptr, in},
-      ProductShape{out, in, begin, end}, first_out, first_in, finish);
+  OuterProduct<TileSizes>::multiply(Factor{problem.delta.mean, problem.delta.var, out},
+                                    Factor{problem.input.mean, nullptr, in},
+                                    ProductShape{out, in, begin, end}, first_out, first_in, finish);
 }
 
 /// The innovation of a parameter: the sum of its pieces.
@@ -297,37 +426,51 @@ bool is_fused_activation(const math::ActivationSpec& spec) {
   return spec.kind == relu || spec.kind == leaky_relu || spec.kind == identity;
 }
 
-void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
-                    MomentsView output) {
-  queue_forward("affine_forward", input, weight, FinishAffine{bias, output});
+void use_products(Products choice, TileSize size) {
+  products = choice;
+  tile_size = size;
 }
 
-void affine_activation_forward(ConstMomentsView input, ConstMomentsView weight,
+void affine_forward(Precision precision, ConstMomentsView input, ConstMomentsView weight,
+                    ConstMomentsView bias, MomentsView output) {
+  queue_forward("affine_forward", precision, input, weight, FinishAffine{bias, output});
+}
+
+void affine_activation_forward(Precision precision, ConstMomentsView input, ConstMomentsView weight,
                                ConstMomentsView bias, const math::ActivationSpec& activation,
                                MomentsView output, float* jacobian) {
-  queue_forward("affine_activation_forward", input, weight,
+  queue_forward("affine_activation_forward", precision, input, weight,
                 FinishActivation{bias, activation, output, jacobian});
 }
 
-void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
-                     MomentsView delta_input) {
-  with_tile(delta.rows, weight.cols, [&](auto tile) {
+void affine_backward(Precision precision, ConstMomentsView delta, ConstMomentsView weight,
+                     const float* jacobian, MomentsView delta_input) {
+  with_tile(precision, delta.rows, weight.cols, delta.cols, [&](auto tile) {
     using TileSizes = decltype(tile);
-    launch_tiles<TileSizes>("affine_backward", affine_backward_kernel<TileSizes>, delta.rows,
-                            weight.cols, delta, weight, FinishBackward{jacobian, delta_input});
+    launch_tiles<BackwardProduct<TileSizes>, TileSizes>(
+        "affine_backward", affine_backward_kernel<TileSizes>, delta.rows, weight.cols, delta,
+        weight, FinishBackward{jacobian, delta_input});
   });
 }
 
-Index plan_innovations(std::vector<InnovationProblem>& problems) {
+Index plan_innovations(Precision precision, std::vector<InnovationProblem>& problems) {
   // Enough blocks to fill a GPU twice, of at least 128 rows, since each piece is written and read
   // once more; no more pieces than are quickly added up.
   constexpr Index wanted_blocks = 264, least_rows = 128, most_pieces = 64;
   Index size = 0, parameters = 0;
   for (InnovationProblem& problem : problems) {
-    const Index batch = problem.input.rows;
-    const Index wanted = ceil_div(wanted_blocks, tiles_of_piece(problem));
-    const Index pieces = std::clamp<Index>(std::min(wanted, batch / least_rows), 1, most_pieces);
-    problem.piece_rows = ceil_div(ceil_div(batch, pieces), OuterTile::depth) * OuterTile::depth;
+    const Index batch = problem.input.rows, out = problem.delta.cols, in = problem.input.cols;
+    const Index possible = std::clamp<Index>(batch / least_rows, 1, most_pieces);
+    problem.tile = !runs_on_tensor_cores(precision, out, in, batch) ? InnovationTile::multiply_adds
+                   : takes_wide_tiles(wide_tiles(out, in) * possible)
+                       ? InnovationTile::tensor_cores_wide
+                       : InnovationTile::tensor_cores_narrow;
+    with_outer_tile(precision, problem.tile, [&](auto tile) {
+      using TileSizes = decltype(tile);
+      const Index wanted = ceil_div(wanted_blocks, tiles_of_piece<TileSizes>(problem));
+      const Index pieces = std::min(wanted, possible);
+      problem.piece_rows = ceil_div(ceil_div(batch, pieces), TileSizes::depth) * TileSizes::depth;
+    });
     problem.n_pieces = std::max<Index>(1, ceil_div(batch, problem.piece_rows));
     problem.partial_offset = size;
     problem.parameter_offset = parameters;
@@ -337,25 +480,32 @@ Index plan_innovations(std::vector<InnovationProblem>& problems) {
   return size;
 }
 
-void sum_innovations(const std::vector<InnovationProblem>& problems, float* partial,
-                     TrainingState* state) {
-  in_groups(problems, [&](Problems& group) {
-    Index tiles = 0;
-    for (int i = 0; i < group.count; ++i) {
-      group.first_tile[i] = tiles;
-      tiles += group.problem[i].n_pieces * tiles_of_piece(group.problem[i]);
-    }
-    group.first_tile[group.count] = tiles;
-    launch("affine_innovation", sum_innovations_kernel,
-           {dim3(static_cast<unsigned>(tiles)), dim3(OuterTile::threads),
-            OuterTile::shared_floats * sizeof(float)},
-           group, partial, state);
-  });
+void sum_innovations(Precision precision, const std::vector<InnovationProblem>& problems,
+                     float* partial, TrainingState* state) {
+  using enum InnovationTile;
+  for (const InnovationTile kind : {multiply_adds, tensor_cores_narrow, tensor_cores_wide}) {
+    const auto takes = [kind](const InnovationProblem& problem) { return problem.tile == kind; };
+    in_groups(problems, takes, [&](Problems& group) {
+      with_outer_tile(precision, kind, [&](auto tile) {
+        using TileSizes = decltype(tile);
+        Index tiles = 0;
+        for (int i = 0; i < group.count; ++i) {
+          group.first_tile[i] = tiles;
+          tiles += group.problem[i].n_pieces * tiles_of_piece<TileSizes>(group.problem[i]);
+        }
+        group.first_tile[group.count] = tiles;
+        launch("affine_innovation", sum_innovations_kernel<TileSizes>,
+               {dim3(static_cast<unsigned>(tiles)), dim3(TileSizes::threads),
+                OuterProduct<TileSizes>::shared_bytes()},
+               group, partial, state);
+      });
+    });
+  }
 }
 
 void reduce_innovations(const std::vector<InnovationProblem>& problems, const float* partial,
                         MomentsView innovation, bool add) {
-  in_groups(problems, [&](const Problems& group) {
+  in_groups(problems, takes_all, [&](const Problems& group) {
     for_each("affine_innovation", parameter_count(group),
              ReduceInnovations{group, partial, innovation, add});
   });
@@ -366,7 +516,7 @@ void reduce_and_update(const std::vector<InnovationProblem>& problems, const flo
                        const TrainingState* state) {
   using math::UpdateKind;
   const float bound = rule.bound_for(batch_size);
-  in_groups(problems, [&](const Problems& group) {
+  in_groups(problems, takes_all, [&](const Problems& group) {
     if (rule.kind == UpdateKind::information) {
       for_each("update", parameter_count(group),
                ReduceAndUpdate<UpdateKind::information>{group, partial, bound, parameters, state});

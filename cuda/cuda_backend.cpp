@@ -18,10 +18,12 @@ namespace {
 
 class CudaBackend final : public Backend {
  public:
+  explicit CudaBackend(Precision precision) : precision_(precision) {}
+
   std::string name() const override {
     return text("cuda (", cuda_device_name(), ", ", precision_name(precision()), ")");
   }
-  Precision precision() const override { return Precision::float32; }
+  Precision precision() const override { return precision_; }
 
   void* allocate(std::size_t bytes) override { return cuda::allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { cuda::release(memory); }
@@ -48,11 +50,11 @@ class CudaBackend final : public Backend {
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                       MomentsView output) override {
-    cuda::affine_forward(input, weight, bias, output);
+    cuda::affine_forward(precision_, input, weight, bias, output);
   }
   void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
                        MomentsView delta_input) override {
-    cuda::affine_backward(delta, weight, nullptr, delta_input);
+    cuda::affine_backward(precision_, delta, weight, nullptr, delta_input);
   }
   void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
                          MomentsView bias) override {
@@ -61,8 +63,8 @@ class CudaBackend final : public Backend {
     problem.delta = delta;
     problem.bias = bias.mean != nullptr;
     std::vector<InnovationProblem> problems{problem};
-    Buffer<float> partial(*this, plan_innovations(problems));
-    sum_innovations(problems, partial.data(), nullptr);
+    Buffer<float> partial(*this, plan_innovations(precision_, problems));
+    sum_innovations(precision_, problems, partial.data(), nullptr);
     Moments both(*this, 1, problem.parameter_count());
     reduce_innovations(problems, partial.data(), both.view(), /*add=*/false);
     const MomentsView sums = both.view();
@@ -137,6 +139,9 @@ class CudaBackend final : public Backend {
     cuda::denoise(tables, timestep, prediction, seed, first_row, noisy, var);
   }
   void advance(Index* value, Index amount) override { cuda::advance(value, amount); }
+
+ private:
+  Precision precision_;
 };
 
 std::string version_text(int version) { return text(version / 1000, ".", version % 1000 / 10); }
@@ -191,15 +196,22 @@ std::string cuda_device_name() {
   return properties.name;
 }
 
-bool cuda_has(Precision precision) { return precision == Precision::float32; }
+bool cuda_has(Precision precision) {
+  return precision == Precision::float32 || cuda_why_not() || cuda::compute_capability() >= 80;
+}
 
 std::shared_ptr<Backend> cuda_backend(Precision precision) {
   const std::optional<std::string> why_not = cuda_why_not();
   require(!why_not, "device: got 'cuda', but ", why_not.value_or(""));
   require(cuda_has(precision), "precision: got '", precision_name(precision),
-          "', needed 'float32' on device 'cuda'");
-  static const std::shared_ptr<Backend> instance = std::make_shared<cuda::CudaBackend>();
-  return instance;
+          "', needed 'float32': ", cuda_device_name(), " has no products of bfloat16");
+  const auto make = [](Precision of) { return std::make_shared<cuda::CudaBackend>(of); };
+  static const std::shared_ptr<Backend> float32 = make(Precision::float32);
+  static const std::shared_ptr<Backend> mixed = make(Precision::mixed);
+  static const std::shared_ptr<Backend> bfloat16 = make(Precision::bfloat16);
+  return precision == Precision::float32 ? float32
+         : precision == Precision::mixed ? mixed
+                                         : bfloat16;
 }
 
 std::uintptr_t cuda_stream() { return reinterpret_cast<std::uintptr_t>(cuda::stream()); }

@@ -74,6 +74,19 @@ void check(cudaError_t status, const char* operation) {
               cudaGetErrorName(status) + ")");
 }
 
+int compute_capability() {
+  static const int asked = [] {
+    int device = 0, major = 0, minor = 0;
+    check(cudaGetDevice(&device), "finding the device");
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+          "finding the compute capability");
+    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
+          "finding the compute capability");
+    return 10 * major + minor;
+  }();
+  return asked;
+}
+
 cudaStream_t stream() {
   thread_local ThreadStream own;
   return own.get();

@@ -15,6 +15,9 @@ class Error : public std::runtime_error {
 /// Throws Error, "operation: what the runtime says", unless `status` is a success.
 void check(cudaError_t status, const char* operation);
 
+/// The compute capability of the GPU, as 80 for 8.0. It is asked once.
+int compute_capability();
+
 /// The stream of the calling thread, on which all its work is queued. Threads that run at the same
 /// time have different ones, and what a thread has queued is done when it ends.
 cudaStream_t stream();

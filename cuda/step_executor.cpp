@@ -73,10 +73,12 @@ class StepExecutor final : public Executor {
       if (!node.affine) {
         backend_.activation_forward(*node.activation, input, output, node.jacobian.data());
       } else if (node.activation) {
-        affine_activation_forward(input, node.weight_of(parameters), node.bias_of(parameters),
-                                  *node.activation, output, node.jacobian.data());
+        affine_activation_forward(precision(), input, node.weight_of(parameters),
+                                  node.bias_of(parameters), *node.activation, output,
+                                  node.jacobian.data());
       } else {
-        affine_forward(input, node.weight_of(parameters), node.bias_of(parameters), output);
+        affine_forward(precision(), input, node.weight_of(parameters), node.bias_of(parameters),
+                       output);
       }
       input = output;
     }
@@ -104,7 +106,7 @@ class StepExecutor final : public Executor {
                       input_delta_.view().slice(first * input.cols, rows, input.cols));
       }
       plan();
-      sum_innovations(problems_, partial_.data(), nullptr);
+      sum_innovations(precision(), problems_, partial_.data(), nullptr);
       reduce_innovations(problems_, partial_.data(), innovation_.view(), /*add=*/first > 0);
     }
     return {prediction_.view(), need_input_delta ? input_delta_.view() : MomentsView{}};
@@ -114,7 +116,7 @@ class StepExecutor final : public Executor {
     if (!summed_) {
       plan();
       innovation_.resize(1, parameter_count_);
-      sum_innovations(problems_, partial_.data(), nullptr);
+      sum_innovations(precision(), problems_, partial_.data(), nullptr);
       reduce_innovations(problems_, partial_.data(), innovation_.view(), /*add=*/false);
       summed_ = true;
     }
@@ -128,7 +130,7 @@ class StepExecutor final : public Executor {
       return;
     }
     plan();
-    sum_innovations(problems_, partial_.data(), state);
+    sum_innovations(precision(), problems_, partial_.data(), state);
     reduce_and_update(problems_, partial_.data(), rule, batch_size, parameters, state);
   }
 
@@ -139,6 +141,8 @@ class StepExecutor final : public Executor {
   }
 
  private:
+  Precision precision() const { return backend_.precision(); }
+
   Index output_features(Index input_features) const {
     for (const Node& node : nodes_) {
       if (node.affine) input_features = node.affine->out_features;
@@ -178,7 +182,7 @@ class StepExecutor final : public Executor {
       const Node* below = i == 0 ? nullptr : &nodes_[i - 1];
       below_jacobian = below != nullptr && below->activation.has_value();
       node.delta_input.resize(input.rows, node.affine->in_features);
-      affine_backward(delta, node.weight_of(parameters),
+      affine_backward(precision(), delta, node.weight_of(parameters),
                       below_jacobian ? below->jacobian.data() : nullptr, node.delta_input.view());
       delta = node.delta_input.view();
     }
@@ -196,7 +200,7 @@ class StepExecutor final : public Executor {
       problem.bias = node.affine->bias;
       problems_.push_back(problem);
     }
-    partial_.resize(plan_innovations(problems_));
+    partial_.resize(plan_innovations(precision(), problems_));
   }
 
   Index memory_floats_;

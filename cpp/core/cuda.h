@@ -24,10 +24,11 @@ std::optional<std::string> cuda_why_not();
 /// CUDA cannot be used.
 std::string cuda_device_name();
 
-/// Whether device "cuda" has a precision; which it has by itself, wherever it can be used or not.
+/// Whether device "cuda" has a precision: float32 always, the others on a GPU of compute capability
+/// 8.0 or more. Where no GPU can be used, whether this build has it.
 bool cuda_has(Precision precision);
 
-/// The backend of the GPU, shared by everything in the process. Throws std::invalid_argument where
+/// The backend of the GPU in a precision, shared by everything in the process. Throws std::invalid_argument where
 /// CUDA cannot be used, or lacks the precision.
 std::shared_ptr<Backend> cuda_backend(Precision precision = Precision::float32);
 

@@ -78,7 +78,10 @@ std::vector<CpuVariant> cpu_variants() {
 std::vector<std::shared_ptr<Backend>> backends() {
   std::vector<std::shared_ptr<Backend>> backends;
   for (const CpuVariant& variant : cpu_variants()) backends.push_back(variant.make());
-  if (!cuda_why_not()) backends.push_back(cuda_backend());
+  if (cuda_why_not()) return backends;
+  for (const Precision precision : {Precision::float32, Precision::mixed, Precision::bfloat16}) {
+    if (cuda_has(precision)) backends.push_back(cuda_backend(precision));
+  }
   return backends;
 }
 

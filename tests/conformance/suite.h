@@ -29,7 +29,8 @@ struct CpuVariant {
 
 std::vector<CpuVariant> cpu_variants();
 
-/// Every backend of this machine: the CPU's in all variants, and CUDA's where it can be used.
+/// Every backend of this machine: the CPU's in all variants, and CUDA's where it can be used, in
+/// the precisions that it has.
 std::vector<std::shared_ptr<Backend>> backends();
 
 /// Those of them that round nothing to less than float32.
