@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "affine.h"
+#include "fused_activation.h"
 #include "launch.h"
 #include "mma_product.h"
 #include "moments_product.h"
@@ -155,23 +156,6 @@ struct FinishAffine {
   }
 };
 
-/// Calls visitor with the moments of an activation that is_fused_activation knows.
-template <class Visitor>
-__device__ __forceinline__ math::ActivationMoments<float> fused_moments(
-    const math::ActivationSpec& spec, const Visitor& visitor) {
-  const bool exact = spec.form == math::MomentsForm::exact;
-  if (spec.kind == math::ActivationKind::relu) {
-    return exact ? visitor(math::ExactMoments<math::ReLU>{})
-                 : visitor(math::FirstOrderMoments<math::ReLU>{});
-  }
-  if (spec.kind == math::ActivationKind::leaky_relu) {
-    const math::LeakyReLU function{spec.negative_slope};
-    return exact ? visitor(math::ExactMoments<math::LeakyReLU>{function})
-                 : visitor(math::FirstOrderMoments<math::LeakyReLU>{function});
-  }
-  return visitor(math::ExactMoments<math::Identity>{});
-}
-
 /// Adds the bias and passes on the moments of the activation.
 struct FinishActivation {
   ConstMomentsView bias;
@@ -185,8 +169,7 @@ struct FinishActivation {
       mean += bias.mean[column];
       var += bias.var[column];
     }
-    const math::ActivationMoments<float> moments =
-        fused_moments(activation, [&](const auto& function) { return function(mean, var); });
+    const math::ActivationMoments<float> moments = fused_moments(activation, mean, var);
     output.mean[at] = moments.mean;
     output.var[at] = moments.var;
     jacobian[at] = moments.jacobian;
@@ -420,11 +403,6 @@ Index parameter_count(const Problems& problems) {
 }
 
 }  // namespace
-
-bool is_fused_activation(const math::ActivationSpec& spec) {
-  using enum math::ActivationKind;
-  return spec.kind == relu || spec.kind == leaky_relu || spec.kind == identity;
-}
 
 void use_products(Products choice, TileSize size) {
   products = choice;

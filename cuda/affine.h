@@ -23,10 +23,6 @@ void use_products(Products products, TileSize tiles = TileSize::automatic);
 
 // What runs on tensor cores rounds its factors as `precision` says; what does not, rounds nothing.
 
-/// Whether affine_activation_forward knows the activation: those whose moments take a few dozen
-/// operations.
-bool is_fused_activation(const math::ActivationSpec& spec);
-
 /// Moments of f(a W^T + b) and the Jacobian of f there: Backend::affine_forward and
 /// Backend::activation_forward in one kernel, for a fused activation.
 void affine_activation_forward(Precision precision, ConstMomentsView input, ConstMomentsView weight,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "device.h"
+#include "fused_activation.h"
 #include "fused_network.h"
 #include "math/affine.h"
 
@@ -8,22 +9,6 @@
 // block.
 
 namespace tagix::cuda {
-
-/// Moments of an activation of the ReLU kind.
-__device__ __forceinline__ math::ActivationMoments<float> relu_kind_moments(
-    const math::ActivationSpec& spec, float mean, float var) {
-  const bool exact = spec.form == math::MomentsForm::exact;
-  if (spec.kind == math::ActivationKind::relu) {
-    if (exact) return math::ReLU{}.exact(mean, var);
-    return math::FirstOrderMoments<math::ReLU>{}(mean, var);
-  }
-  if (spec.kind == math::ActivationKind::leaky_relu) {
-    const math::LeakyReLU function{spec.negative_slope};
-    if (exact) return function.exact(mean, var);
-    return math::FirstOrderMoments<math::LeakyReLU>{function}(mean, var);
-  }
-  return {mean, var, 1.0f};
-}
 
 /// The elements of a matrix of `columns` columns that one thread of a block takes, one after the
 /// other; without a division for each.

@@ -87,8 +87,8 @@ __device__ __forceinline__ void forward_layer(const FusedPlan& plan, const Fused
   // Not unrolled: the code of the activation stands here once, and no sum lives across it.
 #pragma unroll 1
   for (int i = 0; i < rows_each; ++i) {
-    const math::ActivationMoments<float> moments = relu_kind_moments(
-        layer.activation, mean_at[i * target_stride], var_at[i * plan.wide_stride]);
+    const math::ActivationMoments<float> moments =
+        fused_moments(layer.activation, mean_at[i * target_stride], var_at[i * plan.wide_stride]);
     mean_at[i * target_stride] = inside ? moments.mean : 0.0f;
     var_at[i * plan.wide_stride] = inside ? moments.var : 0.0f;
     jacobian_at[i * target_stride] = inside ? moments.jacobian : 0.0f;

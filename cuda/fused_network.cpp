@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <variant>
 
-#include "affine.h"
+#include "fused_activation.h"
 
 namespace tagix::cuda {
 namespace {

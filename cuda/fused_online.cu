@@ -48,7 +48,7 @@ __device__ __forceinline__ void forward_row(const FusedLayer& layer, const float
     math::ActivationMoments<float> moments{mean + shared[layer.bias_mean + out],
                                            var + shared[layer.bias_var + out], 1.0f};
     if (layer.has_activation) {
-      moments = relu_kind_moments(layer.activation, moments.mean, moments.var);
+      moments = fused_moments(layer.activation, moments.mean, moments.var);
       shared[layer.jacobian + out] = inside ? moments.jacobian : 0;
     }
     shared[target + out] = inside ? moments.mean : 0;

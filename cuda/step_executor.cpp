@@ -7,6 +7,7 @@
 
 #include "affine.h"
 #include "core/memory.h"
+#include "fused_activation.h"
 #include "graph.h"
 
 namespace tagix::cuda {
