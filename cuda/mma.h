@@ -106,8 +106,8 @@ void mma(const char* name, float (&sums)[rows][columns][4], const unsigned (&a)[
 #endif
 
 /// x as a tf32, which has 11 significant bits: the nearest one, and of two the larger (PTX ISA,
-/// "cvt", cvt.rna.tf32.f32); its bits are those of a float too, as in CUDA's __float_to_tf32. Tensor
-/// cores truncate a factor that was not rounded.
+/// "cvt", cvt.rna.tf32.f32); its bits are those of a float too, as in CUDA's __float_to_tf32.
+/// Tensor cores truncate a factor that was not rounded.
 __device__ __forceinline__ unsigned to_tf32(float x) {
 #ifdef TAGIX_CUDA_EMULATED
   const unsigned bits = __float_as_uint(x);
