@@ -23,11 +23,10 @@ concept OnTensorCores = requires { T::precision; };
 
 /// Whether a product should run on tensor cores, where it may.
 ///
-/// Three products of tf32 pay where the tensor cores' rate is several times that of multiply-adds:
-/// on the GPUs of data centres (compute capability 8.0, 9.0 and 10.x), where NVIDIA states a rate
-/// of tf32 at least 7 times that of float32, and not on the others, where it states 1 to 2 times.
-/// Mixed products do not either: their mean takes three of tf32. One product of bfloat16 pays on
-/// all.
+/// Three products of tf32 pay where tensor cores have several times the rate of multiply-adds: on
+/// the GPUs of data centres (compute capability 8.0, 9.0 and 10.x), for which NVIDIA's data sheets
+/// state 7 times or more for tf32, and not on the others, where they state 1 to 2 times. Mixed
+/// products do not either: their mean takes three of tf32. One product of bfloat16 pays on all.
 ///
 /// Tiles of tensor cores are filled with zeros beyond the edges, and read in whole slices: below 64
 /// in any dimension much of the work would be on zeros, and what is left of it takes less time than

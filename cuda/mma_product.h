@@ -18,7 +18,7 @@
 // 2^-22 of the product. Tensor cores truncate the sums that they keep, always towards zero: those
 // of 16 in depth are added to others in float32, and start again from 0. Of factors that are
 // rounded to bfloat16 they go on: what truncation adds, some 2^-24 of the sum for each 16 in depth,
-// stays far below the 2^-9 of the rounding.
+// stays far below the 2^-8 of the rounding.
 //
 // Squares and second moments are worked out in float32, and rounded as factors then. A factor
 // beyond float32's largest tf32 gives NaN, where multiply_tile gives infinity or a last finite
@@ -34,8 +34,7 @@ struct MmaTile {
   static constexpr int threads = rows / warp_rows * (columns / warp_columns) * warp_size;
   static constexpr Precision precision = precision_;
   static constexpr int n_slices = 3;  // of the depth in shared memory: one in use, two on their way
-  static constexpr int result_stride =
-      columns + 8;  // of the tile that is finished: fewer conflicts
+  static constexpr int result_stride = columns + 8;  // of what is finished: fewer bank conflicts
   static_assert(warp_rows % 16 == 0 && warp_columns % 8 == 0);
 };
 

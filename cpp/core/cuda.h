@@ -28,8 +28,8 @@ std::string cuda_device_name();
 /// 8.0 or more. Where no GPU can be used, whether this build has it.
 bool cuda_has(Precision precision);
 
-/// The backend of the GPU in a precision, shared by everything in the process. Throws std::invalid_argument where
-/// CUDA cannot be used, or lacks the precision.
+/// The backend of the GPU in a precision, shared by everything in the process. Throws
+/// std::invalid_argument where CUDA cannot be used, or lacks the precision.
 std::shared_ptr<Backend> cuda_backend(Precision precision = Precision::float32);
 
 /// The stream on which the calling thread's work is queued, as the number that other libraries know
