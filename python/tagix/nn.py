@@ -91,8 +91,9 @@ class Sequential:
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
-            rounded unless the network has an :class:`Activation`. Device "cuda", and a processor
-            without products of bfloat16, run float32 instead, with a RuntimeWarning.
+            rounded unless the network has an :class:`Activation`; on device "cuda", products that
+            are too small for tensor cores are not. A processor or a GPU without products of
+            bfloat16 runs float32 instead, with a RuntimeWarning.
 
     Raises:
         TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
@@ -579,13 +580,10 @@ def _available_precision(precision: str, device: str, stacklevel: int = 3) -> st
     """The precision, or float32 with a warning where the device lacks it."""
     if _core.has_precision(precision, device):
         return precision
-    lack = (
-        f"{_core.backend_name('cpu')} has no products of bfloat16"
-        if device == "cpu"
-        else f"device {device!r} has no other"
-    )
+    lacking = _core.backend_name("cpu") if device == "cpu" else "the GPU"
     warnings.warn(
-        f"precision: got {precision!r}, but {lack}, so float32 runs instead",
+        f"precision: got {precision!r}, but {lacking} has no products of bfloat16, so float32 runs "
+        "instead",
         RuntimeWarning,
         stacklevel=stacklevel,
     )

@@ -171,7 +171,6 @@ def test_to_the_device_it_is_on_changes_nothing() -> None:
 
 def test_precisions_of_devices() -> None:
     assert _core.has_precision("float32", "cuda") and _core.has_precision("float32", "cpu")
-    assert not _core.has_precision("mixed", "cuda") and not _core.has_precision("bfloat16", "cuda")
     assert _core.has_precision("mixed") is _core.has_precision("mixed", "cpu")
     with pytest.raises(ValueError, match="device: got 'gpu', needed 'cpu' or 'cuda'"):
         _core.has_precision("float32", "gpu")
@@ -427,9 +426,40 @@ def test_views_from_before_a_move_stay_as_they_were() -> None:
     assert not np.array_equal(net.state_dict()["0.weight.mean"], before)
 
 
+def without_bfloat16_on_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pretends that the GPU has float32 alone, as those before compute capability 8.0."""
+    has = _core.has_precision
+    monkeypatch.setattr(
+        _core,
+        "has_precision",
+        lambda precision, device="cpu": (
+            has(precision, device) and (device == "cpu" or precision == "float32")
+        ),
+    )
+
+
 @needs_cuda
-def test_a_precision_that_only_the_cpu_has() -> None:
-    message = r"^precision: got 'mixed', but device 'cuda' has no other, so float32 runs instead$"
+@pytest.mark.parametrize("precision", ["mixed", "bfloat16"])
+def test_reduced_precision_is_close_to_float32(precision: str) -> None:
+    if not _core.has_precision(precision, "cuda"):
+        pytest.skip(f"{tx.cuda.device_name()} lacks {precision}")
+    layers = nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64)
+    x = np.random.default_rng(3).uniform(-1, 1, (64, 64)).astype(np.float32)
+    exact = nn.Sequential(*layers, seed=1, device="cuda")(x)
+    net = nn.Sequential(*layers, seed=1, device="cuda", precision=precision)
+    assert net.precision == precision
+    rounded = net(x)
+    assert 0 < relative_error(rounded.var, exact.var) < 1e-2
+    assert relative_error(rounded.mean, exact.mean) < (2e-3 if precision == "mixed" else 2e-2)
+
+
+@needs_cuda
+def test_a_precision_that_only_the_cpu_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_bfloat16_on_cuda(monkeypatch)
+    message = (
+        r"^precision: got 'mixed', but the GPU has no products of bfloat16, "
+        "so float32 runs instead$"
+    )
     with pytest.warns(RuntimeWarning, match=message) as caught:
         net = small("cuda", precision="mixed")
     assert caught[0].filename == __file__
@@ -451,8 +481,9 @@ def test_a_precision_that_only_the_cpu_has() -> None:
 
 
 @needs_cuda
-def test_a_move_that_fails_leaves_the_network() -> None:
+def test_a_move_that_fails_leaves_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The warning about a precision as an error stands for any."""
+    without_bfloat16_on_cuda(monkeypatch)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         net, model = small(precision="mixed"), small_diffusion(precision="mixed")
