@@ -1,8 +1,8 @@
 #pragma once
 
 // Copies from global to shared memory that go on while the thread computes, without registers (PTX
-// ISA, "Data Movement and Conversion Instructions: Non-bulk copy"). They need compute capability
-// 8.0; below it they trap.
+// ISA, "Data Movement and Conversion Instructions: Non-bulk copy"). Below compute capability 8.0,
+// which lacks them, they are done at once.
 //
 // The emulator copies as late as CUDA may: when the thread waits for it.
 
@@ -36,8 +36,8 @@ class AsyncCopies {
                    : "memory");
     }
 #else
-    if (count > 0) *to = *from;
-    __trap();
+#pragma unroll
+    for (int k = 0; k < floats; ++k) to[k] = k < count ? from[k] : 0.0f;
 #endif
   }
 

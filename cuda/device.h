@@ -5,7 +5,6 @@
 
 #ifndef TAGIX_CUDA_EMULATED
 #include <cooperative_groups.h>
-#include <cuda_pipeline.h>
 #endif
 #include <cuda_runtime.h>
 
@@ -23,24 +22,6 @@ __device__ __forceinline__ float* shared_memory() {
 #else
   extern __shared__ float4 memory[];
   return reinterpret_cast<float*>(memory);
-#endif
-}
-
-/// Starts to copy a float from global to shared memory, past the registers where the GPU can
-/// (compute capability 8.0 and later): many copies are on their way at the same time.
-__device__ __forceinline__ void copy_async(float* shared, const float* global) {
-#if !defined(TAGIX_CUDA_EMULATED) && __CUDA_ARCH__ >= 800
-  __pipeline_memcpy_async(shared, global, sizeof(float));
-#else
-  *shared = *global;
-#endif
-}
-
-/// Waits for the copies that this thread has started; other threads see them after a barrier.
-__device__ __forceinline__ void wait_for_copies() {
-#if !defined(TAGIX_CUDA_EMULATED) && __CUDA_ARCH__ >= 800
-  __pipeline_commit();
-  __pipeline_wait_prior(0);
 #endif
 }
 

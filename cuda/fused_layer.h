@@ -1,5 +1,6 @@
 #pragma once
 
+#include "async_copy.h"
 #include "device.h"
 #include "fused_activation.h"
 #include "fused_network.h"
@@ -58,10 +59,12 @@ __device__ __forceinline__ void for_parameters(const FusedPlan& plan, const Body
 /// Brings the parameters to shared memory, and 0 to what pads them. A barrier has to follow.
 __device__ __forceinline__ void load_parameters(const FusedPlan& plan, ConstMomentsView parameters,
                                                 float* shared) {
+  AsyncCopies copies;
   for_parameters(plan, [&](int index, int mean, int var) {
-    copy_async(shared + mean, parameters.mean + index);
-    copy_async(shared + var, parameters.var + index);
+    copies.copy<1>(shared + mean, parameters.mean + index, 1);
+    copies.copy<1>(shared + var, parameters.var + index, 1);
   });
+  copies.end_group();
   const auto clear = [&](int at) { shared[at] = 0; };
   for (int i = 0; i < plan.n_layers; ++i) {
     const FusedLayer& layer = plan.layer[i];
@@ -84,7 +87,7 @@ __device__ __forceinline__ void load_parameters(const FusedPlan& plan, ConstMome
       clear(layer.bias_var + out);
     }
   }
-  wait_for_copies();
+  copies.wait<0>();
 }
 
 /// Brings rows of inputs, which are known, to shared memory; rows from `count` on are 0.
