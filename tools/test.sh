@@ -24,7 +24,7 @@ for preset in release asan; do
   fi
   cmake --preset "$preset" -G Ninja "${options[@]}" >/dev/null
   cmake --build --preset "$preset"
-  ctest --preset "$preset"
+  ctest --preset "$preset" --parallel 2
 done
 
 step "machine code of the hot loops"
