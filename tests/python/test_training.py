@@ -534,8 +534,11 @@ def test_callback_may_use_the_network() -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "raise_signal"), reason="needs signals")
 @pytest.mark.parametrize("progress", [False, True])
-def test_keyboard_interrupt_ends_the_epoch(progress: bool) -> None:
+def test_keyboard_interrupt_ends_the_epoch(progress: bool, request: pytest.FixtureRequest) -> None:
     """Within an epoch of minutes, and the network stays usable with what it has learned."""
+    # Python ignores SIGINT where it was started in the background of a shell.
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, handler))
     net = nn.Sequential(nn.Linear(3, 128), nn.ReLU(), nn.Linear(128, 2), seed=0)
     x, y = regression_data(200_000)
     before = net.state_dict()
