@@ -29,11 +29,13 @@ class CudaBackend final : public Backend {
   void release(void* memory, std::size_t) noexcept override { cuda::release(memory); }
   void upload(const void* host, void* memory, std::size_t bytes) override {
     if (bytes == 0) return;
+    const DeviceScope scope;
     check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream()), "upload");
     cuda::synchronise("upload");
   }
   void download(const void* memory, void* host, std::size_t bytes) override {
     if (bytes == 0) return;
+    const DeviceScope scope;
     check(cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, stream()), "download");
     cuda::synchronise("download");
   }
@@ -97,6 +99,7 @@ class CudaBackend final : public Backend {
   }
   void copy(ConstMomentsView values, MomentsView target) override {
     if (values.size() == 0) return;
+    const DeviceScope scope;
     const std::size_t bytes = static_cast<std::size_t>(values.size()) * sizeof(float);
     const auto copy_plane = [bytes](const float* from, float* to) {
       check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, stream()), "copy");
@@ -217,8 +220,13 @@ std::shared_ptr<Backend> cuda_backend(Precision precision) {
 std::uintptr_t cuda_stream() { return reinterpret_cast<std::uintptr_t>(cuda::stream()); }
 
 void cuda_wait_for_all() noexcept {
-  cudaDeviceSynchronize();
-  cudaGetLastError();
+  try {
+    const cuda::DeviceScope scope;
+    cudaDeviceSynchronize();
+    cudaGetLastError();
+  } catch (const cuda::Error&) {
+    // The driver is gone, and with it what there was to wait for.
+  }
 }
 
 }  // namespace tagix

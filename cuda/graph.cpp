@@ -8,6 +8,7 @@ namespace {
 class GraphRecording final : public Recording {
  public:
   explicit GraphRecording(const std::function<void()>& queue) {
+    const DeviceScope scope;
     // Other threads may allocate memory meanwhile: that does not concern this thread's graph.
     check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeThreadLocal), "recording a graph");
     cudaGraph_t graph = nullptr;
@@ -28,7 +29,10 @@ class GraphRecording final : public Recording {
   GraphRecording& operator=(const GraphRecording&) = delete;
   ~GraphRecording() override { cudaGraphExecDestroy(graph_); }
 
-  void queue() override { check(cudaGraphLaunch(graph_, stream()), "running a graph"); }
+  void queue() override {
+    const DeviceScope scope;
+    check(cudaGraphLaunch(graph_, stream()), "running a graph");
+  }
 
  private:
   cudaGraphExec_t graph_ = nullptr;

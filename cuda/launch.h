@@ -22,6 +22,7 @@ struct LaunchSize {
 template <class... Parameters, class... Arguments>
 void launch(const char* operation, void (*kernel)(Parameters...), const LaunchSize& size,
             Arguments&&... arguments) {
+  const DeviceScope scope;
   constexpr std::size_t always_there = 48 * 1024;
   if (size.shared_bytes > always_there) {
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,

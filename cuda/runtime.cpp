@@ -9,6 +9,8 @@
 namespace tagix::cuda {
 namespace {
 
+constexpr int the_device = 0;
+
 /// Streams that no thread uses. Never destroyed: at exit the driver may be gone before it would be.
 struct IdleStreams {
   std::mutex mutex;
@@ -28,7 +30,7 @@ class ThreadStream {
   ThreadStream& operator=(const ThreadStream&) = delete;
   ~ThreadStream() {
     if (stream_ == nullptr) return;
-    cudaStreamSynchronize(stream_);
+    cudaStreamSynchronize(stream_);  // of any device
     IdleStreams& idle = idle_streams();
     const std::lock_guard lock(idle.mutex);
     idle.streams.push_back(stream_);
@@ -48,6 +50,7 @@ class ThreadStream {
       idle.streams.pop_back();
       return;
     }
+    const DeviceScope scope;
     check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "making a stream");
   }
 
@@ -56,11 +59,9 @@ class ThreadStream {
 
 /// Tells the device's pool to keep memory that has been released.
 void keep_released_memory() {
-  int device = 0;
   cudaMemPool_t pool = nullptr;
   std::uint64_t threshold = UINT64_MAX;
-  check(cudaGetDevice(&device), "finding the device");
-  check(cudaDeviceGetDefaultMemPool(&pool, device), "finding the memory pool");
+  check(cudaDeviceGetDefaultMemPool(&pool, the_device), "finding the memory pool");
   check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &threshold),
         "setting up the memory pool");
 }
@@ -76,15 +77,23 @@ void check(cudaError_t status, const char* operation) {
 
 int compute_capability() {
   static const int asked = [] {
-    int device = 0, major = 0, minor = 0;
-    check(cudaGetDevice(&device), "finding the device");
-    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device),
+    int major = 0, minor = 0;
+    check(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, the_device),
           "finding the compute capability");
-    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, device),
+    check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, the_device),
           "finding the compute capability");
     return 10 * major + minor;
   }();
   return asked;
+}
+
+DeviceScope::DeviceScope() {
+  check(cudaGetDevice(&before_), "finding the current device");
+  if (before_ != the_device) check(cudaSetDevice(the_device), "choosing the device");
+}
+
+DeviceScope::~DeviceScope() {
+  if (before_ != the_device) cudaSetDevice(before_);
 }
 
 cudaStream_t stream() {
@@ -92,11 +101,15 @@ cudaStream_t stream() {
   return own.get();
 }
 
-void synchronise(const char* operation) { check(cudaStreamSynchronize(stream()), operation); }
+void synchronise(const char* operation) {
+  const DeviceScope scope;
+  check(cudaStreamSynchronize(stream()), operation);
+}
 
 void* allocate(std::size_t bytes) {
   static const bool kept = (keep_released_memory(), true);
   static_cast<void>(kept);
+  const DeviceScope scope;
   void* memory = nullptr;
   check(cudaMallocAsync(&memory, std::max<std::size_t>(bytes, 1), stream()),
         ("allocating " + std::to_string(bytes) + " bytes").c_str());
@@ -105,6 +118,7 @@ void* allocate(std::size_t bytes) {
 
 void release(void* memory) noexcept {
   try {
+    const DeviceScope scope;
     check(cudaFreeAsync(memory, stream()), "releasing memory");
   } catch (const Error&) {
     // Of work that failed before, or of a driver that is shutting down: nothing is lost by it here.

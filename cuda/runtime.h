@@ -18,6 +18,19 @@ void check(cudaError_t status, const char* operation);
 /// The compute capability of the GPU, as 80 for 8.0. It is asked once.
 int compute_capability();
 
+/// Everything lies on the first device. This makes it the calling thread's current one, and in the
+/// end gives back what was, which another library may have chosen.
+class DeviceScope {
+ public:
+  DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+  ~DeviceScope();
+
+ private:
+  int before_ = 0;
+};
+
 /// The stream of the calling thread, on which all its work is queued. Threads that run at the same
 /// time have different ones, and what a thread has queued is done when it ends.
 cudaStream_t stream();
