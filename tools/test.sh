@@ -39,9 +39,12 @@ step "Python tests"
 python -m pytest
 
 step "Python tests of device cuda, emulated"
-TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" \
-  python -m pytest tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
+on_emulated_device() {
+  TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" python -m pytest "$@"
+}
+on_emulated_device tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
   tests/python/test_golden.py
+on_emulated_device tests/python/test_cli.py -k gpu
 
 step "linters"
 ruff check .

@@ -28,6 +28,13 @@ class PresetName(str, Enum):
     seed = "seed"
 
 
+class Device(str, Enum):
+    """Devices by their names."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
 def build_app() -> Any:
     """The typer application; raises ImportError if typer or rich is not installed."""
     typer = import_optional("typer")
@@ -54,12 +61,16 @@ def build_app() -> Any:
         epochs: int | None = typer.Option(None, min=1, help="Instead of the preset's."),
         n_train: int = typer.Option(100_000, min=1, help="Train points."),
         n_samples: int = typer.Option(10_000, min=1, help="Samples to draw."),
+        device: Device = typer.Option(Device.cpu, help="Where it trains and samples."),
         output: Path = typer.Option(Path("output"), help="Folder of figures and report."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar, no table."),
     ) -> None:
         """Train a diffusion model on toy data; print its quality, write figures and a report."""
+        from tagix import cuda
         from tagix.lab import run_diffusion
 
+        if device is Device.cuda and (reason := cuda.why_not()) is not None:
+            raise typer.BadParameter(reason, param_hint="--device")
         report = run_diffusion(
             data.value.replace("-", "_"),
             preset.value,
@@ -67,6 +78,7 @@ def build_app() -> Any:
             n_train,
             epochs,
             n_samples,
+            device=device.value,
             output_dir=output,
             progress=not quiet,
         )

@@ -89,7 +89,7 @@ class DiffusionReport:
         sample_seconds: Wall-clock time of sampling.
         train_mse: By epoch, error of the predictions made during training.
         predicted_var: By epoch, mean variance of those predictions.
-        settings: The preset as run, and the sizes of the job.
+        settings: The preset as run, and the sizes and the device of the job.
         figures: Paths by name: "samples", "sample_var", "training".
         report_path: Where this report is written as JSON.
     """
@@ -114,7 +114,9 @@ class DiffusionReport:
         return json.dumps(asdict(self), indent=2, default=str)
 
 
-def build_model(preset: Preset, n_features: int = 2, seed: int | None = None) -> tx.DiffusionModel:
+def build_model(
+    preset: Preset, n_features: int = 2, seed: int | None = None, device: str = "cpu"
+) -> tx.DiffusionModel:
     """An untrained DiffusionModel by a preset, for data that are already standardised."""
     schedule: dict[str, float] = {}
     if preset.noise_min_std is not None:
@@ -132,6 +134,7 @@ def build_model(preset: Preset, n_features: int = 2, seed: int | None = None) ->
         rule=tx.Information() if preset.rule == "information" else tx.Capped(cap=preset.cap),
         standardize=False,
         seed=seed,
+        device=device,
     )
 
 
@@ -143,6 +146,7 @@ def run_diffusion(
     n_epochs: int | None = None,
     n_samples: int = 10_000,
     *,
+    device: str = "cpu",
     output_dir: str | Path = "output",
     progress: bool = True,
     callback: FitCallback | None = None,
@@ -159,13 +163,15 @@ def run_diffusion(
         n_train: Train points.
         n_epochs: Instead of the preset's.
         n_samples: Samples to draw and judge.
+        device: Where it trains and samples, "cpu" or "cuda".
         output_dir: Folder for figures and report, made if needed.
         progress: Whether training shows a progress bar.
         callback: Called with the record of each epoch; True ends training. See
             tagix.Callback for more.
 
     Raises:
-        ValueError: Unknown name or preset, a size below 1 or a negative seed.
+        ValueError: Unknown name or preset, a size below 1, a negative seed, or a device that is not
+            there.
         TypeError: A size or seed that is no integer.
         ImportError: A package of the extra "lab" is not installed; found before training.
     """
@@ -179,7 +185,7 @@ def run_diffusion(
     import_optional("ot.sliced", package="POT")
     data = load_toy(name, n_train=n_train)
 
-    model = build_model(recipe, data.train.shape[1], seed)
+    model = build_model(recipe, data.train.shape[1], seed, device)
     start = time.perf_counter()
     history = model.fit(
         data.train,
@@ -224,7 +230,8 @@ def run_diffusion(
         sample_seconds=sample_seconds,
         train_mse=tuple(float(value) for value in history.train_mse),
         predicted_var=tuple(float(value) for value in history.predicted_var),
-        settings=asdict(recipe) | {"n_train": n_train, "n_samples": n_samples},
+        settings=asdict(recipe)
+        | {"n_train": n_train, "n_samples": n_samples, "device": model.device},
         figures={
             key: plotting.save_figure(figure, folder / f"{stem}_{key}.png")
             for key, figure in figures.items()

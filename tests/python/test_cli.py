@@ -14,8 +14,10 @@ import pytest
 for package in ("typer", "rich", "matplotlib", "ot", "scipy", "sklearn"):
     pytest.importorskip(package, reason="needs the lab extra")
 
+from helpers import needs_cuda  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
+import tagix as tx  # noqa: E402
 from tagix import cli, lab  # noqa: E402
 
 SMALL = ["--n-train", "2000", "--n-samples", "500", "--epochs", "2"]
@@ -55,6 +57,29 @@ def test_diffusion_writes_figures_and_report(data: str, tmp_path: Path) -> None:
     assert report["fit_seconds"] > 0 and report["sample_seconds"] > 0
 
 
+@pytest.mark.skipif(tx.cuda.is_available(), reason="device cuda is there")
+def test_a_device_that_is_not_there_is_refused_in_words(tmp_path: Path) -> None:
+    result = invoke("diffusion", "moons", *SMALL, "--device", "cuda", "--output", str(tmp_path))
+    assert result.exit_code == 2
+    words = " ".join(result.output.replace("│", " ").split())
+    assert "--device" in words and str(tx.cuda.why_not()) in words
+    assert not list(tmp_path.iterdir())
+
+
+@needs_cuda
+def test_diffusion_on_the_gpu_is_that_on_the_cpu(tmp_path: Path) -> None:
+    sizes = ["--n-train", "300", "--n-samples", "20", "--epochs", "2"]
+    reports = []
+    for device in ("cuda", "cpu"):
+        folder = tmp_path / device
+        result = invoke("diffusion", "moons", *sizes, "--device", device, "--output", str(folder))
+        assert result.exit_code == 0, result.output
+        reports.append(json.loads((folder / "moons_default_seed0.json").read_text()))
+        assert reports[-1]["settings"]["device"] == device
+    for key in ("held_out_mse", "sliced_wasserstein", "train_mse", "predicted_var"):
+        assert reports[0][key] == pytest.approx(reports[1][key], rel=1e-3)
+
+
 def test_default_preset_is_the_recipe() -> None:
     # The recipe: cosine schedule, 40 steps, exact ReLU, noise variance 1, batch 256, 10 epochs.
     preset = lab.PRESETS["default"]
@@ -84,6 +109,7 @@ def test_seed_preset_is_the_historical_settings(tmp_path: Path) -> None:
         "n_epochs": 2,
         "n_train": 2000,
         "n_samples": 500,
+        "device": "cpu",
     }
     assert settings == expected
     assert lab.PRESETS["seed"].n_epochs == 100
