@@ -4,6 +4,7 @@
 #include <type_traits>
 
 #include "affine.h"
+#include "failure.h"
 #include "fused_activation.h"
 #include "launch.h"
 #include "mma_product.h"
@@ -300,9 +301,7 @@ struct FinishInnovation {
     mean[at] = delta_mean;
     var[at] = delta_var;
     const bool fits = math::abs(delta_mean) <= limit && math::abs(delta_var) <= limit;
-    if (!fits && state != nullptr && state->failure == Failure::none) {
-      state->failure = Failure::innovation;
-    }
+    if (!fits && state != nullptr) set_failure(state, Failure::innovation);
   }
 };
 
@@ -322,7 +321,7 @@ __global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
   const Index begin = piece * problem.piece_rows;
   const Index end = min(begin + problem.piece_rows, problem.input.rows);
   const Index in = problem.input.cols, out = problem.delta.cols;
-  const Index parameter_count = in * out + (problem.bias ? out : 0);
+  const Index parameter_count = problem.parameter_count();
   float* const mean = partial + problem.partial_offset + piece * 2 * parameter_count;
   const FinishInnovation finish{in,           in * out,
                                 problem.bias, FLT_MAX / static_cast<float>(problem.n_pieces),
@@ -336,8 +335,7 @@ __global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
 /// The innovation of a parameter: the sum of its pieces.
 __device__ math::Innovation<float> reduced(const InnovationProblem& problem, const float* partial,
                                            Index i) {
-  const Index count =
-      problem.input.cols * problem.delta.cols + (problem.bias ? problem.delta.cols : 0);
+  const Index count = problem.parameter_count();
   const float* at = partial + problem.partial_offset + i;
   math::Innovation<float> sum{0, 0};
   for (Index piece = 0; piece < problem.n_pieces; ++piece) {
@@ -353,8 +351,7 @@ __device__ const InnovationProblem& problem_of(const Problems& problems, Index& 
   int number = 0;
   for (;; ++number) {
     const InnovationProblem& problem = problems.problem[number];
-    const Index count =
-        problem.input.cols * problem.delta.cols + (problem.bias ? problem.delta.cols : 0);
+    const Index count = problem.parameter_count();
     if (i < count || number + 1 == problems.count) return problem;
     i -= count;
   }

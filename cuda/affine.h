@@ -55,8 +55,8 @@ struct InnovationProblem {
   Index partial_offset;    ///< of its partial sums among those of all problems
   Index parameter_offset;  ///< of its parameters among those of the network
 
-  Index weight_size() const { return input.cols * delta.cols; }
-  Index parameter_count() const { return weight_size() + (bias ? delta.cols : 0); }
+  constexpr Index weight_size() const { return input.cols * delta.cols; }
+  constexpr Index parameter_count() const { return weight_size() + (bias ? delta.cols : 0); }
 };
 
 /// Chooses the kernel of each problem and cuts its batch into pieces, by its shape alone, and says

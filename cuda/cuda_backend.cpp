@@ -179,14 +179,16 @@ std::optional<std::string> cuda_why_not() {
   if (status != cudaSuccess) {
     return text("the NVIDIA driver does not answer: ", cudaGetErrorString(status));
   }
-  cudaDeviceProp properties{};
-  if (cudaGetDeviceProperties(&properties, 0) != cudaSuccess) {
+  // Attributes, which are quick to ask for; a description of the GPU takes milliseconds.
+  int major = 0, minor = 0;
+  if (cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0) != cudaSuccess ||
+      cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0) != cudaSuccess) {
     cudaGetLastError();
     return "the NVIDIA driver does not describe the GPU";
   }
-  if (properties.major * 10 + properties.minor < 75) {
-    return text("the GPU, ", properties.name, ", is too old: it has compute capability ",
-                properties.major, ".", properties.minor, ", and 7.5 is needed");
+  if (major * 10 + minor < 75) {
+    return text("the GPU is too old: it has compute capability ", major, ".", minor,
+                ", and 7.5 is needed");
   }
   return std::nullopt;
 }
@@ -206,8 +208,10 @@ bool cuda_has(Precision precision) {
 std::shared_ptr<Backend> cuda_backend(Precision precision) {
   const std::optional<std::string> why_not = cuda_why_not();
   require(!why_not, "device: got 'cuda', but ", why_not.value_or(""));
-  require(cuda_has(precision), "precision: got '", precision_name(precision),
-          "', needed 'float32': ", cuda_device_name(), " has no products of bfloat16");
+  if (!cuda_has(precision)) {
+    require(false, "precision: got '", precision_name(precision),
+            "', needed 'float32': ", cuda_device_name(), " has no products of bfloat16");
+  }
   const auto make = [](Precision of) { return std::make_shared<cuda::CudaBackend>(of); };
   static const std::shared_ptr<Backend> float32 = make(Precision::float32);
   static const std::shared_ptr<Backend> mixed = make(Precision::mixed);

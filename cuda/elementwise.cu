@@ -1,3 +1,4 @@
+#include "failure.h"
 #include "kernels.h"
 #include "launch.h"
 #include "math/quadrature.h"
@@ -130,8 +131,7 @@ struct CheckInnovation {
 
   __device__ void operator()(Index i) const {
     const bool finite = isfinite(innovation.mean[i]) && isfinite(innovation.var[i]);
-    // Whichever thread writes, it writes the same.
-    if (!finite && state->failure == Failure::none) state->failure = Failure::innovation;
+    if (!finite) set_failure(state, Failure::innovation);
   }
 };
 

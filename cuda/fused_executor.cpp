@@ -54,10 +54,7 @@ class FusedExecutor final : public Executor {
     }
     for (Index first = 0; first < rows.input.rows; first += batch_size) {
       const Index count = std::min(batch_size, rows.input.rows - first);
-      TrainingRows batch = rows;
-      batch.input = rows.input.slice(first * rows.input.cols, count, rows.input.cols);
-      batch.target += first * outputs;
-      batch.noise_var.data += first * rows.noise_var.row_stride;
+      const TrainingRows batch = rows.slice(first, count, outputs);
       const FusedPieces pieces = fused_pieces(count, has_clusters_);
       prediction_.resize(count, outputs);
       partial_.resize(pieces.count * 2 * plan_.plane_stride);

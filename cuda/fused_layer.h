@@ -2,6 +2,7 @@
 
 #include "async_copy.h"
 #include "device.h"
+#include "failure.h"
 #include "fused_activation.h"
 #include "fused_network.h"
 #include "math/affine.h"
@@ -99,11 +100,6 @@ __device__ __forceinline__ void load_inputs(const FusedPlan& plan, const float* 
     shared[layer.input + at.row * layer.input_stride + at.column] =
         inside ? input[at.row * layer.in + at.column] : 0.0f;
   }
-}
-
-/// Marks a failure; of two the greater one stays, whichever comes first.
-__device__ __forceinline__ void set_failure(TrainingState* state, Failure failure) {
-  atomicMax(reinterpret_cast<int*>(&state->failure), static_cast<int>(failure));
 }
 
 /// Writes the predictions for `count` rows from `first_row` on, and the innovations of the outputs

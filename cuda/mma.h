@@ -141,57 +141,61 @@ __device__ __forceinline__ unsigned to_bf16x2(float low, float high) {
 #endif
 }
 
-/// sums[i][j] += a[i] b[j], of tf32 with sums of float32 (PTX ISA, "Multiply-and-Accumulate
-/// Instruction: mma"). Each is an instruction, and none waits for the one before it.
-template <int rows, int columns>
-__device__ __forceinline__ void mma_tf32(float (&sums)[rows][columns][4],
-                                         const unsigned (&a)[rows][4],
-                                         const unsigned (&b)[columns][2]) {
-#ifdef TAGIX_CUDA_EMULATED
-  emulated::mma<8>("mma_tf32", sums, a, b);
-#else
-#pragma unroll
-  for (int i = 0; i < rows; ++i) {
-#pragma unroll
-    for (int j = 0; j < columns; ++j) {
-      float (&sum)[4] = sums[i][j];
-#if __CUDA_ARCH__ >= 800
-      asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-          : "r"(a[i][0]), "r"(a[i][1]), "r"(a[i][2]), "r"(a[i][3]), "r"(b[j][0]), "r"(b[j][1]));
-#else
-      sum[0] += __uint_as_float(a[i][0] + b[j][0]);
-      __trap();
-#endif
-    }
-  }
-#endif
+/// Where there are no such tensor cores. It uses what it is given, so that no warning is due.
+__device__ __forceinline__ void without_tensor_cores(float (&sum)[4], const unsigned (&a)[4],
+                                                     const unsigned (&b)[2]) {
+  sum[0] += __uint_as_float(a[0] + b[0]);
+  __trap();
 }
 
-/// The same of bfloat16.
-template <int rows, int columns>
-__device__ __forceinline__ void mma_bf16(float (&sums)[rows][columns][4],
-                                         const unsigned (&a)[rows][4],
-                                         const unsigned (&b)[columns][2]) {
+/// sum += a b on the tensor cores, with factors of tf32 (PTX ISA, "Multiply-and-Accumulate
+/// Instruction: mma").
+struct MmaTf32 {
+  static constexpr const char* name = "mma_tf32";
+  static constexpr int depth = 8;
+
+  static __device__ __forceinline__ void add(float (&sum)[4], const unsigned (&a)[4],
+                                             const unsigned (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    without_tensor_cores(sum, a, b);
+#endif
+  }
+};
+
+/// The same with factors of bfloat16.
+struct MmaBf16 {
+  static constexpr const char* name = "mma_bf16";
+  static constexpr int depth = 16;
+
+  static __device__ __forceinline__ void add(float (&sum)[4], const unsigned (&a)[4],
+                                             const unsigned (&b)[2]) {
+#if __CUDA_ARCH__ >= 800
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+#else
+    without_tensor_cores(sum, a, b);
+#endif
+  }
+};
+
+/// sums[i][j] += a[i] b[j] by one of these instructions, none of which waits for the one before it.
+template <class Instruction, int rows, int columns>
+__device__ __forceinline__ void mma(float (&sums)[rows][columns][4], const unsigned (&a)[rows][4],
+                                    const unsigned (&b)[columns][2]) {
 #ifdef TAGIX_CUDA_EMULATED
-  emulated::mma<16>("mma_bf16", sums, a, b);
+  emulated::mma<Instruction::depth>(Instruction::name, sums, a, b);
 #else
 #pragma unroll
   for (int i = 0; i < rows; ++i) {
 #pragma unroll
-    for (int j = 0; j < columns; ++j) {
-      float (&sum)[4] = sums[i][j];
-#if __CUDA_ARCH__ >= 800
-      asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-          "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-          : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
-          : "r"(a[i][0]), "r"(a[i][1]), "r"(a[i][2]), "r"(a[i][3]), "r"(b[j][0]), "r"(b[j][1]));
-#else
-      sum[0] += __uint_as_float(a[i][0] + b[j][0]);
-      __trap();
-#endif
-    }
+    for (int j = 0; j < columns; ++j) Instruction::add(sums[i][j], a[i], b[j]);
   }
 #endif
 }

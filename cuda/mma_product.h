@@ -213,9 +213,9 @@ struct MmaSums {
 #pragma unroll
         for (int e = 0; e < 2; ++e) split(b[2 * pair + j][e], b_high[j][e], b_low[j][e]);
       }
-      mma_tf32(parts[pair], a_low, b_high);
-      mma_tf32(parts[pair], a_high, b_low);
-      mma_tf32(parts[pair], a_high, b_high);
+      mma<MmaTf32>(parts[pair], a_low, b_high);
+      mma<MmaTf32>(parts[pair], a_high, b_low);
+      mma<MmaTf32>(parts[pair], a_high, b_high);
     }
   }
 };
@@ -240,7 +240,7 @@ struct RoundedFactors {
 
   __device__ __forceinline__ void add_to(MmaSums<row_parts, column_parts>& sums) const {
 #pragma unroll
-    for (int pair = 0; pair < column_parts / 2; ++pair) mma_bf16(sums.parts[pair], a, b[pair]);
+    for (int pair = 0; pair < column_parts / 2; ++pair) mma<MmaBf16>(sums.parts[pair], a, b[pair]);
   }
 };
 

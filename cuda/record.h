@@ -2,6 +2,7 @@
 
 #include "core/training_state.h"
 #include "device.h"
+#include "failure.h"
 #include "math/normal.h"
 
 namespace tagix::cuda {
@@ -49,7 +50,7 @@ __device__ __forceinline__ void record_in_block(ConstMomentsView prediction, con
   }
   if (thread != 0) return;
   if (sums[0].overflows) {
-    state->failure = Failure::prediction;
+    set_failure(state, Failure::prediction);
     return;
   }
   state->sums.squared_error += sums[0].squared_error;

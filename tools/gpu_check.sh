@@ -76,7 +76,7 @@ run_pytest() {
   "$python" -c 'import tagix as tx; print("tagix from", tx.__file__)
 reason = tx.cuda.why_not()
 raise SystemExit(f"tagix.cuda: {reason}" if reason else 0)' || return
-  TAGIX_REQUIRE_CUDA=1 "$python" -m pytest -p no:cacheprovider --durations=10 -ra
+  "$python" -m pytest -p no:cacheprovider --durations=10 -ra
 }
 
 # compute-sanitizer's status is 1 where it finds something, else that of the program.
@@ -136,6 +136,7 @@ rm -f "$out"/logs/* "$out"/benchmark.* "$out/summary.txt"
 states="$(mktemp -d)"
 trap 'rm -rf "$states"' EXIT
 export PYTHONUNBUFFERED=1
+export TAGIX_REQUIRE_CUDA=1 # what needs the GPU may not be left out
 
 # run NAME RESERVED: one stage, which leaves so many seconds to later ones.
 run() {

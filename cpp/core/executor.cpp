@@ -89,17 +89,15 @@ class LayerwiseExecutor final : public Executor {
 
 void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
                      MomentsView parameters, TrainingState* state) {
-  const Index cols = rows.input.cols;
-  Index outputs = 0;
+  Index outputs = 0;  // known after the first batch, which starts at row 0
   for (Index first = 0; first < rows.input.rows; first += batch_size) {
     const Index count = std::min(batch_size, rows.input.rows - first);
-    const Observations observations =
-        Observations{rows.target, rows.noise_var, rule.spread(count)}.from_row(first, outputs);
+    const TrainingRows batch = rows.slice(first, count, outputs);
     const ConstMomentsView prediction =
-        learn(parameters, rows.input.slice(first * cols, count, cols), observations, false)
+        learn(parameters, batch.input, {batch.target, batch.noise_var, rule.spread(count)}, false)
             .prediction;
     outputs = prediction.cols;
-    backend_.record_predictions(prediction, observations.target, observations.noise_var, state);
+    backend_.record_predictions(prediction, batch.target, batch.noise_var, state);
     update(rule, count, parameters, state);
   }
 }

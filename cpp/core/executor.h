@@ -14,6 +14,15 @@ struct TrainingRows {
   ConstMomentsView input;
   const float* target;
   BroadcastView noise_var;
+
+  /// `count` rows from `first` on, for a network of that many outputs.
+  TrainingRows slice(Index first, Index count, Index outputs) const {
+    TrainingRows part = *this;
+    part.input = input.slice(first * input.cols, count, input.cols);
+    part.target += first * outputs;
+    part.noise_var.data += first * noise_var.row_stride;
+    return part;
+  }
 };
 
 /// The targets of a batch: rows x outputs (NaN = missing), with noise variances that broadcast to

@@ -30,12 +30,6 @@ void require_finite_prediction(const float* mean, const float* var, Index size) 
   }
 }
 
-void require_no_overflow(const TrainingState& state) {
-  require(state.failure == Failure::none,
-          "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
-          "noise variance");
-}
-
 /// Up to `count` rows from `first` on.
 HostMoments row_slice(const HostMoments& input, Index first, Index count) {
   return input.slice(first * input.cols, std::min(count, input.rows - first), input.cols);
@@ -246,7 +240,7 @@ void Model::update(HostMoments input, const float* target, BroadcastView noise_v
   const TrainingState start;
   workspace.state.assign(&start, 1);
   workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
-  require_no_overflow(workspace.state.first());
+  require_no_failure(workspace.state.first());
 }
 
 std::vector<float> Model::to_host(const float* values, Index size) const {
@@ -308,7 +302,7 @@ void Model::update_on_device(ConstMomentsView input, const float* target, Broadc
   require_finite_or_missing("y", to_host(target, size).data(), size);
   require_finite_prediction(to_host(prediction.mean, size).data(),
                             to_host(prediction.var, size).data(), size);
-  require_no_overflow(end);
+  require_no_failure(end);
 }
 
 Innovations Model::innovations(HostMoments input, const float* target,

@@ -14,9 +14,9 @@ PredictionSums& PredictionSums::operator+=(const PredictionSums& other) {
 
 void require_no_failure(const TrainingState& state) {
   require(state.failure != Failure::prediction,
-          "x: the predictions overflow float32, needed inputs of about unit variance");
+          "x: the predictions overflow float32, needed inputs of a smaller scale");
   require(state.failure != Failure::innovation,
-          "y: the innovations overflow float32, needed targets of about unit variance, or a larger "
+          "y: the innovations overflow float32, needed targets of a smaller scale, or a larger "
           "noise variance");
 }
 

@@ -1,5 +1,8 @@
 #include "conformance/suite.h"
 
+#include <cstdlib>
+#include <stdexcept>
+
 #include "conformance/activation_forward.h"
 #include "conformance/activation_from_points.h"
 #include "conformance/activation_points.h"
@@ -30,6 +33,14 @@ namespace {
 template <class Struct>
 Method method(const char* name) {
   return {name, Struct::cases, Struct::benchmarks};
+}
+
+/// Whether device "cuda" is there. Throws if the environment variable TAGIX_REQUIRE_CUDA is set and
+/// it is not.
+bool has_cuda() {
+  const std::optional<std::string> why_not = cuda_why_not();
+  if (why_not && std::getenv("TAGIX_REQUIRE_CUDA") != nullptr) throw std::runtime_error(*why_not);
+  return !why_not;
 }
 
 }  // namespace
@@ -78,7 +89,7 @@ std::vector<CpuVariant> cpu_variants() {
 std::vector<std::shared_ptr<Backend>> backends() {
   std::vector<std::shared_ptr<Backend>> backends;
   for (const CpuVariant& variant : cpu_variants()) backends.push_back(variant.make());
-  if (cuda_why_not()) return backends;
+  if (!has_cuda()) return backends;
   for (const Precision precision : {Precision::float32, Precision::mixed, Precision::bfloat16}) {
     if (cuda_has(precision)) backends.push_back(cuda_backend(precision));
   }
@@ -94,7 +105,7 @@ std::vector<std::shared_ptr<Backend>> float32_backends() {
 
 std::vector<std::shared_ptr<Backend>> devices() {
   std::vector<std::shared_ptr<Backend>> devices{cpu_backend()};
-  if (!cuda_why_not()) devices.push_back(cuda_backend());
+  if (has_cuda()) devices.push_back(cuda_backend());
   return devices;
 }
 

@@ -47,9 +47,9 @@ __global__ void mma_kernel(const float* a, const float* b, float* c) {
   };
   each_sum([](float& element, float& sum) { sum = element; });
   if constexpr (depth == 8) {
-    mma_tf32(sums, a_registers, b_registers);
+    mma<MmaTf32>(sums, a_registers, b_registers);
   } else {
-    mma_bf16(sums, a_registers, b_registers);
+    mma<MmaBf16>(sums, a_registers, b_registers);
   }
   each_sum([](float& element, float& sum) { element = sum; });
 }

@@ -9,10 +9,10 @@ namespace tagix::test {
 /// Rows and columns of the products: two parts each.
 constexpr int mma_rows = 32, mma_columns = 16;
 
-/// c += a b, rounded by to_tf32 and multiplied by mma_tf32: a is 32 x 8, b is 8 x 16.
+/// c += a b, rounded by to_tf32 and multiplied by MmaTf32: a is 32 x 8, b is 8 x 16.
 void multiply_tf32(const float* a, const float* b, float* c);
 
-/// The same by to_bf16x2 and mma_bf16: a is 32 x 16, b is 16 x 16.
+/// The same by to_bf16x2 and MmaBf16: a is 32 x 16, b is 16 x 16.
 void multiply_bf16(const float* a, const float* b, float* c);
 
 /// The bits of to_tf32(x), and those of to_bf16x2(x, -x).
