@@ -18,7 +18,7 @@ def run(program: str) -> str:
 
 
 def test_numpy_alone_is_enough() -> None:
-    """Every other package fails to import; training and sampling still work."""
+    """Every other package fails to import; training, sampling and metrics of numpy still work."""
     program = """
 import sys
 
@@ -30,12 +30,13 @@ class Block:
 
 sys.meta_path.insert(0, Block())
 import tagix as tx
-from tagix import cuda, nn
+from tagix import cuda, metrics, nn, plotting
 net = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1), seed=0)
 net.fit([[0.0, 1.0], [1.0, 0.0]], [0.0, 1.0], noise=0.1, n_epochs=1, progress=False)
 model = tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0)
 model.fit([[0.0, 1.0], [1.0, 0.0]], n_epochs=1, progress=False)
 assert model.sample(3).x.shape == (3, 2)
+assert metrics.ause([0.0, 1.0], [0.5, 0.7], [0.2, 0.1]) == 0.0
 """
     run(program)
 
@@ -63,8 +64,8 @@ print(time.perf_counter() - start)
 def test_public_names_exist() -> None:
     program = """
 import tagix
-from tagix import cuda, nn
-for module in (tagix, cuda, nn):
+from tagix import cuda, metrics, nn, plotting
+for module in (tagix, cuda, metrics, nn, plotting):
     missing = [name for name in module.__all__ if not hasattr(module, name)]
     assert not missing and len(set(module.__all__)) == len(module.__all__), missing
 assert tagix.__version__.count(".") == 2

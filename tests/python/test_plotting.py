@@ -9,7 +9,7 @@ import pytest
 
 matplotlib = pytest.importorskip("matplotlib", reason="needs the lab extra")
 
-from tagix import plotting  # noqa: E402
+from tagix import metrics, plotting  # noqa: E402
 
 
 def points(n: int, seed: int = 0) -> np.ndarray:
@@ -73,6 +73,147 @@ def test_training_curves() -> None:
     assert right.get_yscale() == "log" and left.get_yscale() == "linear"
     narrow = plotting.plot_training([0.9], [0.5])
     assert narrow.axes[1].get_yscale() == "linear" and len(narrow.axes[0].lines) == 1
+
+
+def predictions(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    mean, std = rng.standard_normal(n), np.exp(rng.uniform(-2.0, 1.0, n))
+    return mean + std * rng.standard_normal(n), mean, std**2
+
+
+def labels(axes) -> list[str]:  # type: ignore[no-untyped-def]
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize(
+    ("plot", "curve"),
+    [
+        (plotting.plot_quantile_calibration, metrics.quantile_calibration_curve),
+        (plotting.plot_coverage, metrics.coverage_curve),
+    ],
+)
+def test_frequencies_are_drawn_over_their_band(plot, curve) -> None:  # type: ignore[no-untyped-def]
+    stats = pytest.importorskip("scipy.stats", reason="needs the lab extra")
+    y, mean, var = predictions(60)
+    y[:20] = np.nan
+    (axes,) = plot(y, mean, var, levels=[0.9, 0.1, 0.5], title="A title").axes
+    line, diagonal = axes.lines
+    observed = curve(y, mean, var, levels=[0.1, 0.5, 0.9]).observed
+    np.testing.assert_allclose(line.get_xydata(), np.stack([[0.1, 0.5, 0.9], observed], axis=1))
+    np.testing.assert_array_equal(diagonal.get_xydata(), [[0, 0], [1, 1]])
+    assert axes.get_xlim() == axes.get_ylim() == (0, 1) and axes.get_title() == "A title"
+    (band,) = axes.collections
+    drawn = {tuple(row) for row in band.get_paths()[0].vertices.round(9).tolist()}
+    # The 2.5 % and 97.5 % quantiles of 40 draws, of the frequency 0.1 and 0.9.
+    for level in (0.1, 0.9):
+        counts = np.arange(41)
+        share = np.cumsum(stats.binom.pmf(counts, 40, level))
+        low, high = counts[share >= 0.025][0] / 40, counts[share >= 0.975][0] / 40
+        assert {(level, round(low, 9)), (level, round(high, 9))} <= drawn
+    assert {(0.0, 0.0), (1.0, 1.0)} <= drawn
+
+
+def test_quantile_calibration_tells_its_error() -> None:
+    pytest.importorskip("scipy", reason="needs the lab extra")
+    # All targets beyond every quantile: the error is 0.5.
+    (axes,) = plotting.plot_quantile_calibration([1.0, 2.0], 100.0, 1.0).axes
+    assert "model, calibration error 0.500" in labels(axes)
+
+
+def test_pit_histogram_bars_and_band() -> None:
+    stats = pytest.importorskip("scipy.stats", reason="needs the lab extra")
+    y = stats.norm.ppf(np.repeat([0.1, 0.4, 0.6, 0.9], [40, 10, 20, 30]))
+    (axes,) = plotting.plot_pit_histogram(y, 0.0, 1.0, n_bins=4).axes
+    *bars, band = axes.patches
+    assert [bar.get_height() for bar in bars] == [40, 10, 20, 30]
+    assert [bar.get_x() for bar in bars] == [0.0, 0.25, 0.5, 0.75]
+    # Of 100 draws with probability 1/4, 95 % are within 17 .. 34.
+    assert (band.get_y(), band.get_y() + band.get_height()) == (17, 34)
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), [25, 25])
+
+
+@pytest.mark.parametrize(("factor", "scale"), [(20.0, "log"), (2.0, "linear")])
+def test_variance_calibration_points_and_scale(factor: float, scale: str) -> None:
+    # Errors are half of what is predicted: 1 and factor.
+    y, var = [0.5, -0.5, 0.5 * factor, -0.5 * factor], [1.0, 1.0, factor**2, factor**2]
+    figure = plotting.plot_variance_calibration(y, 0.0, var, n_bins=2)
+    (axes,) = figure.axes
+    diagonal, line = axes.lines
+    np.testing.assert_allclose(line.get_xydata(), [[1.0, 0.5], [factor, 0.5 * factor]])
+    np.testing.assert_array_equal(diagonal.get_xdata(), diagonal.get_ydata())
+    assert axes.get_xscale() == axes.get_yscale() == scale
+    low, high = axes.get_xlim()
+    assert low < 0.5 and high > factor and axes.get_ylim() == (low, high)
+    assert labels(axes) == ["model, ENCE 0.500"]
+    figure.canvas.draw()
+
+
+def test_variance_calibration_of_an_exact_model() -> None:
+    figure = plotting.plot_variance_calibration([1.0, 2.0], [1.0, 2.0], [1.0, 900.0], n_bins=2)
+    assert figure.axes[0].get_xscale() == "linear"  # an error of 0 has no logarithm
+    figure.canvas.draw()
+
+
+def test_sparsification_curves() -> None:
+    y, var = [1.0, 3.0, -2.0], [0.1, 0.2, 0.3]
+    (axes,) = plotting.plot_sparsification(y, 0.0, var, error="mae").axes
+    at = [0.0, 1 / 3, 2 / 3]
+    expected = [[2.0, 2.0, 2.0], [2.0, 2.0, 1.0], [2.0, 1.5, 1.0]]  # random, model, oracle
+    for line, values in zip(axes.lines, expected, strict=True):
+        np.testing.assert_allclose(line.get_xydata(), np.stack([at, values], axis=1), atol=1e-15)
+    assert labels(axes)[1] == "by predicted variance, AUSE 0.083"
+    assert axes.get_ylabel() == "MAE of the others"
+
+
+def test_sparsification_of_many_targets_is_thinned_to_both_ends() -> None:
+    (axes,) = plotting.plot_sparsification(*predictions(5000)).axes
+    for line in axes.lines:
+        assert len(line.get_xdata()) == 1000
+        assert line.get_xdata()[0] == 0.0 and line.get_xdata()[-1] == pytest.approx(4999 / 5000)
+
+
+def test_reliability_diagram() -> None:
+    y_true, y_prob = [0, 1, 1, 0, 1], [0.1, 0.5, 0.6, 0.7, 1.0]
+    figure = plotting.plot_reliability_diagram(y_true, y_prob, n_bins=4)
+    top, bottom = figure.axes
+    assert [bar.get_height() for bar in top.patches] == [0.0, 1.0, 0.5, 1.0]
+    assert [bar.get_height() for bar in bottom.patches] == [1, 1, 2, 1]
+    assert [bar.get_x() for bar in top.patches] == [0.0, 0.25, 0.5, 0.75]
+    dots = top.lines[0].get_xydata()
+    np.testing.assert_allclose(dots, [[0.1, 0.0], [0.5, 1.0], [0.65, 0.5], [1.0, 1.0]])
+    assert top.get_title().endswith("0.180")  # (0.1 + 0.5 + 2 * 0.15) / 5
+    # Empty bins have bars of no height and no dots.
+    empty = plotting.plot_reliability_diagram([1], [0.9], n_bins=2).axes[0]
+    assert [bar.get_height() for bar in empty.patches] == [0.0, 1.0]
+
+
+def test_ood_roc() -> None:
+    pytest.importorskip("sklearn", reason="needs the lab extra")
+    (axes,) = plotting.plot_ood_roc([1.0, 3.0], [2.0, 4.0]).axes
+    np.testing.assert_allclose(
+        axes.lines[0].get_xydata(), [[0, 0], [0, 0.5], [0.5, 0.5], [0.5, 1], [1, 1]]
+    )
+    assert labels(axes) == ["score, AUROC 0.750"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "plot_quantile_calibration",
+        "plot_coverage",
+        "plot_pit_histogram",
+        "plot_variance_calibration",
+        "plot_sparsification",
+    ],
+)
+def test_calibration_figures_draw_and_refuse(name: str) -> None:
+    pytest.importorskip("scipy", reason="needs the lab extra")
+    plot = getattr(plotting, name)
+    figure = plot(*predictions(50), title="A title")
+    figure.canvas.draw()
+    assert figure.axes[0].get_title() == "A title"
+    with pytest.raises(ValueError, match=r"^var: got NaN, infinity"):
+        plot([1.0, 2.0], 0.0, -1.0)
 
 
 def test_save_figure_writes_a_png(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""How good samples and noise predictions are.
+"""How good samples and predictions of noise are.
 
 Distances are in the units of the arrays given; compare models on standardised data. Errors of noise
 predictions have no unit.

@@ -1,0 +1,85 @@
+"""How good predictions, their variances and samples are.
+
+Of Gaussian predictions, by targets, means and TOTAL predictive variances (noise included):
+proper scores (nll_gaussian, crps_gaussian, interval_score), calibration (coverage,
+quantile_calibration_error, pit, expected_normalized_calibration_error) and ranking (aurc, ause).
+Of classifiers: expected_calibration_error. Of any score of strangeness: ood_auroc. Of samples:
+off_manifold_share, sliced_wasserstein, denoising_mse.
+
+    >>> mean, var = net(x)
+    >>> metrics.crps_gaussian(y, mean, var + noise_var)
+"""
+
+from tagix.metrics.calibration import (
+    FrequencyCurve,
+    PitHistogram,
+    VarianceCurve,
+    coverage,
+    coverage_curve,
+    expected_normalized_calibration_error,
+    pit,
+    pit_histogram,
+    quantile_calibration_curve,
+    quantile_calibration_error,
+    variance_calibration_curve,
+)
+from tagix.metrics.classification import (
+    ReliabilityCurve,
+    expected_calibration_error,
+    reliability_curve,
+)
+from tagix.metrics.ranking import (
+    RiskCoverageCurve,
+    RocCurve,
+    SparsificationCurve,
+    aurc,
+    ause,
+    ood_auroc,
+    ood_roc_curve,
+    risk_coverage_curve,
+    sparsification_curve,
+)
+from tagix.metrics.samples import (
+    KernelDenoiser,
+    NoisePredictor,
+    denoising_mse,
+    off_manifold_radius,
+    off_manifold_share,
+    sliced_wasserstein,
+)
+from tagix.metrics.scores import crps_gaussian, interval_score, nll_gaussian
+
+__all__ = [
+    "FrequencyCurve",
+    "KernelDenoiser",
+    "NoisePredictor",
+    "PitHistogram",
+    "ReliabilityCurve",
+    "RiskCoverageCurve",
+    "RocCurve",
+    "SparsificationCurve",
+    "VarianceCurve",
+    "aurc",
+    "ause",
+    "coverage",
+    "coverage_curve",
+    "crps_gaussian",
+    "denoising_mse",
+    "expected_calibration_error",
+    "expected_normalized_calibration_error",
+    "interval_score",
+    "nll_gaussian",
+    "off_manifold_radius",
+    "off_manifold_share",
+    "ood_auroc",
+    "ood_roc_curve",
+    "pit",
+    "pit_histogram",
+    "quantile_calibration_curve",
+    "quantile_calibration_error",
+    "reliability_curve",
+    "risk_coverage_curve",
+    "sliced_wasserstein",
+    "sparsification_curve",
+    "variance_calibration_curve",
+]

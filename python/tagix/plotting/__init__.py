@@ -1,0 +1,31 @@
+"""Figures of samples, of training and of how far predicted variances can be trusted.
+
+Every function takes arrays and returns a matplotlib Figure, made without pyplot: nothing is shown,
+no display is needed, and ``figure.savefig(path)`` writes it.
+"""
+
+from tagix.plotting._figures import save_figure
+from tagix.plotting.calibration import (
+    plot_coverage,
+    plot_pit_histogram,
+    plot_quantile_calibration,
+    plot_reliability_diagram,
+    plot_variance_calibration,
+)
+from tagix.plotting.ranking import plot_ood_roc, plot_sparsification
+from tagix.plotting.samples import plot_data_and_samples, plot_sample_var
+from tagix.plotting.training import plot_training
+
+__all__ = [
+    "plot_coverage",
+    "plot_data_and_samples",
+    "plot_ood_roc",
+    "plot_pit_histogram",
+    "plot_quantile_calibration",
+    "plot_reliability_diagram",
+    "plot_sample_var",
+    "plot_sparsification",
+    "plot_training",
+    "plot_variance_calibration",
+    "save_figure",
+]

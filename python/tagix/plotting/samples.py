@@ -1,0 +1,124 @@
+"""Figures of two-dimensional samples."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tagix._arrays import as_array, as_points
+from tagix._optional import import_optional
+from tagix.plotting._figures import (
+    DATA_COLOR,
+    LOG_SCALE_RATIO,
+    SAMPLE_COLOR,
+    new_figure,
+    style,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_data_and_samples(
+    data: npt.ArrayLike, samples: npt.ArrayLike, *, title: str | None = None
+) -> Figure:
+    """Data on the left, samples on the right, on the same axes.
+
+    Args:
+        data: (n, 2) points. As many as there are samples are drawn, evenly picked, so that both
+            panels have the same density.
+        samples: (n_samples, 2) points.
+        title: Above both panels.
+
+    Raises:
+        ValueError: An array is not (n, 2) or not finite.
+        ImportError: matplotlib is not installed.
+    """
+    data_points, sample_points = as_points("data", data, 2), as_points("samples", samples, 2)
+    n_shown = min(len(data_points), len(sample_points))
+    shown_data = data_points[np.linspace(0, len(data_points) - 1, n_shown).astype(np.int64)]
+    with style():
+        figure, (left, right) = new_figure(1, 2, width=9.0, height=4.9)
+        for axes, points, color, name in (
+            (left, shown_data, DATA_COLOR, "Data"),
+            (right, sample_points, SAMPLE_COLOR, "Samples"),
+        ):
+            axes.scatter(*points.T, **_markers(len(points)), c=color)
+            axes.set_title(f"{name} ({len(points):,} points)")
+            _square_view(axes, data_points)
+        right.set_ylabel("")
+        if title:
+            figure.suptitle(title)
+        return figure
+
+
+def plot_sample_var(
+    samples: npt.ArrayLike, var: npt.ArrayLike, *, title: str | None = None
+) -> Figure:
+    """Samples coloured by their variance, the most uncertain on top.
+
+    The colour is the variance summed over both coordinates, on a logarithmic scale where it spans
+    more than a factor of 10; the lowest and highest 0.5 % share the end colours.
+
+    Args:
+        samples: (n, 2) points, in any unit.
+        var: (n, 2) variances, in that unit squared, or (n,) already summed; none negative.
+        title: Above the panel.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite, a negative variance.
+        ImportError: matplotlib is not installed.
+    """
+    points = as_points("samples", samples, 2)
+    total_var = np.asarray(as_array("var", var), dtype=np.float64)
+    if total_var.shape not in ((len(points), 2), (len(points),)):
+        raise ValueError(
+            f"var: got shape {total_var.shape}, needed {(len(points), 2)} or {(len(points),)}"
+        )
+    if not np.isfinite(total_var).all() or (total_var < 0).any():
+        raise ValueError("var: got NaN, infinity or a negative number, needed variances >= 0")
+    if total_var.ndim == 2:
+        total_var = total_var.sum(axis=1)
+    colors = import_optional("matplotlib.colors")
+    low, high = np.quantile(total_var, [0.005, 0.995])
+    if low > 0 and high > LOG_SCALE_RATIO * low:
+        norm = colors.LogNorm(low, high, clip=True)
+    else:
+        norm = colors.Normalize(low, high, clip=True)
+    order = np.argsort(total_var)
+    with style():
+        figure, ((axes,),) = new_figure(1, 1, width=5.9, height=4.9, squeeze=False)
+        dots = axes.scatter(
+            *points[order].T,
+            **(_markers(len(points)) | {"alpha": 1.0}),
+            c=total_var[order],
+            norm=norm,
+            cmap="viridis",
+        )
+        bar = figure.colorbar(dots, ax=axes, extend="both", shrink=0.92, pad=0.02)
+        bar.set_label("variance, summed over both coordinates\n(units of the axes, squared)")
+        bar.outline.set_visible(False)
+        _square_view(axes, points)
+        axes.set_title(title or "Samples coloured by their variance")
+        return figure
+
+
+def _markers(n_points: int) -> dict[str, Any]:
+    # Dots shrink as they get more, so that 100 and 10 000 of them both show the density.
+    size = float(np.clip(20_000 / max(n_points, 1), 2.0, 12.0))
+    return {"s": size, "alpha": 0.5, "linewidths": 0.0, "rasterized": True}
+
+
+def _square_view(axes: Axes, reference: npt.NDArray[np.float64]) -> None:
+    """One scale on both axes, around the reference; a stray sample does not shrink the rest."""
+    low, high = reference.min(axis=0), reference.max(axis=0)
+    half = 0.5 * 1.15 * max(float((high - low).max()), 1e-6)
+    center = 0.5 * (low + high)
+    axes.set_xlim(center[0] - half, center[0] + half)
+    axes.set_ylim(center[1] - half, center[1] + half)
+    axes.set_aspect("equal")
+    axes.set_xlabel("$x_1$")
+    axes.set_ylabel("$x_2$")
