@@ -7,6 +7,7 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "prediction.h"
 
 namespace tagix::python {
 namespace {
@@ -64,16 +65,14 @@ void bind_diffusion(py::module_& m) {
             require(timesteps.ndim() == 1, "t: got an array of ", timesteps.ndim(),
                     " dimensions, needed 1");
             require_same_rows("t", timesteps, "x_t", noisy);
-            Array mean = empty({noisy.shape(0), noisy.shape(1)});
-            Array var = empty({noisy.shape(0), noisy.shape(1)});
-            float* mean_data = mean.mutable_data();
-            float* var_data = var.mutable_data();
+            PredictionOf<Array> prediction({noisy.shape(0), noisy.shape(1)},
+                                           network.noise_head().exists());
+            const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              process.predict(network, noisy.data(), timesteps.data(), noisy.shape(0), mean_data,
-                              var_data);
+              process.predict(network, noisy.data(), timesteps.data(), noisy.shape(0), arrays);
             }
-            return std::make_pair(mean, var);
+            return prediction.tuple();
           },
           py::arg("network"), py::arg("x_t").noconvert(), py::arg("t").noconvert())
       .def(
@@ -108,8 +107,10 @@ void bind_diffusion(py::module_& m) {
       .def(py::init([](const Model& model, const DiffusionProcess& process, const Array& data) {
              require_matrix("X", data, process.n_features());
              process.check_network(model);
-             return std::make_unique<DiffusionSource>(model.backend(), process, model.seed(),
-                                                      data.data(), data.shape(0));
+             auto source = std::make_unique<DiffusionSource>(model.backend(), process, model.seed(),
+                                                             data.data(), data.shape(0));
+             source->set_noise_head(model.noise_head());
+             return source;
            }),
            py::arg("model"), py::arg("process"), py::arg("data").noconvert(),
            py::keep_alive<1, 2>(), py::keep_alive<1, 3>())

@@ -7,7 +7,9 @@
 #include "bindings.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
+#include "layers/noise_linear.h"
 #include "layers/sequential.h"
+#include "noise.h"
 
 namespace tagix::python {
 namespace {
@@ -234,7 +236,13 @@ function raises itself passes through.)");
              return std::make_shared<Sequential>(
                  std::vector<std::shared_ptr<const Layer>>(layers.begin(), layers.end()));
            }),
-           py::arg("layers"));
+           py::arg("layers"))
+      .def(
+          "check_noise",
+          [](std::shared_ptr<Sequential> network, const py::object& noise) {
+            if (const auto learned = learned_noise(noise)) with_noise_head(network, *learned);
+          },
+          py::arg("noise"), "ValueError for noise that the network cannot infer.");
 }
 
 }  // namespace tagix::python

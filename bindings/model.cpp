@@ -8,10 +8,11 @@
 
 #include "arguments.h"
 #include "bindings.h"
-#include "core/noise.h"
 #include "core/training.h"
 #include "cuda_array.h"
 #include "layers/sequential.h"
+#include "noise.h"
+#include "prediction.h"
 
 namespace tagix::python {
 namespace {
@@ -29,25 +30,27 @@ HostMoments host_moments(const Array& x, const std::optional<Array>& x_var) {
 struct Observation {
   HostMoments input;
   const float* target;
-  BroadcastView noise_var;
+  NoiseView noise;
   Index outputs;
 };
 
-/// One noise variance, one for each output, or one for each target.
-BroadcastView noise_view(const Array& noise_var, Index rows, Index outputs) {
-  if (noise_var.ndim() == 2) {
-    require_matrix("noise", noise_var, outputs);
-    require(noise_var.shape(0) == rows, "noise: got ", noise_var.shape(0), " rows, needed ", rows,
+/// One noise variance, one for each output, or one for each target; none where the network infers
+/// them, or nobody asks.
+NoiseView noise_view(const std::optional<Array>& noise_var, Index rows, Index outputs) {
+  if (!noise_var) return {};
+  if (noise_var->ndim() == 2) {
+    require_matrix("noise", *noise_var, outputs);
+    require(noise_var->shape(0) == rows, "noise: got ", noise_var->shape(0), " rows, needed ", rows,
             " as in x");
-    return {noise_var.data(), outputs, 1};
+    return {noise_var->data(), outputs, 1};
   }
-  require(noise_var.size() == 1 || noise_var.size() == outputs, "noise: got ", noise_var.size(),
+  require(noise_var->size() == 1 || noise_var->size() == outputs, "noise: got ", noise_var->size(),
           " standard deviations, needed 1 or 1 for each of the ", outputs, " outputs");
-  return {noise_var.data(), 0, noise_var.size() == 1 ? 0 : 1};
+  return {noise_var->data(), 0, noise_var->size() == 1 ? 0 : 1};
 }
 
 Observation observation(const Model& model, const Array& x, const std::optional<Array>& x_var,
-                        const Array& y, const Array& noise_var) {
+                        const Array& y, const std::optional<Array>& noise_var) {
   const HostMoments input = host_moments(x, x_var);
   const Index outputs = model.output_features(input.cols);
   require_matrix("y", y, outputs);
@@ -143,28 +146,6 @@ py::dict rule_config(const UpdateRule& rule) {
   return dict;
 }
 
-/// A number or a sequence of numbers, numpy's and torch's included.
-std::vector<double> standard_deviations(const py::object& std) {
-  const py::array array = py::array::ensure(std);
-  if (!array || std::string("fiu").find(array.dtype().kind()) == std::string::npos) {
-    PyErr_Clear();
-    throw py::type_error(
-        text("std: got ", std::string(py::repr(std)), ", needed a number or one for each output"));
-  }
-  require(array.ndim() <= 1, "std: got an array of ", array.ndim(),
-          " dimensions, needed a number or one for each output");
-  const py::array_t<double, py::array::c_style | py::array::forcecast> values(array);
-  return {values.data(), values.data() + values.size()};
-}
-
-py::dict noise_config(const Homoscedastic& noise) {
-  py::dict dict;
-  dict["std"] = noise.std().size() == 1 ? py::cast(noise.std()[0]) : py::cast(noise.std());
-  dict["min_std"] = noise.min_std();
-  dict["decay"] = noise.decay();
-  return dict;
-}
-
 }  // namespace
 
 void bind_model(py::module_& m) {
@@ -196,41 +177,11 @@ from 256 on. Raises ValueError unless cap is None or positive, TypeError for wha
                   }),
                   py::arg("cap") = py::none());
 
-  py::class_<Homoscedastic> noise_class(m, "Homoscedastic",
-                                        R"(Observation noise that is equal for all samples.
-
-std (a standard deviation in the unit of the targets, or one for each output) holds in epoch 0 and is
-multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`, counted over the
-life of a model; `update` counts none, so that in a stream of updates the noise stays as it is.
-
-Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1],
-TypeError for what is no number.)");
-  def_constructor(noise_class,
-                  py::init([](const py::object& std, const Argument<double>& min_std,
-                              const Argument<double>& decay) {
-                    return Homoscedastic{standard_deviations(std), min_std.as("min_std"),
-                                         decay.as("decay")};
-                  }),
-                  py::arg("std"), py::arg("min_std") = 0.0, py::arg("decay") = 1.0);
-  noise_class.def_property_readonly("config", &noise_config, "The constructor's arguments by name.")
-      .def_property_readonly("std", &Homoscedastic::std, "Standard deviations in epoch 0.")
-      .def_property_readonly("min_std", &Homoscedastic::min_std,
-                             "The standard deviation that decay ends at.")
-      .def_property_readonly("decay", &Homoscedastic::decay,
-                             "Factor on the standard deviations after each epoch, in (0, 1].")
-      .def(
-          "var",
-          [](const Homoscedastic& noise, const Argument<Index>& epoch) {
-            return noise.var(epoch.as("epoch"));
-          },
-          py::arg("epoch") = 0,
-          "The noise variances in an epoch: one, or one for each output. Raises ValueError for an "
-          "epoch below 0, TypeError for what is no integer.");
-  bind_as_value(noise_class);
-
   py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")
       .def_readonly("squared_error", &PredictionSums::squared_error)
       .def_readonly("var", &PredictionSums::var)
+      .def_readonly("noise_var", &PredictionSums::noise_var)
+      .def_readonly("chi_square", &PredictionSums::chi_square)
       .def_readonly("log_likelihood", &PredictionSums::log_likelihood)
       .def_readonly("n_observed", &PredictionSums::n_observed);
 
@@ -243,6 +194,11 @@ TypeError for what is no number.)");
       .def_readonly("mse", &EpochRecord::mse, "Mean squared error.")
       .def_readonly("predicted_var", &EpochRecord::predicted_var,
                     "Mean predicted variance, observation noise left out.")
+      .def_readonly("noise_var", &EpochRecord::noise_var,
+                    "Mean noise variance of the targets, known or inferred.")
+      .def_readonly("surprise", &EpochRecord::surprise,
+                    "Mean of squared errors over their predicted variances, observation noise "
+                    "included: 1 where variances are right.")
       .def_readonly("log_likelihood", &EpochRecord::log_likelihood,
                     "Mean log density of a target, observation noise included.")
       .def_readonly("seconds", &EpochRecord::seconds,
@@ -252,14 +208,15 @@ TypeError for what is no number.)");
 
   py::class_<Model, std::shared_ptr<Model>>(
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
-      .def(
-          py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
-                      const Argument<std::string>& device, const Argument<std::string>& precision) {
-            return std::make_shared<Model>(std::move(network), rule, seed,
-                                           parse_backend(device, parse_precision(precision)));
-          }),
-          py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
-          py::arg("precision"))
+      .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
+                       const Argument<std::string>& device, const Argument<std::string>& precision,
+                       const py::object& noise) {
+             return std::make_shared<Model>(std::move(network), rule, seed,
+                                            parse_backend(device, parse_precision(precision)),
+                                            learned_noise(noise));
+           }),
+           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
+           py::arg("precision"), py::arg("noise"), "Of the noise counts what is learned.")
       .def(
           "copy_to",
           [](const Model& model, const Argument<std::string>& device,
@@ -275,21 +232,23 @@ TypeError for what is no number.)");
       .def_property_readonly("in_features", &Model::input_features)
       .def("out_features", &Model::output_features, py::arg("in_features"))
       .def_property("epochs_trained", &Model::epochs_trained, &Model::set_epochs_trained)
-      .def_property_readonly("parameter_names",
-                             [](const Model& model) {
-                               std::vector<std::string> names;
-                               for (const auto& spec : model.parameters())
-                                 names.push_back(spec.name);
-                               return names;
-                             })
-      .def_property_readonly("parameter_shapes",
-                             [](const Model& model) {
-                               std::vector<py::tuple> shapes;
-                               for (const auto& spec : model.parameters()) {
-                                 shapes.push_back(py::tuple(py::cast(spec.shape)));
-                               }
-                               return shapes;
-                             })
+      .def_property_readonly(
+          "parameter_layout",
+          [](const Model& model) {
+            py::list layout;
+            Index start = 0, number = 0;
+            for (const auto& spec : model.parameters()) {
+              if (!spec.is_fixed()) {
+                layout.append(
+                    py::make_tuple(number, spec.name, py::tuple(py::cast(spec.shape)), start));
+              }
+              ++number;
+              start += spec.size();
+            }
+            return layout;
+          },
+          "(number, name, shape, start in get_parameters()) of each array that "
+          "can be learned.")
       .def("parameter_mean",
            [](py::object self, Index i) { return parameter_plane(std::move(self), i, false); })
       .def("parameter_var",
@@ -319,78 +278,87 @@ TypeError for what is no number.)");
           py::arg("mean").noconvert(), py::arg("var").noconvert())
       .def(
           "predict",
-          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var,
+             const std::optional<Array>& noise_var) {
             const HostMoments input = host_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            Array mean = empty({input.rows, outputs}), var = empty({input.rows, outputs});
-            float* mean_data = mean.mutable_data();
-            float* var_data = var.mutable_data();
+            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            PredictionOf<Array> prediction({input.rows, outputs},
+                                           noise_var || model.noise_head().exists());
+            const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.predict(input, mean_data, var_data);
+              model.predict(input, noise, arrays);
             }
-            return std::make_pair(mean, var);
+            return prediction.tuple();
           },
-          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none())
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none(),
+          py::arg("noise_var").noconvert() = py::none(),
+          "mean, var, and, with noise variances or where the network infers them, the noise "
+          "variances and the sums of both.")
       .def(
           "update",
-          [](Model& model, const Array& x, const Array& y, const Array& noise_var,
+          [](Model& model, const Array& x, const Array& y, const std::optional<Array>& noise_var,
              const std::optional<Array>& x_var) {
             const Observation seen = observation(model, x, x_var, y, noise_var);
-            Array mean = empty({seen.input.rows, seen.outputs});
-            Array var = empty({seen.input.rows, seen.outputs});
-            float* mean_data = mean.mutable_data();
-            float* var_data = var.mutable_data();
+            PredictionOf<Array> prediction({seen.input.rows, seen.outputs}, true);
+            const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.update(seen.input, seen.target, seen.noise_var, mean_data, var_data);
+              model.update(seen.input, seen.target, seen.noise, arrays);
             }
-            return std::make_pair(mean, var);
+            return prediction.tuple();
           },
           py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
-          py::arg("x_var").noconvert() = py::none())
+          py::arg("x_var").noconvert() = py::none(), "The prediction made before, as predict.")
       .def(
           "predict_on_device",
-          [](const Model& model, const CudaArgument& x, const std::optional<CudaArgument>& x_var) {
+          [](const Model& model, const CudaArgument& x, const std::optional<CudaArgument>& x_var,
+             const std::optional<Array>& noise_var) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            CudaArray mean({input.rows, outputs}), var({input.rows, outputs});
+            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            PredictionOf<CudaArray> prediction({input.rows, outputs},
+                                               noise_var || model.noise_head().exists());
+            const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.predict_on_device(input, {mean.data(), var.data(), input.rows, outputs});
+              model.predict_on_device(input, noise, arrays);
             }
-            return std::make_pair(std::move(mean), std::move(var));
+            return prediction.tuple();
           },
-          py::arg("x"), py::arg("x_var") = py::none(), "predict for arrays on the GPU.")
+          py::arg("x"), py::arg("x_var") = py::none(),
+          py::arg("noise_var").noconvert() = py::none(),
+          "predict for arrays on the GPU, except noise_var.")
       .def(
           "update_on_device",
-          [](Model& model, const CudaArgument& x, const CudaArgument& y, const Array& noise_var,
-             const std::optional<CudaArgument>& x_var) {
+          [](Model& model, const CudaArgument& x, const CudaArgument& y,
+             const std::optional<Array>& noise_var, const std::optional<CudaArgument>& x_var) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
             const std::vector<Index> shape = require_target_shape(y, input.rows, outputs);
-            const BroadcastView noise = noise_view(noise_var, input.rows, outputs);
-            CudaArray mean(shape), var(shape);
+            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            PredictionOf<CudaArray> prediction(shape, true);
+            const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.update_on_device(input, y.data(), noise,
-                                     {mean.data(), var.data(), input.rows, outputs});
+              model.update_on_device(input, y.data(), noise, arrays);
             }
-            return std::make_pair(std::move(mean), std::move(var));
+            return prediction.tuple();
           },
           py::arg("x"), py::arg("y"), py::arg("noise_var").noconvert(),
           py::arg("x_var") = py::none(), "update for arrays on the GPU, except noise_var.")
       .def(
           "innovations",
-          [](const Model& model, const Array& x, const Array& y, const Array& noise_var,
-             const std::optional<Array>& x_var) {
+          [](const Model& model, const Array& x, const Array& y,
+             const std::optional<Array>& noise_var, const std::optional<Array>& x_var) {
             const Observation seen = observation(model, x, x_var, y, noise_var);
             Innovations result;
             {
               const py::gil_scoped_release release;
-              result = model.innovations(seen.input, seen.target, seen.noise_var);
+              result = model.innovations(seen.input, seen.target, seen.noise);
             }
             py::dict dict;
             dict["output"] = to_array(result.output, seen.input.rows);
@@ -404,10 +372,11 @@ TypeError for what is no number.)");
           "without an update.")
       .def(
           "evaluate",
-          [](const Model& model, const Array& x, const Array& y, const Array& noise_var) {
+          [](const Model& model, const Array& x, const Array& y,
+             const std::optional<Array>& noise_var) {
             const Observation seen = observation(model, x, std::nullopt, y, noise_var);
             const py::gil_scoped_release release;
-            return model.evaluate(seen.input, seen.target, seen.noise_var);
+            return model.evaluate(seen.input, seen.target, seen.noise);
           },
           py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert());
 
@@ -419,8 +388,10 @@ TypeError for what is no number.)");
              require_matrix("x", x, model.input_features().value_or(-1));
              require_matrix("y", y, model.output_features(x.shape(1)));
              require_same_rows("y", y, "x", x);
-             return std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
-                                                       x.shape(0), x.shape(1), y.shape(1));
+             auto source = std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
+                                                              x.shape(0), x.shape(1), y.shape(1));
+             source->set_noise_head(model.noise_head());
+             return source;
            }),
            py::arg("model"), py::arg("x").noconvert(), py::arg("y").noconvert(),
            py::keep_alive<1, 2>())
@@ -431,9 +402,11 @@ TypeError for what is no number.)");
              require_target_shape(y, input.rows, outputs);
              // The arguments, and so their owners, live as long as the source.
              auto owner = std::make_shared<std::pair<CudaArgument, CudaArgument>>(x, y);
-             return std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
-                                                       input.rows, input.cols, outputs,
-                                                       std::move(owner));
+             auto source =
+                 std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(), input.rows,
+                                                    input.cols, outputs, std::move(owner));
+             source->set_noise_head(model.noise_head());
+             return source;
            }),
            py::arg("model"), py::arg("x"), py::arg("y"), py::keep_alive<1, 2>(),
            "Rows that lie on the GPU, which stay there.")

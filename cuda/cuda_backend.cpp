@@ -89,9 +89,13 @@ class CudaBackend final : public Backend {
   void scale_deltas(const float* jacobian, MomentsView delta) override {
     cuda::scale_deltas(jacobian, delta);
   }
-  void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
-               float spread, MomentsView delta) override {
-    cuda::observe(prediction, target, noise_var, spread, delta);
+  void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
+               MomentsView delta) override {
+    cuda::observe(prediction, target, noise, spread, delta);
+  }
+  void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
+                        float* noise_var, float* total_var) override {
+    cuda::split_prediction(prediction, noise, values, noise_var, total_var);
   }
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
               MomentsView parameters, const TrainingState* state) override {
@@ -119,9 +123,9 @@ class CudaBackend final : public Backend {
                    float* output) override {
     cuda::gather_rows(source, cols, rows, n_rows, output);
   }
-  void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+  void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
                           TrainingState* state) override {
-    cuda::record_predictions(prediction, target, noise_var, state);
+    cuda::record_predictions(prediction, target, noise, state);
   }
   void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
               Index n_rows, Index cols, float* output) override {
@@ -138,8 +142,9 @@ class CudaBackend final : public Backend {
     cuda::embed_timesteps(tables, noisy, n_features, timesteps, timestep_stride, n_rows, input);
   }
   void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
-               std::uint64_t seed, const Index* first_row, float* noisy, float* var) override {
-    cuda::denoise(tables, timestep, prediction, seed, first_row, noisy, var);
+               Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
+               float* var) override {
+    cuda::denoise(tables, timestep, prediction, n_features, seed, first_row, noisy, var);
   }
   void advance(Index* value, Index amount) override { cuda::advance(value, amount); }
 

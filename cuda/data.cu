@@ -132,13 +132,13 @@ struct Denoise {
   const math::ReverseStep* reverse_steps;
   const Index* timestep;
   ConstMomentsView prediction;
+  Index cols;
   std::uint64_t seed;
   const Index* first_row;
   float* noisy;
   float* var;
 
   __device__ void operator()(Index i) const {
-    const Index cols = prediction.cols;
     const Index row = i / n_groups(cols), group = i % n_groups(cols);
     const math::ReverseStep step = reverse_steps[*timestep];
     const Normals normals(seed, math::RandomStream::sampler_noise,
@@ -147,8 +147,9 @@ struct Denoise {
       const Index col = group * columns_each + k;
       if (col >= cols) break;
       const Index at = row * cols + col;
-      noisy[at] = math::denoised(noisy[at], prediction.mean[at], normals.number[k], step);
-      var[at] = math::denoised_var(prediction.var[at], step);
+      const Index predicted = row * prediction.cols + col;
+      noisy[at] = math::denoised(noisy[at], prediction.mean[predicted], normals.number[k], step);
+      var[at] = math::denoised_var(prediction.var[predicted], step);
     }
   }
 };
@@ -189,9 +190,11 @@ void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_
 }
 
 void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
-             std::uint64_t seed, const Index* first_row, float* noisy, float* var) {
-  for_each("denoise", prediction.rows * n_groups(prediction.cols),
-           Denoise{tables.reverse_steps, timestep, prediction, seed, first_row, noisy, var});
+             Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
+             float* var) {
+  for_each(
+      "denoise", prediction.rows * n_groups(n_features),
+      Denoise{tables.reverse_steps, timestep, prediction, n_features, seed, first_row, noisy, var});
 }
 
 void advance(Index* value, Index amount) { for_each("advance", 1, Advance{value, amount}); }

@@ -2,6 +2,7 @@
 #include "kernels.h"
 #include "launch.h"
 #include "math/quadrature.h"
+#include "noise.h"
 
 namespace tagix::cuda {
 namespace {
@@ -82,20 +83,52 @@ struct ScaleDeltas {
   }
 };
 
+/// Element i is target i; with a noise head it writes two innovations.
 struct Observe {
   ConstMomentsView prediction;
   const float* target;
-  BroadcastView noise_var;
+  NoiseView noise;
   float spread;
   MomentsView delta;
 
   __device__ void operator()(Index i) const {
-    const Index row = i / prediction.cols, col = i % prediction.cols;
-    const float noise = noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
-    const math::Innovation<float> innovation =
-        math::innovation(prediction.mean[i], prediction.var[i], target[i], noise, spread);
-    delta.mean[i] = innovation.delta_mean;
-    delta.var[i] = innovation.delta_var;
+    const Index n = noise.head.n_targets(prediction.cols);
+    const Index row = i / n, col = i % n, at = row * prediction.cols + col;
+    const float mean = prediction.mean[at], var = prediction.var[at];
+    if (!noise.head.exists()) {
+      const float noise_var = noise.data[row * noise.row_stride + col * noise.col_stride];
+      write(at, math::innovation(mean, var, target[i], noise_var, spread));
+      return;
+    }
+    const math::InferredNoise<float> inferred =
+        inferred_noise<Links::all>(noise.head, prediction.mean[at + n], prediction.var[at + n]);
+    const math::NoisyInnovation<float> innovation = math::noisy_innovation(
+        mean, var, inferred, noise.head.expects_information, target[i], spread);
+    write(at, innovation.value);
+    write(at + n, innovation.noise);
+  }
+
+  __device__ void write(Index at, const math::Innovation<float>& innovation) const {
+    delta.mean[at] = innovation.delta_mean;
+    delta.var[at] = innovation.delta_var;
+  }
+};
+
+struct SplitPrediction {
+  ConstMomentsView prediction;
+  NoiseView noise;
+  MomentsView values;
+  float* noise_var;
+  float* total_var;
+
+  __device__ void operator()(Index i) const {
+    const Index row = i / values.cols, col = i % values.cols;
+    const Index at = row * prediction.cols + col;
+    const float of_noise = noise_variance<Links::all>(noise, prediction, row, col);
+    values.mean[i] = prediction.mean[at];
+    values.var[i] = prediction.var[at];
+    noise_var[i] = of_noise;
+    total_var[i] = prediction.var[at] + of_noise;
   }
 };
 
@@ -159,9 +192,16 @@ void scale_deltas(const float* jacobian, MomentsView delta) {
   for_each("scale_deltas", delta.size(), ScaleDeltas{jacobian, delta});
 }
 
-void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
-             float spread, MomentsView delta) {
-  for_each("observe", prediction.size(), Observe{prediction, target, noise_var, spread, delta});
+void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
+             MomentsView delta) {
+  for_each("observe", prediction.rows * noise.head.n_targets(prediction.cols),
+           Observe{prediction, target, noise, spread, delta});
+}
+
+void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
+                      float* noise_var, float* total_var) {
+  for_each("split_prediction", values.size(),
+           SplitPrediction{prediction, noise, values, noise_var, total_var});
 }
 
 void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,

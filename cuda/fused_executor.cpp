@@ -45,11 +45,15 @@ class FusedExecutor final : public Executor {
 
   void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
              MomentsView parameters, TrainingState* state) override {
+    if (rows.noise.head.link == math::NoiseLink::softplus) {
+      by_steps_->train(rule, rows, batch_size, parameters, state);
+      return;
+    }
     const Index outputs = plan_.layer[plan_.n_layers - 1].out;
     if (batch_size == 1 && online_plan_) {
       prediction_.resize(rows.input.rows, outputs);
       fused_online(*online_plan_, rows, rule, prediction_.view(), parameters, state);
-      backend_.record_predictions(prediction_.view(), rows.target, rows.noise_var, state);
+      backend_.record_predictions(prediction_.view(), rows.target, rows.noise, state);
       return;
     }
     for (Index first = 0; first < rows.input.rows; first += batch_size) {

@@ -6,6 +6,7 @@
 #include "fused_activation.h"
 #include "fused_network.h"
 #include "math/affine.h"
+#include "noise.h"
 
 // What the kernels of fused networks have in common. All functions are called by every thread of a
 // block.
@@ -104,38 +105,50 @@ __device__ __forceinline__ void load_inputs(const FusedPlan& plan, const float* 
 
 /// Writes the predictions for `count` rows from `first_row` on, and the innovations of the outputs
 /// (in shared memory, at delta[0]), passed below the last activation. Rows and columns that pad are
-/// 0. `var` holds the variances of the outputs. Returns whether a prediction of this thread's is
-/// not finite, and marks the failure.
+/// 0. `var` holds the variances of the outputs. A noise head has the link exp. Returns whether a
+/// prediction of this thread's is not finite, and marks the failure.
 __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const float* var,
                                                 const TrainingRows& rows, Index first_row,
                                                 int count, float spread, MomentsView prediction,
                                                 TrainingState* state, float* shared) {
   const FusedLayer& last = plan.layer[plan.n_layers - 1];
+  const NoiseView& noise = rows.noise;
+  const int n_targets = noise.head.n_targets(last.out);
+  const auto write = [&](int row, int column, math::Innovation<float> delta) {
+    if (last.has_activation) {
+      delta =
+          math::through_jacobian(delta, shared[last.jacobian + row * plan.output_stride + column]);
+    }
+    const int at = row * plan.wide_stride + column;
+    shared[plan.delta_mean[0] + at] = delta.delta_mean;
+    shared[plan.delta_var[0] + at] = delta.delta_var;
+  };
   bool overflows = false;
   for (Walk walk(plan.wide_stride); walk.row < plan.rows; walk.next()) {
     const int row = walk.row, column = walk.column, at = row * plan.wide_stride + column;
-    math::Innovation<float> delta{0, 0};
-    if (row < count && column < last.out) {
-      const Index global_row = first_row + row;
-      const Index global = global_row * last.out + column;
-      const float output_mean = shared[plan.output + row * plan.output_stride + column];
-      const float output_var = var[at];
-      prediction.mean[global] = output_mean;
-      prediction.var[global] = output_var;
-      if (!(isfinite(output_mean) && isfinite(output_var))) {
-        overflows = true;
-      }
-      const BroadcastView& noise = rows.noise_var;
-      delta = math::innovation(
-          output_mean, output_var, rows.target[global],
-          noise.data[global_row * noise.row_stride + column * noise.col_stride], spread);
-      if (last.has_activation) {
-        delta = math::through_jacobian(delta,
-                                       shared[last.jacobian + row * plan.output_stride + column]);
-      }
+    if (row >= count || column >= last.out) {
+      shared[plan.delta_mean[0] + at] = 0;
+      shared[plan.delta_var[0] + at] = 0;
+      continue;
     }
-    shared[plan.delta_mean[0] + at] = delta.delta_mean;
-    shared[plan.delta_var[0] + at] = delta.delta_var;
+    const Index global_row = first_row + row;
+    const float* const mean = shared + plan.output + row * plan.output_stride + column;
+    prediction.mean[global_row * last.out + column] = *mean;
+    prediction.var[global_row * last.out + column] = var[at];
+    if (!(isfinite(*mean) && isfinite(var[at]))) overflows = true;
+    if (column >= n_targets) continue;  // a noise head's, with its value
+    const float target = rows.target[global_row * n_targets + column];
+    if (!noise.head.exists()) {
+      const float noise_var = noise.data[global_row * noise.row_stride + column * noise.col_stride];
+      write(row, column, math::innovation(*mean, var[at], target, noise_var, spread));
+      continue;
+    }
+    const math::NoisyInnovation<float> delta = math::noisy_innovation(
+        *mean, var[at],
+        inferred_noise<Links::exp>(noise.head, mean[n_targets], var[at + n_targets]),
+        noise.head.expects_information, target, spread);
+    write(row, column, delta.value);
+    write(row, column + n_targets, delta.noise);
   }
   if (overflows) set_failure(state, Failure::prediction);
   return overflows;

@@ -389,8 +389,8 @@ __global__ void __launch_bounds__(recording_threads)
   static_assert(parameters_each * adders == recording_threads);
   if (state->failure != Failure::none) return;
   if (blockIdx.x + 1 == gridDim.x) {
-    record_in_block(prediction, rows.target, rows.noise_var, state,
-                    reinterpret_cast<RecordedSums*>(shared_memory()));
+    record_in_block<Links::exp>(prediction, rows.target, rows.noise, state,
+                                reinterpret_cast<RecordedSums*>(shared_memory()));
     return;
   }
   const int thread = static_cast<int>(threadIdx.x);

@@ -15,8 +15,10 @@ void activation_points(math::MomentsForm form, ConstMomentsView input, float* po
 void activation_from_points(math::MomentsForm form, ConstMomentsView input, const float* values,
                             const float* derivatives, MomentsView output, float* jacobian);
 void scale_deltas(const float* jacobian, MomentsView delta);
-void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
-             float spread, MomentsView delta);
+void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
+             MomentsView delta);
+void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
+                      float* noise_var, float* total_var);
 void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
             MomentsView parameters, const TrainingState* state);
 void add(ConstMomentsView values, MomentsView sum);
@@ -24,7 +26,7 @@ void check_innovation(ConstMomentsView innovation, TrainingState* state);
 
 // record.cu: one block, which adds in a fixed order.
 
-void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
                         TrainingState* state);
 
 // data.cu: one thread for four columns of a row, as many as a block of random numbers has.
@@ -38,7 +40,8 @@ void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* cle
 void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
                      const Index* timesteps, Index timestep_stride, Index n_rows, float* input);
 void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
-             std::uint64_t seed, const Index* first_row, float* noisy, float* var);
+             Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
+             float* var);
 void advance(Index* value, Index amount);
 
 }  // namespace tagix::cuda

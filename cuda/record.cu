@@ -6,20 +6,20 @@ namespace tagix::cuda {
 namespace {
 
 __global__ void __launch_bounds__(recording_threads)
-    record_predictions_kernel(ConstMomentsView prediction, const float* target,
-                              BroadcastView noise_var, TrainingState* state) {
+    record_predictions_kernel(ConstMomentsView prediction, const float* target, NoiseView noise,
+                              TrainingState* state) {
   if (state->failure != Failure::none) return;
-  record_in_block(prediction, target, noise_var, state,
-                  reinterpret_cast<RecordedSums*>(shared_memory()));
+  record_in_block<Links::all>(prediction, target, noise, state,
+                              reinterpret_cast<RecordedSums*>(shared_memory()));
 }
 
 }  // namespace
 
-void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
                         TrainingState* state) {
   launch("record_predictions", record_predictions_kernel,
          {dim3(1), dim3(recording_threads), recording_threads * sizeof(RecordedSums)}, prediction,
-         target, noise_var, state);
+         target, noise, state);
 }
 
 }  // namespace tagix::cuda

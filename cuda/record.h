@@ -4,6 +4,7 @@
 #include "device.h"
 #include "failure.h"
 #include "math/normal.h"
+#include "noise.h"
 
 namespace tagix::cuda {
 
@@ -11,29 +12,34 @@ constexpr int recording_threads = 256;
 
 /// What a thread of a block has found in predictions, and later what threads together have.
 struct RecordedSums {
-  double squared_error, var, log_likelihood;
+  double squared_error, var, noise_var, chi_square, log_likelihood;
   Index n_observed;
   bool overflows;
 };
 
 /// Backend::record_predictions by one block of `recording_threads`, with that many RecordedSums of
-/// shared memory. Thread i takes the elements i, i + recording_threads, ...; then halves of the
+/// shared memory. Thread i takes the targets i, i + recording_threads, ...; then halves of the
 /// block add their sums, so that the order depends on the shape alone.
+template <Links links>
 __device__ __forceinline__ void record_in_block(ConstMomentsView prediction, const float* target,
-                                                BroadcastView noise_var, TrainingState* state,
+                                                const NoiseView& noise, TrainingState* state,
                                                 RecordedSums* sums) {
   const int thread = static_cast<int>(threadIdx.x);
-  RecordedSums sum{0, 0, 0, 0, false};
-  for (Index i = thread; i < prediction.size(); i += recording_threads) {
-    const float mean = prediction.mean[i], var = prediction.var[i];
-    if (!(isfinite(mean) && isfinite(var))) sum.overflows = true;
+  const Index n = noise.head.n_targets(prediction.cols);
+  RecordedSums sum{0, 0, 0, 0, 0, 0, false};
+  for (Index i = thread; i < prediction.rows * n; i += recording_threads) {
+    const Index row = i / n, col = i % n, at = row * prediction.cols + col;
+    const float mean = prediction.mean[at], var = prediction.var[at];
+    const float noise_var = noise_variance<links>(noise, prediction, row, col);
+    if (!(isfinite(mean) && isfinite(var + noise_var))) sum.overflows = true;
     if (isnan(target[i])) continue;
-    const Index row = i / prediction.cols, col = i % prediction.cols;
-    const double noise = noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
     const double error = static_cast<double>(target[i]) - mean;
+    const double total_var = static_cast<double>(var) + noise_var;
     sum.squared_error += error * error;
     sum.var += var;
-    sum.log_likelihood += math::normal_log_density(target[i], mean, var + noise);
+    sum.noise_var += noise_var;
+    sum.chi_square += error * error / total_var;
+    sum.log_likelihood += math::normal_log_density(target[i], mean, total_var);
     ++sum.n_observed;
   }
   sums[thread] = sum;
@@ -44,6 +50,8 @@ __device__ __forceinline__ void record_in_block(ConstMomentsView prediction, con
     const RecordedSums& other = sums[thread + half];
     mine.squared_error += other.squared_error;
     mine.var += other.var;
+    mine.noise_var += other.noise_var;
+    mine.chi_square += other.chi_square;
     mine.log_likelihood += other.log_likelihood;
     mine.n_observed += other.n_observed;
     mine.overflows = mine.overflows || other.overflows;
@@ -55,6 +63,8 @@ __device__ __forceinline__ void record_in_block(ConstMomentsView prediction, con
   }
   state->sums.squared_error += sums[0].squared_error;
   state->sums.var += sums[0].var;
+  state->sums.noise_var += sums[0].noise_var;
+  state->sums.chi_square += sums[0].chi_square;
   state->sums.log_likelihood += sums[0].log_likelihood;
   state->sums.n_observed += sums[0].n_observed;
   state->position += prediction.rows;

@@ -166,7 +166,7 @@ class StepExecutor final : public Executor {
     const ConstMomentsView prediction = predict(parameters, input);
     output_delta_.resize(prediction.rows, prediction.cols);
     MomentsView delta = output_delta_.view();
-    backend_.observe(prediction, observations.target, observations.noise_var, observations.spread,
+    backend_.observe(prediction, observations.target, observations.noise, observations.spread,
                      delta);
     // `delta` is that of the node's output; an affine map passes it on below the Jacobian of the
     // activation that it meets there.

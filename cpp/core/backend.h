@@ -14,6 +14,7 @@
 #include "math/activations.h"
 #include "math/diffusion.h"
 #include "math/inference.h"
+#include "math/noise.h"
 #include "math/philox.h"
 
 namespace tagix {
@@ -36,11 +37,20 @@ struct UpdateRule {
   float bound_for(Index batch_size) const;
 };
 
-/// Values over a rows x cols grid that repeat along a dimension whose stride is 0.
-struct BroadcastView {
+/// The noise of targets: variances over their rows x cols grid, which repeat along a dimension
+/// whose stride is 0; or a noise head, which infers them, and then there are no data.
+struct NoiseView {
   const float* data = nullptr;
   Index row_stride = 0;
   Index col_stride = 0;
+  math::NoiseHead head = {};
+
+  /// The noise from a row of the targets on.
+  constexpr NoiseView from_row(Index first) const {
+    NoiseView rest = *this;
+    rest.data += first * row_stride;
+    return rest;
+  }
 };
 
 /// Tables of a diffusion model by timestep, in a backend's memory.
@@ -124,9 +134,15 @@ class Backend {
   /// Innovations below an activation: delta.mean J, delta.var J^2, in place.
   virtual void scale_deltas(const float* jacobian, MomentsView delta) = 0;
 
-  /// Innovations of the outputs from targets (prediction.rows x prediction.cols, NaN = missing).
-  virtual void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+  /// Innovations of the outputs (delta has the shape of the prediction) from targets: rows x
+  /// noise.head.n_targets(cols), NaN = missing.
+  virtual void observe(ConstMomentsView prediction, const float* target, NoiseView noise,
                        float spread, MomentsView delta) = 0;
+
+  /// Takes a prediction apart: the values (rows x n, n = noise.head.n_targets(prediction.cols)),
+  /// the noise variances of targets (rows x n), and the sum of both variances (rows x n).
+  virtual void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
+                                float* noise_var, float* total_var) = 0;
 
   /// Changes parameters by their summed innovations (same shape) in a batch of `batch_size`, unless
   /// `state` says that something has failed.
@@ -151,8 +167,8 @@ class Backend {
 
   /// Adds a batch to the sums of `state` and moves its position on by the rows; sets its failure if
   /// a prediction is not finite. Does nothing after a failure.
-  virtual void record_predictions(ConstMomentsView prediction, const float* target,
-                                  BroadcastView noise_var, TrainingState* state) = 0;
+  virtual void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
+                                  TrainingState* state) = 0;
 
   /// output row i (of n_rows) = standard normal numbers of (seed; stream, step, first_row + i).
   virtual void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step,
@@ -171,12 +187,13 @@ class Backend {
                                const Index* timesteps, Index timestep_stride, Index n_rows,
                                float* input) = 0;
 
-  /// One reverse step in place on `noisy` (prediction.rows x prediction.cols), from *timestep to
-  /// the one before it, with the sampler's noise keyed by (seed; *timestep, *first_row + i). Writes
-  /// the variance that the network's uncertainty adds in this step to `var`.
+  /// One reverse step in place on `noisy` (prediction.rows x n_features), from *timestep to the one
+  /// before it, with the sampler's noise keyed by (seed; *timestep, *first_row + i). The first
+  /// n_features columns of the prediction count. Writes the variance that the network's uncertainty
+  /// adds in this step to `var`.
   virtual void denoise(const DiffusionTables& tables, const Index* timestep,
-                       ConstMomentsView prediction, std::uint64_t seed, const Index* first_row,
-                       float* noisy, float* var) = 0;
+                       ConstMomentsView prediction, Index n_features, std::uint64_t seed,
+                       const Index* first_row, float* noisy, float* var) = 0;
 
   /// *value += amount.
   virtual void advance(Index* value, Index amount) = 0;

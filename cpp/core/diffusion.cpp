@@ -162,7 +162,7 @@ void DiffusionProcess::check_network(const Model& network) const {
 }
 
 void DiffusionProcess::predict(const Model& network, const float* noisy, const Index* timesteps,
-                               Index rows, float* mean, float* var) const {
+                               Index rows, const PredictionArrays& output) const {
   check_network(network);
   require_finite("x_t", noisy, rows * n_features_);
   for (Index i = 0; i < rows; ++i) {
@@ -173,7 +173,7 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
   Buffer<float> device_noisy(*backend_);
   Buffer<Index> device_timesteps(*backend_);
   Buffer<float> input(*backend_, chunk * network_inputs());
-  const std::unique_ptr<Executor> executor = network.make_executor();
+  std::vector<float> host_input(static_cast<std::size_t>(chunk * network_inputs()));
   for (Index first = 0; first < rows; first += chunk) {
     const Index count = std::min(chunk, rows - first);
     const Index offset = first * n_features_;
@@ -181,11 +181,9 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
     device_timesteps.assign(timesteps + first, count);
     backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
                               count, input.data());
-    network.read_parameters([&](ConstMomentsView parameters) {
-      download(*backend_,
-               executor->predict(parameters, {input.data(), nullptr, count, network_inputs()}),
-               mean + offset, var + offset);
-    });
+    backend_->download(input.data(), host_input.data(),
+                       static_cast<std::size_t>(count * network_inputs()) * sizeof(float));
+    network.predict({host_input.data(), nullptr, count, network_inputs()}, {}, output.from(offset));
   }
 }
 
@@ -234,8 +232,8 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
                                     input.data());
           const ConstMomentsView noise =
               executor->predict(parameters, {input.data(), nullptr, count, network_inputs()});
-          backend_->denoise(tables_, timestep.data(), noise, seed, first_row.data(), noisy.data(),
-                            added_var.data());
+          backend_->denoise(tables_, timestep.data(), noise, n_features_, seed, first_row.data(),
+                            noisy.data(), added_var.data());
           backend_->advance(timestep.data(), -1);
         };
         std::unique_ptr<Recording>& recording = recordings[count];
@@ -286,14 +284,16 @@ void DiffusionSource::set_noise_var(const std::vector<float>& noise_var) {
 }
 
 BatchSource::Batch DiffusionSource::load(RowSelection rows, Index n_rows) {
-  require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
+  require(noise_var_.size() > 0 || noise_head_.exists(),
+          "noise: got none, needed set_noise_var before the first batch");
   input_.resize(n_rows * process_.network_inputs());
   target_.resize(n_rows * process_.n_features());
   backend_.diffuse(process_.tables(), seed_, clean_.data(), process_.n_features(), rows, n_rows,
                    input_.data(), target_.data());
-  return {{input_.data(), nullptr, n_rows, process_.network_inputs()},
-          target_.data(),
-          {noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0}};
+  const NoiseView noise = noise_head_.exists()
+                              ? NoiseView{nullptr, 0, 0, noise_head_}
+                              : NoiseView{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
+  return {{input_.data(), nullptr, n_rows, process_.network_inputs()}, target_.data(), noise};
 }
 
 }  // namespace tagix

@@ -62,10 +62,11 @@ class DiffusionProcess {
   /// Throws std::invalid_argument unless the network takes network_inputs() and gives n_features.
   void check_network(const Model& network) const;
 
-  /// Moments of the noise in host rows x_t (rows x n_features) at timesteps t, each in
-  /// [0, n_steps), written to host arrays.
+  /// The prediction of the noise in host rows x_t (rows x n_features) at timesteps t, each in
+  /// [0, n_steps), written to host arrays; of a network with a noise head, the variances of what it
+  /// leaves open, too.
   void predict(const Model& network, const float* noisy, const Index* timesteps, Index rows,
-               float* mean, float* var) const;
+               const PredictionArrays& output) const;
 
   /// Draws `rows` samples with the DDPM sampler (variance beta_t, no noise at the last step) and
   /// writes them to the host: x (rows x n_features), the variance that the network's uncertainty
@@ -98,6 +99,8 @@ class DiffusionSource final : public BatchSource {
 
   /// Noise variances of the observed noise from the next batch on: 1 or n_features values.
   void set_noise_var(const std::vector<float>& noise_var);
+  /// The noise is what the network's head infers.
+  void set_noise_head(math::NoiseHead head) { noise_head_ = head; }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return process_.network_inputs(); }
@@ -111,6 +114,7 @@ class DiffusionSource final : public BatchSource {
   Index rows_;
   Buffer<float> clean_;
   Buffer<float> noise_var_;
+  math::NoiseHead noise_head_;
   Buffer<float> input_;
   Buffer<float> target_;
 };

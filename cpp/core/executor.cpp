@@ -69,7 +69,7 @@ class LayerwiseExecutor final : public Executor {
                       const Observations& observations, bool need_input_delta,
                       MomentsView innovation) {
     const ConstMomentsView prediction = predict(parameters, input);
-    backend_.observe(prediction, observations.target, observations.noise_var, observations.spread,
+    backend_.observe(prediction, observations.target, observations.noise, observations.spread,
                      deltas_.start(prediction.rows, prediction.cols));
     network_->backward(backend_, parameters, input, trace_, need_input_delta, deltas_, innovation);
     return {prediction, need_input_delta ? deltas_.current() : MomentsView{}};
@@ -94,10 +94,10 @@ void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index bat
     const Index count = std::min(batch_size, rows.input.rows - first);
     const TrainingRows batch = rows.slice(first, count, outputs);
     const ConstMomentsView prediction =
-        learn(parameters, batch.input, {batch.target, batch.noise_var, rule.spread(count)}, false)
+        learn(parameters, batch.input, {batch.target, batch.noise, rule.spread(count)}, false)
             .prediction;
     outputs = prediction.cols;
-    backend_.record_predictions(prediction, batch.target, batch.noise_var, state);
+    backend_.record_predictions(prediction, batch.target, batch.noise, state);
     update(rule, count, parameters, state);
   }
 }

@@ -8,36 +8,32 @@
 
 namespace tagix {
 
-/// Rows to train on, in a backend's memory: known inputs, targets (rows x outputs, NaN = missing)
-/// and noise variances that broadcast to them.
+/// Rows to train on, in a backend's memory: known inputs, targets (NaN = missing) and their noise.
 struct TrainingRows {
   ConstMomentsView input;
   const float* target;
-  BroadcastView noise_var;
+  NoiseView noise;
 
   /// `count` rows from `first` on, for a network of that many outputs.
   TrainingRows slice(Index first, Index count, Index outputs) const {
     TrainingRows part = *this;
     part.input = input.slice(first * input.cols, count, input.cols);
-    part.target += first * outputs;
-    part.noise_var.data += first * noise_var.row_stride;
+    part.target += first * noise.head.n_targets(outputs);
+    part.noise = noise.from_row(first);
     return part;
   }
 };
 
-/// The targets of a batch: rows x outputs (NaN = missing), with noise variances that broadcast to
-/// them and the rule's factor on the prior variance (UpdateRule::spread).
+/// The targets of a batch (NaN = missing), their noise, and the rule's factor on the prior variance
+/// (UpdateRule::spread).
 struct Observations {
   const float* target;
-  BroadcastView noise_var;
+  NoiseView noise;
   float spread;
 
-  /// Those of the rows from `first` on.
+  /// Those of the rows from `first` on, for a network of that many outputs.
   Observations from_row(Index first, Index outputs) const {
-    Observations rest = *this;
-    rest.target += first * outputs;
-    rest.noise_var.data += first * noise_var.row_stride;
-    return rest;
+    return {target + first * noise.head.n_targets(outputs), noise.from_row(first), spread};
   }
 };
 

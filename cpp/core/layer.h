@@ -14,14 +14,16 @@
 
 namespace tagix {
 
-/// One parameter array of a layer: rows x cols independent Gaussians. Before training their means
-/// are drawn from N(0, prior_std^2) and their variances are prior_std^2.
+/// One parameter array of a layer: independent Gaussians. Before training their variances are
+/// prior_std^2, and their means are drawn from N(0, prior_std^2), or known.
 struct ParameterSpec {
   std::string name;          ///< as "weight"; a container prefixes its own path, as "0.weight"
   std::vector<Index> shape;  ///< as a user sees it: {out, in} or {out}
-  float prior_std;
+  float prior_std;           ///< 0: zeros that stay, of which no user is told
+  std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
 
   Index size() const;
+  bool is_fixed() const { return prior_std == 0; }
 };
 
 /// What a forward pass leaves behind for the backward pass. It belongs to one call, so that one

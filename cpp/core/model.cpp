@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/require.h"
+#include "layers/noise_linear.h"
 
 namespace tagix {
 namespace {
@@ -17,16 +18,18 @@ Index count_parameters(const std::vector<ParameterSpec>& specs) {
   return count;
 }
 
-/// The number of values that a BroadcastView over rows x cols reads.
-Index broadcast_size(const BroadcastView& view, Index rows, Index cols) {
+/// The number of values that a NoiseView over rows x cols reads.
+Index broadcast_size(const NoiseView& view, Index rows, Index cols) {
   return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
 }
 
-void require_finite_prediction(const float* mean, const float* var, Index size) {
+void require_finite_prediction(const PredictionArrays& prediction, Index size) {
   for (Index i = 0; i < size; ++i) {
-    require(std::isfinite(mean[i]) && std::isfinite(var[i]),
-            "x: the prediction overflows float32 (mean ", mean[i], ", variance ", var[i],
-            " at flat position ", i, "), needed inputs of a smaller scale");
+    const float mean = prediction.mean[i];
+    const float var = prediction.has_noise() ? prediction.total_var[i] : prediction.var[i];
+    require(std::isfinite(mean) && std::isfinite(var), "x: the prediction overflows float32 (mean ",
+            mean, ", variance ", var, " at flat position ", i,
+            "), needed inputs of a smaller scale");
   }
 }
 
@@ -43,12 +46,16 @@ struct Model::Workspace {
         input(backend),
         target(backend),
         noise_var(backend),
+        values(backend),
+        variances(backend),
         state(backend) {}
 
   std::unique_ptr<Executor> executor;
   Moments input;
   Buffer<float> target;
   Buffer<float> noise_var;
+  Moments values;           // of a prediction that is taken apart
+  Buffer<float> variances;  // its noise variances, then the sums
   Buffer<TrainingState> state;
 };
 
@@ -80,11 +87,13 @@ class Model::WorkspaceLease {
 };
 
 Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
-             std::shared_ptr<Backend> backend)
+             std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise)
     : backend_(std::move(backend)),
-      network_(std::move(network)),
+      network_(noise ? with_noise_head(network, *noise) : std::move(network)),
       rule_(rule),
       seed_(seed),
+      noise_head_{noise ? noise->link : math::NoiseLink::none,
+                  rule.kind == UpdateRule::Kind::information},
       specs_(network_->parameters()),
       parameter_count_(count_parameters(specs_)),
       parameters_(*backend_, 1, parameter_count_) {
@@ -93,10 +102,12 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
   for (std::size_t i = 0; i < specs_.size(); ++i) {
     const Index size = specs_[i].size();
     const float std = specs_[i].prior_std;
+    const std::vector<float>& known = specs_[i].prior_mean;
     math::normal_row(seed, math::RandomStream::parameters, 0, i, size, mean.data() + offset);
-    for (Index k = offset; k < offset + size; ++k) {
-      mean[static_cast<std::size_t>(k)] *= std;
-      var[static_cast<std::size_t>(k)] = std * std;
+    for (Index k = 0; k < size; ++k) {
+      const auto at = static_cast<std::size_t>(offset + k);
+      mean[at] = known.empty() ? mean[at] * std : known[static_cast<std::size_t>(k)];
+      var[at] = std * std;
     }
     offset += size;
   }
@@ -108,6 +119,7 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
       network_(other.network_),
       rule_(other.rule_),
       seed_(other.seed_),
+      noise_head_(other.noise_head_),
       specs_(other.specs_),
       parameter_count_(other.parameter_count_),
       parameters_(*backend_, 1, parameter_count_),
@@ -149,7 +161,7 @@ Index Model::output_features(Index input_features) const {
   if (const std::optional<Index> needed = network_->input_features()) {
     require(input_features == *needed, "x: got ", input_features, " features, needed ", *needed);
   }
-  return network_->output_features(input_features);
+  return noise_head_.n_targets(network_->output_features(input_features));
 }
 
 void Model::check_input(const HostMoments& input) const {
@@ -168,18 +180,51 @@ ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) c
   return view;
 }
 
-void Model::predict(HostMoments input, float* mean, float* var) const {
+void Model::write(ConstMomentsView prediction, NoiseView noise,
+                  const PredictionArrays& output) const {
+  const Index outputs = noise_head_.n_targets(prediction.cols);
+  const MomentsView values{output.mean, output.var, prediction.rows, outputs};
+  if (output.has_noise()) {
+    backend_->split_prediction(prediction, noise, values, output.noise_var, output.total_var);
+  } else {
+    backend_->copy(prediction, values);
+  }
+}
+
+void Model::write_to_host(Workspace& workspace, ConstMomentsView prediction, NoiseView noise,
+                          const PredictionArrays& output) const {
+  if (backend_->reads_host_memory()) {
+    write(prediction, noise, output);
+    return;
+  }
+  if (!output.has_noise()) {
+    download(*backend_, prediction, output.mean, output.var);
+    return;
+  }
+  const Index outputs = noise_head_.n_targets(prediction.cols), size = prediction.rows * outputs;
+  workspace.values.resize(prediction.rows, outputs);
+  workspace.variances.resize(2 * size);
+  float* noise_var = workspace.variances.data();
+  const MomentsView values = workspace.values.view();
+  write(prediction, noise, {values.mean, values.var, noise_var, noise_var + size});
+  download(*backend_, values, output.mean, output.var);
+  backend_->download(noise_var, output.noise_var, float_bytes(size));
+  backend_->download(noise_var + size, output.total_var, float_bytes(size));
+}
+
+void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const {
   check_input(input);
+  const Index outputs = output_features(input.cols);
+  if (output.has_noise() && input.rows > 0) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
+  if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
   const Index rows = workspace.executor->prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView output = workspace.executor->predict(
+    const ConstMomentsView prediction = workspace.executor->predict(
         parameters_.view(), upload(workspace, row_slice(input, first, rows)));
-    download(*backend_, output, mean, var);
-    mean += output.size();
-    var += output.size();
+    write_to_host(workspace, prediction, noise.from_row(first), output.from(first * outputs));
   }
 }
 
@@ -197,28 +242,46 @@ void Model::change_parameters(const std::function<void(MomentsView)>& change) {
   change(parameters_.view());
 }
 
-void Model::check_targets(const HostMoments& input, const float* target,
-                          BroadcastView noise_var) const {
+void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
+  if (noise_head_.exists()) {
+    require(noise.data == nullptr,
+            "noise: got noise variances, needed none: the network infers its noise");
+    return;
+  }
+  require(noise.data != nullptr,
+          "noise: got none, needed noise variances: the network does not "
+          "infer its noise");
+  require_positive("noise", noise.data, broadcast_size(noise, rows, outputs));
+}
+
+void Model::check_targets(const HostMoments& input, const float* target, NoiseView noise) const {
   check_input(input);
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
   const Index outputs = output_features(input.cols);
   require_finite_or_missing("y", target, input.rows * outputs);
-  require_positive("noise", noise_var.data, broadcast_size(noise_var, input.rows, outputs));
+  check_noise(noise, input.rows, outputs);
+}
+
+NoiseView Model::load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const {
+  noise.head = noise_head_;
+  if (noise.data == nullptr || backend_->reads_host_memory()) return noise;
+  workspace.noise_var.assign(noise.data, broadcast_size(noise, rows, outputs));
+  noise.data = workspace.noise_var.data();
+  return noise;
 }
 
 Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const float* target,
-                         BroadcastView noise_var) const {
-  if (backend_->reads_host_memory()) return {input, target, noise_var};
-  const Index outputs = network_->output_features(input.cols);
+                         NoiseView noise) const {
+  const Index outputs = output_features(input.cols);
+  noise = load(workspace, noise, input.rows, outputs);
+  if (backend_->reads_host_memory()) return {input, target, noise};
   workspace.target.assign(target, input.rows * outputs);
-  workspace.noise_var.assign(noise_var.data, broadcast_size(noise_var, input.rows, outputs));
-  noise_var.data = workspace.noise_var.data();
-  return {upload(workspace, input), workspace.target.data(), noise_var};
+  return {upload(workspace, input), workspace.target.data(), noise};
 }
 
 Learned Model::learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
   return workspace.executor->learn(parameters_.view(), batch.input,
-                                   {batch.target, batch.noise_var, rule_.spread(batch.input.rows)},
+                                   {batch.target, batch.noise, rule_.spread(batch.input.rows)},
                                    need_input_delta);
 }
 
@@ -227,16 +290,15 @@ void Model::set_epochs_trained(Index epochs) {
   epochs_trained_ = epochs;
 }
 
-void Model::update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
-                   float* var) {
-  check_targets(input, target, noise_var);
+void Model::update(HostMoments input, const float* target, NoiseView noise,
+                   const PredictionArrays& prediction) {
+  check_targets(input, target, noise);
   const auto lock = lock_for_change();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  const Batch batch = load(workspace, input, target, noise_var);
-  const ConstMomentsView prediction = learn(workspace, batch, false).prediction;
-  download(*backend_, prediction, mean, var);
-  require_finite_prediction(mean, var, prediction.size());
+  const Batch batch = load(workspace, input, target, noise);
+  write_to_host(workspace, learn(workspace, batch, false).prediction, batch.noise, prediction);
+  require_finite_prediction(prediction, input.rows * output_features(input.cols));
   const TrainingState start;
   workspace.state.assign(&start, 1);
   workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
@@ -263,58 +325,60 @@ void Model::require_finite_input(ConstMomentsView input) const {
   require_finite("x", to_host(input.mean, input.size()).data(), input.size());
 }
 
-void Model::predict_on_device(ConstMomentsView input, MomentsView output) const {
-  output_features(input.cols);
+void Model::predict_on_device(ConstMomentsView input, NoiseView noise,
+                              const PredictionArrays& output) const {
+  const Index outputs = output_features(input.cols);
   if (input.rows == 0) return;
+  if (output.has_noise()) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   queue_input_check(workspace, input);
+  if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
   const Index rows = workspace.executor->prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
     const ConstMomentsView prediction =
         workspace.executor->predict(parameters_.view(), row_slice(input, first, rows));
-    backend_->copy(prediction, output.slice(first * output.cols, prediction.rows, prediction.cols));
+    write(prediction, noise.from_row(first), output.from(first * outputs));
   }
   if (workspace.state.first().failure != Failure::none) require_finite_input(input);
 }
 
-void Model::update_on_device(ConstMomentsView input, const float* target, BroadcastView noise_var,
-                             MomentsView prediction) {
+void Model::update_on_device(ConstMomentsView input, const float* target, NoiseView noise,
+                             const PredictionArrays& prediction) {
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  const Index outputs = output_features(input.cols);
-  const Index noise_size = broadcast_size(noise_var, input.rows, outputs);
-  require_positive("noise", noise_var.data, noise_size);
+  const Index outputs = output_features(input.cols), size = input.rows * outputs;
+  check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_change();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   queue_input_check(workspace, input);
-  workspace.noise_var.assign(noise_var.data, noise_size);
-  noise_var.data = workspace.noise_var.data();
-  backend_->copy(learn(workspace, {input, target, noise_var}, false).prediction, prediction);
-  backend_->check_innovation(prediction, workspace.state.data());
+  noise = load(workspace, noise, input.rows, outputs);
+  const ConstMomentsView output = learn(workspace, {input, target, noise}, false).prediction;
+  write(output, noise, prediction);
+  backend_->check_innovation(output, workspace.state.data());
   // Changes nothing if anything above has failed. A target that is infinite fails here.
   workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
   const TrainingState end = workspace.state.first();
   if (end.failure == Failure::none) return;
   require_finite_input(input);
-  const Index size = prediction.size();
   require_finite_or_missing("y", to_host(target, size).data(), size);
-  require_finite_prediction(to_host(prediction.mean, size).data(),
-                            to_host(prediction.var, size).data(), size);
+  std::vector<float> mean = to_host(prediction.mean, size);
+  std::vector<float> var =
+      to_host(prediction.has_noise() ? prediction.total_var : prediction.var, size);
+  require_finite_prediction({mean.data(), var.data()}, size);
   require_no_failure(end);
 }
 
-Innovations Model::innovations(HostMoments input, const float* target,
-                               BroadcastView noise_var) const {
-  check_targets(input, target, noise_var);
+Innovations Model::innovations(HostMoments input, const float* target, NoiseView noise) const {
+  check_targets(input, target, noise);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
-  const Batch batch = load(workspace, input, target, noise_var);
+  const Batch batch = load(workspace, input, target, noise);
   const Learned learned = learn(workspace, batch, true);
   Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
-  backend_->observe(learned.prediction, batch.target, batch.noise_var, rule_.spread(input.rows),
+  backend_->observe(learned.prediction, batch.target, batch.noise, rule_.spread(input.rows),
                     output_delta.view());
   const auto both_planes = [this](ConstMomentsView view) {
     std::vector<float> host(static_cast<std::size_t>(2 * view.size()));
@@ -328,9 +392,8 @@ Innovations Model::innovations(HostMoments input, const float* target,
   return result;
 }
 
-PredictionSums Model::evaluate(HostMoments input, const float* target,
-                               BroadcastView noise_var) const {
-  check_targets(input, target, noise_var);
+PredictionSums Model::evaluate(HostMoments input, const float* target, NoiseView noise) const {
+  check_targets(input, target, noise);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
@@ -338,11 +401,11 @@ PredictionSums Model::evaluate(HostMoments input, const float* target,
   workspace.state.assign(&start, 1);
   const Index rows = workspace.executor->prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const Batch batch = load(workspace, row_slice(input, first, rows), target, noise_var);
+    const Batch batch =
+        load(workspace, row_slice(input, first, rows), target, noise.from_row(first));
     const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
-    backend_->record_predictions(output, batch.target, batch.noise_var, workspace.state.data());
-    target += output.size();
-    noise_var.data += output.rows * noise_var.row_stride;
+    backend_->record_predictions(output, batch.target, batch.noise, workspace.state.data());
+    target += output.rows * noise_head_.n_targets(output.cols);
   }
   const TrainingState end = workspace.state.first();
   require_no_failure(end);

@@ -14,6 +14,7 @@
 #include "core/executor.h"
 #include "core/layer.h"
 #include "core/memory.h"
+#include "core/noise.h"
 
 namespace tagix {
 
@@ -21,15 +22,34 @@ namespace tagix {
 /// uncertain.
 using HostMoments = ConstMomentsView;
 
+/// Where a prediction for a batch goes, each batch x outputs: the values and their variances; and,
+/// unless null, the noise variances of targets, and the sums of both variances.
+struct PredictionArrays {
+  float* mean = nullptr;
+  float* var = nullptr;
+  float* noise_var = nullptr;
+  float* total_var = nullptr;
+
+  bool has_noise() const { return noise_var != nullptr; }
+  PredictionArrays from(Index offset) const {
+    if (!has_noise()) return {mean + offset, var + offset};
+    return {mean + offset, var + offset, noise_var + offset, total_var + offset};
+  }
+};
+
 /// What an update works out on its way: the innovations of outputs, parameters and inputs.
 /// Matrices are host arrays (mean plane, then variance plane).
 struct Innovations {
-  std::vector<float> output;      ///< 2 x batch x out
+  std::vector<float> output;      ///< 2 x batch x out, with a noise head 2 x batch x 2 out
   std::vector<float> input;       ///< 2 x batch x in
   std::vector<float> parameters;  ///< 2 x parameter_count, in the order of Model::parameters
 };
 
 /// A network with its parameters: it predicts, and observations change it.
+///
+/// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
+/// NoiseView of a call is empty. `outputs` are the values that it predicts, whatever stands beside
+/// them.
 ///
 /// Predictions may run in several threads at once; a change waits for them and keeps them out.
 /// Arguments are checked before anything changes, and a call that throws std::invalid_argument
@@ -37,8 +57,10 @@ struct Innovations {
 class Model {
  public:
   /// Draws the means of the parameters from their priors with `seed`.
+  /// With `noise`, adds a noise head; throws std::invalid_argument for a network that cannot have
+  /// it.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
-        std::shared_ptr<Backend> backend);
+        std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {});
   /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
   /// that `other` has now.
   Model(const Model& other, std::shared_ptr<Backend> backend);
@@ -50,6 +72,8 @@ class Model {
   std::optional<Index> input_features() const { return network_->input_features(); }
   /// Throws std::invalid_argument, naming the input x, if the network cannot take so many.
   Index output_features(Index input_features) const;
+  /// The noise head, where there is one.
+  math::NoiseHead noise_head() const { return noise_head_; }
   const std::vector<ParameterSpec>& parameters() const { return specs_; }
   Index parameter_count() const { return parameter_count_; }
 
@@ -62,26 +86,28 @@ class Model {
   void get_parameters(float* mean, float* var) const;
   void set_parameters(const float* mean, const float* var);
 
-  /// Moments of the output for `input` (batch x in), written to host arrays (batch x out).
-  void predict(HostMoments input, float* mean, float* var) const;
+  /// The prediction for `input` (batch x in), written to host arrays. What is asked of the noise
+  /// comes from the noise head, or from `noise`.
+  void predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const;
 
   /// Writes the prediction made before, then updates the parameters by targets (batch x out, NaN =
-  /// missing) with noise variances that broadcast to them.
-  void update(HostMoments input, const float* target, BroadcastView noise_var, float* mean,
-              float* var);
+  /// missing) with their noise.
+  void update(HostMoments input, const float* target, NoiseView noise,
+              const PredictionArrays& prediction);
 
   /// As predict and update, for arrays in the backend's memory; noise variances are on the host as
   /// ever. The call returns when all has been done. What it refuses, it names as the others do,
   /// but part of the output may have been written then.
-  void predict_on_device(ConstMomentsView input, MomentsView output) const;
-  void update_on_device(ConstMomentsView input, const float* target, BroadcastView noise_var,
-                        MomentsView prediction);
+  void predict_on_device(ConstMomentsView input, NoiseView noise,
+                         const PredictionArrays& output) const;
+  void update_on_device(ConstMomentsView input, const float* target, NoiseView noise,
+                        const PredictionArrays& prediction);
 
   /// The innovations that update would apply, without applying them.
-  Innovations innovations(HostMoments input, const float* target, BroadcastView noise_var) const;
+  Innovations innovations(HostMoments input, const float* target, NoiseView noise) const;
 
   /// How well the prediction for `input` meets targets, without an update.
-  PredictionSums evaluate(HostMoments input, const float* target, BroadcastView noise_var) const;
+  PredictionSums evaluate(HostMoments input, const float* target, NoiseView noise) const;
 
   /// An executor of the network, for who trains or predicts on data in the backend's memory.
   std::unique_ptr<Executor> make_executor() const;
@@ -104,7 +130,7 @@ class Model {
   struct Batch {
     ConstMomentsView input;
     const float* target;
-    BroadcastView noise_var;
+    NoiseView noise;
   };
 
   void check_input(const HostMoments& input) const;
@@ -114,11 +140,20 @@ class Model {
   /// Throws for a value of the input, which is in the backend's memory, that is not finite.
   void require_finite_input(ConstMomentsView input) const;
   std::vector<float> to_host(const float* values, Index size) const;
-  void check_targets(const HostMoments& input, const float* target, BroadcastView noise_var) const;
+  void check_targets(const HostMoments& input, const float* target, NoiseView noise) const;
+  /// Throws unless `noise` has variances where there is no noise head, and only there.
+  void check_noise(NoiseView noise, Index rows, Index outputs) const;
+  /// The noise where the backend can read it: that of the head, or `noise`, uploaded.
+  NoiseView load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const;
+  /// Takes a prediction of the executor's apart and writes it to arrays in the backend's memory.
+  void write(ConstMomentsView prediction, NoiseView noise, const PredictionArrays& output) const;
+  /// The same to arrays on the host.
+  void write_to_host(Workspace& workspace, ConstMomentsView prediction, NoiseView noise,
+                     const PredictionArrays& output) const;
   /// The input, or the batch, where the backend can read it.
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
-             BroadcastView noise_var) const;
+             NoiseView noise) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
 
@@ -126,6 +161,7 @@ class Model {
   std::shared_ptr<const Layer> network_;
   UpdateRule rule_;
   std::uint64_t seed_;
+  math::NoiseHead noise_head_;
   std::vector<ParameterSpec> specs_;
   Index parameter_count_;
   Moments parameters_;

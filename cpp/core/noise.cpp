@@ -15,8 +15,8 @@ constexpr double max_noise_std = 1e18;
 
 }  // namespace
 
-Homoscedastic::Homoscedastic(std::vector<double> std, double min_std, double decay)
-    : std_(std::move(std)), min_std_(min_std), decay_(decay) {
+Homoscedastic::Homoscedastic(std::vector<double> std, double min_std, double decay, bool learn)
+    : std_(std::move(std)), min_std_(min_std), decay_(decay), learn_(learn) {
   require(!std_.empty(), "std: got no value, needed 1 or 1 for each output");
   for (double value : std_) {
     require(value >= min_noise_std && value <= max_noise_std, "std: got ", value,
@@ -25,6 +25,8 @@ Homoscedastic::Homoscedastic(std::vector<double> std, double min_std, double dec
   require(min_std >= 0 && min_std <= max_noise_std, "min_std: got ", min_std,
           ", needed a number in [0, ", max_noise_std, "]");
   require(decay > 0 && decay <= 1, "decay: got ", decay, ", needed a number in (0, 1]");
+  require(!learn || (min_std == 0 && decay == 1), "learn: got true with min_std ", min_std,
+          " and decay ", decay, ", needed neither: noise that is learned follows no schedule");
 }
 
 std::vector<float> Homoscedastic::var(Index epoch) const {
@@ -37,6 +39,18 @@ std::vector<float> Homoscedastic::var(Index epoch) const {
     var.push_back(static_cast<float>(now * now));
   }
   return var;
+}
+
+LearnedNoise Homoscedastic::learned() const {
+  return {math::NoiseLink::exp, /*depends_on_input=*/false, /*gain=*/1, std_};
+}
+
+Heteroscedastic::Heteroscedastic(math::NoiseLink link, double gain) : link_(link), gain_(gain) {
+  require(gain >= 1e-6 && gain <= 1e6, "gain: got ", gain, ", needed a number in [1e-6, 1e6]");
+}
+
+LearnedNoise Heteroscedastic::learned() const {
+  return {link_, /*depends_on_input=*/true, gain_, {}};
 }
 
 }  // namespace tagix

@@ -97,6 +97,8 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   const double n_observed = static_cast<double>(state.sums.n_observed);
   record.mse = state.sums.squared_error / n_observed;
   record.predicted_var = state.sums.var / n_observed;
+  record.noise_var = state.sums.noise_var / n_observed;
+  record.surprise = state.sums.chi_square / n_observed;
   record.log_likelihood = state.sums.log_likelihood / n_observed;
   record.seconds = seconds_since(start);
   return record;
@@ -154,18 +156,21 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
 }
 
 BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
-  require(noise_var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
+  require(noise_var_.size() > 0 || noise_head_.exists(),
+          "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
   backend_.gather_rows(x_, in_features_, rows, n_rows, batch_x_.data());
   backend_.gather_rows(y_, out_features_, rows, n_rows, batch_y_.data());
-  BroadcastView noise_var{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
-  if (noise_per_target_) {
+  NoiseView noise{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
+  if (noise_head_.exists()) {
+    noise = {nullptr, 0, 0, noise_head_};
+  } else if (noise_per_target_) {
     batch_noise_var_.resize(n_rows * out_features_);
     backend_.gather_rows(noise_var_.data(), out_features_, rows, n_rows, batch_noise_var_.data());
-    noise_var = {batch_noise_var_.data(), out_features_, 1};
+    noise = {batch_noise_var_.data(), out_features_, 1};
   }
-  return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise_var};
+  return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise};
 }
 
 }  // namespace tagix

@@ -19,6 +19,8 @@ struct EpochRecord {
   Index n_rows = 0;           ///< rows seen
   double mse = 0;             ///< mean squared error
   double predicted_var = 0;   ///< mean predicted variance, noise left out
+  double noise_var = 0;       ///< mean noise variance
+  double surprise = 0;        ///< mean of (target - mean)^2 / (variance, noise included)
   double log_likelihood = 0;  ///< mean log density of a target, noise included
   double seconds = 0;
   bool stopped = false;  ///< the progress callback ended the epoch early
@@ -104,6 +106,8 @@ class RegressionSource final : public BatchSource {
   void set_noise_var(const std::vector<float>& noise_var);
   /// One noise variance for each target: a host array, rows x out.
   void set_noise_var_per_target(const float* noise_var);
+  /// The noise is what the network's head infers.
+  void set_noise_head(math::NoiseHead head) { noise_head_ = head; }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return in_features_; }
@@ -122,6 +126,7 @@ class RegressionSource final : public BatchSource {
   const float* y_;
   Buffer<float> noise_var_;
   bool noise_per_target_ = false;
+  math::NoiseHead noise_head_;
   Buffer<float> batch_x_;
   Buffer<float> batch_y_;
   Buffer<float> batch_noise_var_;

@@ -10,10 +10,14 @@ namespace tagix {
 struct PredictionSums {
   double squared_error = 0;   ///< sum of (target - mean)^2
   double var = 0;             ///< sum of the predicted variances, noise left out
+  double noise_var = 0;       ///< sum of the noise variances
+  double chi_square = 0;      ///< sum of (target - mean)^2 / (var + noise_var)
   double log_likelihood = 0;  ///< sum of log N(target; mean, var + noise_var)
   Index n_observed = 0;       ///< targets that are not NaN
 
   PredictionSums& operator+=(const PredictionSums& other);
+  /// Adds an observed target.
+  void add(double target, double mean, double prediction_var, double target_noise_var);
 };
 
 /// What overflowed float32, after which nothing more is learned. The greater one hides the other.

@@ -24,6 +24,8 @@ struct InputCells {};
 struct DeltaCells {};
 struct PartialSums {};
 struct RepeatedNoise {};
+struct NoisyColumns {};
+struct NoiseVariances {};
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -181,18 +183,22 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void observe(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
-               float spread, MomentsView delta) override {
+  void observe(ConstMomentsView prediction, const float* target, NoiseView noise_view, float spread,
+               MomentsView delta) override {
+    if (noise_view.head.exists()) {
+      observe_noisy(prediction, target, noise_view.head, spread, delta);
+      return;
+    }
     const Index cols = prediction.cols;
     const auto observe_rows = [&](Index row, Index rows, const float* noise, Index noise_stride) {
       const Index first = row * cols;
       kernels_.observe(prediction.mean + first, prediction.var + first, target + first, noise,
                        noise_stride, spread, rows * cols, delta.mean + first, delta.var + first);
     };
-    const bool uniform = noise_var.row_stride == 0 && noise_var.col_stride == 0;
-    const bool dense = noise_var.row_stride == cols && noise_var.col_stride == 1;
+    const bool uniform = noise_view.row_stride == 0 && noise_view.col_stride == 0;
+    const bool dense = noise_view.row_stride == cols && noise_view.col_stride == 1;
     if (uniform || dense) {
-      observe_rows(0, prediction.rows, noise_var.data, noise_var.col_stride);
+      observe_rows(0, prediction.rows, noise_view.data, noise_view.col_stride);
       return;
     }
     // Rows may be narrower than a vector, so noise that repeats is written out for some at a time.
@@ -201,11 +207,23 @@ class CpuBackend final : public Backend {
     for (Index row = 0; row < prediction.rows; row += block) {
       const Index rows = std::min(block, prediction.rows - row);
       for (Index i = 0; i < rows; ++i) {
-        const float* source = noise_var.data + (row + i) * noise_var.row_stride;
-        for (Index k = 0; k < cols; ++k) noise[i * cols + k] = source[k * noise_var.col_stride];
+        const float* source = noise_view.data + (row + i) * noise_view.row_stride;
+        for (Index k = 0; k < cols; ++k) noise[i * cols + k] = source[k * noise_view.col_stride];
       }
       observe_rows(row, rows, noise, 1);
     }
+  }
+
+  void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
+                        float* noise_var, float* total_var) override {
+    const Index cols = values.cols, size = values.size();
+    copy_columns(prediction.mean, prediction.cols, values.mean, cols, prediction.rows, cols);
+    copy_columns(prediction.var, prediction.cols, values.var, cols, prediction.rows, cols);
+    for_noise_variances(prediction, noise, [&](Index first, Index rows, const float* block) {
+      std::copy_n(block, rows * cols, noise_var + first * cols);
+    });
+    std::copy_n(values.var, size, total_var);
+    kernels_.add(noise_var, size, total_var);
   }
 
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
@@ -254,27 +272,25 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void record_predictions(ConstMomentsView prediction, const float* target, BroadcastView noise_var,
+  void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
                           TrainingState* state) override {
     if (state->failure != Failure::none) return;
     PredictionSums sums;
-    for (Index row = 0; row < prediction.rows; ++row) {
-      for (Index col = 0; col < prediction.cols; ++col) {
-        const Index i = row * prediction.cols + col;
-        if (!std::isfinite(prediction.mean[i]) || !std::isfinite(prediction.var[i])) {
-          state->failure = Failure::prediction;
-          return;
-        }
-        if (std::isnan(target[i])) continue;
-        const double noise =
-            noise_var.data[row * noise_var.row_stride + col * noise_var.col_stride];
-        const double error = static_cast<double>(target[i]) - prediction.mean[i];
-        const double var = prediction.var[i];
-        sums.squared_error += error * error;
-        sums.var += var;
-        sums.log_likelihood += math::normal_log_density(target[i], prediction.mean[i], var + noise);
-        ++sums.n_observed;
+    bool overflows = false;
+    for_noise_variances(prediction, noise, [&](Index first, Index rows, const float* noise_var) {
+      const Index n_targets = noise.head.n_targets(prediction.cols);
+      for (Index i = 0; i < rows * n_targets; ++i) {
+        const Index row = first + i / n_targets, col = i % n_targets;
+        const Index predicted = row * prediction.cols + col;
+        const float mean = prediction.mean[predicted], var = prediction.var[predicted];
+        const float observed = target[row * n_targets + col];
+        overflows = overflows || !std::isfinite(mean) || !std::isfinite(var + noise_var[i]);
+        if (!std::isnan(observed)) sums.add(observed, mean, var, noise_var[i]);
       }
+    });
+    if (overflows) {
+      state->failure = Failure::prediction;
+      return;
     }
     state->sums += sums;
     state->position += prediction.rows;
@@ -319,18 +335,21 @@ class CpuBackend final : public Backend {
   }
 
   void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
-               std::uint64_t seed, const Index* first_row, float* noisy, float* var) override {
+               Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
+               float* var) override {
     const math::ReverseStep step = tables.reverse_steps[*timestep];
-    const Index cols = prediction.cols;
+    const Index cols = n_features;
     for_rows(prediction.rows, cols, [&](Index row) {
       // The variances of this row are written last: until then they hold its random numbers.
       float* numbers = var + row * cols;
       math::normal_row(seed, math::RandomStream::sampler_noise,
                        static_cast<std::uint64_t>(*timestep),
                        static_cast<std::uint64_t>(*first_row + row), cols, numbers);
-      for (Index i = row * cols; i < (row + 1) * cols; ++i) {
-        noisy[i] = math::denoised(noisy[i], prediction.mean[i], var[i], step);
-        var[i] = math::denoised_var(prediction.var[i], step);
+      const Index predicted = row * prediction.cols;
+      for (Index k = 0; k < cols; ++k) {
+        const Index i = row * cols + k;
+        noisy[i] = math::denoised(noisy[i], prediction.mean[predicted + k], var[i], step);
+        var[i] = math::denoised_var(prediction.var[predicted + k], step);
       }
     });
   }
@@ -349,6 +368,68 @@ class CpuBackend final : public Backend {
   static void append_time_features(const DiffusionTables& tables, Index t, float* target) {
     std::memcpy(target, tables.time_features + t * tables.n_time_features,
                 bytes(tables.n_time_features));
+  }
+
+  /// Calls body(first row, rows, their noise variances: rows x n) for all the rows of a prediction.
+  template <class Body>
+  void for_noise_variances(ConstMomentsView prediction, NoiseView noise, Body&& body) const {
+    const Index cols = prediction.cols, n = noise.head.n_targets(cols);
+    const Index block = std::max<Index>(1, elementwise_piece / (4 * n));
+    float* const noise_var = scratch<NoiseVariances>(3 * block * n);
+    for (Index first = 0; first < prediction.rows; first += block) {
+      const Index rows = std::min(block, prediction.rows - first);
+      if (noise.head.exists()) {
+        float *const mean = noise_var + block * n, *const var = mean + block * n;
+        copy_columns(prediction.mean + first * cols + n, cols, mean, n, rows, n);
+        copy_columns(prediction.var + first * cols + n, cols, var, n, rows, n);
+        kernels_.infer_noise(noise.head.link, mean, var, rows * n, noise_var);
+      } else {
+        for (Index i = 0; i < rows * n; ++i) {
+          noise_var[i] =
+              noise.data[(first + i / n) * noise.row_stride + i % n * noise.col_stride];
+        }
+      }
+      body(first, rows, noise_var);
+    }
+  }
+
+  /// Copies `cols` columns between matrices of so many columns each.
+  static void copy_columns(const float* source, Index source_cols, float* target, Index target_cols,
+                           Index rows, Index cols) {
+    for (Index row = 0; row < rows; ++row) {
+      std::copy_n(source + row * source_cols, cols, target + row * target_cols);
+    }
+  }
+
+  /// `observe` with a noise head. Rows may be narrower than a vector, so some at a time are sorted
+  /// by columns of values and of the head.
+  void observe_noisy(ConstMomentsView prediction, const float* target, math::NoiseHead head,
+                     float spread, MomentsView delta) const {
+    const Index cols = prediction.cols, n = head.n_targets(cols);
+    const Index block = std::max<Index>(1, elementwise_piece / (8 * n));
+    float* const planes = scratch<NoisyColumns>(8 * block * n);
+    for (Index first = 0; first < prediction.rows; first += block) {
+      const Index rows = std::min(block, prediction.rows - first), size = rows * n;
+      const auto plane = [&](Index i) { return planes + i * size; };
+      const auto take = [&](const float* source, Index column, float* part) {
+        copy_columns(source + first * cols + column, cols, part, n, rows, n);
+      };
+      take(prediction.mean, 0, plane(0));
+      take(prediction.var, 0, plane(1));
+      take(prediction.mean, n, plane(2));
+      take(prediction.var, n, plane(3));
+      kernels_.observe_noisy(head,
+                             {plane(0), plane(1), plane(2), plane(3), target + first * n, plane(4),
+                              plane(5), plane(6), plane(7)},
+                             spread, size);
+      const auto give = [&](const float* part, float* result, Index column) {
+        copy_columns(part, n, result + first * cols + column, cols, rows, n);
+      };
+      give(plane(4), delta.mean, 0);
+      give(plane(5), delta.var, 0);
+      give(plane(6), delta.mean, n);
+      give(plane(7), delta.var, n);
+    }
   }
 
   template <class Body>

@@ -316,6 +316,45 @@ void observe(const float* mean, const float* var, const float* target, const flo
   });
 }
 
+/// Calls body(Constant<link>), with the link as an integer.
+template <class Body>
+TAGIX_INLINE void with_link(math::NoiseLink link, Body&& body) {
+  if (link == math::NoiseLink::softplus) {
+    body(Constant<static_cast<int>(math::NoiseLink::softplus)>{});
+  } else {
+    body(Constant<static_cast<int>(math::NoiseLink::exp)>{});
+  }
+}
+
+void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, float spread,
+                   Index size) {
+  with_link(head.link, [&](auto constant) TAGIX_LAMBDA_INLINE {
+    constexpr auto link = static_cast<math::NoiseLink>(constant.value);
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const math::InferredNoise<Vector> noise = math::inferred_noise(
+          link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i));
+      const math::NoisyInnovation<Vector> result = math::noisy_innovation(
+          load_part(targets.mean + i), load_part(targets.var + i), noise, head.expects_information,
+          load_part(targets.target + i), broadcast<Vector>(spread));
+      store_part(result.value.delta_mean, targets.delta_mean + i);
+      store_part(result.value.delta_var, targets.delta_var + i);
+      store_part(result.noise.delta_mean, targets.noise_delta_mean + i);
+      store_part(result.noise.delta_var, targets.noise_delta_var + i);
+    });
+  });
+}
+
+void infer_noise(math::NoiseLink link, const float* mean, const float* var, Index size,
+                 float* noise_var) {
+  with_link(link, [&](auto constant) TAGIX_LAMBDA_INLINE {
+    constexpr auto known_link = static_cast<math::NoiseLink>(constant.value);
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      store_part(math::inferred_noise(known_link, load_part(mean + i), load_part(var + i)).mean,
+                 noise_var + i);
+    });
+  });
+}
+
 bool all_finite(const float* values, Index size) {
   // x - x is 0 for finite x, and NaN otherwise; NaN stays in a sum. Several sums side by side: each
   // addition waits for the one before it.
@@ -422,6 +461,8 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           activation_from_points,
                           scale_deltas,
                           observe,
+                          observe_noisy,
+                          infer_noise,
                           all_finite,
                           absolute_sum,
                           update,

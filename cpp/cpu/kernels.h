@@ -3,6 +3,7 @@
 #include "core/index.h"
 #include "math/activations.h"
 #include "math/inference.h"
+#include "math/noise.h"
 
 namespace tagix::cpu {
 
@@ -113,6 +114,19 @@ struct OuterFactors {
   const float* input_square;
 };
 
+/// Values and outputs of a noise head for `size` targets, and their innovations (math/noise.h).
+struct NoisyTargets {
+  const float* mean;
+  const float* var;
+  const float* noise_mean;
+  const float* noise_var;
+  const float* target;
+  float* delta_mean;
+  float* delta_var;
+  float* noise_delta_mean;
+  float* noise_delta_var;
+};
+
 /// Vectors in flight in Kernels::multiply_adds.
 constexpr int multiply_adds_in_flight = 12;
 
@@ -193,6 +207,11 @@ struct Kernels {
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,
                   Index noise_stride, float spread, Index size, float* delta_mean,
                   float* delta_var);
+  void (*observe_noisy)(const math::NoiseHead& head, const NoisyTargets& targets, float spread,
+                        Index size);
+  /// The noise variances that a noise head infers.
+  void (*infer_noise)(math::NoiseLink link, const float* mean, const float* var, Index size,
+                      float* noise_var);
   /// Whether every value is finite.
   bool (*all_finite)(const float* values, Index size);
   /// The sum of absolute values.

@@ -73,7 +73,7 @@ class OnlineExecutor final : public Executor {
     // The innovation of the output starts where the last affine step, or what lies above it, has
     // it.
     const PlanePair top = above(n_steps());
-    backend_.observe(prediction(rows_), observations.target, observations.noise_var,
+    backend_.observe(prediction(rows_), observations.target, observations.noise,
                      observations.spread, {at(top.mean), at(top.var), rows_, out_features_});
     backward(parameters, need_input_delta);
     if (!need_input_delta) return {prediction(rows_), {}};

@@ -417,10 +417,8 @@ class TiledExecutor final : public Executor {
   void observe(const Tile& tile, ConstMomentsView prediction,
                const Observations& observations) const {
     const MomentsView dense{tile.at(other_.mean), tile.at(other_.var), tile.rows, out_features_};
-    BroadcastView noise_var = observations.noise_var;
-    noise_var.data += tile.first * noise_var.row_stride;
-    backend_.observe(prediction, observations.target + tile.first * out_features_, noise_var,
-                     observations.spread, dense);
+    const Observations own = observations.from_row(tile.first, out_features_);
+    backend_.observe(prediction, own.target, own.noise, own.spread, dense);
     const Index stride = stride_for(out_features_);
     copy_rows(dense.mean, out_features_, tile.at(delta_.mean), stride, tile);
     copy_rows(dense.var, out_features_, tile.at(delta_.var), stride, tile);

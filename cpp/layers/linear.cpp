@@ -28,6 +28,10 @@ Linear::Linear(Index in_features, Index out_features, bool bias, Init init, doub
   require(usable(gain_bias), "gain_bias: got ", gain_bias, ", needed a number in [1e-12, 1e12]");
 }
 
+Linear Linear::with_outputs(Index out_features, bool bias) const {
+  return {in_features_, out_features, bias, init_, gain_weight_, gain_bias_};
+}
+
 Config Linear::config() const {
   return {{"in_features", in_features_},
           {"out_features", out_features_},

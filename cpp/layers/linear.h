@@ -17,6 +17,11 @@ class Linear final : public Layer {
   Linear(Index in_features, Index out_features, bool bias, Init init, double gain_weight,
          double gain_bias);
 
+  Index out_features() const { return out_features_; }
+  bool has_bias() const { return bias_; }
+  /// The same layer with another number of outputs, with or without biases.
+  Linear with_outputs(Index out_features, bool bias) const;
+
   std::string name() const override { return "Linear"; }
   Config config() const override;
   std::optional<Index> input_features() const override { return in_features_; }

@@ -14,6 +14,7 @@ rate, and every prediction comes with its variance.
 from tagix import cuda, nn
 from tagix._core import (
     Capped,
+    Heteroscedastic,
     Homoscedastic,
     Information,
     UpdateRule,
@@ -24,7 +25,7 @@ from tagix._core import (
 from tagix._seeds import manual_seed
 from tagix._training import Callback, EpochRecord, History
 from tagix.diffusion import DiffusionModel, Samples
-from tagix.gaussian import Gaussian
+from tagix.gaussian import Gaussian, Prediction
 from tagix.io import load
 
 __all__ = [
@@ -33,9 +34,11 @@ __all__ = [
     "DiffusionModel",
     "EpochRecord",
     "Gaussian",
+    "Heteroscedastic",
     "History",
     "Homoscedastic",
     "Information",
+    "Prediction",
     "Samples",
     "UpdateRule",
     "__version__",

@@ -23,6 +23,7 @@ __all__: list[str] = [
     "Exp",
     "GELU",
     "Hardtanh",
+    "Heteroscedastic",
     "Homoscedastic",
     "Identity",
     "Information",
@@ -313,6 +314,106 @@ class Container(Layer):
     Layers one after the other, as tagix.nn.Sequential describes them.
     """
     def __init__(self, layers: collections.abc.Sequence[Layer]) -> None: ...
+    def check_noise(self, noise: typing.Any) -> None:
+        """
+        ValueError for noise that the network cannot infer.
+        """
+
+class Homoscedastic:
+    """
+    Observation noise that is equal for all samples.
+
+    Known noise: std (a standard deviation in the unit of the targets, or one for each output) holds in
+    epoch 0 and is multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`,
+    counted over the life of a model; `update` counts none, so that in a stream of updates the noise stays
+    as it is.
+
+    learn=True: a network made with this noise infers one noise variance v for each output with its
+    weights, from the log-normal prior E v = std^2 (1 by default, for targets of that scale); nothing has
+    to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
+
+    Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
+    for a schedule of noise that is learned; TypeError for what is no number, and for no std where it is
+    not learned.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        std: typing.Any = None,
+        min_std: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        decay: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        learn: bool = False,
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
+        """
+        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
+        """
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def decay(self) -> float:
+        """
+        Factor on the standard deviations after each epoch, in (0, 1].
+        """
+    @property
+    def learn(self) -> bool:
+        """
+        Whether a network infers them with its weights.
+        """
+    @property
+    def min_std(self) -> float:
+        """
+        The standard deviation that decay ends at.
+        """
+    @property
+    def std(self) -> list[float]:
+        """
+        Standard deviations in epoch 0, or before anything was learned.
+        """
+
+class Heteroscedastic:
+    """
+    Observation noise whose variance a network infers from the input, beside the values.
+
+    A network made with it has a noise head: a second output w for each target, with noise variance
+    v = link(w), "exp" or "softplus" (log(1 + exp(w))). Weights and biases of the head start with
+    standard deviations, and weights with means, `gain` times those of the last layer, biases with mean 0:
+    v is about 1 at first, for targets of that scale. With V = E v, rho = Var v / V^2,
+    j = Cov(w, v) / (Var w V), S the variance of a value, r its error, g = V / (V + S) and B rows at a
+    time, k the share of the update rule:
+
+        value   delta_mean = r / (V + S s),              delta_var = -1 / (V + S s),  s = 1 + k (B - 1)
+        head    delta_mean = j g (r^2 / (V + S) - 1)/D,  delta_var = -j^2 g^2 / D,    D = 2 + 3 rho s
+
+    For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
+    precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
+
+    Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
+    or no string.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self, link: str = "exp", gain: typing.SupportsFloat | typing.SupportsIndex = 0.1
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def gain(self) -> float:
+        """
+        Factor on the priors of the noise head.
+        """
 
 class UpdateRule:
     """
@@ -354,60 +455,18 @@ class Capped(UpdateRule):
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
-class Homoscedastic:
-    """
-    Observation noise that is equal for all samples.
-
-    std (a standard deviation in the unit of the targets, or one for each output) holds in epoch 0 and is
-    multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`, counted over the
-    life of a model; `update` counts none, so that in a stream of updates the noise stays as it is.
-
-    Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1],
-    TypeError for what is no number.
-    """
-    def __eq__(self, arg0: typing.Any) -> bool: ...
-    def __hash__(self) -> int: ...
-    def __init__(
-        self,
-        std: typing.Any,
-        min_std: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        decay: typing.SupportsFloat | typing.SupportsIndex = 1.0,
-    ) -> None: ...
-    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
-    def __repr__(self) -> str: ...
-    def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
-        """
-        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
-        """
-    @property
-    def config(self) -> dict:
-        """
-        The constructor's arguments by name.
-        """
-    @property
-    def decay(self) -> float:
-        """
-        Factor on the standard deviations after each epoch, in (0, 1].
-        """
-    @property
-    def min_std(self) -> float:
-        """
-        The standard deviation that decay ends at.
-        """
-    @property
-    def std(self) -> list[float]:
-        """
-        Standard deviations in epoch 0.
-        """
-
 class PredictionSums:
     """
     Sums over observed targets.
     """
     @property
+    def chi_square(self) -> float: ...
+    @property
     def log_likelihood(self) -> float: ...
     @property
     def n_observed(self) -> int: ...
+    @property
+    def noise_var(self) -> float: ...
     @property
     def squared_error(self) -> float: ...
     @property
@@ -438,6 +497,11 @@ class EpochRecord:
         Rows seen: all, unless a callback ended the epoch early.
         """
     @property
+    def noise_var(self) -> float:
+        """
+        Mean noise variance of the targets, known or inferred.
+        """
+    @property
     def predicted_var(self) -> float:
         """
         Mean predicted variance, observation noise left out.
@@ -452,6 +516,11 @@ class EpochRecord:
         """
         Whether a callback ended the epoch early; it does not count as trained then.
         """
+    @property
+    def surprise(self) -> float:
+        """
+        Mean of squared errors over their predicted variances, observation noise included: 1 where variances are right.
+        """
 
 class Model:
     """
@@ -464,7 +533,11 @@ class Model:
         seed: typing.SupportsInt | typing.SupportsIndex,
         device: str,
         precision: str,
-    ) -> None: ...
+        noise: typing.Any,
+    ) -> None:
+        """
+        Of the noise counts what is learned.
+        """
     def copy_to(self, device: str, precision: str) -> Model:
         """
         A copy on another device or in another precision, parameters and epochs included.
@@ -473,7 +546,7 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
     ) -> PredictionSums: ...
     def get_parameters(
         self,
@@ -482,7 +555,7 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> dict:
         """
@@ -499,12 +572,24 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
-    def predict_on_device(
-        self, x: CudaArgument, x_var: CudaArgument | None = None
-    ) -> tuple[CudaArray, CudaArray]:
+        noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32] | None,
+        numpy.typing.NDArray[numpy.float32] | None,
+    ]:
         """
-        predict for arrays on the GPU.
+        mean, var, and, with noise variances or where the network infers them, the noise variances and the sums of both.
+        """
+    def predict_on_device(
+        self,
+        x: CudaArgument,
+        x_var: CudaArgument | None = None,
+        noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
+        """
+        predict for arrays on the GPU, except noise_var.
         """
     def set_parameters(
         self, mean: numpy.typing.NDArray[numpy.float32], var: numpy.typing.NDArray[numpy.float32]
@@ -513,16 +598,24 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32] | None,
+        numpy.typing.NDArray[numpy.float32] | None,
+    ]:
+        """
+        The prediction made before, as predict.
+        """
     def update_on_device(
         self,
         x: CudaArgument,
         y: CudaArgument,
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: CudaArgument | None = None,
-    ) -> tuple[CudaArray, CudaArray]:
+    ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
         update for arrays on the GPU, except noise_var.
         """
@@ -533,9 +626,10 @@ class Model:
     @property
     def in_features(self) -> int | None: ...
     @property
-    def parameter_names(self) -> list[str]: ...
-    @property
-    def parameter_shapes(self) -> list[tuple]: ...
+    def parameter_layout(self) -> list:
+        """
+        (number, name, shape, start in get_parameters()) of each array that can be learned.
+        """
     @property
     def rule(self) -> UpdateRule: ...
     @property
@@ -599,7 +693,12 @@ class DiffusionProcess:
         network: Model,
         x_t: numpy.typing.NDArray[numpy.float32],
         t: numpy.typing.NDArray[numpy.int64],
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32] | None,
+        numpy.typing.NDArray[numpy.float32] | None,
+    ]: ...
     def sample(
         self,
         network: Model,

@@ -65,7 +65,12 @@ class History:
     train_log_likelihood: list[float] = field(default_factory=list)
     """Mean log density of a target, observation noise included."""
     noise_var: list[float] = field(default_factory=list)
-    """Mean noise variance over the outputs; NaN if it was given per sample."""
+    """Mean noise variance of the targets, known or inferred."""
+    surprise: list[float] = field(default_factory=list)
+    """Mean of squared errors over their predicted variances, noise included.
+
+    1 where the variances are right, more where the network is too sure of itself.
+    """
     seconds: list[float] = field(default_factory=list)
     """Wall-clock duration of the epoch, validation left out."""
     validation_mse: list[float] = field(default_factory=list)
@@ -113,7 +118,7 @@ def run_epochs(
     model: _core.Model,
     source: _core.BatchSource,
     *,
-    begin_epoch: Callable[[int], float],
+    begin_epoch: Callable[[int], None],
     end_epoch: Callable[[History, int], None],
     n_epochs: int,
     batch_size: int,
@@ -123,8 +128,8 @@ def run_epochs(
 ) -> History:
     """Train for ``n_epochs`` epochs, or until ``callback`` returns true.
 
-    ``begin_epoch(epoch)`` sets the noise of an epoch and returns its mean variance;
-    ``end_epoch(history, epoch)`` adds validation results. To be called in
+    ``begin_epoch(epoch)`` sets the noise of an epoch; ``end_epoch(history, epoch)`` adds validation
+    results. To be called in
     :func:`undone_on_error`.
     """
     history = History()
@@ -132,13 +137,14 @@ def run_epochs(
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
         for done in range(n_epochs):
             epoch = model.epochs_trained
-            noise_var = begin_epoch(epoch)
+            begin_epoch(epoch)
             on_rows = _on_rows(bar, done * source.n_rows, callback, epoch, source.n_rows)
             record = trainer.run_epoch(on_rows)
             history.train_mse.append(record.mse)
             history.predicted_var.append(record.predicted_var)
             history.train_log_likelihood.append(record.log_likelihood)
-            history.noise_var.append(noise_var)
+            history.noise_var.append(record.noise_var)
+            history.surprise.append(record.surprise)
             history.seconds.append(record.seconds)
             history.n_rows.append(record.n_rows)
             end_epoch(history, epoch)

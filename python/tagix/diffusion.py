@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, nn
 from tagix._arrays import as_count, as_flag, as_matrix, as_timesteps, refuse_gpu
-from tagix._core import Homoscedastic, UpdateRule
+from tagix._core import Heteroscedastic, Homoscedastic, UpdateRule
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
@@ -22,7 +22,7 @@ from tagix._training import (
     run_epochs,
     undone_on_error,
 )
-from tagix.gaussian import Gaussian
+from tagix.gaussian import Prediction
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,10 @@ class DiffusionModel:
         time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T) or
             "sinusoidal" (16 of them, as in transformers).
         activation: the layer after each hidden linear one; exact-moment ReLU by default.
-        noise: observation noise of the noise to be predicted; std 1 by default.
+        noise: observation noise of the noise to be predicted; std 1 by default, which weighs the
+            data, and claims nothing. :class:`tagix.Heteroscedastic` infers what x_t and t leave
+            open, ``tagix.Homoscedastic(learn=True)`` its mean over both: :meth:`predict` then
+            gives it as ``aleatoric``.
         rule: as for :class:`tagix.nn.Sequential`.
         standardize: work on columns scaled to mean 0 and standard deviation 1, as measured in the
             first fit. x_0 above is then (data - shift) / scale, and :meth:`predict` works in
@@ -75,7 +78,7 @@ class DiffusionModel:
         *,
         time_features: str = "cosine",
         activation: nn.Layer | None = None,
-        noise: Homoscedastic | None = None,
+        noise: Homoscedastic | Heteroscedastic | None = None,
         rule: UpdateRule | None = None,
         standardize: bool = True,
         seed: int | None = None,
@@ -91,10 +94,12 @@ class DiffusionModel:
             not isinstance(activation, nn.Layer) or activation.in_features is not None
         ):
             raise TypeError(f"activation: got {activation!r}, needed an activation of tagix.nn")
-        if noise is not None and not isinstance(noise, Homoscedastic):
-            raise TypeError(f"noise: got {noise!r}, needed tagix.Homoscedastic(...)")
+        if noise is not None and not isinstance(noise, (Homoscedastic, Heteroscedastic)):
+            raise TypeError(
+                f"noise: got {noise!r}, needed tagix.Homoscedastic() or tagix.Heteroscedastic()"
+            )
         self._noise = Homoscedastic(std=1.0) if noise is None else noise
-        if len(self._noise.std) not in (1, n_features):
+        if isinstance(self._noise, Homoscedastic) and len(self._noise.std) not in (1, n_features):
             raise ValueError(
                 f"noise: got {len(self._noise.std)} standard deviations, needed 1 or {n_features}"
             )
@@ -115,8 +120,14 @@ class DiffusionModel:
             layers += [nn.Linear(features, width), self._activation]
             features = width
         layers.append(nn.Linear(features, n_features))
+        infers_noise = isinstance(self._noise, Heteroscedastic) or self._noise.learn
         self.net = nn.Sequential(
-            *layers, seed=resolve_seed(seed), device=device, rule=rule, precision=precision
+            *layers,
+            seed=resolve_seed(seed),
+            device=device,
+            rule=rule,
+            noise=self._noise if infers_noise else None,
+            precision=precision,
         )
         self._fitted = False
         self._sample_calls = 0
@@ -201,7 +212,7 @@ class DiffusionModel:
         return np.asarray(self._process.scale, dtype=np.float32)
 
     @property
-    def noise(self) -> Homoscedastic:
+    def noise(self) -> Homoscedastic | Heteroscedastic:
         """Observation noise of the noise to be predicted."""
         return self._noise
 
@@ -248,10 +259,10 @@ class DiffusionModel:
         refuse_gpu("fit", X=X)
         data = as_matrix("X", X)
 
-        def begin_epoch(epoch: int) -> float:
-            noise_var = self._noise.var(epoch)
-            source.set_noise_var(noise_var)
-            return sum(noise_var) / len(noise_var)
+        def begin_epoch(epoch: int) -> None:
+            if self.net.noise is None:
+                assert isinstance(self._noise, Homoscedastic)
+                source.set_noise_var(self._noise.var(epoch))
 
         model, process = self.net._model, self._process
         units, fitted = (process.shift, process.scale), self._fitted
@@ -277,7 +288,7 @@ class DiffusionModel:
                 callback=callback,
             )
 
-    def predict(self, x_t: ArrayLike, t: ArrayLike) -> Gaussian:
+    def predict(self, x_t: ArrayLike, t: ArrayLike) -> Prediction:
         """Predict the noise in noisy rows.
 
         Args:
@@ -286,13 +297,14 @@ class DiffusionModel:
             t: their timesteps, integers in [0, n_steps), (batch,).
 
         Returns:
-            Mean and variance of the noise, each float32 (batch, n_features).
+            Mean and variance of the noise, each float32 (batch, n_features). Where the model
+            infers the noise of the noise (:attr:`noise`), that counts, as ``aleatoric``.
 
         Raises:
             ValueError, TypeError: for wrong shapes, NaN, infinity or timesteps out of range.
         """
         noisy, timesteps = as_matrix("x_t", x_t), as_timesteps("t", t)
-        return Gaussian(*self._process.predict(self.net._model, noisy, timesteps))
+        return Prediction(*self._process.predict(self.net._model, noisy, timesteps))
 
     def sample(
         self, n_samples: int, *, trajectory: bool = False, seed: int | None = None

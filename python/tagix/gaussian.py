@@ -1,17 +1,20 @@
-"""Independent Gaussians, as every prediction returns them."""
+"""Independent Gaussians, and predictions, which tell their variances by origin."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from statistics import NormalDist
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tagix._arrays import as_number
 
 
 class Gaussian(NamedTuple):
     """Independent Gaussians given by two float32 arrays of one shape.
 
-    Unpacks as ``mean, var = net(x)``. The arrays are numpy's, or, for inputs on a GPU, those of the
+    Unpacks as ``mean, var = ...``. The arrays are numpy's, or, for inputs on a GPU, those of the
     inputs' library or :class:`tagix.cuda.Array`.
     """
 
@@ -26,3 +29,65 @@ class Gaussian(NamedTuple):
         """
         # The array's own power, for libraries whose arrays numpy does not take.
         return np.sqrt(self.var) if isinstance(self.var, np.ndarray) else self.var**0.5
+
+    def interval(self, level: float = 0.9) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Lower and upper bounds that hold a share ``level`` of each Gaussian, symmetrically.
+
+            mean -+ Phi^-1((1 + level) / 2) std
+
+        Raises ValueError unless 0 < level < 1, TypeError for what is no number and for a
+        :class:`tagix.cuda.Array`, which does not compute.
+        """
+        share = as_number("level", level)
+        if not 0.0 < share < 1.0:
+            raise ValueError(f"level: got {level!r}, needed a number between 0 and 1")
+        reach = NormalDist().inv_cdf(0.5 + 0.5 * share) * self.std
+        return self.mean - reach, self.mean + reach
+
+
+class Prediction(Gaussian):
+    """What a network expects of targets: ``mean, var = net(x)``, each (batch, outputs), float32.
+
+    ``var`` is the variance of a target, the sum of
+
+        epistemic   what the network does not know: it shrinks with data,
+        aleatoric   the noise of the target itself, as the network was told or has inferred.
+
+    A network made without noise knows nothing of it: there ``aleatoric`` is 0 and ``var`` the
+    variance of the mean alone.
+    """
+
+    _epistemic: NDArray[np.float32] | None
+    _aleatoric: NDArray[np.float32] | None
+
+    def __new__(
+        cls, mean: Any, epistemic: Any, aleatoric: Any = None, var: Any = None
+    ) -> Prediction:
+        """From the variance of the mean and, unless no noise is known, that of the noise and both.
+
+        ``var`` is worked out where it is not given.
+        """
+        if aleatoric is None:
+            prediction = super().__new__(cls, mean, epistemic)
+            prediction._epistemic = None
+        else:
+            prediction = super().__new__(cls, mean, epistemic + aleatoric if var is None else var)
+            prediction._epistemic = epistemic
+        prediction._aleatoric = aleatoric
+        return prediction
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Prediction, (self.mean, self.epistemic, self._aleatoric, self.var)
+
+    @property
+    def epistemic(self) -> NDArray[np.float32]:
+        """The variance of the mean, by what the network does not know."""
+        return self.var if self._epistemic is None else self._epistemic
+
+    @property
+    def aleatoric(self) -> NDArray[np.float32]:
+        """The variance of the noise.
+
+        TypeError for a :class:`tagix.cuda.Array` of a network without noise: it does not compute.
+        """
+        return 0 * self.var if self._aleatoric is None else self._aleatoric

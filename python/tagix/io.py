@@ -16,6 +16,10 @@ from tagix import _core, nn
 from tagix.diffusion import DiffusionModel
 
 FORMAT_VERSION = 1
+_NOISE_MODELS = {
+    "Homoscedastic": _core.Homoscedastic,
+    "Heteroscedastic": _core.Heteroscedastic,
+}
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> nn.Sequential | DiffusionModel:
@@ -124,8 +128,14 @@ def _rebuild(
     precision = network.get("precision", "float32")  # older files name none
     if description["kind"] == "Sequential":
         layers = [_layer(config, network["seed"]) for config in network["layers"]]
+        noise = network.get("noise")  # older files name none
         net = nn.Sequential(
-            *layers, seed=network["seed"], device=device, rule=rule, precision=precision
+            *layers,
+            seed=network["seed"],
+            device=device,
+            rule=rule,
+            noise=None if noise is None else _value(noise, _NOISE_MODELS),
+            precision=precision,
         )
         net.load_state_dict(tensors)
         net._model.epochs_trained = network["epochs_trained"]
@@ -138,7 +148,7 @@ def _rebuild(
     model = DiffusionModel(
         **description["settings"],
         activation=activation,
-        noise=_value(description["noise"], {"Homoscedastic": _core.Homoscedastic}),
+        noise=_value(description["noise"], _NOISE_MODELS),
         rule=rule,
         seed=network["seed"],
         device=device,
@@ -158,6 +168,7 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
         "layers": [_layer_config(layer) for layer in net.layers],
         "seed": net.seed,
         "rule": _config(net.rule),
+        "noise": None if net.noise is None else _config(net.noise),
         "precision": net._wanted_precision,
         "epochs_trained": net.epochs_trained,
     }

@@ -118,11 +118,11 @@ def build_model(
     preset: Preset, n_features: int = 2, seed: int | None = None, device: str = "cpu"
 ) -> tx.DiffusionModel:
     """An untrained DiffusionModel by a preset, for data that are already standardised."""
-    schedule: dict[str, float] = {}
-    if preset.noise_min_std is not None:
-        schedule["min_std"] = preset.noise_min_std
-    if preset.noise_decay is not None:
-        schedule["decay"] = preset.noise_decay
+    noise = tx.Homoscedastic(
+        std=preset.noise_std,
+        min_std=preset.noise_min_std or 0.0,
+        decay=1.0 if preset.noise_decay is None else preset.noise_decay,
+    )
     return tx.DiffusionModel(
         n_features,
         hidden=preset.hidden,
@@ -130,7 +130,7 @@ def build_model(
         schedule=preset.schedule,
         time_features=preset.time_features,
         activation=nn.ReLU(moments=preset.relu_moments),
-        noise=tx.Homoscedastic(std=preset.noise_std, **schedule),
+        noise=noise,
         rule=tx.Information() if preset.rule == "information" else tx.Capped(cap=preset.cap),
         standardize=False,
         seed=seed,

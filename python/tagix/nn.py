@@ -33,6 +33,7 @@ from tagix._core import (
     Activation,
     Exp,
     Hardtanh,
+    Heteroscedastic,
     Homoscedastic,
     Identity,
     Layer,
@@ -53,7 +54,7 @@ from tagix._training import (
     run_epochs,
     undone_on_error,
 )
-from tagix.gaussian import Gaussian
+from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
     "GELU",
@@ -73,6 +74,7 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
 
 
@@ -88,6 +90,11 @@ class Sequential:
             it.
         rule: how observations change the parameters, :func:`tagix.Information` (the default) or
             :func:`tagix.Capped`.
+        noise: the noise of targets, which the network then knows: its predictions count it, and
+            :meth:`fit` and :meth:`update` need none. :class:`tagix.Heteroscedastic` and
+            ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
+            layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
+            known. None leaves it to each call.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
@@ -96,10 +103,11 @@ class Sequential:
             bfloat16 runs float32 instead, with a RuntimeWarning.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, an integer seed, or the name of a
-            device or a precision.
-        ValueError: if there is no layer, a layer does not fit the one before it, the seed is not
-            in [0, 2**63), or the device or the precision is not there; says why not.
+        TypeError: for something that is not a layer, a rule, a noise model, an integer seed, or the
+            name of a device or a precision.
+        ValueError: if there is no layer, a layer does not fit the one before it, noise is to be
+            inferred where the last layer is no :class:`Linear`, the seed is not in [0, 2**63), or
+            the device or the precision is not there; says why not.
     """
 
     def __init__(
@@ -108,6 +116,7 @@ class Sequential:
         seed: int | None = None,
         device: str = "cpu",
         rule: UpdateRule | None = None,
+        noise: NoiseModel | None = None,
         precision: str = "float32",
     ) -> None:
         for position, layer in enumerate(layers):
@@ -118,9 +127,15 @@ class Sequential:
         if rule is not None and not isinstance(rule, UpdateRule):
             raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
         self._layers = layers
+        if noise is not None and not isinstance(noise, (Homoscedastic, Heteroscedastic)):
+            raise TypeError(
+                f"noise: got {noise!r}, needed tagix.Homoscedastic() or tagix.Heteroscedastic()"
+            )
         self._container: _core.Container = _core.Container(
             [layer._container if isinstance(layer, Sequential) else layer for layer in layers]
         )
+        self._container.check_noise(noise)
+        self._noise = noise
         self._seed = resolve_seed(seed)
         _core.backend_name(device)  # raises for a device that is not there
         self._device = device
@@ -138,7 +153,12 @@ class Sequential:
             with self._making_model:  # of two threads at their first use, one makes it
                 if self._made_model is None:
                     self._made_model = _core.Model(
-                        self._container, self._rule, self._seed, self._device, self._precision
+                        self._container,
+                        self._rule,
+                        self._seed,
+                        self._device,
+                        self._precision,
+                        self._noise,
                     )
         return self._made_model
 
@@ -156,6 +176,17 @@ class Sequential:
     def rule(self) -> UpdateRule:
         """How observations change the parameters."""
         return self._rule
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The noise of targets as it was given; None where each call says."""
+        return self._noise
+
+    @property
+    def _infers_noise(self) -> bool:
+        return isinstance(self._noise, Heteroscedastic) or (
+            self._noise is not None and self._noise.learn
+        )
 
     @property
     def device(self) -> str:
@@ -240,8 +271,8 @@ class Sequential:
 
     def __call__(
         self, x: ArrayLike | SupportsDLPack, x_var: ArrayLike | SupportsDLPack | None = None
-    ) -> Gaussian:
-        """Predict the outputs, observation noise left out.
+    ) -> Prediction:
+        """Predict targets, as far as the network knows their noise.
 
         Args:
             x: inputs, (batch, features).
@@ -253,7 +284,9 @@ class Sequential:
         complete.
 
         Returns:
-            Mean and variance, each float32 (batch, outputs).
+            Mean and variance, each float32 (batch, outputs), with the parts of the variance:
+            ``epistemic``, of the mean, and ``aleatoric``, of the noise that the network knows
+            (:attr:`noise`); without, ``var`` is the variance of the mean.
 
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
@@ -262,28 +295,48 @@ class Sequential:
             TypeError: for something that is not an array of numbers, for one on the GPU that is not
                 of float32, and where the network is on the CPU.
         """
+        noise_var = self._known_noise_var()
         if is_on_gpu("x", x, self._device):
-            mean, var = self._model.predict_on_device(
-                _core.CudaArgument("x", x), self._optional_argument("x_var", x_var)
+            on_gpu = self._model.predict_on_device(
+                _core.CudaArgument("x", x), self._optional_argument("x_var", x_var), noise_var
             )
-            return Gaussian(like(x, mean), like(x, var))
-        return Gaussian(*self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var)))
+            return self._prediction(on_gpu, x)
+        return self._prediction(
+            self._model.predict(as_matrix("x", x), _optional_matrix("x_var", x_var), noise_var)
+        )
+
+    def _prediction(self, arrays: tuple[Any, Any, Any, Any], x: Any = None) -> Prediction:
+        """What the core predicts, as arrays like ``x``, if that is on the GPU."""
+        mean, var, noise_var, total_var = (
+            array if x is None or array is None else like(x, array) for array in arrays
+        )
+        if self._noise is None:  # what a call says of the noise is not the network's knowledge
+            return Prediction(mean, var)
+        return Prediction(mean, var, noise_var, total_var)
+
+    def _known_noise_var(self) -> NDArray[np.float32] | None:
+        """The noise variances that the network was told: one, or one for each output."""
+        if self._noise is None or self._infers_noise:
+            return None
+        assert isinstance(self._noise, Homoscedastic)
+        return np.asarray(self._noise.var(self.epochs_trained), dtype=np.float32)
 
     def update(
         self,
         x: ArrayLike | SupportsDLPack,
         y: ArrayLike | SupportsDLPack,
-        noise: Noise | SupportsDLPack,
+        noise: Noise | SupportsDLPack | None = None,
         x_var: ArrayLike | SupportsDLPack | None = None,
-    ) -> Gaussian:
+    ) -> Prediction:
         """Predict for a batch, then update every parameter by its targets, in place.
 
         Args:
             x: inputs, (batch, features).
             y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
-            noise: a noise model, or noise variances that broadcast to y. The decay of a noise
-                model goes by the epochs of :meth:`fit`, and an update is none: in a stream of
-                updates the noise does not decay.
+            noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
+                to y; None for a network that was made with its noise. The decay of a noise model
+                goes by the epochs of :meth:`fit`, and an update is none: in a stream of updates
+                the noise does not decay.
             x_var: variances of the inputs, same shape as x.
 
         With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
@@ -294,33 +347,38 @@ class Sequential:
 
         Raises:
             ValueError, TypeError: as calling the network, for noise variances that are not
-                positive, and if the prediction or the update overflows float32. The network is
-                then as it was.
+                positive, for ``noise`` where the network infers it, and none where it does not know
+                it, and if the prediction or the update overflows float32. The network is then as
+                it was.
         """
         if is_on_gpu("x", x, self._device):
             return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)
         targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
         noise_var = self._noise_var(noise, shape, targets.shape)
-        return Gaussian(
-            *self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
+        return self._prediction(
+            self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
         )
 
-    def _update_on_gpu(self, x: Any, y: Any, noise: Any, x_var: Any) -> Gaussian:
+    def _update_on_gpu(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
         inputs, targets = _core.CudaArgument("x", x), self._argument("y", y)
-        if not isinstance(noise, Homoscedastic) and is_on_gpu("noise", noise, self._device):
-            noise = _core.CudaArgument("noise", noise).numpy()
         shape = targets.shape
+        noise = self._on_host("noise", noise)
         noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
-        mean, var = self._model.update_on_device(
+        on_gpu = self._model.update_on_device(
             inputs, targets, noise_var, self._optional_argument("x_var", x_var)
         )
-        return Gaussian(like(x, mean), like(x, var))
+        return self._prediction(on_gpu, x)
 
     def _argument(self, name: str, value: Any) -> _core.CudaArgument:
         """An array of a user on the GPU; from the CPU it is uploaded."""
         on_gpu = is_on_gpu(name, value, self._device)
         return _core.CudaArgument(name, value if on_gpu else as_float32(name, value))
+
+    def _on_host(self, name: str, value: Any) -> Any:
+        """A copy on the CPU of an array on the GPU; anything else as it is."""
+        on_gpu = value is not None and is_on_gpu(name, value, self._device)
+        return _core.CudaArgument(name, value).numpy() if on_gpu else value
 
     def _optional_argument(self, name: str, value: Any) -> _core.CudaArgument | None:
         return None if value is None else self._argument(name, value)
@@ -330,7 +388,7 @@ class Sequential:
         x: ArrayLike,
         y: ArrayLike,
         *,
-        noise: Noise,
+        noise: Noise | None = None,
         n_epochs: int = 10,
         batch_size: int = 256,
         shuffle: bool = True,
@@ -348,14 +406,15 @@ class Sequential:
         Args:
             x: inputs, (rows, features).
             y: targets, (rows, outputs), or (rows,) for one output; NaN is a missing observation.
-            noise: a noise model, or noise variances that broadcast to y.
+            noise: as for :meth:`update`.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
             progress: show a progress bar on stderr.
             validation: (x, y), on the CPU, on which to report error and log-likelihood after each
-                epoch. The likelihood counts the noise of a noise model in that epoch; of an array
-                of noise variances it counts, for each output, the mean over the training rows.
+                epoch. The likelihood counts the noise of a noise model in that epoch, or what the
+                network infers after it; of an array of noise variances it counts, for each
+                output, the mean over the training rows.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
                 ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
                 end one early.
@@ -364,8 +423,8 @@ class Sequential:
             Error, likelihood, predicted variance and time of each epoch.
 
         Raises:
-            ValueError: for wrong shapes, NaN or infinity, noise variances that are not positive,
-                counts below 1, and if predictions or updates overflow float32 on the way.
+            ValueError: for wrong shapes, NaN or infinity, ``noise`` as in :meth:`update`, counts
+                below 1, and if predictions or updates overflow float32 on the way.
             TypeError: for something that is not an array of numbers, an integer, a bool, a
                 function.
 
@@ -379,6 +438,7 @@ class Sequential:
         if is_on_gpu("x", x, self._device):
             on_gpu = self._argument("y", y)
             source = _core.RegressionSource(self._model, _core.CudaArgument("x", x), on_gpu)
+            noise = self._on_host("noise", noise)
             shape = on_gpu.shape
             rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
         else:
@@ -387,24 +447,22 @@ class Sequential:
             targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
             source = _core.RegressionSource(self._model, inputs, targets)
             rows_by_outputs = targets.shape
-        if isinstance(noise, Homoscedastic):
-            source.set_noise_var(noise.var(self.epochs_trained))
-            output_var = None
-        else:
-            if is_on_gpu("noise", noise, self._device):
-                noise = _core.CudaArgument("noise", noise).numpy()
-            noise_var = self._noise_var(noise, shape, rows_by_outputs)
+        model = self._noise_model(noise)
+        validation_var = None
+        if not self._infers_noise and model is None:
+            noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
-            output_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
-        # The noise has been checked: what the validation finds wrong is its own.
-        end_epoch = self._validator(validation, noise, output_var)
+            validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
 
-        def begin_epoch(epoch: int) -> float:
-            if not isinstance(noise, Homoscedastic):
-                return float("nan")
-            noise_var = noise.var(epoch)
-            source.set_noise_var(noise_var)
-            return sum(noise_var) / len(noise_var)
+        def begin_epoch(epoch: int) -> None:
+            nonlocal validation_var
+            if model is not None:
+                validation_var = np.asarray(model.var(epoch), dtype=np.float32)
+                source.set_noise_var(model.var(epoch))
+
+        begin_epoch(self.epochs_trained)
+        # The noise has been checked: what the validation finds wrong is its own.
+        end_epoch = self._validator(validation, lambda: validation_var)
 
         with undone_on_error(self._model):
             return run_epochs(
@@ -428,27 +486,23 @@ class Sequential:
         neither read nor write a view while another thread updates the network.
         :meth:`state_dict` and :meth:`load_state_dict` do both.
         """
-        for index, name in enumerate(self._model.parameter_names):
+        for number, name, _, _ in self._model.parameter_layout:
             yield (
                 name,
-                Gaussian(self._model.parameter_mean(index), self._model.parameter_var(index)),
+                Gaussian(self._model.parameter_mean(number), self._model.parameter_var(number)),
             )
 
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ...
 
-        All of one moment: updates of other threads come before or after the whole copy.
+        A noise head has "noise_weight" and "noise_bias" of the shapes of its layer's. All of one
+        moment: updates of other threads come before or after the whole copy.
         """
         planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
         state: dict[str, NDArray[np.float32]] = {}
-        start = 0
-        for name, shape in zip(
-            self._model.parameter_names, self._model.parameter_shapes, strict=True
-        ):
-            stop = start + math.prod(shape)
+        for _, name, shape, start in self._model.parameter_layout:
             for moment, plane in planes.items():
-                state[f"{name}.{moment}"] = plane[start:stop].reshape(shape)
-            start = stop
+                state[f"{name}.{moment}"] = plane[start : start + math.prod(shape)].reshape(shape)
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
@@ -464,8 +518,8 @@ class Sequential:
                 f"state_dict: got a {type(state_dict).__name__}, "
                 "needed a mapping of names to arrays"
             )
-        shapes = dict(zip(self._model.parameter_names, self._model.parameter_shapes, strict=True))
-        names = [f"{name}.{moment}" for name in shapes for moment in ("mean", "var")]
+        layout = {name: (shape, start) for _, name, shape, start in self._model.parameter_layout}
+        names = [f"{name}.{moment}" for name in layout for moment in ("mean", "var")]
         missing = [name for name in names if name not in state_dict]
         unknown = [name for name in state_dict if name not in names]
         if missing or unknown:
@@ -473,9 +527,10 @@ class Sequential:
                 f"state_dict: got {len(state_dict)} arrays, missing {missing or 'none'}, "
                 f"unknown {unknown or 'none'}, needed exactly {names}"
             )
-        planes: dict[str, list[NDArray[np.float32]]] = {"mean": [], "var": []}
-        for name, shape in shapes.items():
-            for moment, arrays in planes.items():
+        # What is not listed, as the weights of a noise head that has none, stays as it is.
+        planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
+        for name, (shape, start) in layout.items():
+            for moment, plane in planes.items():
                 key = f"{name}.{moment}"
                 array = as_float32(key, state_dict[key])
                 if array.shape != shape:
@@ -485,14 +540,11 @@ class Sequential:
                         f"{key}: got NaN, infinite{' or negative' * (moment == 'var')} values, "
                         f"needed finite {'variances of at least 0' if moment == 'var' else 'means'}"
                     )
-                arrays.append(array.ravel())
-        if shapes:
-            self._model.set_parameters(
-                np.concatenate(planes["mean"]), np.concatenate(planes["var"])
-            )
+                plane[start : start + array.size] = array.ravel()
+        self._model.set_parameters(planes["mean"], planes["var"])
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write architecture, parameters, rule, seed and epochs trained to a safetensors file.
+        """Write all that the network is made of, and what it has learned, to a safetensors file.
 
         :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
         whole.
@@ -508,7 +560,7 @@ class Sequential:
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
-        state["rule"] = self._rule
+        state["rule"], state["noise"] = self._rule, self._noise
         state["precision"] = self._wanted_precision
         state["training"] = self._training
         if self._made_model is not None:
@@ -517,7 +569,7 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arguments = {key: state[key] for key in ("seed", "rule", "precision")}
+        arguments = {key: state[key] for key in ("seed", "rule", "noise", "precision")}
         device = _available_device(state["device"])
         Sequential.__init__(self, *state["layers"], device=device, **arguments)
         self._training = state["training"]
@@ -525,16 +577,48 @@ class Sequential:
             self.load_state_dict(state["state_dict"])
             self._model.epochs_trained = state["epochs_trained"]
 
+    def _noise_model(self, noise: Any) -> Homoscedastic | None:
+        """The known noise model that a call goes by, its own or the network's; else None.
+
+        Raises ValueError for noise that the call must not name, TypeError if it has to name some.
+        """
+        if noise is None:
+            if self._noise is None:
+                raise TypeError(
+                    "noise: got None, needed tagix.Homoscedastic(std) or noise variances, as the "
+                    "network was made without noise"
+                )
+            return None if self._infers_noise else self._noise  # type: ignore[return-value]
+        if self._infers_noise:
+            raise ValueError(
+                f"noise: got {noise!r}, needed none: the network infers {self._noise!r}"
+            )
+        if isinstance(noise, Heteroscedastic) or (isinstance(noise, Homoscedastic) and noise.learn):
+            raise ValueError(
+                f"noise: got {noise!r}, which a network has to be made with to infer it: "
+                f"nn.Sequential(..., noise=tagix.{noise!r})"
+            )
+        return noise if isinstance(noise, Homoscedastic) else None
+
     def _noise_var(
-        self, noise: Noise | SupportsDLPack, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
-    ) -> NDArray[np.float32]:
+        self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
+    ) -> NDArray[np.float32] | None:
         """Noise variances as the core takes them: 1, one for each output, or like the targets.
 
-        ``shape`` is the shape of y as it was given, to which an array of variances broadcasts, and
-        ``matrix_shape`` the same with two dimensions.
+        None where the network infers them. ``shape`` is the shape of y as it was given, to which an
+        array of variances broadcasts, and ``matrix_shape`` the same with two dimensions.
         """
-        if isinstance(noise, Homoscedastic):
-            return np.asarray(noise.var(self.epochs_trained), dtype=np.float32)
+        model = self._noise_model(noise)
+        if model is not None:
+            return np.asarray(model.var(self.epochs_trained), dtype=np.float32)
+        if self._infers_noise:
+            return None
+        return self._noise_var_per_target(noise, shape, matrix_shape)
+
+    def _noise_var_per_target(
+        self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
+    ) -> NDArray[np.float32]:
+        """The array of noise variances that a call was given, like the targets."""
         noise_var = as_float32("noise", noise)
         try:
             noise_var = np.broadcast_to(noise_var, shape).reshape(matrix_shape)
@@ -548,12 +632,12 @@ class Sequential:
     def _validator(
         self,
         validation: tuple[ArrayLike, ArrayLike] | None,
-        noise: Noise,
-        output_var: NDArray[np.float32] | None,
+        noise_var: Callable[[], NDArray[np.float32] | None],
     ) -> Callable[[History, int], None]:
         """What run_epochs calls at the end of an epoch.
 
-        ``output_var`` has the noise variance of each output where ``noise`` is no noise model.
+        ``noise_var()`` gives the noise variance of each output in that epoch, or None where the
+        network infers it.
         """
         if validation is None:
             return lambda history, epoch: None
@@ -565,8 +649,7 @@ class Sequential:
         y, _ = as_targets("validation y", validation[1], n_outputs)
 
         def evaluate(history: History, epoch: int) -> None:
-            noise_var = noise.var(epoch) if isinstance(noise, Homoscedastic) else output_var
-            sums = self._model.evaluate(x, y, np.asarray(noise_var, dtype=np.float32))
+            sums = self._model.evaluate(x, y, noise_var())
             n_observed = sums.n_observed or float("nan")  # NaN where every target is missing
             history.validation_mse.append(sums.squared_error / n_observed)
             history.validation_log_likelihood.append(sums.log_likelihood / n_observed)

@@ -1,15 +1,18 @@
 #pragma once
 
+#include <cmath>
+
 #include "conformance/arrays.h"
 #include "conformance/random_inputs.h"
 
 namespace tagix::conformance {
 
-/// How noise variances repeat over the targets.
-enum class NoiseShape { one, per_output, per_row, per_target };
+/// How noise variances repeat over the targets, or by which link a noise head infers them.
+enum class NoiseShape { one, per_output, per_row, per_target, exp_head, softplus_head };
 
-inline constexpr NoiseShape noise_shapes[] = {NoiseShape::one, NoiseShape::per_output,
-                                              NoiseShape::per_row, NoiseShape::per_target};
+inline constexpr NoiseShape noise_shapes[] = {NoiseShape::one,      NoiseShape::per_output,
+                                              NoiseShape::per_row,  NoiseShape::per_target,
+                                              NoiseShape::exp_head, NoiseShape::softplus_head};
 
 inline const char* noise_name(NoiseShape shape) {
   switch (shape) {
@@ -21,11 +24,47 @@ inline const char* noise_name(NoiseShape shape) {
       return "noise per row";
     case NoiseShape::per_target:
       return "noise per target";
+    case NoiseShape::exp_head:
+      return "noise head, exp";
+    case NoiseShape::softplus_head:
+      return "noise head, softplus";
   }
   return "";
 }
 
-/// Noise variances for rows x cols targets.
+/// What a noise head's output w ~ N(mean, var) says of v = link(w), in float64: V = E v,
+/// Var v / V^2 and Cov(w, v) / (var V), by closed forms and by the trapezoid rule on a fine grid.
+struct NoiseTruth {
+  double mean, relative_var, relative_jacobian;
+
+  NoiseTruth(NoiseShape shape, double w_mean, double w_var) {
+    if (shape == NoiseShape::exp_head) {
+      mean = std::exp(w_mean + w_var / 2);
+      relative_var = std::expm1(w_var);
+      relative_jacobian = 1;
+      return;
+    }
+    constexpr int n_nodes = 4001;
+    constexpr double reach = 10;  // standard deviations
+    const double sd = std::sqrt(w_var);
+    double total = 0, first = 0, second = 0, slope = 0;
+    for (int k = 0; k < n_nodes; ++k) {
+      const double u = reach * (2.0 * k / (n_nodes - 1) - 1), w = w_mean + sd * u;
+      const double weight = std::exp(-u * u / 2);
+      const double v = std::fmax(w, 0) + std::log1p(std::exp(-std::fabs(w)));
+      total += weight;
+      first += weight * v;
+      second += weight * v * v;
+      slope += weight / (1 + std::exp(-w));
+    }
+    mean = first / total;
+    // The grid is fine enough for the difference to keep its digits, as v varies.
+    relative_var = (second / total - mean * mean) / (mean * mean);
+    relative_jacobian = slope / total / mean;
+  }
+};
+
+/// The noise of rows x cols targets.
 struct NoiseVariances {
   NoiseShape shape;
   Index row_stride;
@@ -40,11 +79,27 @@ struct NoiseVariances {
     values = random.log_uniforms((by_row ? rows : 1) * (by_col ? cols : 1), 1e-4, 1);
   }
 
-  double at(Index row, Index col) const {
-    return values[static_cast<std::size_t>(row * row_stride + col * col_stride)];
+  bool has_head() const {
+    return shape == NoiseShape::exp_head || shape == NoiseShape::softplus_head;
   }
-  BroadcastView view(Arrays& arrays) const {
-    return {arrays.input(values), row_stride, col_stride};
+  /// The columns of a prediction for so many targets.
+  Index prediction_cols(Index targets) const { return has_head() ? 2 * targets : targets; }
+
+  /// The noise variance of a target. `prediction` has the head's output where there is one.
+  double at(const HostGaussians& prediction, Index row, Index col) const {
+    return has_head() ? truth(prediction, row, col).mean
+                      : values[static_cast<std::size_t>(row * row_stride + col * col_stride)];
+  }
+  NoiseTruth truth(const HostGaussians& prediction, Index row, Index col) const {
+    const auto i = static_cast<std::size_t>(row * prediction.cols + prediction.cols / 2 + col);
+    return {shape, prediction.mean[i], prediction.var[i]};
+  }
+
+  NoiseView view(Arrays& arrays, bool expects_information = true) const {
+    if (!has_head()) return {arrays.input(values), row_stride, col_stride};
+    const auto link =
+        shape == NoiseShape::exp_head ? math::NoiseLink::exp : math::NoiseLink::softplus;
+    return {nullptr, 0, 0, {link, expects_information}};
   }
 };
 

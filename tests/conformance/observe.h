@@ -12,18 +12,25 @@ namespace tagix::conformance {
 /// Innovations of the outputs, with S = var spread + noise_var:
 ///
 ///   delta_mean = (target - mean) / S,   delta_var = -1 / S,   both 0 where the target is missing
+///
+/// and those of a noise head (math/noise.h), from the posterior of v^2 by AGVI, with e the target's
+/// error, V = E v, T = 2 V^2 + 3 spread Var v, J = Cov(w, v) / Var w:
+///
+///   e ~ N(V r / (V + var), V - V^2 / (V + var)),  delta_mean = J (E e^2 - V) / T
+///   delta_var = -J^2 (V / (V + var))^2 / T, or AGVI's J^2 (Var e^2 - T) / T^2
 struct Observe final : Operation {
   HostGaussians prediction;
   float spread;
   std::vector<float> target;
   NoiseVariances noise;
+  bool expects_information;
 
-  Observe(Index rows, Index cols, NoiseShape shape, float spread)
-      : Observe(rows, cols, shape, spread, RandomInputs(rows + 61 * cols)) {}
+  Observe(Index rows, Index cols, NoiseShape shape, float spread, bool expects_information = true)
+      : Observe(rows, cols, shape, spread, expects_information, RandomInputs(rows + 61 * cols)) {}
 
   std::string name() const override {
     return text("observe ", prediction.rows, " x ", prediction.cols, ", ", noise_name(noise.shape),
-                ", spread ", spread);
+                expects_information ? "" : " of AGVI", ", spread ", spread);
   }
 
   Cost cost() const override {
@@ -34,25 +41,51 @@ struct Observe final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstMomentsView z = arrays.input(prediction);
     const float* y = arrays.input(target);
-    const BroadcastView noise_var = noise.view(arrays);
+    const NoiseView noise_var = noise.view(arrays, expects_information);
     const MomentsView delta = arrays.output(prediction.rows, prediction.cols);
     return
         [=, this, &backend = arrays.backend()] { backend.observe(z, y, noise_var, spread, delta); };
   }
 
   std::vector<Expected> expected() const override {
-    Expected mean{"delta_mean", 4, {}}, var{"delta_var", 4, {}};
+    // The quadrature of softplus in float32 gives relative variances to about 2e-5.
+    const double tolerance = noise.shape == NoiseShape::softplus_head ? 400
+                             : noise.has_head()                       ? 40
+                                                                      : 4;
+    Expected mean{"delta_mean", tolerance, {}};
+    Expected var{"delta_var", tolerance, {}};
+    mean.values.assign(static_cast<std::size_t>(prediction.mean.size()), exactly(0));
+    var.values = mean.values;
+    const Index cols = noise.has_head() ? prediction.cols / 2 : prediction.cols;
     for (Index row = 0; row < prediction.rows; ++row) {
-      for (Index col = 0; col < prediction.cols; ++col) {
-        const auto i = static_cast<std::size_t>(row * prediction.cols + col);
-        if (std::isnan(target[i])) {
-          mean.values.push_back(exactly(0));
-          var.values.push_back(exactly(0));
-          continue;
+      for (Index col = 0; col < cols; ++col) {
+        const auto at = static_cast<std::size_t>(row * prediction.cols + col);
+        const double y = target[static_cast<std::size_t>(row * cols + col)];
+        if (std::isnan(y)) continue;
+        const double z = prediction.mean[at], z_var = prediction.var[at];
+        const double total = z_var * spread + noise.at(prediction, row, col);
+        mean.values[at] = sum_of({y / total, -z / total});
+        var.values[at] = sum_of({-1 / total});
+        if (!noise.has_head()) continue;
+        const NoiseTruth v = noise.truth(prediction, row, col);
+        const double share = v.mean / (v.mean + z_var);
+        const double error = share * (y - z), error_var = v.mean * (1 - share);
+        const double prior = v.mean * v.mean * (2 + 3 * v.relative_var * spread);
+        const double jacobian = v.relative_jacobian * v.mean;
+        const std::size_t head = at + static_cast<std::size_t>(cols);
+        mean.values[head] = sum_of({jacobian * error * error / prior, jacobian * error_var / prior,
+                                    -jacobian * v.mean / prior});
+        // The square of a difference of rounded numbers.
+        mean.values[head].magnitude += jacobian * share * share * (y * y + z * z) / prior;
+        const double slope = jacobian * jacobian / prior;
+        if (expects_information) {
+          var.values[head] = sum_of({-slope * share * share});
+        } else {
+          var.values[head] = sum_of({slope * 2 * error_var * error_var / prior,
+                                     slope * 4 * error_var * error * error / prior, -slope});
+          var.values[head].magnitude +=
+              slope * 4 * error_var * share * share * (y * y + z * z) / prior;
         }
-        const double total = static_cast<double>(prediction.var[i]) * spread + noise.at(row, col);
-        mean.values.push_back(sum_of({target[i] / total, -prediction.mean[i] / total}));
-        var.values.push_back(sum_of({-1 / total}));
       }
     }
     return {mean, var};
@@ -65,6 +98,9 @@ struct Observe final : Operation {
         const float spread = rows % 2 == 0 ? 1.0f : 21.47f;
         cases.push_back(std::make_unique<Observe>(rows, cols, shape, spread));
       }
+      cases.push_back(std::make_unique<Observe>(rows, cols, NoiseShape::exp_head, 1.0f, false));
+      cases.push_back(
+          std::make_unique<Observe>(rows, cols, NoiseShape::softplus_head, 1.0f, false));
     }
     return cases;
   }
@@ -74,15 +110,20 @@ struct Observe final : Operation {
     cases.push_back(std::make_unique<Observe>(2048, 2, NoiseShape::one, 21.47f));
     cases.push_back(std::make_unique<Observe>(2048, 2, NoiseShape::per_output, 21.47f));
     cases.push_back(std::make_unique<Observe>(2048, 64, NoiseShape::per_target, 21.47f));
+    cases.push_back(std::make_unique<Observe>(2048, 2, NoiseShape::exp_head, 21.47f));
+    cases.push_back(std::make_unique<Observe>(2048, 2, NoiseShape::softplus_head, 21.47f));
     return cases;
   }
 
  private:
-  Observe(Index rows, Index cols, NoiseShape shape, float spread, RandomInputs random)
-      : prediction(random.gaussians(rows, cols)),
-        spread(spread),
+  Observe(Index rows, Index cols, NoiseShape shape, float spread, bool expects_information,
+          RandomInputs random)
+      : spread(spread),
         target(random.targets(rows * cols, 0.2)),
-        noise(shape, rows, cols, random) {}
+        noise(shape, rows, cols, random),
+        expects_information(expects_information) {
+    prediction = random.gaussians(rows, noise.prediction_cols(cols));
+  }
 };
 
 }  // namespace tagix::conformance

@@ -11,7 +11,8 @@
 namespace tagix::conformance {
 
 /// Over the observed targets, added to what there was: the sums of squared errors, of predicted
-/// variances, and of log N(target; mean, var + noise_var), and their number; and the rows.
+/// variances, of noise variances, of squared errors over both variances, and of
+/// log N(target; mean, var + noise_var), and their number; and the rows.
 struct RecordPredictions final : Operation {
   HostGaussians prediction;
   std::vector<float> target;
@@ -32,40 +33,52 @@ struct RecordPredictions final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstMomentsView z = arrays.input(prediction);
     const float* y = arrays.input(target);
-    const BroadcastView noise_var = noise.view(arrays);
+    const NoiseView noise_var = noise.view(arrays);
     std::vector<double>& returned = arrays.returned();
     Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
     return [=, &returned, &state, &backend = arrays.backend()] {
       backend.record_predictions(z, y, noise_var, state.data());
       const TrainingState end = state.first();
       const PredictionSums& sums = end.sums;
-      returned = {sums.squared_error, sums.var, sums.log_likelihood,
-                  static_cast<double>(sums.n_observed), static_cast<double>(end.position)};
+      returned = {sums.squared_error,
+                  sums.var,
+                  sums.noise_var,
+                  sums.chi_square,
+                  sums.log_likelihood,
+                  static_cast<double>(sums.n_observed),
+                  static_cast<double>(end.position)};
     };
   }
 
   std::vector<Expected> expected() const override {
     const PredictionSums before = start().sums;
     Sum squared_error = sum_of({before.squared_error}), var = sum_of({before.var}),
+        noise_var = sum_of({before.noise_var}), chi_square = sum_of({before.chi_square}),
         log_likelihood = sum_of({before.log_likelihood});
     double n_observed = static_cast<double>(before.n_observed);
+    const Index cols = noise.has_head() ? prediction.cols / 2 : prediction.cols;
     for (Index row = 0; row < prediction.rows; ++row) {
-      for (Index col = 0; col < prediction.cols; ++col) {
+      for (Index col = 0; col < cols; ++col) {
         const auto i = static_cast<std::size_t>(row * prediction.cols + col);
-        if (std::isnan(target[i])) continue;
-        const double error =
-            static_cast<double>(target[i]) - static_cast<double>(prediction.mean[i]);
-        const double total = prediction.var[i] + noise.at(row, col);
+        const double y = target[static_cast<std::size_t>(row * cols + col)];
+        if (std::isnan(y)) continue;
+        const double error = y - static_cast<double>(prediction.mean[i]);
+        const double of_noise = noise.at(prediction, row, col);
+        const double total = prediction.var[i] + of_noise;
         squared_error.add(error * error);
         var.add(prediction.var[i]);
+        noise_var.add(of_noise);
+        chi_square.add(error * error / total);
         log_likelihood.add(-0.5 * std::log(2 * std::numbers::pi * total));
         log_likelihood.add(-0.5 * error * error / total);
         ++n_observed;
       }
     }
     const double position = static_cast<double>(start().position + prediction.rows);
-    return {
-        {"sums", 1, {squared_error, var, log_likelihood, exactly(n_observed), exactly(position)}}};
+    return {{"sums",
+             noise.has_head() ? 20.0 : 1,
+             {squared_error, var, noise_var, chi_square, log_likelihood, exactly(n_observed),
+              exactly(position)}}};
   }
 
   static Operations cases() {
@@ -83,18 +96,19 @@ struct RecordPredictions final : Operation {
   static Operations benchmarks() {
     Operations cases;
     cases.push_back(std::make_unique<RecordPredictions>(2048, 2, NoiseShape::one, 0));
+    cases.push_back(std::make_unique<RecordPredictions>(2048, 2, NoiseShape::exp_head, 0));
     return cases;
   }
 
  private:
   /// A state in the middle of an epoch, to which the batch is added.
-  static TrainingState start() { return {{2.5, 1.25, -3.5, 7}, 40, 3, Failure::none}; }
+  static TrainingState start() { return {{2.5, 1.25, 0.75, 6.5, -3.5, 7}, 40, 3, Failure::none}; }
 
   RecordPredictions(Index rows, Index cols, NoiseShape shape, double missing_share,
                     RandomInputs random)
-      : prediction(random.gaussians(rows, cols)),
-        target(random.targets(rows * cols, missing_share)),
-        noise(shape, rows, cols, random) {}
+      : target(random.targets(rows * cols, missing_share)), noise(shape, rows, cols, random) {
+    prediction = random.gaussians(rows, noise.prediction_cols(cols));
+  }
 };
 
 }  // namespace tagix::conformance

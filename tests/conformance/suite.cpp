@@ -22,6 +22,7 @@
 #include "conformance/record_predictions.h"
 #include "conformance/scale_deltas.h"
 #include "conformance/shuffle.h"
+#include "conformance/split_prediction.h"
 #include "conformance/update.h"
 #include "core/cuda.h"
 #include "cpu/cpu_backend.h"
@@ -55,6 +56,7 @@ const std::vector<Method>& methods() {
       method<ActivationFromPoints>("activation_from_points"),
       method<ScaleDeltas>("scale_deltas"),
       method<Observe>("observe"),
+      method<SplitPrediction>("split_prediction"),
       method<Update>("update"),
       method<Copy>("copy"),
       method<Add>("add"),

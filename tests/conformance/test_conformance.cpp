@@ -75,7 +75,7 @@ TEST_CASE("predictions that are not finite are a failure, and nothing counts fro
           (in_mean ? mean : var)[1] = bad;
           if (missing) target[1] = std::numeric_limits<float>::quiet_NaN();
           Buffer<TrainingState>& state = arrays.values<TrainingState>({{}});
-          const BroadcastView noise{arrays.input(std::vector<float>{0.1f}), 0, 0};
+          const NoiseView noise{arrays.input(std::vector<float>{0.1f}), 0, 0};
           const ConstMomentsView bad_moments{arrays.input(mean), arrays.input(var), 3, 1};
           const ConstMomentsView good_moments{arrays.input(good), arrays.input(ones), 3, 1};
           backend->record_predictions(bad_moments, arrays.input(target), noise, state.data());

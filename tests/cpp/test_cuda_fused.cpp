@@ -32,8 +32,8 @@ Outcome train(Backend& backend, Executor& executor, const Problem& problem, cons
   target.assign(problem.target);
   noise_var.assign(problem.noise_var);
   rows.target = target.data();
-  rows.noise_var = {noise_var.data(), noise == Noise::per_target ? problem.out_features : 0,
-                    noise == Noise::one ? 0 : 1};
+  rows.noise = {noise_var.data(), noise == Noise::per_target ? problem.out_features : 0,
+                noise == Noise::one ? 0 : 1};
   executor.train(rule, rows, batch_size, theta, state.data());
   return {to_host(backend, theta), state.first()};
 }

@@ -208,7 +208,7 @@ TEST_CASE("networks on the GPU serve several threads, and one may train meanwhil
     HostPair moments;
     moments.mean.resize(80);
     moments.var.resize(80);
-    net.predict({table.x.data(), nullptr, 40, 3}, moments.mean.data(), moments.var.data());
+    net.predict({table.x.data(), nullptr, 40, 3}, {}, {moments.mean.data(), moments.var.data()});
     return moments;
   };
   const HostPair before = predict(*alone);

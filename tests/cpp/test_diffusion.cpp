@@ -268,7 +268,7 @@ TEST_CASE("predict gives the network's moments of the noise at each row's timest
   const std::vector<float> noisy = uniform_floats(12, -2, 2, 4);
   const std::vector<Index> timesteps{0, 9, 3, 3, 1, 7};
   std::vector<float> mean(12), var(12);
-  process.predict(denoiser.model, noisy.data(), timesteps.data(), 6, mean.data(), var.data());
+  process.predict(denoiser.model, noisy.data(), timesteps.data(), 6, {mean.data(), var.data()});
   Index n = 0;
   const std::vector<float> features = time_feature_table(TimeFeatures::cosine, 10, n);
   for (std::size_t row = 0; row < 6; ++row) {
@@ -286,7 +286,7 @@ TEST_CASE("predict gives the network's moments of the noise at each row's timest
     bad[4] = t;
     check_refused(
         [&] {
-          process.predict(denoiser.model, noisy.data(), bad.data(), 6, mean.data(), var.data());
+          process.predict(denoiser.model, noisy.data(), bad.data(), 6, {mean.data(), var.data()});
         },
         {text("t: got ", t, " at position 4"), "[0, 10)"});
   }
@@ -324,7 +324,7 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
     CHECK(batch.input.var == nullptr);
     CHECK(batch.input.rows == 4);
     CHECK(batch.input.cols == 3);
-    CHECK(batch.noise_var.data[0] == 0.25f);
+    CHECK(batch.noise.data[0] == 0.25f);
     for (std::size_t i = 0; i < 4; ++i) {
       // The time feature t / T says which timestep was drawn.
       const auto t = static_cast<std::size_t>(std::lround(10 * batch.input.mean[3 * i + 2]));

@@ -91,7 +91,7 @@ struct Batch {
   HostMoments input() const {
     return {x.data(), x_var.empty() ? nullptr : x_var.data(), rows, n_inputs};
   }
-  BroadcastView noise() const { return {noise_var.data(), n_outputs, 1}; }
+  NoiseView noise() const { return {noise_var.data(), n_outputs, 1}; }
   Gaussians float64_input() const {
     Gaussians result(static_cast<std::size_t>(rows), n_inputs);
     result.mean = doubles(x);
@@ -103,14 +103,15 @@ struct Batch {
 HostPair predict(const Model& model, const Batch& batch) {
   HostPair result{std::vector<float>(batch.size(n_outputs)), {}};
   result.var.resize(result.mean.size());
-  model.predict(batch.input(), result.mean.data(), result.var.data());
+  model.predict(batch.input(), {}, {result.mean.data(), result.var.data()});
   return result;
 }
 
 HostPair update(Model& model, const Batch& batch) {
   HostPair result{std::vector<float>(batch.size(n_outputs)), {}};
   result.var.resize(result.mean.size());
-  model.update(batch.input(), batch.y.data(), batch.noise(), result.mean.data(), result.var.data());
+  model.update(batch.input(), batch.y.data(), batch.noise(),
+               {result.mean.data(), result.var.data()});
   return result;
 }
 
@@ -246,10 +247,10 @@ TEST_CASE("noise variances broadcast to the targets") {
   const std::vector<float> one{0.2f}, per_output{0.2f, 0.3f};
   std::vector<float> one_full(22, 0.2f), per_output_full(22, 0.2f);
   for (std::size_t i = 1; i < 22; i += 2) per_output_full[i] = 0.3f;
-  const auto updated = [&](const BroadcastView& noise) {
+  const auto updated = [&](const NoiseView& noise) {
     const auto model = make_model();
     std::vector<float> mean(22), var(22);
-    model->update(batch.input(), batch.y.data(), noise, mean.data(), var.data());
+    model->update(batch.input(), batch.y.data(), noise, {mean.data(), var.data()});
     return parameters_of(*model);
   };
   check_same(updated({one.data(), 0, 0}), updated({one_full.data(), 2, 1}));

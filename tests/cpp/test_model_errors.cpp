@@ -31,7 +31,7 @@ struct Arguments {
   Index rows = 4, cols = 3;
 
   HostMoments input() const { return {x.data(), x_var.data(), rows, cols}; }
-  BroadcastView noise() const { return {noise_var.data(), 2, 1}; }
+  NoiseView noise() const { return {noise_var.data(), 2, 1}; }
 };
 
 bool same_parameters(const HostPair& a, const HostPair& b) {
@@ -68,25 +68,24 @@ TEST_CASE("a call with bad arguments is refused and leaves the parameters as the
     const auto input = arguments.input();
     const auto noise = arguments.noise();
     const float* y = arguments.y.data();
-    check_refused([&] { model.update(input, y, noise, mean.data(), var.data()); }, row.message);
+    check_refused([&] { model.update(input, y, noise, {mean.data(), var.data()}); }, row.message);
     check_refused([&] { model.innovations(input, y, noise); }, row.message);
     check_refused([&] { model.evaluate(input, y, noise); }, row.message);
     if (!row.target_only) {
-      check_refused([&] { model.predict(input, mean.data(), var.data()); }, row.message);
+      check_refused([&] { model.predict(input, {}, {mean.data(), var.data()}); }, row.message);
     }
     CHECK(same_parameters(parameters_of(model), before));
   }
   // The last column is read in the last row too, and nothing beyond it.
   const Arguments good;
-  model.update(good.input(), good.y.data(), good.noise(), mean.data(), var.data());
+  model.update(good.input(), good.y.data(), good.noise(), {mean.data(), var.data()});
   CHECK_FALSE(same_parameters(parameters_of(model), before));
 }
 
 TEST_CASE("no rows give no prediction") {
   const Model model(network(), {}, 1, cpu_backend());
-  model.predict({nullptr, nullptr, 0, 3}, nullptr, nullptr);
-  check_refused([&] { model.predict({nullptr, nullptr, 0, 4}, nullptr, nullptr); },
-                {"x: got 4 features"});
+  model.predict({nullptr, nullptr, 0, 3}, {}, {});
+  check_refused([&] { model.predict({nullptr, nullptr, 0, 4}, {}, {}); }, {"x: got 4 features"});
 }
 
 TEST_CASE("parameters that no network can have are refused") {
@@ -111,8 +110,8 @@ TEST_CASE("an update whose prediction overflows is refused and changes nothing")
   std::vector<float> mean(8), var(8);
   check_refused(
       [&] {
-        model.update(arguments.input(), arguments.y.data(), arguments.noise(), mean.data(),
-                     var.data());
+        model.update(arguments.input(), arguments.y.data(), arguments.noise(),
+                     {mean.data(), var.data()});
       },
       {"x", "overflows float32"});
   CHECK(same_parameters(parameters_of(model), before));
@@ -132,7 +131,7 @@ TEST_CASE("an update whose innovations overflow is refused and changes nothing")
   check_refused(
       [&] {
         model.update({arguments.x.data(), nullptr, 4, 3}, arguments.y.data(), arguments.noise(),
-                     mean.data(), var.data());
+                     {mean.data(), var.data()});
       },
       {"y", "overflow float32"});
   CHECK(same_parameters(parameters_of(model), parameters));

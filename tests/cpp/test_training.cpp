@@ -212,9 +212,9 @@ TEST_CASE("regression batches are the rows that were asked for") {
       for (std::size_t k = 0; k < 2; ++k) {
         const float target = batch.target[i * 2 + k];
         CHECK((target == y[row * 2 + k] || (row == 3 && k == 0 && std::isnan(target))));
-        const auto at = static_cast<Index>(i) * batch.noise_var.row_stride +
-                        static_cast<Index>(k) * batch.noise_var.col_stride;
-        CHECK(batch.noise_var.data[at] == noise_at(row, k));
+        const auto at = static_cast<Index>(i) * batch.noise.row_stride +
+                        static_cast<Index>(k) * batch.noise.col_stride;
+        CHECK(batch.noise.data[at] == noise_at(row, k));
       }
     }
   };

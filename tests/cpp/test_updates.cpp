@@ -26,7 +26,7 @@ struct OneWeight {
     const std::vector<float> x(y.size(), 1.0f);
     std::vector<float> mean(y.size()), var(y.size());
     model.update({x.data(), nullptr, static_cast<Index>(y.size()), 1}, y.data(), {&noise_var, 0, 0},
-                 mean.data(), var.data());
+                 {mean.data(), var.data()});
     const HostPair parameters = parameters_of(model);
     return {parameters.mean[0], parameters.var[0]};
   }

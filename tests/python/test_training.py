@@ -147,7 +147,14 @@ def test_regression_reaches_the_noise_floor() -> None:
 def test_history_has_an_entry_for_each_epoch() -> None:
     net, (x, y) = small(), regression_data(100)
     history = net.fit(x, y, noise=0.25, n_epochs=3, batch_size=30, progress=False)
-    for name in ("train_mse", "predicted_var", "train_log_likelihood", "noise_var", "seconds"):
+    for name in (
+        "train_mse",
+        "predicted_var",
+        "train_log_likelihood",
+        "noise_var",
+        "surprise",
+        "seconds",
+    ):
         assert len(getattr(history, name)) == 3, name
     assert history.validation_mse == history.validation_log_likelihood == []
     assert all(seconds > 0 for seconds in history.seconds)
@@ -187,7 +194,10 @@ def test_history_is_that_of_the_updates_one_by_one(batch_size: int, missing: boo
         assert history.train_log_likelihood[epoch] == pytest.approx(
             np.mean(log_density[seen]), rel=1e-5
         )
-        assert history.noise_var[epoch] == pytest.approx(0.375, rel=1e-6)
+        noise_of = np.broadcast_to(noise_var, y.shape)[seen].astype(np.float64)
+        assert history.noise_var[epoch] == pytest.approx(noise_of.mean(), rel=1e-6)
+        standardized = (y - mean)[seen] ** 2 / (var[seen] + noise_of)
+        assert history.surprise[epoch] == pytest.approx(np.mean(standardized), rel=1e-5)
     for key, value in replayed.state_dict().items():
         np.testing.assert_allclose(fitted.state_dict()[key], value, rtol=1e-4, atol=1e-6)
 
@@ -241,7 +251,7 @@ def test_noise_arrays_broadcast_to_targets(shape: tuple[int, ...]) -> None:
         replayed.update(x, y, rows)
         for key, value in replayed.state_dict().items():  # sums in another order if shuffled
             np.testing.assert_allclose(fitted.state_dict()[key], value, rtol=1e-3, atol=1e-5)
-        assert math.isnan(history.noise_var[0])
+        assert history.noise_var == pytest.approx([rows.mean()], rel=1e-5)
 
 
 def test_noise_rows_are_shuffled_with_their_targets() -> None:

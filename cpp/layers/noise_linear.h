@@ -1,0 +1,46 @@
+#pragma once
+
+#include <memory>
+
+#include "core/layer.h"
+#include "core/noise.h"
+#include "layers/linear.h"
+#include "layers/sequential.h"
+
+namespace tagix {
+
+/// A Linear with a noise head: outputs 0 .. n - 1 are its values, n .. 2 n - 1 say how noisy their
+/// targets are (math/noise.h).
+///
+/// Where the noise follows the input, the head's priors are those of the values times the gain, and
+/// the means of its biases start at 0: a noise variance of about 1. Where it does not, the head is
+/// a bias alone, whose prior standard deviation is 1 and whose mean gives the noise variance std^2.
+class NoiseLinear final : public Layer {
+ public:
+  NoiseLinear(std::shared_ptr<const Linear> values, LearnedNoise noise);
+
+  std::string name() const override { return both_.name(); }
+  Config config() const override { return values_->config(); }
+  std::optional<Index> input_features() const override { return both_.input_features(); }
+  Index output_features(Index input_features) const override;
+  std::vector<ParameterSpec> parameters() const override;
+  bool append_steps(std::vector<Step>& steps) const override { return both_.append_steps(steps); }
+  void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+               Trace& trace) const override;
+  void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                const Trace& trace, bool need_input_delta, Deltas& deltas,
+                MomentsView innovation) const override;
+
+ private:
+  std::shared_ptr<const Linear> values_;
+  LearnedNoise noise_;
+  Linear both_;  // the affine map of values and noise head
+};
+
+/// The network with a noise head on its last layer, which may lie in containers. Throws
+/// std::invalid_argument unless that is a Linear, and unless there are as many standard deviations
+/// as outputs, or one.
+std::shared_ptr<const Layer> with_noise_head(const std::shared_ptr<const Layer>& network,
+                                             const LearnedNoise& noise);
+
+}  // namespace tagix
