@@ -301,6 +301,47 @@ def test_stable_at_any_batch_size(batch_size: int, gain: float) -> None:
     assert all((value > 0).all() for key, value in state.items() if key.endswith("var"))
 
 
+def test_learned_noise_never_grows_too_sure() -> None:
+    """By hand: 1000 targets of 0 with V = 1 as seen by l = -0.01, s = 0.02, and a value known."""
+    noise = reference.Homoscedastic(learn=True, prior_var=0.02, min_var=0.005)
+    rule = reference.Information(share=0.0, clip=1e9)
+    net = reference.Sequential(reference.Linear(1, 1), rule=rule, noise=noise, seed=0)
+    set_output(net, (0.0, 0.0), (-0.01, 0.02))  # type: ignore[arg-type]
+    denominator = 2 + 3 * math.expm1(0.02)
+    for n, bounded in ((10, False), (1000, True)):
+        set_output(net, (0.0, 0.0), (-0.01, 0.02))  # type: ignore[arg-type]
+        net.update(np.zeros((n, 1)), np.zeros((n, 1)))
+        var = 1 / (1 / 0.02 + n / denominator)
+        after = output(net)
+        assert (var < 0.005) == bounded
+        assert after["0.noise_bias.var"] == pytest.approx(max(var, 0.005), rel=1e-12)
+        # The mean moves by the variance before the bound.
+        expected = -0.01 - var * n / denominator
+        assert after["0.noise_bias.mean"] == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("std", [0.1, 1.0])
+@pytest.mark.parametrize("batch_size", [32, 256])
+def test_learned_noise_is_the_noise_of_the_data(std: float, batch_size: int) -> None:
+    """Two outputs, one with noise of standard deviation std and one of 3 std."""
+    rng = np.random.default_rng(7)
+    x = rng.uniform(-2, 2, size=(4000, 1))
+    y = np.hstack([np.sin(x), np.cos(x)]) + std * np.array([1.0, 3.0]) * rng.normal(size=(4000, 2))
+    net = reference.Sequential(
+        reference.Linear(1, 32),
+        reference.ReLU(),
+        reference.Linear(32, 2),
+        noise=reference.Homoscedastic(learn=True),
+        seed=3,
+    )
+    for _ in range(2 if batch_size < 256 else 10):
+        for rows in np.array_split(rng.permutation(4000), 4000 // batch_size):
+            net.update(x[rows], y[rows])
+    found = np.sqrt(net(x).aleatoric)
+    assert np.ptp(found, axis=0).max() == 0
+    np.testing.assert_allclose(found[0], [std, 3 * std], rtol=0.1)
+
+
 needs_golden = pytest.mark.skipif(not GOLDEN.is_dir(), reason=f"no golden data in {GOLDEN}")
 
 
@@ -365,6 +406,8 @@ def test_golden(name: str) -> None:
         lambda: reference.Heteroscedastic(gain=math.inf),
         lambda: reference.Homoscedastic(learn=False),  # type: ignore[arg-type]
         lambda: reference.Homoscedastic(learn=True, prior_var=-1.0),
+        lambda: reference.Homoscedastic(learn=True, min_var=-0.1),
+        lambda: reference.Homoscedastic(learn=True, prior_var=0.5, min_var=0.6),
         lambda: reference.Sequential(reference.ReLU(), noise=reference.Heteroscedastic()),
         lambda: reference.Sequential(noise=reference.Heteroscedastic()),
         lambda: reference.Sequential(
@@ -373,7 +416,7 @@ def test_golden(name: str) -> None:
     ],
 )
 def test_noise_that_cannot_be(make: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match=r"^(link|gain|learn|prior_var|noise): got"):
+    with pytest.raises(ValueError, match=r"^(link|gain|learn|prior_var|min_var|noise): got"):
         make()
 
 

@@ -69,10 +69,20 @@ class Innovations(NamedTuple):
 
 
 class _Parameter:
-    """A Gaussian parameter; `mean` and `var` are replaced, never written in place."""
+    """A Gaussian parameter; `mean` and `var` are replaced, never written in place.
 
-    def __init__(self, shape: tuple[int, ...], std: float, *, zero_mean: bool = False) -> None:
-        self.shape, self.std, self.zero_mean = shape, std, zero_mean
+    No update leaves a variance below min_var.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        std: float,
+        *,
+        zero_mean: bool = False,
+        min_var: float = 0.0,
+    ) -> None:
+        self.shape, self.std, self.zero_mean, self.min_var = shape, std, zero_mean, min_var
         self.mean = torch.zeros(shape, dtype=torch.float64)
         self.var = torch.full(shape, std * std, dtype=torch.float64)
 
@@ -140,7 +150,8 @@ def _noise_rows(values: Linear, noise: Heteroscedastic | Homoscedastic) -> _Rows
     """What a noise appends to the rows of the network's last layer."""
     shape = (values.out_features,)
     if isinstance(noise, Homoscedastic):
-        bias = _Parameter(shape, math.sqrt(noise.prior_var), zero_mean=True)
+        prior_std = math.sqrt(noise.prior_var)
+        bias = _Parameter(shape, prior_std, zero_mean=True, min_var=noise.min_var)
         return _Rows("noise_", None, bias)
     weight = _Parameter(values.weight.shape, noise.gain * values.weight.std)
     if values.bias is None:
@@ -247,9 +258,10 @@ class Sequential:
         innovations, summed = self._innovations(x, y, noise_var, x_var)
         batch_size = innovations.prediction.mean.shape[0]
         for name, parameter in self._parameters():
-            parameter.mean, parameter.var = self.rule.step(
+            parameter.mean, var = self.rule.step(
                 parameter.mean, parameter.var, *summed[name], batch_size
             )
+            parameter.var = var.clamp(min=parameter.min_var)
         return innovations.prediction
 
     def state_dict(self) -> dict[str, Array]:

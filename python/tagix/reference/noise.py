@@ -48,20 +48,31 @@ class Heteroscedastic:
 class Homoscedastic:
     """One unknown noise variance for each output: the head is a bias alone, the link "exp".
 
+    Targets also seem noisy as long as the values are not learned. That passes, so the head must be
+    able to forget it, but its variance falls as 2 / (targets seen), and it would not move again. It
+    is therefore a slow random walk: its variance does not fall below min_var, and so its mean
+    remembers about 2 / min_var targets, 200 of which leave 5 % in the noise's standard deviation.
+
     Args:
         learn: True; a noise that is known is the noise_var of `Sequential.update`.
         prior_var: Variance of the bias before any data, its mean being 0.
+        min_var: The lower bound of its variance.
 
     Raises:
-        ValueError: Unless learn is True and prior_var is finite and above 0.
+        ValueError: Unless learn is True, prior_var is finite and above 0, and
+            0 <= min_var <= prior_var.
     """
 
-    def __init__(self, *, learn: Literal[True], prior_var: float = 1.0) -> None:
+    def __init__(
+        self, *, learn: Literal[True], prior_var: float = 1.0, min_var: float = 0.01
+    ) -> None:
         if learn is not True:
             raise ValueError(f"learn: got {learn!r}, needed True")
         if not 0 < prior_var < float("inf"):
             raise ValueError(f"prior_var: got {prior_var!r}, needed a finite number above 0")
-        self.prior_var = prior_var
+        if not 0 <= min_var <= prior_var:
+            raise ValueError(f"min_var: got {min_var!r}, needed 0 <= min_var <= {prior_var!r}")
+        self.prior_var, self.min_var = prior_var, min_var
 
     def var_moments(self, head_mean: Tensor, head_var: Tensor) -> ActivationMoments:
         """V, s_v and J, exact, for l and s of any one shape."""
