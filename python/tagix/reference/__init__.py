@@ -24,7 +24,8 @@ from .activations import (  # noqa: E402
     Tanh,
 )
 from .diffusion import BackpropDiffusion  # noqa: E402
-from .network import Gaussian, Innovations, Linear, Sequential  # noqa: E402
+from .network import Gaussian, Innovations, Linear, Prediction, Sequential  # noqa: E402
+from .noise import Heteroscedastic, Homoscedastic  # noqa: E402
 from .rules import Capped, Information  # noqa: E402
 from .schedule import schedule, time_features  # noqa: E402
 
@@ -36,11 +37,14 @@ __all__ = [
     "Exp",
     "Gaussian",
     "Hardtanh",
+    "Heteroscedastic",
+    "Homoscedastic",
     "Identity",
     "Information",
     "Innovations",
     "LeakyReLU",
     "Linear",
+    "Prediction",
     "ReLU",
     "Sequential",
     "SiLU",

@@ -8,7 +8,8 @@ and a rule of `rules` updates each parameter.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 
 from .activations import ElementwiseActivation
+from .noise import Heteroscedastic, Homoscedastic, observe
 from .rules import Information, UpdateRule
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -29,16 +31,37 @@ class Gaussian(NamedTuple):
     var: Array
 
 
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Independent Gaussians of targets, float64 arrays (batch, outputs); unpacks as mean, var."""
+
+    mean: Array
+    epistemic: Array
+    """Variance that the weights' uncertainty leaves in the value."""
+    aleatoric: Array
+    """Expected variance of the noise that the network infers; 0 for a network without."""
+
+    @property
+    def var(self) -> Array:
+        """The total, epistemic + aleatoric."""
+        return self.epistemic + self.aleatoric
+
+    def __iter__(self) -> Iterator[Array]:
+        yield self.mean
+        yield self.var
+
+
 class Innovations(NamedTuple):
     """What one batch says, before any parameter changes.
 
     A quantity q with Cov(q, z) = c has the posterior mean_q + c delta_mean, var_q + c^2 delta_var.
     """
 
-    prediction: Gaussian
-    """Moments of the output before the update, (batch, outputs)."""
+    prediction: Prediction
+    """Of the targets, before the update."""
     output: Gaussian
-    """delta_mean and delta_var of the output, (batch, outputs)."""
+    """delta_mean and delta_var of the output, (batch, outputs); of a network that infers its noise,
+    (batch, 2 outputs), the values first and then the noise heads."""
     input: Gaussian
     """delta_mean and delta_var of the input, (batch, features)."""
     parameters: dict[str, tuple[Array, Array]]
@@ -46,16 +69,27 @@ class Innovations(NamedTuple):
 
 
 class _Parameter:
-    """A Gaussian parameter; `mean` and `var` are replaced, never written in place."""
+    """A Gaussian parameter; `mean` and `var` are replaced, never written in place.
 
-    def __init__(self, shape: tuple[int, ...], std: float) -> None:
-        self.shape, self.std = shape, std
+    No update leaves a variance below min_var.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        std: float,
+        *,
+        zero_mean: bool = False,
+        min_var: float = 0.0,
+    ) -> None:
+        self.shape, self.std, self.zero_mean, self.min_var = shape, std, zero_mean, min_var
         self.mean = torch.zeros(shape, dtype=torch.float64)
         self.var = torch.full(shape, std * std, dtype=torch.float64)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """mean ~ N(0, std^2) and var = std^2: the draw and the prior have one spread."""
-        self.mean = self.std * torch.randn(self.shape, generator=generator, dtype=torch.float64)
+        """var = std^2 and mean ~ N(0, std^2), draw and prior of one spread; or mean = 0."""
+        std = 0.0 if self.zero_mean else self.std
+        self.mean = std * torch.randn(self.shape, generator=generator, dtype=torch.float64)
         self.var = torch.full(self.shape, self.std**2, dtype=torch.float64)
 
 
@@ -92,6 +126,54 @@ class Linear:
         self.bias = _Parameter((out_features,), gain_bias * scale) if bias else None
 
 
+class _Rows(NamedTuple):
+    """Consecutive outputs of an affine map, weights (outputs, features) and biases (outputs,).
+
+    Weights or biases that are absent are known to be 0.
+    """
+
+    prefix: str
+    weight: _Parameter | None
+    bias: _Parameter | None
+
+
+class _Affine(NamedTuple):
+    """Means and variances of all rows of an affine map, those of the noise heads last."""
+
+    weight_mean: Tensor
+    weight_var: Tensor
+    bias_mean: Tensor
+    bias_var: Tensor
+
+
+def _noise_rows(values: Linear, noise: Heteroscedastic | Homoscedastic) -> _Rows:
+    """What a noise appends to the rows of the network's last layer."""
+    shape = (values.out_features,)
+    if isinstance(noise, Homoscedastic):
+        prior_std = math.sqrt(noise.prior_var)
+        bias = _Parameter(shape, prior_std, zero_mean=True, min_var=noise.min_var)
+        return _Rows("noise_", None, bias)
+    weight = _Parameter(values.weight.shape, noise.gain * values.weight.std)
+    if values.bias is None:
+        return _Rows("noise_", weight, None)
+    return _Rows("noise_", weight, _Parameter(shape, noise.gain * values.bias.std, zero_mean=True))
+
+
+def _affine(layer: Linear, rows: list[_Rows]) -> _Affine:
+    def stacked(kind: str, moment: str, shape: tuple[int, ...]) -> Tensor:
+        absent = torch.zeros(shape, dtype=torch.float64)
+        parameters = [getattr(row, kind) for row in rows]
+        return torch.cat([absent if p is None else getattr(p, moment) for p in parameters])
+
+    weights, biases = layer.weight.shape, (layer.out_features,)
+    return _Affine(
+        stacked("weight", "mean", weights),
+        stacked("weight", "var", weights),
+        stacked("bias", "mean", biases),
+        stacked("bias", "var", biases),
+    )
+
+
 class Sequential:
     """Layers applied in order; elements may be Sequential themselves.
 
@@ -101,6 +183,14 @@ class Sequential:
         *layers: Linear, activations, or Sequential.
         rule: The update rule, `Information()` by default; only the outermost container's rule acts.
         seed: Of the initial means; None draws a fresh one.
+        noise: A noise to infer, `Heteroscedastic()` or `Homoscedastic(learn=True)`; by default each
+            `update` is told. The last layer, a Linear(in, n), is then an affine map to 2n outputs,
+            the n values and a noise head for each, with parameters named, if it is layer "2",
+            "2.weight" (n, in), "2.noise_weight" (n, in), "2.bias" (n,), "2.noise_bias" (n,). A head
+            has no weight if the noise is homoscedastic, and else a bias if the layer has one.
+
+    Raises:
+        ValueError: For a noise if the last layer is not a Linear, or in a Sequential in another.
     """
 
     def __init__(
@@ -108,9 +198,20 @@ class Sequential:
         *layers: Linear | ElementwiseActivation | Sequential,
         rule: UpdateRule | None = None,
         seed: int | None = None,
+        noise: Heteroscedastic | Homoscedastic | None = None,
     ) -> None:
         self.layers = layers
         self.rule = rule if rule is not None else Information()
+        self.noise = noise
+        self._noise_rows: _Rows | None = None
+        for layer in layers:
+            if isinstance(layer, Sequential) and layer.noise is not None:
+                raise ValueError("noise: got one inside another Sequential, needed it outermost")
+        if noise is not None:
+            last = self._flat()[-1][1] if self._flat() else None
+            if not isinstance(last, Linear):
+                raise ValueError(f"noise: got a network that ends in {last!r}, needed a Linear")
+            self._noise_rows = _noise_rows(last, noise)
         generator = torch.Generator()
         if seed is None:
             generator.seed()
@@ -119,15 +220,15 @@ class Sequential:
         for _, parameter in self._parameters():
             parameter.initialise(generator)
 
-    def __call__(self, x: Any, x_var: Any = None) -> Gaussian:
+    def __call__(self, x: Any, x_var: Any = None) -> Prediction:
         """Moments of the output for inputs (batch, features), known exactly unless x_var is given.
 
         Shapes: x and x_var (batch, features), x_var broadcasting; out (batch, outputs).
         """
         mean, var, _ = self._forward(*self._input(x, x_var))
-        return Gaussian(mean.numpy(), var.numpy())
+        return self._prediction(mean, var)
 
-    def innovations(self, x: Any, y: Any, noise_var: Any, x_var: Any = None) -> Innovations:
+    def innovations(self, x: Any, y: Any, noise_var: Any = None, x_var: Any = None) -> Innovations:
         """The innovation of observations y, at the output, the input and every parameter.
 
             delta_mean = (y - mean_z) / S,   delta_var = -1 / S,
@@ -139,25 +240,28 @@ class Sequential:
             G = sum_b delta_mean a_m,   H = -sum_b delta_var a_m^2
             delta_mean <- J (Wm^T delta_mean),   delta_var <- J^2 ((Wm^2)^T delta_var)
 
+        Where the network infers its noise, the output's innovation is that of `noise.observe`.
         Shapes: y (batch, outputs), NaN where missing (zero innovation); noise_var broadcasts to y.
         """
         return self._innovations(x, y, noise_var, x_var)[0]
 
-    def update(self, x: Any, y: Any, noise_var: Any, x_var: Any = None) -> Gaussian:
+    def update(self, x: Any, y: Any, noise_var: Any = None, x_var: Any = None) -> Prediction:
         """Predict, then update every parameter with the batch; returns the prediction before.
 
         Arguments as in `innovations`.
 
         Raises:
             ValueError: For shapes that do not fit, a noise_var that is not positive or not finite,
-                an x_var that is negative or not finite.
+                an x_var that is negative or not finite; for no noise_var where the network has no
+                noise of its own, and for one where it has.
         """
         innovations, summed = self._innovations(x, y, noise_var, x_var)
         batch_size = innovations.prediction.mean.shape[0]
         for name, parameter in self._parameters():
-            parameter.mean, parameter.var = self.rule.step(
+            parameter.mean, var = self.rule.step(
                 parameter.mean, parameter.var, *summed[name], batch_size
             )
+            parameter.var = var.clamp(min=parameter.min_var)
         return innovations.prediction
 
     def state_dict(self) -> dict[str, Array]:
@@ -202,14 +306,25 @@ class Sequential:
                 flat.append((name, layer))
         return flat
 
+    def _rows(self) -> dict[str, list[_Rows]]:
+        """By the name of a Linear, its rows and, for the last layer, those of the noise."""
+        rows = {
+            name: [_Rows("", layer.weight, layer.bias)]
+            for name, layer in self._flat()
+            if isinstance(layer, Linear)
+        }
+        if self._noise_rows is not None:
+            rows[self._flat()[-1][0]].append(self._noise_rows)
+        return rows
+
     def _parameters(self) -> list[tuple[str, _Parameter]]:
-        parameters = []
-        for name, layer in self._flat():
-            if isinstance(layer, Linear):
-                parameters.append((f"{name}.weight", layer.weight))
-                if layer.bias is not None:
-                    parameters.append((f"{name}.bias", layer.bias))
-        return parameters
+        return [
+            (f"{name}.{row.prefix}{kind}", parameter)
+            for name, rows in self._rows().items()
+            for kind in ("weight", "bias")
+            for row in rows
+            if (parameter := getattr(row, kind)) is not None
+        ]
 
     def _input(self, x: Any, x_var: Any) -> tuple[Tensor, Tensor]:
         mean = _float64(x)
@@ -228,44 +343,90 @@ class Sequential:
         mean_z = Wm a_m + b_m,   var_z = Wm^2 a_v + Wv (a_m^2 + a_v) + b_v
         """
         trace = []
-        for _, layer in self._flat():
+        rows = self._rows()
+        for name, layer in self._flat():
             if isinstance(layer, Linear):
                 trace.append(mean)
-                weight, bias = layer.weight, layer.bias
-                var = var @ (weight.mean**2).T + (mean**2 + var) @ weight.var.T
-                mean = mean @ weight.mean.T
-                if bias is not None:
-                    mean, var = mean + bias.mean, var + bias.var
+                affine = _affine(layer, rows[name])
+                var = (
+                    var @ (affine.weight_mean**2).T
+                    + (mean**2 + var) @ affine.weight_var.T
+                    + affine.bias_var
+                )
+                mean = mean @ affine.weight_mean.T + affine.bias_mean
             else:
                 mean, var, jacobian = layer.forward(mean, var)
                 trace.append(jacobian)
         return mean, var, trace
 
+    def _prediction(self, mean: Tensor, var: Tensor) -> Prediction:
+        """Of the output's moments."""
+        aleatoric = torch.zeros_like(var)
+        if self.noise is not None:
+            (mean, head_mean), (var, head_var) = mean.chunk(2, dim=1), var.chunk(2, dim=1)
+            aleatoric = self.noise.var_moments(head_mean, head_var).mean
+        return Prediction(mean.numpy(), var.numpy(), aleatoric.numpy())
+
+    def _observe(
+        self, mean: Tensor, var: Tensor, target: Tensor, noise_var: Any
+    ) -> tuple[Tensor, Tensor]:
+        """delta_mean and delta_var of the output."""
+        n_targets = mean.shape[1] if self.noise is None else mean.shape[1] // 2
+        if target.shape != (len(mean), n_targets):
+            needed = (len(mean), n_targets)
+            raise ValueError(f"y: got shape {tuple(target.shape)}, needed {needed}")
+        spread = self.rule.spread(len(mean))
+        if self.noise is not None:
+            if noise_var is not None:
+                raise ValueError("noise_var: got one, needed none: the network infers its noise")
+            (mean, head_mean), (var, head_var) = mean.chunk(2, dim=1), var.chunk(2, dim=1)
+            deltas = observe(
+                target - mean,
+                var,
+                self.noise.var_moments(head_mean, head_var),
+                spread,
+                expected=self.rule.expected_information,
+            )
+            return (
+                torch.hstack([deltas.value_mean, deltas.noise_mean]),
+                torch.hstack([deltas.value_var, deltas.noise_var]),
+            )
+        if noise_var is None:
+            raise ValueError("noise_var: got None, needed one: the network infers no noise")
+        innovation_var = var * spread + _broadcast("noise_var", noise_var, target, zero_fits=False)
+        observed = ~torch.isnan(target)
+        return (
+            torch.where(observed, (target - mean) / innovation_var, 0.0),
+            torch.where(observed, -1 / innovation_var, 0.0),
+        )
+
     def _innovations(
         self, x: Any, y: Any, noise_var: Any, x_var: Any
     ) -> tuple[Innovations, dict[str, tuple[Tensor, Tensor]]]:
         mean, var, trace = self._forward(*self._input(x, x_var))
-        target = _float64(y)
-        if target.shape != mean.shape:
-            raise ValueError(f"y: got shape {tuple(target.shape)}, needed {tuple(mean.shape)}")
-        noise = _broadcast("noise_var", noise_var, target, zero_fits=False)
-        innovation_var = var * self.rule.spread(mean.shape[0]) + noise
-        observed = ~torch.isnan(target)
-        delta_mean = torch.where(observed, (target - mean) / innovation_var, 0.0)
-        delta_var = torch.where(observed, -1 / innovation_var, 0.0)
+        delta_mean, delta_var = self._observe(mean, var, _float64(y), noise_var)
         output = Gaussian(delta_mean.numpy(), delta_var.numpy())
         summed = {}
+        rows = self._rows()
         for (name, layer), kept in zip(reversed(self._flat()), reversed(trace), strict=True):
             if isinstance(layer, Linear):
-                summed[f"{name}.weight"] = (delta_mean.T @ kept, -delta_var.T @ kept**2)
-                if layer.bias is not None:
-                    summed[f"{name}.bias"] = (delta_mean.sum(0), -delta_var.sum(0))
-                delta_mean = delta_mean @ layer.weight.mean
-                delta_var = delta_var @ layer.weight.mean**2
+                for row, row_mean, row_var in zip(
+                    rows[name],
+                    delta_mean.chunk(len(rows[name]), dim=1),
+                    delta_var.chunk(len(rows[name]), dim=1),
+                    strict=True,
+                ):
+                    prefix = f"{name}.{row.prefix}"
+                    summed[f"{prefix}weight"] = (row_mean.T @ kept, -row_var.T @ kept**2)
+                    summed[f"{prefix}bias"] = (row_mean.sum(0), -row_var.sum(0))
+                affine = _affine(layer, rows[name])
+                delta_mean = delta_mean @ affine.weight_mean
+                delta_var = delta_var @ affine.weight_mean**2
             else:
                 delta_mean, delta_var = kept * delta_mean, kept**2 * delta_var
+        summed = {name: summed[name] for name, _ in self._parameters()}  # those that are there
         innovations = Innovations(
-            Gaussian(mean.numpy(), var.numpy()),
+            self._prediction(mean, var),
             output,
             Gaussian(delta_mean.numpy(), delta_var.numpy()),
             {name: (g.numpy(), h.numpy()) for name, (g, h) in summed.items()},

@@ -1,7 +1,8 @@
 """How a batch's summed innovations change the parameters, in float64.
 
 Both rules get, per parameter, G = sum_b delta_mean_b a_b (information on the mean) and
-H = -sum_b delta_var_b a_b^2 >= 0 (precision gained), with a_b the mean of the layer's input.
+H = -sum_b delta_var_b a_b^2 (precision gained), with a_b the mean of the layer's input. H >= 0
+unless a noise head is observed without `UpdateRule.expected_information`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ class UpdateRule(ABC):
 
     share: float = 0.0
     """The part k of its uncertainty that a batch's observations share; see `spread`."""
+
+    expected_information: bool
+    """Whether a noise head gains the precision expected of a target; see `noise.observe`."""
 
     def spread(self, batch_size: int) -> float:
         """The factor 1 + k (B - 1) on the output variance in the innovation."""
@@ -43,6 +47,8 @@ class Information(UpdateRule):
     Raises:
         ValueError: Unless share is finite and >= 0 and clip > 0.
     """
+
+    expected_information = True
 
     def __init__(self, share: float = 0.01, clip: float = 1 / 3) -> None:
         if not 0 <= share < math.inf:
@@ -71,6 +77,8 @@ class Capped(UpdateRule):
     Raises:
         ValueError: Unless cap is None, or finite and above 0.
     """
+
+    expected_information = False
 
     def __init__(self, cap: float | None = None) -> None:
         if cap is not None and not 0 < cap < math.inf:
