@@ -135,6 +135,16 @@ struct Capped : UpdateRule {
   }
 };
 
+py::dict forgetting_config(const Forgetting& forgetting) {
+  py::dict dict;
+  dict["process_noise"] = forgetting.process_noise();
+  dict["drift_level"] =
+      forgetting.tests_drift() ? py::object(py::float_(forgetting.drift_level())) : py::none();
+  dict["window"] = forgetting.window();
+  dict["inflation"] = forgetting.inflation();
+  return dict;
+}
+
 py::dict rule_config(const UpdateRule& rule) {
   py::dict dict;
   if (rule.kind == UpdateRule::Kind::information) {
@@ -177,6 +187,37 @@ from 256 on. Raises ValueError unless cap is None or positive, TypeError for wha
                   }),
                   py::arg("cap") = py::none());
 
+  py::class_<Forgetting> forgetting_class(m, "Forgetting",
+                                          R"(How a network forgets, to follow a stream that changes.
+
+After each update every parameter takes a step of a random walk, no further than its prior:
+
+    var' = min(var + process_noise prior_var, max(var, prior_var))
+
+and the targets' squared errors over their predicted variances, noise included, are tested. Those of
+the last `window` targets or so (each weighs 1 - 1/window times what the next one does) have a mean of
+1 if the variances are right; where a chi-square test (Wilson & Hilferty, 1931) finds more, at a
+probability of drift_level of a false alarm, the data have changed: all variances are raised to at
+least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
+
+Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
+at least 1, TypeError for what is no number.)");
+  def_constructor(forgetting_class,
+                  py::init([](const Argument<double>& process_noise,
+                              const Argument<std::optional<double>>& drift_level,
+                              const Argument<double>& window, const Argument<double>& inflation) {
+                    const std::optional<double> level = drift_level.as("drift_level");
+                    require(!level || *level > 0, "drift_level: got ", level.value_or(0),
+                            ", needed a number in (0, 1/2), or None for no test");
+                    return Forgetting{process_noise.as("process_noise"), level.value_or(0),
+                                      window.as("window"), inflation.as("inflation")};
+                  }),
+                  py::arg("process_noise") = 1e-4, py::arg("drift_level") = 1e-6,
+                  py::arg("window") = 100.0, py::arg("inflation") = 0.1);
+  forgetting_class.def_property_readonly("config", &forgetting_config,
+                                         "The constructor's arguments by name.");
+  bind_as_value(forgetting_class);
+
   py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")
       .def_readonly("squared_error", &PredictionSums::squared_error)
       .def_readonly("var", &PredictionSums::var)
@@ -210,13 +251,14 @@ from 256 on. Raises ValueError unless cap is None or positive, TypeError for wha
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
       .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
                        const Argument<std::string>& device, const Argument<std::string>& precision,
-                       const py::object& noise) {
+                       const py::object& noise, const std::optional<Forgetting>& forgetting) {
              return std::make_shared<Model>(std::move(network), rule, seed,
                                             parse_backend(device, parse_precision(precision)),
-                                            learned_noise(noise));
+                                            learned_noise(noise), forgetting);
            }),
            py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
-           py::arg("precision"), py::arg("noise"), "Of the noise counts what is learned.")
+           py::arg("precision"), py::arg("noise"), py::arg("forgetting"),
+           "Of the noise counts what is learned.")
       .def(
           "copy_to",
           [](const Model& model, const Argument<std::string>& device,
@@ -227,6 +269,7 @@ from 256 on. Raises ValueError unless cap is None or positive, TypeError for wha
           },
           py::arg("device"), py::arg("precision"),
           "A copy on another device or in another precision, parameters and epochs included.")
+      .def_property_readonly("n_drifts", &Model::n_drifts)
       .def_property_readonly("seed", &Model::seed)
       .def_property_readonly("rule", &Model::rule)
       .def_property_readonly("in_features", &Model::input_features)

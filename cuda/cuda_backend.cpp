@@ -111,6 +111,14 @@ class CudaBackend final : public Backend {
     copy_plane(values.mean, target.mean);
     copy_plane(values.var, target.var);
   }
+  void test_drift(const Forgetting& forgetting, TrainingState* state,
+                  math::DriftState* drift) override {
+    cuda::test_drift(forgetting, state, drift);
+  }
+  void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+              Index size, float* var) override {
+    cuda::forget(step, drift, state, size, var);
+  }
   void add(ConstMomentsView values, MomentsView sum) override { cuda::add(values, sum); }
   void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
     cuda::check_innovation(innovation, state);

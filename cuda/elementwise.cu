@@ -148,6 +148,28 @@ struct Update {
   }
 };
 
+struct TestDrift {
+  double decay, threshold;
+  TrainingState* state;
+  math::DriftState* drift;
+
+  __device__ void operator()(Index) const { test_recorded_drift(decay, threshold, *state, *drift); }
+};
+
+struct Forget {
+  ForgettingStep step;
+  const math::DriftState* drift;
+  const TrainingState* state;
+  float* var;
+
+  __device__ void operator()(Index i) const {
+    if (state->failure != Failure::none) return;
+    const bool drifts = drift != nullptr && drift->drifts;
+    const float least_var = drifts ? math::max(step.least_var, step.drifted_var) : step.least_var;
+    var[i] = math::forgotten_var(var[i], step.process_var, step.prior_var, least_var);
+  }
+};
+
 struct Add {
   ConstMomentsView values;
   MomentsView sum;
@@ -215,6 +237,15 @@ void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovatio
     for_each("update", parameters.size(),
              Update<UpdateKind::capped>{bound, innovation, parameters, state});
   }
+}
+
+void test_drift(const Forgetting& forgetting, TrainingState* state, math::DriftState* drift) {
+  for_each("test_drift", 1, TestDrift{forgetting.decay(), forgetting.threshold(), state, drift});
+}
+
+void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+            Index size, float* var) {
+  for_each("forget", size, Forget{step, drift, state, var});
 }
 
 void add(ConstMomentsView values, MomentsView sum) {

@@ -21,6 +21,9 @@ void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView 
                       float* noise_var, float* total_var);
 void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
             MomentsView parameters, const TrainingState* state);
+void test_drift(const Forgetting& forgetting, TrainingState* state, math::DriftState* drift);
+void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+            Index size, float* var);
 void add(ConstMomentsView values, MomentsView sum);
 void check_innovation(ConstMomentsView innovation, TrainingState* state);
 

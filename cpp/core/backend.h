@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "core/forgetting.h"
 #include "core/index.h"
 #include "core/moments.h"
 #include "core/precision.h"
@@ -13,6 +14,7 @@
 #include "core/training_state.h"
 #include "math/activations.h"
 #include "math/diffusion.h"
+#include "math/forgetting.h"
 #include "math/inference.h"
 #include "math/noise.h"
 #include "math/philox.h"
@@ -148,6 +150,16 @@ class Backend {
   /// `state` says that something has failed.
   virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
                       MomentsView parameters, const TrainingState* state) = 0;
+
+  /// Tests the targets that `state` has recorded since the last test for drift, unless something
+  /// has failed.
+  virtual void test_drift(const Forgetting& forgetting, TrainingState* state,
+                          math::DriftState* drift) = 0;
+
+  /// Changes variances by what parameters forget in a step; `drift`, unless null, says whether that
+  /// is more. Does nothing after a failure.
+  virtual void forget(const ForgettingStep& step, const math::DriftState* drift,
+                      const TrainingState* state, Index size, float* var) = 0;
 
   /// target = values, and sum += values, for both planes.
   virtual void copy(ConstMomentsView values, MomentsView target) = 0;

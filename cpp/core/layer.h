@@ -21,6 +21,7 @@ struct ParameterSpec {
   std::vector<Index> shape;  ///< as a user sees it: {out, in} or {out}
   float prior_std;           ///< 0: zeros that stay, of which no user is told
   std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
+  float least_var = 0;                 ///< that updates leave
 
   Index size() const;
   bool is_fixed() const { return prior_std == 0; }

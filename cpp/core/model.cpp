@@ -18,6 +18,24 @@ Index count_parameters(const std::vector<ParameterSpec>& specs) {
   return count;
 }
 
+/// What each array of parameters forgets in a step; empty where none forgets anything.
+std::vector<ForgettingStep> forgetting_steps(const std::vector<ParameterSpec>& specs,
+                                             const std::optional<Forgetting>& forgetting) {
+  std::vector<ForgettingStep> steps;
+  bool any = forgetting.has_value();
+  for (const ParameterSpec& spec : specs) {
+    const float prior_var = spec.prior_std * spec.prior_std;
+    ForgettingStep step{0, prior_var, spec.least_var, 0};
+    if (forgetting) {
+      step.process_var = static_cast<float>(forgetting->process_noise()) * prior_var;
+      step.drifted_var = static_cast<float>(forgetting->inflation()) * prior_var;
+    }
+    any = any || spec.least_var > 0;
+    steps.push_back(step);
+  }
+  return any ? steps : std::vector<ForgettingStep>{};
+}
+
 /// The number of values that a NoiseView over rows x cols reads.
 Index broadcast_size(const NoiseView& view, Index rows, Index cols) {
   return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
@@ -87,7 +105,8 @@ class Model::WorkspaceLease {
 };
 
 Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
-             std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise)
+             std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
+             const std::optional<Forgetting>& forgetting)
     : backend_(std::move(backend)),
       network_(noise ? with_noise_head(network, *noise) : std::move(network)),
       rule_(rule),
@@ -96,7 +115,12 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
                   rule.kind == UpdateRule::Kind::information},
       specs_(network_->parameters()),
       parameter_count_(count_parameters(specs_)),
-      parameters_(*backend_, 1, parameter_count_) {
+      parameters_(*backend_, 1, parameter_count_),
+      forgetting_(forgetting),
+      forgetting_steps_(forgetting_steps(specs_, forgetting)),
+      drift_(*backend_) {
+  const math::DriftState no_drift;
+  drift_.assign(&no_drift, 1);
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
   Index offset = 0;
   for (std::size_t i = 0; i < specs_.size(); ++i) {
@@ -123,7 +147,12 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
       specs_(other.specs_),
       parameter_count_(other.parameter_count_),
       parameters_(*backend_, 1, parameter_count_),
+      forgetting_(other.forgetting_),
+      forgetting_steps_(other.forgetting_steps_),
+      drift_(*backend_),
       epochs_trained_(other.epochs_trained()) {
+  const math::DriftState drift = other.drift_.first();
+  drift_.assign(&drift, 1);
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
   other.get_parameters(mean.data(), var.data());
   const MomentsView view = parameters_.view();
@@ -297,12 +326,40 @@ void Model::update(HostMoments input, const float* target, NoiseView noise,
   WorkspaceLease lease(*this);
   Workspace& workspace = *lease;
   const Batch batch = load(workspace, input, target, noise);
-  write_to_host(workspace, learn(workspace, batch, false).prediction, batch.noise, prediction);
+  const ConstMomentsView output = learn(workspace, batch, false).prediction;
+  write_to_host(workspace, output, batch.noise, prediction);
   require_finite_prediction(prediction, input.rows * output_features(input.cols));
   const TrainingState start;
   workspace.state.assign(&start, 1);
-  workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
+  change_by(workspace, batch, output);
   require_no_failure(workspace.state.first());
+}
+
+void Model::change_by(Workspace& workspace, const Batch& batch, ConstMomentsView prediction) {
+  TrainingState* state = workspace.state.data();
+  if (forgets()) backend_->record_predictions(prediction, batch.target, batch.noise, state);
+  workspace.executor->update(rule_, batch.input.rows, parameters_.view(), state);
+  forget(parameters_.view(), state);
+}
+
+void Model::forget(MomentsView parameters, TrainingState* state) {
+  if (!forgets()) return;
+  const bool tests = forgetting_ && forgetting_->tests_drift();
+  if (tests) backend_->test_drift(*forgetting_, state, drift_.data());
+  Index offset = 0;
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    const Index size = specs_[i].size();
+    const ForgettingStep& step = forgetting_steps_[i];
+    if (forgetting_ || step.least_var > 0) {
+      backend_->forget(step, tests ? drift_.data() : nullptr, state, size, parameters.var + offset);
+    }
+    offset += size;
+  }
+}
+
+Index Model::n_drifts() const {
+  const auto lock = lock_for_reading();
+  return drift_.first().n_drifts;
 }
 
 std::vector<float> Model::to_host(const float* values, Index size) const {
@@ -354,11 +411,12 @@ void Model::update_on_device(ConstMomentsView input, const float* target, NoiseV
   Workspace& workspace = *lease;
   queue_input_check(workspace, input);
   noise = load(workspace, noise, input.rows, outputs);
-  const ConstMomentsView output = learn(workspace, {input, target, noise}, false).prediction;
+  const Batch batch{input, target, noise};
+  const ConstMomentsView output = learn(workspace, batch, false).prediction;
   write(output, noise, prediction);
   backend_->check_innovation(output, workspace.state.data());
   // Changes nothing if anything above has failed. A target that is infinite fails here.
-  workspace.executor->update(rule_, input.rows, parameters_.view(), workspace.state.data());
+  change_by(workspace, batch, output);
   const TrainingState end = workspace.state.first();
   if (end.failure == Failure::none) return;
   require_finite_input(input);

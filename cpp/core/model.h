@@ -12,6 +12,7 @@
 
 #include "core/backend.h"
 #include "core/executor.h"
+#include "core/forgetting.h"
 #include "core/layer.h"
 #include "core/memory.h"
 #include "core/noise.h"
@@ -60,7 +61,8 @@ class Model {
   /// With `noise`, adds a noise head; throws std::invalid_argument for a network that cannot have
   /// it.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
-        std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {});
+        std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {},
+        const std::optional<Forgetting>& forgetting = {});
   /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
   /// that `other` has now.
   Model(const Model& other, std::shared_ptr<Backend> backend);
@@ -117,6 +119,14 @@ class Model {
   void read_parameters(const std::function<void(ConstMomentsView)>& read) const;
   void change_parameters(const std::function<void(MomentsView)>& change);
 
+  /// Whether parameters change between updates: then `forget` is to follow each one, of a batch
+  /// that `state` has recorded.
+  bool forgets() const { return !forgetting_steps_.empty(); }
+  /// Queues what the parameters forget after an update, in a call of change_parameters.
+  void forget(MomentsView parameters, TrainingState* state);
+  /// How often a test has found that the data have changed.
+  Index n_drifts() const;
+
   /// Epochs of training so far: the noise schedule and the random numbers of an epoch follow it.
   Index epochs_trained() const { return epochs_trained_; }
   /// Throws std::invalid_argument unless epochs >= 0.
@@ -156,6 +166,8 @@ class Model {
              NoiseView noise) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
+  /// Queues the update by a batch that was learned last, and what is forgotten after it.
+  void change_by(Workspace& workspace, const Batch& batch, ConstMomentsView prediction);
 
   std::shared_ptr<Backend> backend_;
   std::shared_ptr<const Layer> network_;
@@ -165,6 +177,10 @@ class Model {
   std::vector<ParameterSpec> specs_;
   Index parameter_count_;
   Moments parameters_;
+  std::optional<Forgetting> forgetting_;
+  /// One for each array of parameters, or none where nothing is ever forgotten.
+  std::vector<ForgettingStep> forgetting_steps_;
+  Buffer<math::DriftState> drift_;
   std::atomic<Index> epochs_trained_ = 0;
 
   /// Held by predictions, side by side.

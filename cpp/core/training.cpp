@@ -27,7 +27,7 @@ Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuff
       state_(model.backend()),
       step_rows_(batch_size) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
-  step_rows_ = executor_->training_rows(batch_size);
+  step_rows_ = model.forgets() ? batch_size : executor_->training_rows(batch_size);
   const Index outputs = model.output_features(source.in_features());
   require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
           " features, needed ", outputs);
@@ -40,6 +40,7 @@ Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps
     const auto queue = [&, parameters] {
       executor_->train(model_.rule(), source_.load(rows, count), batch_size_, parameters,
                        state_.data());
+      model_.forget(parameters, state_.data());
     };
     if (buffer_moves() != buffer_moves_) forget_recordings();
     Step& step = steps_[count];

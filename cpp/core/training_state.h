@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "core/index.h"
+#include "math/forgetting.h"
 
 namespace tagix {
 
@@ -30,7 +31,21 @@ struct TrainingState {
   Index position = 0;       ///< rows of this epoch that have been learned
   std::uint64_t epoch = 0;  ///< which epoch of the model's life this is
   Failure failure = Failure::none;
+  /// The part of the sums that Backend::test_drift has seen.
+  double tested_chi_square = 0;
+  Index n_tested = 0;
 };
+
+/// Tests the targets recorded since the last test for drift, unless something has failed.
+TAGIX_HD inline void test_recorded_drift(double decay, double threshold, TrainingState& state,
+                                         math::DriftState& drift) {
+  drift.drifts = false;
+  if (state.failure != Failure::none) return;
+  math::test_drift(state.sums.chi_square - state.tested_chi_square,
+                   state.sums.n_observed - state.n_tested, decay, threshold, drift);
+  state.tested_chi_square = state.sums.chi_square;
+  state.n_tested = state.sums.n_observed;
+}
 
 /// Throws std::invalid_argument, in words for a user, after a failure.
 void require_no_failure(const TrainingState& state);

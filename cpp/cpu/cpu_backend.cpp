@@ -236,6 +236,21 @@ class CpuBackend final : public Backend {
     });
   }
 
+  void test_drift(const Forgetting& forgetting, TrainingState* state,
+                  math::DriftState* drift) override {
+    test_recorded_drift(forgetting.decay(), forgetting.threshold(), *state, *drift);
+  }
+
+  void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+              Index size, float* var) override {
+    if (state->failure != Failure::none) return;
+    const bool drifts = drift != nullptr && drift->drifts;
+    const float least_var = drifts ? std::max(step.least_var, step.drifted_var) : step.least_var;
+    for_elements(size, [&](Index first, Index count) {
+      kernels_.forget(step.process_var, step.prior_var, least_var, count, var + first);
+    });
+  }
+
   void copy(ConstMomentsView values, MomentsView target) override {
     std::copy_n(values.mean, values.size(), target.mean);
     std::copy_n(values.var, values.size(), target.var);
@@ -385,8 +400,7 @@ class CpuBackend final : public Backend {
         kernels_.infer_noise(noise.head.link, mean, var, rows * n, noise_var);
       } else {
         for (Index i = 0; i < rows * n; ++i) {
-          noise_var[i] =
-              noise.data[(first + i / n) * noise.row_stride + i % n * noise.col_stride];
+          noise_var[i] = noise.data[(first + i / n) * noise.row_stride + i % n * noise.col_stride];
         }
       }
       body(first, rows, noise_var);

@@ -8,6 +8,7 @@
 #include "cpu/products.h"
 #include "cpu/simd.h"
 #include "math/affine.h"
+#include "math/forgetting.h"
 #include "math/inference.h"
 #include "math/quadrature.h"
 
@@ -382,6 +383,14 @@ float absolute_sum(const float* values, Index size) {
   return element_sum(sum);
 }
 
+void forget(float process_var, float prior_var, float least_var, Index size, float* var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    store_part(math::forgotten_var(load_part(var + i), broadcast<Vector>(process_var),
+                                   broadcast<Vector>(prior_var), broadcast<Vector>(least_var)),
+               var + i);
+  });
+}
+
 /// Calls body(Constant<kind>), with the kind as an integer.
 template <class Body>
 TAGIX_INLINE void with_kind(math::UpdateKind kind, Body&& body) {
@@ -465,6 +474,7 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           infer_noise,
                           all_finite,
                           absolute_sum,
+                          forget,
                           update,
                           update_weight};
 

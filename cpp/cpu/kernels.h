@@ -216,6 +216,8 @@ struct Kernels {
   bool (*all_finite)(const float* values, Index size);
   /// The sum of absolute values.
   float (*absolute_sum)(const float* values, Index size);
+  /// math::forgotten_var of `size` variances.
+  void (*forget)(float process_var, float prior_var, float least_var, Index size, float* var);
   /// Changes (mean, var) of `size` parameters by a rule and its bound (UpdateRule::bound_for).
   void (*update)(math::UpdateKind kind, float bound, const float* delta_mean,
                  const float* delta_var, Index size, float* mean, float* var);

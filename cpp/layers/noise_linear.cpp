@@ -44,7 +44,7 @@ std::vector<ParameterSpec> NoiseLinear::parameters() const {
     // E exp(w) = exp(mean + var / 2).
     mean[i] = static_cast<float>(2 * std::log(std)) - prior_std * prior_std / 2;
   }
-  specs.push_back({"noise_bias", {out}, prior_std, std::move(mean)});
+  specs.push_back({"noise_bias", {out}, prior_std, std::move(mean), least_noise_bias_var});
   return specs;
 }
 

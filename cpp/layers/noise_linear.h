@@ -15,6 +15,11 @@ namespace tagix {
 /// Where the noise follows the input, the head's priors are those of the values times the gain, and
 /// the means of its biases start at 0: a noise variance of about 1. Where it does not, the head is
 /// a bias alone, whose prior standard deviation is 1 and whose mean gives the noise variance std^2.
+///
+/// Residuals seem to be noise as long as the values are not learned. A bias, whose variance falls
+/// as 2 / (targets seen), would soon no longer move; so it is a slow random walk, whose variance is
+/// at least 0.01: it remembers about 200 targets, which leave 5 % in the noise's standard
+/// deviation.
 class NoiseLinear final : public Layer {
  public:
   NoiseLinear(std::shared_ptr<const Linear> values, LearnedNoise noise);
@@ -32,6 +37,8 @@ class NoiseLinear final : public Layer {
                 MomentsView innovation) const override;
 
  private:
+  static constexpr float least_noise_bias_var = 0.01f;
+
   std::shared_ptr<const Linear> values_;
   LearnedNoise noise_;
   Linear both_;  // the affine map of values and noise head

@@ -14,6 +14,7 @@ rate, and every prediction comes with its variance.
 from tagix import cuda, nn
 from tagix._core import (
     Capped,
+    Forgetting,
     Heteroscedastic,
     Homoscedastic,
     Information,
@@ -33,6 +34,7 @@ __all__ = [
     "Capped",
     "DiffusionModel",
     "EpochRecord",
+    "Forgetting",
     "Gaussian",
     "Heteroscedastic",
     "History",

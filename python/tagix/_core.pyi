@@ -21,6 +21,7 @@ __all__: list[str] = [
     "DiffusionSource",
     "EpochRecord",
     "Exp",
+    "Forgetting",
     "GELU",
     "Hardtanh",
     "Heteroscedastic",
@@ -455,6 +456,40 @@ class Capped(UpdateRule):
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
+class Forgetting:
+    """
+    How a network forgets, to follow a stream that changes.
+
+    After each update every parameter takes a step of a random walk, no further than its prior:
+
+        var' = min(var + process_noise prior_var, max(var, prior_var))
+
+    and the targets' squared errors over their predicted variances, noise included, are tested. Those of
+    the last `window` targets or so (each weighs 1 - 1/window times what the next one does) have a mean of
+    1 if the variances are right; where a chi-square test (Wilson & Hilferty, 1931) finds more, at a
+    probability of drift_level of a false alarm, the data have changed: all variances are raised to at
+    least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
+
+    Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
+    at least 1, TypeError for what is no number.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        process_noise: typing.SupportsFloat | typing.SupportsIndex = 0.0001,
+        drift_level: typing.SupportsFloat | typing.SupportsIndex | None = 1e-06,
+        window: typing.SupportsFloat | typing.SupportsIndex = 100.0,
+        inflation: typing.SupportsFloat | typing.SupportsIndex = 0.1,
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+
 class PredictionSums:
     """
     Sums over observed targets.
@@ -534,6 +569,7 @@ class Model:
         device: str,
         precision: str,
         noise: typing.Any,
+        forgetting: Forgetting | None,
     ) -> None:
         """
         Of the noise counts what is learned.
@@ -625,6 +661,8 @@ class Model:
     def epochs_trained(self, arg1: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def in_features(self) -> int | None: ...
+    @property
+    def n_drifts(self) -> int: ...
     @property
     def parameter_layout(self) -> list:
         """

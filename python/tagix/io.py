@@ -128,13 +128,16 @@ def _rebuild(
     precision = network.get("precision", "float32")  # older files name none
     if description["kind"] == "Sequential":
         layers = [_layer(config, network["seed"]) for config in network["layers"]]
-        noise = network.get("noise")  # older files name none
+        noise, forgetting = network.get("noise"), network.get("forgetting")  # not in older files
         net = nn.Sequential(
             *layers,
             seed=network["seed"],
             device=device,
             rule=rule,
             noise=None if noise is None else _value(noise, _NOISE_MODELS),
+            forgetting=None
+            if forgetting is None
+            else _value(forgetting, {"Forgetting": _core.Forgetting}),
             precision=precision,
         )
         net.load_state_dict(tensors)
@@ -169,6 +172,7 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
         "seed": net.seed,
         "rule": _config(net.rule),
         "noise": None if net.noise is None else _config(net.noise),
+        "forgetting": None if net.forgetting is None else _config(net.forgetting),
         "precision": net._wanted_precision,
         "epochs_trained": net.epochs_trained,
     }

@@ -32,6 +32,7 @@ from tagix._core import (
     GELU,
     Activation,
     Exp,
+    Forgetting,
     Hardtanh,
     Heteroscedastic,
     Homoscedastic,
@@ -95,6 +96,8 @@ class Sequential:
             ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
             layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
             known. None leaves it to each call.
+        forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
+            by default.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
             "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
             activations and sums are float32 in any case, and batches of up to 8 rows are not
@@ -103,8 +106,8 @@ class Sequential:
             bfloat16 runs float32 instead, with a RuntimeWarning.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, a noise model, an integer seed, or the
-            name of a device or a precision.
+        TypeError: for something that is not a layer, a rule, a noise model, a Forgetting, an integer
+            seed, or the name of a device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it, noise is to be
             inferred where the last layer is no :class:`Linear`, the seed is not in [0, 2**63), or
             the device or the precision is not there; says why not.
@@ -117,6 +120,7 @@ class Sequential:
         device: str = "cpu",
         rule: UpdateRule | None = None,
         noise: NoiseModel | None = None,
+        forgetting: Forgetting | None = None,
         precision: str = "float32",
     ) -> None:
         for position, layer in enumerate(layers):
@@ -131,11 +135,13 @@ class Sequential:
             raise TypeError(
                 f"noise: got {noise!r}, needed tagix.Homoscedastic() or tagix.Heteroscedastic()"
             )
+        if forgetting is not None and not isinstance(forgetting, Forgetting):
+            raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
         self._container: _core.Container = _core.Container(
             [layer._container if isinstance(layer, Sequential) else layer for layer in layers]
         )
         self._container.check_noise(noise)
-        self._noise = noise
+        self._noise, self._forgetting = noise, forgetting
         self._seed = resolve_seed(seed)
         _core.backend_name(device)  # raises for a device that is not there
         self._device = device
@@ -159,6 +165,7 @@ class Sequential:
                         self._device,
                         self._precision,
                         self._noise,
+                        self._forgetting,
                     )
         return self._made_model
 
@@ -181,6 +188,19 @@ class Sequential:
     def noise(self) -> NoiseModel | None:
         """The noise of targets as it was given; None where each call says."""
         return self._noise
+
+    @property
+    def forgetting(self) -> Forgetting | None:
+        """What the network forgets after each update."""
+        return self._forgetting
+
+    @property
+    def n_drifts(self) -> int:
+        """How often the test of :attr:`forgetting` has found that the data have changed.
+
+        Neither files nor pickles keep the count, and the test begins anew with the next update.
+        """
+        return self._model.n_drifts
 
     @property
     def _infers_noise(self) -> bool:
@@ -561,6 +581,7 @@ class Sequential:
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
         state["rule"], state["noise"] = self._rule, self._noise
+        state["forgetting"] = self._forgetting
         state["precision"] = self._wanted_precision
         state["training"] = self._training
         if self._made_model is not None:
@@ -569,7 +590,9 @@ class Sequential:
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arguments = {key: state[key] for key in ("seed", "rule", "noise", "precision")}
+        arguments = {
+            key: state[key] for key in ("seed", "rule", "noise", "forgetting", "precision")
+        }
         device = _available_device(state["device"])
         Sequential.__init__(self, *state["layers"], device=device, **arguments)
         self._training = state["training"]

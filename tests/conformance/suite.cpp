@@ -16,6 +16,7 @@
 #include "conformance/denoise.h"
 #include "conformance/diffuse.h"
 #include "conformance/embed_timesteps.h"
+#include "conformance/forget.h"
 #include "conformance/gather_rows.h"
 #include "conformance/normal.h"
 #include "conformance/observe.h"
@@ -23,6 +24,7 @@
 #include "conformance/scale_deltas.h"
 #include "conformance/shuffle.h"
 #include "conformance/split_prediction.h"
+#include "conformance/test_drift.h"
 #include "conformance/update.h"
 #include "core/cuda.h"
 #include "cpu/cpu_backend.h"
@@ -58,6 +60,8 @@ const std::vector<Method>& methods() {
       method<Observe>("observe"),
       method<SplitPrediction>("split_prediction"),
       method<Update>("update"),
+      method<TestDrift>("test_drift"),
+      method<Forget>("forget"),
       method<Copy>("copy"),
       method<Add>("add"),
       method<CheckInnovation>("check_innovation"),

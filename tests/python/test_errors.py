@@ -121,7 +121,7 @@ def test_no_matrix_where_one_is_required(argument: str, value: Any) -> None:
     name, _, call = MATRIX_ARGUMENTS[argument]
     net = network()
     error = TypeError if value is None else ValueError
-    message = "got a NoneType, needed" if value is None else r"got an array of shape \(5,\), needed"
+    message = "got None, needed" if value is None else r"got an array of shape \(5,\), needed"
     with unchanged(net), pytest.raises(error, match=f"^{name}: {message}"):
         call(net, value)
 
