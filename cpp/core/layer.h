@@ -27,11 +27,12 @@ struct ParameterSpec {
 /// What a forward pass leaves behind for the backward pass. It belongs to one call, so that one
 /// network may serve several threads.
 struct Trace {
-  explicit Trace(Backend& backend) : output(backend), jacobian(backend) {}
+  explicit Trace(Backend& backend) : output(backend), jacobian(backend), slopes(backend) {}
 
   ConstMomentsView result;  ///< the output of the layer, wherever it lies
   Moments output;
   Buffer<float> jacobian;
+  Buffer<float> slopes;  ///< of an activation's moments, for tangents
   std::vector<Trace> children;
 };
 
@@ -58,6 +59,9 @@ class Deltas {
   Moments current_;
   Moments next_;
 };
+
+/// The tangents that travel up a network (core/backend.h): two buffers as well.
+using Tangents = Deltas;
 
 /// An argument of a layer's constructor, for printing, saving and rebuilding it.
 using ConfigValue = std::variant<bool, Index, double, std::string>;
@@ -99,6 +103,20 @@ class Layer {
   virtual void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                         const Trace& trace, bool need_input_delta, Deltas& deltas,
                         MomentsView innovation) const = 0;
+
+  /// Replaces tangents.current(), those of the input that forward has had, by those of the output.
+  virtual void forward_tangents(Backend& backend, ConstMomentsView parameters,
+                                ConstMomentsView input, Trace& trace, Tangents& tangents) const = 0;
+
+  /// Whether each output depends on one input alone, that of its column.
+  virtual bool is_elementwise() const { return false; }
+
+  /// Writes the covariances of the first n_outputs outputs (batch x n_outputs x n_outputs), for an
+  /// input that forward has had, of independent features. An elementwise layer replaces those of
+  /// its input instead.
+  virtual void output_covariance(Backend& backend, ConstMomentsView parameters,
+                                 ConstMomentsView input, const Trace& trace, Index n_outputs,
+                                 float* covariance) const = 0;
 };
 
 }  // namespace tagix

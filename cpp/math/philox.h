@@ -39,6 +39,7 @@ enum class RandomStream : std::uint32_t {
   diffusion_noise = 4,
   sampler_start = 5,
   sampler_noise = 6,
+  weight_draw = 7,
 };
 
 /// The words of (seed; stream, step, row, block): every row of every step has its own numbers,
