@@ -301,8 +301,7 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
       const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
       backend_->download(epistemic.data(), uncertainty->epistemic + offset, bytes);
       backend_->download(aleatoric.data(), uncertainty->aleatoric + offset, bytes);
-      write_scores(count, uncertainty->epistemic + offset, uncertainty->aleatoric + offset,
-                   uncertainty->score + first);
+      write_scores(count, uncertainty->aleatoric + offset, uncertainty->score + first);
       to_data_units(count, uncertainty->epistemic + offset);
       to_data_units(count, uncertainty->aleatoric + offset);
     }
@@ -310,13 +309,14 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
   return true;
 }
 
-void DiffusionProcess::write_scores(Index rows, const float* epistemic, const float* aleatoric,
-                                    float* score) const {
+void DiffusionProcess::write_scores(Index rows, const float* aleatoric, float* score) const {
   const Index n = n_features_;
-  for (Index row = 0; row < rows; ++row, epistemic += n * n, aleatoric += n * n) {
+  const double signal_share = signal_shares_[1];
+  const double noise = static_cast<double>(n) * (1 - signal_share) / signal_share;
+  for (Index row = 0; row < rows; ++row, aleatoric += n * n) {
     double trace = 0;
     for (Index i = 0; i < n; ++i) trace += aleatoric[i * (n + 1)];
-    score[row] = static_cast<float>(trace);
+    score[row] = static_cast<float>(trace / noise);
   }
 }
 

@@ -82,7 +82,9 @@ class DiffusionProcess {
   /// some milliseconds of steps where the chain is not wanted; true abandons the call and returns
   /// false. With `uncertainty`, x, var and the chain are the same bits.
   ///
-  /// The covariances are those of math/diffusion.h; the score is SCORE.
+  /// The covariances are those of math/diffusion.h. The score is the share of the noise in the last
+  /// x_t that its denoising leaves open, tr(aleatoric) / (n_features (1 - abar_1) / abar_1) in
+  /// standardized units: between about 0 and 1, and the larger, the less the data hold x.
   bool sample(const Model& network, Index rows, std::uint64_t seed, float* x, float* var,
               float* trajectory, const std::function<bool()>& interrupted,
               const SampleUncertainty* uncertainty = nullptr) const;
@@ -95,7 +97,7 @@ class DiffusionProcess {
 
  private:
   /// The scores of `rows` samples from their covariances in standardized units, all on the host.
-  void write_scores(Index rows, const float* epistemic, const float* aleatoric, float* score) const;
+  void write_scores(Index rows, const float* aleatoric, float* score) const;
   /// Takes covariances on the host from standardized units to those of the data.
   void to_data_units(Index rows, float* covariance) const;
 

@@ -40,7 +40,12 @@ class Samples:
     aleatoric: NDArray[np.float32] | None = None
     """What the data leave open of x, same shape: the covariance of x_0 given the last x_t."""
     score: NDArray[np.float32] | None = None
-    """How uncertain each sample is, (n_samples,); larger is less certain. SCOREDOC"""
+    """How uncertain each sample is, (n_samples,), without a unit; larger is less certain.
+
+    The share of the noise in the last x_t that its denoising leaves open,
+    1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
+    units, over that of the noise. Near 0 the data hold x in every direction, near 1 in none.
+    """
 
     def keep(self, share: float) -> Samples:
         """The samples without the least certain ones, in their order.
