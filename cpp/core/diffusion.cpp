@@ -339,9 +339,7 @@ bool DiffusionProcess::sample_draws(const Model& network, Index rows, std::uint6
   // Welford's sums of what deviates from the mean so far, in float64.
   std::vector<double> mean(x.size()), squares(x.size() * n), before(n), after(n);
   for (Index draw = 0; draw < n_draws; ++draw) {
-    const math::Philox4 words = math::random_words(seed, math::RandomStream::weight_draw, 1,
-                                                   static_cast<std::uint64_t>(draw), 0);
-    const std::uint64_t draw_seed = std::uint64_t{words.word[0]} << 32 | words.word[1];
+    const std::uint64_t draw_seed = math::derived_seed(seed, static_cast<std::uint64_t>(draw));
     if (!sample(*network.draw(draw_seed), rows, seed, x.data(), var.data(), nullptr, interrupted)) {
       return false;
     }

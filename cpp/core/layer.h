@@ -36,28 +36,34 @@ struct Trace {
   std::vector<Trace> children;
 };
 
-/// The innovation that travels down a network: two buffers, of which one is current.
+/// The innovation that travels down a network: two buffers, of which one is current. Each call
+/// begins with the same one, so that a call like the one before needs no more memory.
 class Deltas {
  public:
-  explicit Deltas(Backend& backend) : current_(backend), next_(backend) {}
+  explicit Deltas(Backend& backend) : first_(backend), second_(backend) {}
 
-  MomentsView current() { return current_.view(); }
+  MomentsView current() { return (first_is_current_ ? first_ : second_).view(); }
   /// Starts anew with an innovation of the given shape, to be written by the caller.
   MomentsView start(Index rows, Index cols) {
-    current_.resize(rows, cols);
-    return current_.view();
+    first_is_current_ = true;
+    return resized(first_, rows, cols);
   }
   /// The other buffer, in the given shape, for a layer that cannot work in place.
   MomentsView next(Index rows, Index cols) {
-    next_.resize(rows, cols);
-    return next_.view();
+    return resized(first_is_current_ ? second_ : first_, rows, cols);
   }
   /// Makes what next() gave current.
-  void advance() { std::swap(current_, next_); }
+  void advance() { first_is_current_ = !first_is_current_; }
 
  private:
-  Moments current_;
-  Moments next_;
+  static MomentsView resized(Moments& buffer, Index rows, Index cols) {
+    buffer.resize(rows, cols);
+    return buffer.view();
+  }
+
+  Moments first_;
+  Moments second_;
+  bool first_is_current_ = true;
 };
 
 /// The tangents that travel up a network (core/backend.h): two buffers as well.

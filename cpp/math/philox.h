@@ -51,6 +51,13 @@ TAGIX_HD TAGIX_INLINE Philox4 random_words(std::uint64_t seed, RandomStream stre
                         static_cast<std::uint32_t>(stream)}});
 }
 
+/// The `count`-th seed, in [0, 2^63), derived from a seed.
+TAGIX_HD TAGIX_INLINE std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t count) {
+  const Philox4 words = philox(
+      seed, {{static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(count >> 32), 0, 0}});
+  return (std::uint64_t{words.word[0]} << 32 | words.word[1]) >> 1;
+}
+
 /// A 32-bit word as a number in (0, 1].
 TAGIX_HD TAGIX_INLINE float uniform(std::uint32_t word) {
   return (static_cast<float>(word) + 0.5f) * 2.3283064365386963e-10f;

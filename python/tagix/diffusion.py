@@ -65,15 +65,14 @@ class Samples:
             raise ValueError("score: got none, needed samples drawn with uncertainty=True")
         by_score = np.argsort(self.score, kind="stable")  # NaN, where there is one, comes last
         kept = np.sort(by_score[: round(share * len(by_score))])
-        arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Samples(
-            **{
-                name: array
-                if array is None
-                else array[(slice(None),) * (name == "trajectory")][kept]
-                for name, array in arrays.items()
-            }
-        )
+
+        def part(name: str) -> Any:
+            array = getattr(self, name)
+            if array is None:
+                return None
+            return array[:, kept] if name == "trajectory" else array[kept]
+
+        return Samples(**{field.name: part(field.name) for field in fields(self)})
 
 
 class DiffusionModel:
