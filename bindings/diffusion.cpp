@@ -78,7 +78,7 @@ void bind_diffusion(py::module_& m) {
       .def(
           "sample",
           [](const DiffusionProcess& process, const Model& network, Index n_samples,
-             std::uint64_t seed, bool trajectory) {
+             std::uint64_t seed, bool trajectory, bool uncertainty, Index ensemble) {
             require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
             const Index cols = process.n_features();
             Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
@@ -89,19 +89,38 @@ void bind_diffusion(py::module_& m) {
               chain_data = array.mutable_data();
               chain = std::move(array);
             }
+            py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
+            SampleUncertainty arrays{};
+            if (uncertainty) {
+              Array of_network = empty({n_samples, cols, cols}),
+                    of_data = empty({n_samples, cols, cols}), scores = empty({n_samples});
+              arrays = {of_network.mutable_data(), of_data.mutable_data(), scores.mutable_data()};
+              epistemic = std::move(of_network);
+              aleatoric = std::move(of_data);
+              score = std::move(scores);
+            }
             float* x_data = x.mutable_data();
             float* var_data = var.mutable_data();
             {
               const py::gil_scoped_release release;
-              process.sample(network, n_samples, seed, x_data, var_data, chain_data, [] {
+              const auto interrupted = [] {
                 const py::gil_scoped_acquire gil;
                 if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                 return false;
-              });
+              };
+              process.sample(network, n_samples, seed, x_data, var_data, chain_data, interrupted,
+                             uncertainty ? &arrays : nullptr);
+              if (ensemble > 0) {
+                process.sample_draws(network, n_samples, seed, ensemble, arrays.epistemic,
+                                     interrupted);
+              }
             }
-            return py::make_tuple(x, var, chain);
+            return py::make_tuple(x, var, chain, epistemic, aleatoric, score);
           },
-          py::arg("network"), py::arg("n_samples"), py::arg("seed"), py::arg("trajectory"));
+          py::arg("network"), py::arg("n_samples"), py::arg("seed"), py::arg("trajectory"),
+          py::arg("uncertainty"), py::arg("ensemble"),
+          "x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is "
+          "none.");
 
   py::class_<DiffusionSource, BatchSource>(m, "DiffusionSource")
       .def(py::init([](const Model& model, const DiffusionProcess& process, const Array& data) {

@@ -340,6 +340,40 @@ at least 1, TypeError for what is no number.)");
           "mean, var, and, with noise variances or where the network infers them, the noise "
           "variances and the sums of both.")
       .def(
+          "jacobian",
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+            const HostMoments input = host_moments(x, x_var);
+            Array jacobian = empty({input.rows, model.output_features(input.cols), input.cols});
+            float* data = jacobian.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.jacobian(input, data);
+            }
+            return jacobian;
+          },
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none())
+      .def(
+          "covariance",
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+            const HostMoments input = host_moments(x, x_var);
+            const Index outputs = model.output_features(input.cols);
+            Array covariance = empty({input.rows, outputs, outputs});
+            float* data = covariance.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.covariance(input, data);
+            }
+            return covariance;
+          },
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none())
+      .def(
+          "draw",
+          [](const Model& model, std::uint64_t seed) {
+            const py::gil_scoped_release release;
+            return model.draw(seed);
+          },
+          py::arg("seed"), "The network with means drawn from the posterior and variances of 0.")
+      .def(
           "update",
           [](Model& model, const Array& x, const Array& y, const std::optional<Array>& noise_var,
              const std::optional<Array>& x_var) {

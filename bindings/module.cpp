@@ -72,10 +72,7 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
   m.def(
       "derive_seed",
       [](std::uint64_t seed, std::uint64_t count) {
-        const tagix::math::Philox4 words = tagix::math::philox(
-            seed,
-            {{static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(count >> 32), 0, 0}});
-        return (std::uint64_t{words.word[0]} << 32 | words.word[1]) >> 1;
+        return tagix::math::derived_seed(seed, count);
       },
       py::arg("seed"), py::arg("count"), "The `count`-th seed, in [0, 2^63), derived from a seed.");
 

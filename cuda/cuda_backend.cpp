@@ -47,7 +47,8 @@ class CudaBackend final : public Backend {
     const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
       return std::holds_alternative<AffineStep>(step);
     });
-    return has_parameters ? make_fused_executor(*this, steps) : std::move(layerwise);
+    return has_parameters ? make_fused_executor(*this, steps, std::move(layerwise))
+                          : std::move(layerwise);
   }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
@@ -124,6 +125,38 @@ class CudaBackend final : public Backend {
     cuda::check_innovation(innovation, state);
   }
 
+  void start_tangents(Index n_directions, MomentsView tangents) override {
+    cuda::start_tangents(n_directions, tangents);
+  }
+  void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
+                       MomentsView output) override {
+    cuda::affine_tangents(input, weight, tangents, output);
+  }
+  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+                         SlopesView slopes) override {
+    cuda::activation_slopes(spec, input, slopes);
+  }
+  void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
+                                     const float* values, const float* derivatives,
+                                     SlopesView slopes) override {
+    cuda::activation_slopes_from_points(form, input, values, derivatives, slopes);
+  }
+  void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) override {
+    cuda::scale_tangents(slopes, size, tangents);
+  }
+  void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+                       float* jacobian) override {
+    cuda::gather_jacobian(tangents, n_directions, n_outputs, jacobian);
+  }
+  void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
+                         Index n_outputs, float* covariance) override {
+    cuda::affine_covariance(input, weight, var, n_outputs, covariance);
+  }
+  void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
+                        float* covariance) override {
+    cuda::scale_covariance(jacobian, output, n_outputs, covariance);
+  }
+
   void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {
     cuda::shuffle(seed, epoch, n_rows, order);
   }
@@ -153,6 +186,12 @@ class CudaBackend final : public Backend {
                Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
                float* var) override {
     cuda::denoise(tables, timestep, prediction, n_features, seed, first_row, noisy, var);
+  }
+  void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+                          const float* jacobian, const float* prediction_covariance, Index n_rows,
+                          Index n_features, float* epistemic, float* aleatoric) override {
+    cuda::denoise_covariance(tables, timestep, jacobian, prediction_covariance, n_rows, n_features,
+                             epistemic, aleatoric);
   }
   void advance(Index* value, Index amount) override { cuda::advance(value, amount); }
 

@@ -29,6 +29,10 @@ class FusedExecutor final : public Executor {
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     return by_steps_->predict(parameters, input);
   }
+  Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted) override {
+    return by_steps_->linearize(parameters, input, wanted);
+  }
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
     return by_steps_->learn(parameters, input, observations, need_input_delta);
@@ -86,6 +90,7 @@ class FusedExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
+                                              std::unique_ptr<Executor> layerwise,
                                               std::optional<bool> use_clusters) {
   const auto attribute = [](cudaDeviceAttr of) {
     int value = 0;
@@ -95,7 +100,7 @@ std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vecto
   const int shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
   const bool has_clusters = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
   const auto limit = static_cast<std::size_t>(shared_bytes);
-  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps);
+  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps, std::move(layerwise));
   const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);
   if (!plan) return by_steps;
   std::optional<FusedPlan> online_plan = plan_fused(steps, 1, limit);

@@ -27,6 +27,26 @@ void forget(const ForgettingStep& step, const math::DriftState* drift, const Tra
 void add(ConstMomentsView values, MomentsView sum);
 void check_innovation(ConstMomentsView innovation, TrainingState* state);
 
+// tangents.cu: one thread for each element of the output.
+
+void start_tangents(Index n_directions, MomentsView tangents);
+void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
+                     MomentsView output);
+void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, SlopesView slopes);
+void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
+                                   const float* values, const float* derivatives,
+                                   SlopesView slopes);
+void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents);
+void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+                     float* jacobian);
+void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
+                       Index n_outputs, float* covariance);
+void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
+                      float* covariance);
+void denoise_covariance(const DiffusionTables& tables, const Index* timestep, const float* jacobian,
+                        const float* prediction_covariance, Index n_rows, Index n_features,
+                        float* epistemic, float* aleatoric);
+
 // record.cu: one block, which adds in a fixed order.
 
 void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,

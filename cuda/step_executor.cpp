@@ -39,8 +39,10 @@ struct Node {
 
 class StepExecutor final : public Executor {
  public:
-  StepExecutor(Backend& backend, const std::vector<Step>& steps, Index memory_floats)
+  StepExecutor(Backend& backend, const std::vector<Step>& steps,
+               std::unique_ptr<Executor> layerwise, Index memory_floats)
       : Executor(backend),
+        layerwise_(std::move(layerwise)),
         memory_floats_(memory_floats),
         output_delta_(backend),
         partial_(backend),
@@ -84,6 +86,11 @@ class StepExecutor final : public Executor {
       input = output;
     }
     return input;
+  }
+
+  Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted) override {
+    return linearize_with(*layerwise_, *this, parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -204,6 +211,7 @@ class StepExecutor final : public Executor {
     partial_.resize(plan_innovations(precision(), problems_));
   }
 
+  std::unique_ptr<Executor> layerwise_;
   Index memory_floats_;
   std::vector<Node> nodes_;
   Index parameter_count_ = 0;
@@ -220,8 +228,9 @@ class StepExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps,
+                                             std::unique_ptr<Executor> layerwise,
                                              Index memory_floats) {
-  return std::make_unique<StepExecutor>(backend, steps, memory_floats);
+  return std::make_unique<StepExecutor>(backend, steps, std::move(layerwise), memory_floats);
 }
 
 }  // namespace tagix::cuda

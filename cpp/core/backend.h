@@ -10,6 +10,7 @@
 #include "core/index.h"
 #include "core/moments.h"
 #include "core/precision.h"
+#include "core/slopes.h"
 #include "core/step.h"
 #include "core/training_state.h"
 #include "math/activations.h"
@@ -168,6 +169,49 @@ class Backend {
   /// Sets the failure of `state` if a mean or a variance of an innovation is not finite.
   virtual void check_innovation(ConstMomentsView innovation, TrainingState* state) = 0;
 
+  // Tangents: how the moments of a layer change along a direction of the network's input. A tangent
+  // keeps d mean in `mean` and d var in `var`. Those of a batch in several directions lie one
+  // direction after the other: tangents.rows = n_directions x batch.
+
+  /// Tangents of the input of `n_directions` x batch rows: in direction k the mean in column k
+  /// grows at rate 1, all else stays.
+  virtual void start_tangents(Index n_directions, MomentsView tangents) = 0;
+
+  /// Tangents of affine_forward's output (n_directions x batch, out) from those of its input
+  /// (n_directions x batch, in), with `input` the moments that it had:
+  /// d mean = W_mean d a_mean, d var = (W_mean^2 + W_var) d a_var + 2 W_var a_mean d a_mean.
+  virtual void affine_tangents(ConstMomentsView input, ConstMomentsView weight,
+                               ConstMomentsView tangents, MomentsView output) = 0;
+
+  /// The slopes of activation_forward's moments, elementwise, each input.size() values.
+  virtual void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+                                 SlopesView slopes) = 0;
+
+  /// Those of activation_from_points. In the first-order form, which knows no f'', the slope of the
+  /// variance by the mean, 2 f' f'' var, is taken as 0.
+  virtual void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
+                                             const float* values, const float* derivatives,
+                                             SlopesView slopes) = 0;
+
+  /// Tangents above an activation, in place, in each direction of `size` values:
+  /// d mean = mean_by_mean d z_mean + mean_by_var d z_var, and likewise d var.
+  virtual void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) = 0;
+
+  /// jacobian (batch x n_outputs x n_directions): d mean of the first n_outputs columns.
+  virtual void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+                               float* jacobian) = 0;
+
+  /// Covariances (batch x n_outputs x n_outputs) of the first n_outputs outputs of affine_forward:
+  /// Cov(z_i, z_j) = sum_k W_mean[i, k] W_mean[j, k] a_var[k], and on the diagonal the variances
+  /// `var` (batch x out) that it gave.
+  virtual void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
+                                 Index n_outputs, float* covariance) = 0;
+
+  /// Covariances above an activation, in place: J_i J_j Cov(z_i, z_j), and on the diagonal the
+  /// variances output.var. `jacobian` is output.rows x output.cols.
+  virtual void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
+                                float* covariance) = 0;
+
   // Data, metrics and diffusion.
 
   /// The rows 0 .. n_rows - 1 in the order of an epoch (math/permutation.h).
@@ -206,6 +250,15 @@ class Backend {
   virtual void denoise(const DiffusionTables& tables, const Index* timestep,
                        ConstMomentsView prediction, Index n_features, std::uint64_t seed,
                        const Index* first_row, float* noisy, float* var) = 0;
+
+  /// What one reverse step does to the covariances of n_rows rows, each n_features x n_features
+  /// (formulas in math/diffusion.h): `epistemic`, in place, that of x_t to that of x_{t-1};
+  /// `aleatoric`, written, that of x_0 given x_t. `jacobian` is d eps / d x_t and
+  /// `prediction_covariance` that of eps.
+  virtual void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+                                  const float* jacobian, const float* prediction_covariance,
+                                  Index n_rows, Index n_features, float* epistemic,
+                                  float* aleatoric) = 0;
 
   /// *value += amount.
   virtual void advance(Index* value, Index amount) = 0;

@@ -18,6 +18,31 @@ constexpr double max_beta = 0.999;
 /// numbers depend on the chunk it falls into.
 constexpr Index max_chunk = 16384;
 
+/// Floats of the matrices of as many rows, where a call asks for matrices; at least
+/// `min_matrix_rows` rows pass at a time.
+constexpr Index max_matrix_floats = 1 << 24;
+constexpr Index min_matrix_rows = 64;
+
+/// Rows that pass together.
+struct Chunk {
+  Index first;
+  Index count;
+};
+
+/// All rows in chunks of at most max_chunk, and those cut evenly into chunks of at most `most`.
+std::vector<Chunk> chunks_of(Index rows, Index most) {
+  std::vector<Chunk> chunks;
+  for (Index first = 0; first < rows; first += max_chunk) {
+    const Index count = std::min(max_chunk, rows - first);
+    const Index pieces = (count + most - 1) / most;
+    for (Index i = 0; i < pieces; ++i) {
+      const Index begin = count * i / pieces;
+      chunks.push_back({first + begin, count * (i + 1) / pieces - begin});
+    }
+  }
+  return chunks;
+}
+
 /// beta_t for t = 1 .. n_steps - 1 before the bound; beta_0 is 0.
 double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {
   const double total = static_cast<double>(n_steps);
@@ -189,13 +214,19 @@ void DiffusionProcess::predict(const Model& network, const float* noisy, const I
 
 bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t seed, float* x,
                               float* var, float* trajectory,
-                              const std::function<bool()>& interrupted) const {
+                              const std::function<bool()>& interrupted,
+                              const SampleUncertainty* uncertainty) const {
   check_network(network);
   require(rows >= 0, "n_samples: got ", rows, ", needed at least 0");
-  const Index chunk = std::min(rows, max_chunk);
+  const Index matrix = uncertainty == nullptr ? 0 : n_features_ * n_features_;
+  const std::vector<Chunk> chunks = chunks_of(
+      rows, matrix == 0 ? max_chunk : std::max(min_matrix_rows, max_matrix_floats / matrix));
+  Index chunk = 0;
+  for (const Chunk& each : chunks) chunk = std::max(chunk, each.count);
   Buffer<float> noisy(*backend_, chunk * n_features_);
   Buffer<float> added_var(*backend_, chunk * n_features_);
   Buffer<float> input(*backend_, chunk * network_inputs());
+  Buffer<float> epistemic(*backend_, chunk * matrix), aleatoric(*backend_, chunk * matrix);
   Buffer<Index> timestep(*backend_), first_row(*backend_);
   const std::unique_ptr<Executor> executor = network.make_executor();
 
@@ -214,14 +245,16 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
   // Steps of a chunk are the same operations, on memory that says which step and which rows it is.
   std::map<Index, std::unique_ptr<Recording>> recordings;  // by the rows of the chunk
   Burst burst;
-  for (Index first = 0; first < rows; first += chunk) {
-    const Index count = std::min(chunk, rows - first);
+  for (const auto& [first, count] : chunks) {
     backend_->normal(seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
                      noisy.data());
     if (trajectory != nullptr) write_rows(noisy, trajectory, first, count, false);
     const Index last_step = n_steps() - 1;
     timestep.assign(&last_step, 1);
     first_row.assign(&first, 1);
+    if (uncertainty != nullptr) {  // the starting noise is known
+      epistemic.assign(std::vector<float>(static_cast<std::size_t>(count * matrix)));
+    }
     for (Index t = last_step; t >= 1;) {
       if (interrupted && interrupted()) return false;
       const Index n_now = trajectory != nullptr ? 1 : std::min(burst.n_steps(), t);
@@ -230,8 +263,18 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
         const auto queue = [&] {
           backend_->embed_timesteps(tables_, noisy.data(), n_features_, timestep.data(), 0, count,
                                     input.data());
-          const ConstMomentsView noise =
-              executor->predict(parameters, {input.data(), nullptr, count, network_inputs()});
+          const ConstMomentsView network_input{input.data(), nullptr, count, network_inputs()};
+          ConstMomentsView noise;
+          if (uncertainty == nullptr) {
+            noise = executor->predict(parameters, network_input);
+          } else {
+            const Linearized linearized = executor->linearize(
+                parameters, network_input, {n_features_, n_features_, /*covariance=*/true});
+            noise = linearized.prediction;
+            backend_->denoise_covariance(tables_, timestep.data(), linearized.jacobian,
+                                         linearized.covariance, count, n_features_,
+                                         epistemic.data(), aleatoric.data());
+          }
           backend_->denoise(tables_, timestep.data(), noise, n_features_, seed, first_row.data(),
                             noisy.data(), added_var.data());
           backend_->advance(timestep.data(), -1);
@@ -251,6 +294,70 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
     }
     write_rows(noisy, x, first, count, false);
     write_rows(added_var, var, first, count, true);
+    if (uncertainty != nullptr) {
+      const Index offset = first * matrix, size = count * matrix;
+      const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
+      backend_->download(epistemic.data(), uncertainty->epistemic + offset, bytes);
+      backend_->download(aleatoric.data(), uncertainty->aleatoric + offset, bytes);
+      write_scores(count, uncertainty->aleatoric + offset, uncertainty->score + first);
+      to_data_units(count, uncertainty->epistemic + offset);
+      to_data_units(count, uncertainty->aleatoric + offset);
+    }
+  }
+  return true;
+}
+
+void DiffusionProcess::write_scores(Index rows, const float* aleatoric, float* score) const {
+  const Index n = n_features_;
+  const double signal_share = signal_shares_[1];
+  const double noise = static_cast<double>(n) * (1 - signal_share) / signal_share;
+  for (Index row = 0; row < rows; ++row, aleatoric += n * n) {
+    double trace = 0;
+    for (Index i = 0; i < n; ++i) trace += aleatoric[i * (n + 1)];
+    score[row] = static_cast<float>(trace / noise);
+  }
+}
+
+void DiffusionProcess::to_data_units(Index rows, float* covariance) const {
+  const auto n = static_cast<std::size_t>(n_features_);
+  for (Index row = 0; row < rows; ++row) {
+    for (std::size_t i = 0; i < n; ++i) {
+      for (std::size_t j = 0; j < n; ++j) *covariance++ *= scale_[i] * scale_[j];
+    }
+  }
+}
+
+bool DiffusionProcess::sample_draws(const Model& network, Index rows, std::uint64_t seed,
+                                    Index n_draws, float* covariance,
+                                    const std::function<bool()>& interrupted) const {
+  require(n_draws >= 2, "ensemble: got ", n_draws, ", needed at least 2 networks");
+  check_network(network);
+  const auto n = static_cast<std::size_t>(n_features_), n_rows = static_cast<std::size_t>(rows);
+  std::vector<float> x(n_rows * n), var(x.size());
+  // Welford's sums of what deviates from the mean so far, in float64.
+  std::vector<double> mean(x.size()), squares(x.size() * n), before(n), after(n);
+  for (Index draw = 0; draw < n_draws; ++draw) {
+    const std::uint64_t draw_seed = math::derived_seed(seed, static_cast<std::uint64_t>(draw));
+    if (!sample(*network.draw(draw_seed), rows, seed, x.data(), var.data(), nullptr, interrupted)) {
+      return false;
+    }
+    for (std::size_t row = 0; row < n_rows; ++row) {
+      for (std::size_t i = 0; i < n; ++i) {
+        double& own_mean = mean[row * n + i];
+        before[i] = x[row * n + i] - own_mean;
+        own_mean += before[i] / static_cast<double>(draw + 1);
+        after[i] = x[row * n + i] - own_mean;
+      }
+      for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+          // Both orders give the same in exact arithmetic; this one is symmetric to the bit.
+          squares[(row * n + i) * n + j] += before[std::min(i, j)] * after[std::max(i, j)];
+        }
+      }
+    }
+  }
+  for (std::size_t i = 0; i < squares.size(); ++i) {
+    covariance[i] = static_cast<float>(squares[i] / static_cast<double>(n_draws - 1));
   }
   return true;
 }

@@ -34,6 +34,14 @@ std::vector<double> signal_shares(NoiseSchedule schedule, Index n_steps);
 /// n_steps x n features, row-major; returns n in `n_features`.
 std::vector<float> time_feature_table(TimeFeatures features, Index n_steps, Index& n_features);
 
+/// Where DiffusionProcess::sample writes how sure it is of each sample: host arrays in the units of
+/// the data.
+struct SampleUncertainty {
+  float* epistemic;  ///< rows x n_features x n_features: covariance by the network's uncertainty
+  float* aleatoric;  ///< the same shape: covariance of x_0 given the last x_t, what data leave open
+  float* score;      ///< rows; the larger, the less certain, without a unit
+};
+
 /// A diffusion process over rows of `n_features` values, and what it takes to train a network on
 /// it and to sample with one. The network maps [x_t, time features of t] to the noise in x_t.
 ///
@@ -73,11 +81,27 @@ class DiffusionProcess {
   /// adds in the last step (same shape), and, unless null, the chain (n_steps x rows x n_features)
   /// from the starting noise to the samples. `interrupted` is asked before each step, or before
   /// some milliseconds of steps where the chain is not wanted; true abandons the call and returns
-  /// false.
+  /// false. With `uncertainty`, x, var and the chain are the same bits.
+  ///
+  /// The covariances are those of math/diffusion.h. The score is the share of the noise in the last
+  /// x_t that its denoising leaves open, tr(aleatoric) / (n_features (1 - abar_1) / abar_1) in
+  /// standardized units: between about 0 and 1, and the larger, the less the data hold x.
   bool sample(const Model& network, Index rows, std::uint64_t seed, float* x, float* var,
-              float* trajectory, const std::function<bool()>& interrupted) const;
+              float* trajectory, const std::function<bool()>& interrupted,
+              const SampleUncertainty* uncertainty = nullptr) const;
+
+  /// The covariance (rows x n_features x n_features, divisor n_draws - 1) of the samples that
+  /// `n_draws` >= 2 networks drawn from the posterior (Model::draw) make of the same noise, written
+  /// to the host in the units of the data. Returns false if it was interrupted, as `sample` is.
+  bool sample_draws(const Model& network, Index rows, std::uint64_t seed, Index n_draws,
+                    float* covariance, const std::function<bool()>& interrupted) const;
 
  private:
+  /// The scores of `rows` samples from their covariances in standardized units, all on the host.
+  void write_scores(Index rows, const float* aleatoric, float* score) const;
+  /// Takes covariances on the host from standardized units to those of the data.
+  void to_data_units(Index rows, float* covariance) const;
+
   std::shared_ptr<Backend> backend_;
   Index n_features_;
   std::vector<double> signal_shares_;

@@ -17,11 +17,41 @@ class LayerwiseExecutor final : public Executor {
         innovation_(backend),
         piece_innovation_(backend),
         prediction_(backend),
-        input_delta_(backend) {}
+        input_delta_(backend),
+        tangents_(backend),
+        jacobian_(backend),
+        covariance_(backend) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     network_->forward(backend_, parameters, input, trace_);
     return trace_.result;
+  }
+
+  Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted) override {
+    const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
+    const Index n_covariance = wanted.covariance ? wanted.n_outputs * wanted.n_outputs : 0;
+    jacobian_.resize(input.rows * n_jacobian);
+    covariance_.resize(input.rows * n_covariance);
+    ConstMomentsView prediction = predict(parameters, input);
+    const Index at_once =
+        std::max<Index>(1, tangent_rows_at_once / std::max<Index>(1, wanted.n_directions));
+    if (input.rows <= at_once) {
+      linearize_piece(parameters, input, wanted, jacobian_.data(), covariance_.data());
+    } else {
+      prediction_.resize(prediction.rows, prediction.cols);
+      backend_.copy(prediction, prediction_.view());
+      prediction = prediction_.view();
+      for (Index first = 0; first < input.rows; first += at_once) {
+        const Index rows = std::min(at_once, input.rows - first);
+        const ConstMomentsView piece = input.slice(first * input.cols, rows, input.cols);
+        predict(parameters, piece);
+        linearize_piece(parameters, piece, wanted, jacobian_.data() + first * n_jacobian,
+                        covariance_.data() + first * n_covariance);
+      }
+    }
+    return {prediction, n_jacobian > 0 ? jacobian_.data() : nullptr,
+            n_covariance > 0 ? covariance_.data() : nullptr};
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -63,6 +93,27 @@ class LayerwiseExecutor final : public Executor {
 
  private:
   static constexpr Index rows_at_once = 2048;
+  static constexpr Index tangent_rows_at_once = 8192;
+
+  /// `linearize` for the rows that were predicted last.
+  void linearize_piece(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted, float* jacobian, float* covariance) {
+    if (wanted.n_directions > 0) {
+      backend_.start_tangents(wanted.n_directions,
+                              tangents_.start(wanted.n_directions * input.rows, input.cols));
+      network_->forward_tangents(backend_, parameters, input, trace_, tangents_);
+      backend_.gather_jacobian(tangents_.current(), wanted.n_directions, wanted.n_outputs,
+                               jacobian);
+    }
+    if (!wanted.covariance) return;
+    if (network_->is_elementwise()) {
+      // Nothing mixes the features, which are independent.
+      backend_.affine_covariance({nullptr, nullptr, input.rows, 0},
+                                 {nullptr, nullptr, input.cols, 0}, trace_.result.var,
+                                 wanted.n_outputs, covariance);
+    }
+    network_->output_covariance(backend_, parameters, input, trace_, wanted.n_outputs, covariance);
+  }
 
   /// `learn` for rows that go through the layers together; writes their innovations.
   Learned learn_piece(ConstMomentsView parameters, ConstMomentsView input,
@@ -83,6 +134,9 @@ class LayerwiseExecutor final : public Executor {
   Moments piece_innovation_;
   Moments prediction_;
   Moments input_delta_;
+  Tangents tangents_;
+  Buffer<float> jacobian_;
+  Buffer<float> covariance_;
 };
 
 }  // namespace
@@ -100,6 +154,13 @@ void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index bat
     backend_.record_predictions(prediction, batch.target, batch.noise, state);
     update(rule, count, parameters, state);
   }
+}
+
+Linearized linearize_with(Executor& other, Executor& executor, ConstMomentsView parameters,
+                          ConstMomentsView input, const Linearization& wanted) {
+  Linearized linearized = other.linearize(parameters, input, wanted);
+  linearized.prediction = executor.predict(parameters, input);
+  return linearized;
 }
 
 void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,

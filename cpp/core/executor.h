@@ -43,6 +43,21 @@ struct Learned {
   ConstMomentsView input_delta;  ///< innovations of the input; empty unless asked for
 };
 
+/// What Executor::linearize is to work out, of the first n_outputs outputs: derivatives by the
+/// first n_directions inputs, none for 0, and covariances.
+struct Linearization {
+  Index n_outputs;
+  Index n_directions;
+  bool covariance;
+};
+
+/// What it gives; the views stay valid until the next call of the executor.
+struct Linearized {
+  ConstMomentsView prediction;        ///< the bits that predict gives
+  const float* jacobian = nullptr;    ///< batch x n_outputs x n_directions: d E output / d input
+  const float* covariance = nullptr;  ///< batch x n_outputs x n_outputs
+};
+
 /// Operations on fixed memory that can be queued as one.
 class Recording {
  public:
@@ -59,6 +74,13 @@ class Executor {
 
   /// The moments of the output; the view stays valid until the next call.
   virtual ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) = 0;
+
+  /// Predicts, and works out how the outputs' means follow those of the input, through the means
+  /// and the variances of every layer, and how the outputs vary together. The covariance is that of
+  /// the last affine map for an input of independent features, taken through the activations above
+  /// it by their Jacobians.
+  virtual Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                               const Linearization& wanted) = 0;
 
   /// Predicts, meets the observations, and keeps what the parameters (which stay as they are) have
   /// to learn from them: for `innovation` and `update`.
@@ -99,6 +121,10 @@ class Executor {
 /// Executor::update for innovations that are written out.
 void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
                Index batch_size, MomentsView parameters, TrainingState* state);
+
+/// Executor::linearize with the tangents and covariances of another executor of the same network.
+Linearized linearize_with(Executor& other, Executor& executor, ConstMomentsView parameters,
+                          ConstMomentsView input, const Linearization& wanted);
 
 /// The executor that runs any network on any backend, one layer after the other. It is the oracle
 /// of every executor that fuses layers.

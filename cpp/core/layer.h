@@ -30,37 +30,47 @@ struct ParameterSpec {
 /// What a forward pass leaves behind for the backward pass. It belongs to one call, so that one
 /// network may serve several threads.
 struct Trace {
-  explicit Trace(Backend& backend) : output(backend), jacobian(backend) {}
+  explicit Trace(Backend& backend) : output(backend), jacobian(backend), slopes(backend) {}
 
   ConstMomentsView result;  ///< the output of the layer, wherever it lies
   Moments output;
   Buffer<float> jacobian;
+  Buffer<float> slopes;  ///< of an activation's moments, for tangents
   std::vector<Trace> children;
 };
 
-/// The innovation that travels down a network: two buffers, of which one is current.
+/// The innovation that travels down a network: two buffers, of which one is current. Each call
+/// begins with the same one, so that a call like the one before needs no more memory.
 class Deltas {
  public:
-  explicit Deltas(Backend& backend) : current_(backend), next_(backend) {}
+  explicit Deltas(Backend& backend) : first_(backend), second_(backend) {}
 
-  MomentsView current() { return current_.view(); }
+  MomentsView current() { return (first_is_current_ ? first_ : second_).view(); }
   /// Starts anew with an innovation of the given shape, to be written by the caller.
   MomentsView start(Index rows, Index cols) {
-    current_.resize(rows, cols);
-    return current_.view();
+    first_is_current_ = true;
+    return resized(first_, rows, cols);
   }
   /// The other buffer, in the given shape, for a layer that cannot work in place.
   MomentsView next(Index rows, Index cols) {
-    next_.resize(rows, cols);
-    return next_.view();
+    return resized(first_is_current_ ? second_ : first_, rows, cols);
   }
   /// Makes what next() gave current.
-  void advance() { std::swap(current_, next_); }
+  void advance() { first_is_current_ = !first_is_current_; }
 
  private:
-  Moments current_;
-  Moments next_;
+  static MomentsView resized(Moments& buffer, Index rows, Index cols) {
+    buffer.resize(rows, cols);
+    return buffer.view();
+  }
+
+  Moments first_;
+  Moments second_;
+  bool first_is_current_ = true;
 };
+
+/// The tangents that travel up a network (core/backend.h): two buffers as well.
+using Tangents = Deltas;
 
 /// An argument of a layer's constructor, for printing, saving and rebuilding it.
 using ConfigValue = std::variant<bool, Index, double, std::string>;
@@ -102,6 +112,20 @@ class Layer {
   virtual void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                         const Trace& trace, bool need_input_delta, Deltas& deltas,
                         MomentsView innovation) const = 0;
+
+  /// Replaces tangents.current(), those of the input that forward has had, by those of the output.
+  virtual void forward_tangents(Backend& backend, ConstMomentsView parameters,
+                                ConstMomentsView input, Trace& trace, Tangents& tangents) const = 0;
+
+  /// Whether each output depends on one input alone, that of its column.
+  virtual bool is_elementwise() const { return false; }
+
+  /// Writes the covariances of the first n_outputs outputs (batch x n_outputs x n_outputs), for an
+  /// input that forward has had, of independent features. An elementwise layer replaces those of
+  /// its input instead.
+  virtual void output_covariance(Backend& backend, ConstMomentsView parameters,
+                                 ConstMomentsView input, const Trace& trace, Index n_outputs,
+                                 float* covariance) const = 0;
 };
 
 }  // namespace tagix

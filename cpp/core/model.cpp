@@ -257,6 +257,59 @@ void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& 
   }
 }
 
+void Model::jacobian(HostMoments input, float* jacobian) const {
+  linearize(input, jacobian, nullptr);
+}
+
+void Model::covariance(HostMoments input, float* covariance) const {
+  linearize(input, nullptr, covariance);
+}
+
+void Model::linearize(const HostMoments& input, float* jacobian, float* covariance) const {
+  check_input(input);
+  const Index outputs = output_features(input.cols);
+  const Linearization wanted{outputs, jacobian == nullptr ? 0 : input.cols, covariance != nullptr};
+  const Index row_size = outputs * std::max(wanted.n_directions, wanted.covariance ? outputs : 0);
+  const auto lock = lock_for_reading();
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  constexpr Index max_floats = 1 << 22;
+  const Index rows = std::min(workspace.executor->prediction_rows(),
+                              std::max<Index>(1, max_floats / std::max<Index>(1, row_size)));
+  for (Index first = 0; first < input.rows; first += rows) {
+    const HostMoments part = row_slice(input, first, rows);
+    const Linearized linearized =
+        workspace.executor->linearize(parameters_.view(), upload(workspace, part), wanted);
+    const auto write = [&](const float* values, Index each, float* host) {
+      if (host == nullptr) return;
+      backend_->download(values, host + first * each, float_bytes(part.rows * each));
+    };
+    write(linearized.jacobian, outputs * input.cols, jacobian);
+    write(linearized.covariance, outputs * outputs, covariance);
+  }
+}
+
+std::shared_ptr<Model> Model::draw(std::uint64_t seed) const {
+  auto drawn = std::make_shared<Model>(*this, backend_);
+  std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
+  drawn->get_parameters(mean.data(), var.data());
+  Index offset = 0;
+  std::vector<float> numbers;
+  for (std::size_t i = 0; i < specs_.size(); ++i) {
+    const Index size = specs_[i].size();
+    numbers.resize(static_cast<std::size_t>(size));
+    math::normal_row(seed, math::RandomStream::weight_draw, 0, i, size, numbers.data());
+    for (Index k = 0; k < size; ++k) {
+      const auto at = static_cast<std::size_t>(offset + k);
+      mean[at] += std::sqrt(var[at]) * numbers[static_cast<std::size_t>(k)];
+      var[at] = 0;
+    }
+    offset += size;
+  }
+  drawn->set_parameters(mean.data(), var.data());
+  return drawn;
+}
+
 std::unique_ptr<Executor> Model::make_executor() const {
   return tagix::make_executor(*backend_, network_);
 }

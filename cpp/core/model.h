@@ -92,6 +92,18 @@ class Model {
   /// comes from the noise head, or from `noise`.
   void predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const;
 
+  /// d E[output] / d input at `input` (batch x in), of the forward pass through means and
+  /// variances, written to a host array (batch x out x in).
+  void jacobian(HostMoments input, float* jacobian) const;
+
+  /// Covariances of the outputs for `input`, written to a host array (batch x out x out); see
+  /// Executor::linearize.
+  void covariance(HostMoments input, float* covariance) const;
+
+  /// The network with its means drawn from the posterior, from `seed` and the parameters alone, and
+  /// variances of 0. Rule, seed, backend and epochs are those of this one.
+  std::shared_ptr<Model> draw(std::uint64_t seed) const;
+
   /// Writes the prediction made before, then updates the parameters by targets (batch x out, NaN =
   /// missing) with their noise.
   void update(HostMoments input, const float* target, NoiseView noise,
@@ -164,6 +176,8 @@ class Model {
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
              NoiseView noise) const;
+  /// What Executor::linearize gives for an input of any length, to host arrays; null: not wanted.
+  void linearize(const HostMoments& input, float* jacobian, float* covariance) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
   /// Queues the update by a batch that was learned last, and what is forgotten after it.

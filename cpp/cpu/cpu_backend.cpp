@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/require.h"
+#include "cpu/covariance.h"
 #include "cpu/fused_executor.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
@@ -26,6 +27,8 @@ struct PartialSums {};
 struct RepeatedNoise {};
 struct NoisyColumns {};
 struct NoiseVariances {};
+struct TangentFactors {};
+struct SquareMatrix {};
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -271,6 +274,105 @@ class CpuBackend final : public Backend {
     }
   }
 
+  void start_tangents(Index n_directions, MomentsView tangents) override {
+    const Index batch = tangents.rows / n_directions;
+    std::fill_n(tangents.mean, tangents.size(), 0.0f);
+    std::fill_n(tangents.var, tangents.size(), 0.0f);
+    for (Index row = 0; row < tangents.rows; ++row) {
+      tangents.mean[row * tangents.cols + row / batch] = 1;
+    }
+  }
+
+  void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
+                       MomentsView output) override {
+    const Index depth = input.cols, columns = output.cols;
+    constexpr ProductKind kind = ProductKind::both;
+    float* packed = scratch<PackedWeight>(product_.packed_size(kind, depth, columns));
+    product_.pack(kind, {weight.mean, weight.var, 1, depth}, depth, columns, nullptr, nullptr,
+                  packed);
+    const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
+    for_pieces(tangents.rows, row_piece, row_cost, [&](Index first, Index count) {
+      float* products = scratch<TangentFactors>(row_piece * depth);
+      for (Index row = 0; row < count; ++row) {
+        kernels_.twice_product(input.mean + (first + row) % input.rows * depth,
+                               tangents.mean + (first + row) * depth, depth,
+                               products + row * depth);
+      }
+      const Index mean_stride = spread_stride(cell_count(formats_.mean, depth));
+      const Index var_stride = spread_stride(cell_count(formats_.var, depth));
+      float* mean = scratch<ProductCells>(row_piece * (mean_stride + 2 * var_stride));
+      float* var = mean + row_piece * mean_stride;
+      float* square = var + row_piece * var_stride;
+      const auto pack = [&](Format format, const float* plane, float* cells, Index stride) {
+        kernels_.pack_factors(format, /*squared=*/false, plane, depth, count, depth,
+                              {cells, stride}, {});
+      };
+      pack(formats_.mean, tangents.mean + first * depth, mean, mean_stride);
+      pack(formats_.var, tangents.var + first * depth, var, var_stride);
+      pack(formats_.var, products, square, var_stride);
+      product_.multiply_tangents(kind, {mean, mean_stride, var, square, var_stride}, count, depth,
+                                 columns, packed, /*padded=*/false, output.mean + first * columns,
+                                 output.var + first * columns, columns);
+    });
+  }
+
+  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+                         SlopesView slopes) override {
+    for_elements(input.size(), [&](Index first, Index count) {
+      kernels_.activation_slopes(spec, input.mean + first, offset(input.var, first), count,
+                                 slopes.from(first));
+    });
+  }
+
+  void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
+                                     const float* values, const float* derivatives,
+                                     SlopesView slopes) override {
+    kernels_.activation_slopes_from_points(form, input.var, input.size(), values, derivatives,
+                                           slopes);
+  }
+
+  void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) override {
+    for (Index start = 0; start < tangents.size(); start += size) {
+      for_elements(size, [&](Index first, Index count) {
+        kernels_.scale_tangents(slopes.from(first), count, tangents.mean + start + first,
+                                tangents.var + start + first);
+      });
+    }
+  }
+
+  void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+                       float* jacobian) override {
+    const Index batch = tangents.rows / n_directions;
+    for_pieces(batch, 512, static_cast<double>(n_outputs * n_directions) * element_ns,
+               [&](Index first, Index count) {
+                 write_jacobian(tangents.mean + first * tangents.cols, batch * tangents.cols,
+                                tangents.cols, n_directions, count, n_outputs,
+                                jacobian + first * n_outputs * n_directions, n_directions);
+               });
+  }
+
+  void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
+                         Index n_outputs, float* covariance) override {
+    const double cost = static_cast<double>(n_outputs * n_outputs * (1 + input.cols)) * element_ns;
+    for_pieces(input.rows, 64, cost, [&](Index first, Index count) {
+      write_affine_covariance(kernels_, {weight.mean, n_outputs, input.cols},
+                              offset(input.var, first * input.cols), input.cols, count,
+                              var + first * weight.rows, weight.rows,
+                              covariance + first * n_outputs * n_outputs);
+    });
+  }
+
+  void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
+                        float* covariance) override {
+    const Index cols = output.cols;
+    for_pieces(output.rows, 512, static_cast<double>(n_outputs * n_outputs) * element_ns,
+               [&](Index first, Index count) {
+                 take_through_activation(jacobian + first * cols, cols, output.var + first * cols,
+                                         cols, count, n_outputs,
+                                         covariance + first * n_outputs * n_outputs);
+               });
+  }
+
   void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {
     const math::Permutation permutation(seed, epoch, static_cast<std::uint64_t>(n_rows));
     for_pieces(n_rows, elementwise_piece, random_ns, [&](Index first, Index count) {
@@ -365,6 +467,49 @@ class CpuBackend final : public Backend {
         const Index i = row * cols + k;
         noisy[i] = math::denoised(noisy[i], prediction.mean[predicted + k], var[i], step);
         var[i] = math::denoised_var(prediction.var[predicted + k], step);
+      }
+    });
+  }
+
+  void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+                          const float* jacobian, const float* prediction_covariance, Index n_rows,
+                          Index n_features, float* epistemic, float* aleatoric) override {
+    const math::ReverseStep step = tables.reverse_steps[*timestep];
+    const float signal_scale = tables.signal_scale[*timestep];
+    const float noise_scale = tables.noise_scale[*timestep];
+    const Index n = n_features;
+    const double row_cost = 2.0 * static_cast<double>(n * n * (n + 2)) * element_ns;
+    for_pieces(n_rows, 256, row_cost, [&](Index first, Index count) {
+      float* slopes = scratch<SquareMatrix>(n * n);
+      for (Index row = first; row < first + count; ++row) {
+        const float* j = jacobian + row * n * n;
+        const float* w = prediction_covariance + row * n * n;
+        float* s = epistemic + row * n * n;
+        float* product = aleatoric + row * n * n;  // A S, before it is what it is called
+        for (Index i = 0; i < n * n; ++i) {
+          slopes[i] = math::denoised_slope(i % (n + 1) == 0 ? 1.0f : 0.0f, j[i], step);
+        }
+        for (Index i = 0; i < n; ++i) {
+          for (Index k = 0; k < n; ++k) {
+            float sum = 0;
+            for (Index l = 0; l < n; ++l) sum += slopes[i * n + l] * s[l * n + k];
+            product[i * n + k] = sum;
+          }
+        }
+        for (Index i = 0; i < n; ++i) {
+          for (Index k = i; k < n; ++k) {
+            float sum = math::denoised_var(w[i * n + k], step);
+            for (Index l = 0; l < n; ++l) sum += product[i * n + l] * slopes[k * n + l];
+            s[i * n + k] = sum;
+            s[k * n + i] = sum;
+          }
+        }
+        for (Index i = 0; i < n; ++i) {
+          for (Index k = 0; k < n; ++k) {
+            product[i * n + k] = math::tweedie_covariance(i == k ? 1.0f : 0.0f, j[i * n + k],
+                                                          j[k * n + i], signal_scale, noise_scale);
+          }
+        }
       }
     });
   }

@@ -11,12 +11,19 @@ namespace {
 
 class FusedExecutor final : public Executor {
  public:
-  FusedExecutor(Backend& backend, std::unique_ptr<Executor> few_rows,
+  FusedExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
                 std::unique_ptr<Executor> many_rows)
-      : Executor(backend), few_rows_(std::move(few_rows)), many_rows_(std::move(many_rows)) {}
+      : Executor(backend),
+        many_rows_(std::move(many_rows)),
+        few_rows_(make_online_executor(backend, kernels, steps, *many_rows_)) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     return executor_for(input.rows).predict(parameters, input);
+  }
+
+  Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted) override {
+    return executor_for(input.rows).linearize(parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -37,8 +44,8 @@ class FusedExecutor final : public Executor {
  private:
   Executor& executor_for(Index rows) { return rows <= max_online_rows ? *few_rows_ : *many_rows_; }
 
-  std::unique_ptr<Executor> few_rows_;
   std::unique_ptr<Executor> many_rows_;
+  std::unique_ptr<Executor> few_rows_;
   Executor* learned_ = nullptr;  // that of the last batch that was learned
 };
 
@@ -52,7 +59,7 @@ std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& k
   });
   if (!has_parameters) return layerwise;
   std::unique_ptr<Executor> tiled = make_tiled_executor(backend, kernels, steps);
-  return std::make_unique<FusedExecutor>(backend, make_online_executor(backend, kernels, steps),
+  return std::make_unique<FusedExecutor>(backend, kernels, steps,
                                          tiled ? std::move(tiled) : std::move(layerwise));
 }
 

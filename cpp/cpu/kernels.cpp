@@ -49,15 +49,15 @@ void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Ind
 
 void product_rows(WeightTerms terms, Format format, const float* first, const float* second,
                   Index stride, Index rows, Index depth, Index columns, const float* packed,
-                  bool padded, float* output, Index output_stride) {
+                  bool with_bias, bool padded, float* output, Index output_stride) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
     using F = decltype(cells);
     if (term_count(terms) == 2) {
-      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, padded,
-                           output, output_stride);
+      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, with_bias,
+                           padded, output, output_stride);
     } else {
-      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, padded,
-                           output, output_stride);
+      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, with_bias,
+                           padded, output, output_stride);
     }
   });
 }
@@ -294,6 +294,77 @@ void activation_from_points(math::MomentsForm form, const float* input_var, Inde
   });
 }
 
+template <class Store>
+TAGIX_INLINE void store_slopes(const math::ActivationSlopes<Vector>& slopes, SlopesView target,
+                               Index i, const Store& store_part) {
+  store_part(slopes.mean_by_mean, target.mean_by_mean + i);
+  store_part(slopes.mean_by_var, target.mean_by_var + i);
+  store_part(slopes.var_by_mean, target.var_by_mean + i);
+  store_part(slopes.var_by_var, target.var_by_var + i);
+}
+
+void activation_slopes(const math::ActivationSpec& spec, const float* input_mean,
+                       const float* input_var, Index size, SlopesView slopes) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      store_slopes(function.slopes(load_part(input_mean + i), var), slopes, i, store_part);
+    });
+  });
+}
+
+void activation_slopes_from_points(math::MomentsForm form, const float* input_var, Index size,
+                                   const float* values, const float* derivatives,
+                                   SlopesView slopes) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+    if (form == math::MomentsForm::first_order) {
+      store_slopes(math::first_order_slopes(load_part(derivatives + i), Vector{}, var), slopes, i,
+                   store_part);
+      return;
+    }
+    math::QuadratureSlopes<Vector> sums(load_part(values + math::n_quadrature_nodes / 2 * size + i),
+                                        math::sqrt(var));
+    for (int node = 0; node < math::n_quadrature_nodes; ++node) {
+      sums.add(math::quadrature_weights[node], math::quadrature_nodes[node],
+               load_part(values + node * size + i), load_part(derivatives + node * size + i));
+    }
+    store_slopes(sums.slopes(), slopes, i, store_part);
+  });
+}
+
+void scale_tangents(ConstSlopesView slopes, Index size, float* mean, float* var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector d_mean = load_part(mean + i), d_var = load_part(var + i);
+    store_part(
+        load_part(slopes.mean_by_mean + i) * d_mean + load_part(slopes.mean_by_var + i) * d_var,
+        mean + i);
+    store_part(
+        load_part(slopes.var_by_mean + i) * d_mean + load_part(slopes.var_by_var + i) * d_var,
+        var + i);
+  });
+}
+
+void twice_product(const float* a, const float* b, Index size, float* product) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    store_part(2 * load_part(a + i) * load_part(b + i), product + i);
+  });
+}
+
+void weighted_products(const float* weight, Index n, Index in, const float* var,
+                       float* covariance) {
+  for (Index row = 0; row < n; ++row) {
+    for (Index col = row + 1; col < n; ++col) {
+      Vector sums{};
+      for_each_vector(in, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
+        sums += load_part(weight + row * in + i) * load_part(var + i) *
+                load_part(weight + col * in + i);
+      });
+      covariance[row * n + col] = element_sum(sums);
+    }
+  }
+}
+
 void scale_deltas(const float* jacobian, Index size, float* delta_mean, float* delta_var) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     const math::Innovation<Vector> below = math::through_jacobian(
@@ -468,6 +539,11 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           activation,
                           activation_points,
                           activation_from_points,
+                          activation_slopes,
+                          activation_slopes_from_points,
+                          scale_tangents,
+                          twice_product,
+                          weighted_products,
                           scale_deltas,
                           observe,
                           observe_noisy,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "core/index.h"
+#include "core/slopes.h"
 #include "math/activations.h"
 #include "math/inference.h"
 #include "math/noise.h"
@@ -166,12 +167,13 @@ struct Kernels {
                       Index cols, float* mean, float* var, Index stride,
                       const DeltaFactors& factors);
 
-  /// output = first * packed weight for one term, + second * packed weight for two, where first and
-  /// second are `rows` rows of cells, `stride` cells apart. A `padded` output has room for whole
+  /// output = first * packed weight for one term, + second * packed weight for two, + the bias that
+  /// is packed with it for `with_bias`, where first and second are `rows` rows of cells, `stride`
+  /// cells apart. A `padded` output has room for whole
   /// panels in each row, and the columns past the matrix are written as 0.
   void (*product_rows)(WeightTerms terms, Format format, const float* first, const float* second,
                        Index stride, Index rows, Index depth, Index columns, const float* packed,
-                       bool padded, float* output, Index output_stride);
+                       bool with_bias, bool padded, float* output, Index output_stride);
 
   /// sum[l][r] = sum_b left[b][l] right[b][r] over `samples` in order; added to what is there with
   /// `add`. Rows of `right` must be readable up to layout.padded_columns(right.columns).
@@ -202,6 +204,18 @@ struct Kernels {
   void (*activation_from_points)(math::MomentsForm form, const float* input_var, Index size,
                                  const float* values, const float* derivatives, float* output_mean,
                                  float* output_var, float* jacobian);
+  void (*activation_slopes)(const math::ActivationSpec& spec, const float* input_mean,
+                            const float* input_var, Index size, SlopesView slopes);
+  void (*activation_slopes_from_points)(math::MomentsForm form, const float* input_var, Index size,
+                                        const float* values, const float* derivatives,
+                                        SlopesView slopes);
+  /// In place.
+  void (*scale_tangents)(ConstSlopesView slopes, Index size, float* mean, float* var);
+  /// product = 2 a b.
+  void (*twice_product)(const float* a, const float* b, Index size, float* product);
+  /// covariance (n x n) above the diagonal: sum_k weight[i][k] weight[j][k] var[k] over `in`.
+  void (*weighted_products)(const float* weight, Index n, Index in, const float* var,
+                            float* covariance);
   void (*scale_deltas)(const float* jacobian, Index size, float* delta_mean, float* delta_var);
   /// noise_stride 0 repeats one noise variance, 1 has one for each element.
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,

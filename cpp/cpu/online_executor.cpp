@@ -33,8 +33,13 @@ using OnlineStep = std::variant<OnlineAffine, OnlineActivation>;
 
 class OnlineExecutor final : public Executor {
  public:
-  OnlineExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
-      : Executor(backend), kernels_(kernels), memory_(backend), innovation_(backend) {
+  OnlineExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
+                 Executor& linearizer)
+      : Executor(backend),
+        kernels_(kernels),
+        linearizer_(linearizer),
+        memory_(backend),
+        innovation_(backend) {
     const auto first = std::find_if(steps.begin(), steps.end(), [](const Step& step) {
       return std::holds_alternative<AffineStep>(step);
     });
@@ -64,6 +69,11 @@ class OnlineExecutor final : public Executor {
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     forward(parameters, input);
     return prediction(input.rows);
+  }
+
+  Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
+                       const Linearization& wanted) override {
+    return linearize_with(linearizer_, *this, parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -263,6 +273,7 @@ class OnlineExecutor final : public Executor {
   }
 
   const Kernels& kernels_;
+  Executor& linearizer_;
   std::vector<OnlineStep> steps_;
   Index in_features_ = 0;
   Index out_features_ = 0;
@@ -280,8 +291,9 @@ class OnlineExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_online_executor(Backend& backend, const Kernels& kernels,
-                                               const std::vector<Step>& steps) {
-  return std::make_unique<OnlineExecutor>(backend, kernels, steps);
+                                               const std::vector<Step>& steps,
+                                               Executor& linearizer) {
+  return std::make_unique<OnlineExecutor>(backend, kernels, steps, linearizer);
 }
 
 }  // namespace tagix::cpu

@@ -238,12 +238,13 @@ TAGIX_INLINE void write_sums(V (&sums)[n_rows][n_vectors], bool add, float* targ
 /// One register tile of product_rows, over `cells` cells of depth.
 template <class Format, class V, int n_vectors, int n_rows, int n_terms>
 TAGIX_TILE void product_tile(const float* first, const float* second, Index stride, Index cells,
-                             const float* panel, float* output, Index output_stride) {
+                             const float* bias, const float* panel, float* output,
+                             Index output_stride) {
   constexpr int width = n_vectors * lanes<V>;
   V sums[n_rows][n_vectors];
   unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
     unroll<n_vectors>([&](auto c) TAGIX_LAMBDA_INLINE {
-      sums[r.value][c.value] = load<V>(panel + c.value * lanes<V>);
+      sums[r.value][c.value] = load<V>(bias + c.value * lanes<V>);
     });
   });
   panel += width;
@@ -286,7 +287,8 @@ TAGIX_INLINE Vector dot_tile(const float* const (&first)[n_rows],
 /// past n_columns are written as 0 if `padded`.
 template <class Format, int n_columns, int n_terms>
 void dot_rows(const float* first, const float* second, Index stride, Index rows, Index cells,
-              const float* panel, bool padded, float* output, Index output_stride) {
+              const float* bias, const float* panel, bool padded, float* output,
+              Index output_stride) {
   constexpr int n_rows = lanes<Vector> / 4;
   for (Index row = 0; row < rows; row += n_rows) {
     const float *first_rows[n_rows], *second_rows[n_rows];
@@ -300,25 +302,30 @@ void dot_rows(const float* first, const float* second, Index stride, Index rows,
         dot_tile<Format, n_rows, n_columns, n_terms>(first_rows, second_rows, cells, panel + 4);
     for (Index r = 0; r < n_rows && row + r < rows; ++r) {
       float* target = output + (row + r) * output_stride;
-      for (Index c = 0; c < n_columns; ++c) target[c] = totals[4 * r + c] + panel[c];
+      for (Index c = 0; c < n_columns; ++c) target[c] = totals[4 * r + c] + bias[c];
       for (Index c = n_columns; padded && c < 4; ++c) target[c] = 0;
     }
   }
 }
 
+/// The bias of a panel in a product without one.
+alignas(64) constexpr float no_bias[2 * TAGIX_LANES] = {};
+
 /// Kernels::product_rows in one format.
 template <class Format, int n_terms>
 TAGIX_INLINE void product_panels(const float* first, const float* second, Index stride, Index rows,
-                                 Index cells, Index columns, const float* packed, bool padded,
-                                 float* output, Index output_stride) {
+                                 Index cells, Index columns, const float* packed, bool with_bias,
+                                 bool padded, float* output, Index output_stride) {
   const auto multiply = [&](Index column, Index used, auto vector,
                             auto n_vectors) TAGIX_LAMBDA_INLINE {
     using V = decltype(vector);
     constexpr Index width = n_vectors.value * lanes<V>;
+    const float* bias = with_bias ? packed : no_bias;
     if constexpr (width < TAGIX_LANES) {
       if (is_dot_panel(width, used, cells)) {
         const auto dots = used == 1 ? dot_rows<Format, 1, n_terms> : dot_rows<Format, 2, n_terms>;
-        dots(first, second, stride, rows, cells, packed, padded, output + column, output_stride);
+        dots(first, second, stride, rows, cells, bias, packed, padded, output + column,
+             output_stride);
         packed += width * (1 + cells * n_terms);
         return;
       }
@@ -328,8 +335,8 @@ TAGIX_INLINE void product_panels(const float* first, const float* second, Index 
       float rest[n_rows.value * width];
       float* target = output + row * output_stride + column;
       product_tile<Format, V, n_vectors.value, n_rows.value, n_terms>(
-          first + row * stride, second + row * stride, stride, cells, packed, full ? target : rest,
-          full ? output_stride : width);
+          first + row * stride, second + row * stride, stride, cells, bias, packed,
+          full ? target : rest, full ? output_stride : width);
       if (!full) take_used(rest, n_rows.value, width, used, false, target, output_stride);
     });
     packed += width * (1 + cells * n_terms);

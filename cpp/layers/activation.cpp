@@ -24,6 +24,20 @@ void ElementwiseLayer::backward(Backend& backend, ConstMomentsView, ConstMoments
   if (need_input_delta) backend.scale_deltas(trace.jacobian.data(), deltas.current());
 }
 
+void ElementwiseLayer::forward_tangents(Backend& backend, ConstMomentsView, ConstMomentsView input,
+                                        Trace& trace, Tangents& tangents) const {
+  trace.slopes.resize(4 * input.size());
+  const SlopesView slopes = SlopesView::planes(trace.slopes.data(), input.size());
+  write_slopes(backend, input, slopes);
+  backend.scale_tangents(slopes, input.size(), tangents.current());
+}
+
+void ElementwiseLayer::output_covariance(Backend& backend, ConstMomentsView, ConstMomentsView,
+                                         const Trace& trace, Index n_outputs,
+                                         float* covariance) const {
+  backend.scale_covariance(trace.jacobian.data(), trace.result, n_outputs, covariance);
+}
+
 Activation::Activation(math::ActivationSpec spec) : spec_(spec) {
   require(std::isfinite(spec.negative_slope), "negative_slope: got ", spec.negative_slope,
           ", needed a finite number");
@@ -58,6 +72,10 @@ void Activation::forward(Backend& backend, ConstMomentsView, ConstMomentsView in
   trace.result = trace.output.view();
 }
 
+void Activation::write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const {
+  backend.activation_slopes(spec_, input, slopes);
+}
+
 FunctionActivation::FunctionActivation(std::shared_ptr<const ScalarFunction> function,
                                        math::MomentsForm form)
     : function_(std::move(function)), form_(form) {}
@@ -66,8 +84,9 @@ Config FunctionActivation::config() const { return {{"moments", std::string(form
 
 bool FunctionActivation::append_steps(std::vector<Step>&) const { return false; }
 
-void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMomentsView input,
-                                 Trace& trace) const {
+template <class Use>
+void FunctionActivation::for_each_slice(Backend& backend, ConstMomentsView input,
+                                        const Use& use) const {
   // The points of a whole batch would take n_points times its memory.
   constexpr Index max_slice = 16384;
   const Index n_points = activation_point_count(form_);
@@ -77,8 +96,6 @@ void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMoment
   std::vector<float> host_points(static_cast<std::size_t>(max_values)),
       host_values(host_points.size()), host_derivatives(host_points.size());
 
-  trace.output.resize(input.rows, input.cols);
-  trace.jacobian.resize(input.size());
   for (Index start = 0; start < input.size(); start += max_slice) {
     const Index size = std::min(max_slice, input.size() - start);
     const Index count = n_points * size;
@@ -89,11 +106,32 @@ void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMoment
     function_->evaluate(host_points.data(), count, host_values.data(), host_derivatives.data());
     backend.upload(host_values.data(), values.data(), bytes);
     backend.upload(host_derivatives.data(), derivatives.data(), bytes);
-    backend.activation_from_points(form_, slice, values.data(), derivatives.data(),
-                                   trace.output.view().slice(start, 1, size),
-                                   trace.jacobian.data() + start);
+    use(slice, start, values.data(), derivatives.data());
   }
+}
+
+void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMomentsView input,
+                                 Trace& trace) const {
+  trace.output.resize(input.rows, input.cols);
+  trace.jacobian.resize(input.size());
+  for_each_slice(
+      backend, input,
+      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
+        backend.activation_from_points(form_, slice, values, derivatives,
+                                       trace.output.view().slice(start, 1, slice.cols),
+                                       trace.jacobian.data() + start);
+      });
   trace.result = trace.output.view();
+}
+
+void FunctionActivation::write_slopes(Backend& backend, ConstMomentsView input,
+                                      SlopesView slopes) const {
+  for_each_slice(
+      backend, input,
+      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
+        backend.activation_slopes_from_points(form_, slice, values, derivatives,
+                                              slopes.from(start));
+      });
 }
 
 }  // namespace tagix

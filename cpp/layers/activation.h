@@ -12,6 +12,15 @@ class ElementwiseLayer : public Layer {
   void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                 const Trace& trace, bool need_input_delta, Deltas& deltas,
                 MomentsView innovation) const final;
+  void forward_tangents(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                        Trace& trace, Tangents& tangents) const final;
+  bool is_elementwise() const final { return true; }
+  void output_covariance(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                         const Trace& trace, Index n_outputs, float* covariance) const final;
+
+ private:
+  /// Writes the slopes of the moments at the input.
+  virtual void write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const = 0;
 };
 
 /// An elementwise activation of the table in math/activations.h.
@@ -27,6 +36,8 @@ class Activation : public ElementwiseLayer {
                Trace& trace) const override;
 
  private:
+  void write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const override;
+
   math::ActivationSpec spec_;
 };
 
@@ -39,7 +50,8 @@ class ScalarFunction {
                         float* derivatives) const = 0;
 };
 
-/// An activation of the user's own: exact moments by quadrature, or first-order ones.
+/// An activation of the user's own: exact moments by quadrature, or first-order ones. Tangents
+/// through first-order moments leave out how the variance follows the mean, which takes f''.
 class FunctionActivation final : public ElementwiseLayer {
  public:
   FunctionActivation(std::shared_ptr<const ScalarFunction> function, math::MomentsForm form);
@@ -53,6 +65,12 @@ class FunctionActivation final : public ElementwiseLayer {
                Trace& trace) const override;
 
  private:
+  void write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const override;
+  /// Calls use(slice, offset, values, derivatives) with f and f' at the points of each slice of the
+  /// input, in the backend's memory.
+  template <class Use>
+  void for_each_slice(Backend& backend, ConstMomentsView input, const Use& use) const;
+
   std::shared_ptr<const ScalarFunction> function_;
   math::MomentsForm form_;
 };

@@ -81,4 +81,18 @@ void Linear::backward(Backend& backend, ConstMomentsView parameters, ConstMoment
   deltas.advance();
 }
 
+void Linear::forward_tangents(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                              Trace&, Tangents& tangents) const {
+  const ConstMomentsView current = tangents.current();
+  backend.affine_tangents(input, weight(parameters), current,
+                          tangents.next(current.rows, out_features_));
+  tangents.advance();
+}
+
+void Linear::output_covariance(Backend& backend, ConstMomentsView parameters,
+                               ConstMomentsView input, const Trace& trace, Index n_outputs,
+                               float* covariance) const {
+  backend.affine_covariance(input, weight(parameters), trace.result.var, n_outputs, covariance);
+}
+
 }  // namespace tagix

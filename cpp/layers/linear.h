@@ -8,7 +8,7 @@ namespace tagix {
 ///
 /// The prior standard deviation is gain * scale, with scale = sqrt(1 / in_features) for "he" and
 /// sqrt(2 / (in_features + out_features)) for "xavier"; weights and biases have their own gains.
-class Linear final : public Layer {
+class Linear : public Layer {
  public:
   enum class Init { he, xavier };
 
@@ -33,6 +33,10 @@ class Linear final : public Layer {
   void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                 const Trace& trace, bool need_input_delta, Deltas& deltas,
                 MomentsView innovation) const override;
+  void forward_tangents(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                        Trace& trace, Tangents& tangents) const override;
+  void output_covariance(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                         const Trace& trace, Index n_outputs, float* covariance) const override;
 
  private:
   template <class View>

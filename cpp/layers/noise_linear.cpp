@@ -7,30 +7,26 @@
 
 namespace tagix {
 
-NoiseLinear::NoiseLinear(std::shared_ptr<const Linear> values, LearnedNoise noise)
-    : values_(std::move(values)),
-      noise_(std::move(noise)),
-      both_(values_->with_outputs(2 * values_->out_features(),
-                                  values_->has_bias() || !noise_.depends_on_input)) {
+NoiseLinear::NoiseLinear(Linear values, LearnedNoise noise)
+    : Linear(values.with_outputs(2 * values.out_features(),
+                                 values.has_bias() || !noise.depends_on_input)),
+      values_(std::move(values)),
+      noise_(std::move(noise)) {
   const std::size_t n_stds = noise_.std.size();
-  require(n_stds <= 1 || static_cast<Index>(n_stds) == values_->out_features(), "noise: got ",
-          n_stds, " standard deviations, needed 1 or ", values_->out_features());
-}
-
-Index NoiseLinear::output_features(Index input_features) const {
-  return 2 * values_->output_features(input_features);
+  require(n_stds <= 1 || static_cast<Index>(n_stds) == values_.out_features(), "noise: got ",
+          n_stds, " standard deviations, needed 1 or ", values_.out_features());
 }
 
 std::vector<ParameterSpec> NoiseLinear::parameters() const {
-  const std::vector<ParameterSpec> values = values_->parameters();
+  const std::vector<ParameterSpec> values = values_.parameters();
   const ParameterSpec& weight = values[0];
-  const Index out = values_->out_features();
+  const Index out = values_.out_features();
   const auto gain = static_cast<float>(noise_.gain);
   const bool follows = noise_.depends_on_input;
   std::vector<ParameterSpec> specs{
       weight, {"noise_weight", weight.shape, follows ? gain * weight.prior_std : 0.0f}};
-  if (!both_.has_bias()) return specs;
-  specs.push_back(values_->has_bias() ? values[1] : ParameterSpec{"bias", {out}, 0.0f});
+  if (!has_bias()) return specs;
+  specs.push_back(values_.has_bias() ? values[1] : ParameterSpec{"bias", {out}, 0.0f});
   const auto size = static_cast<std::size_t>(out);
   if (follows) {
     specs.push_back(
@@ -48,17 +44,6 @@ std::vector<ParameterSpec> NoiseLinear::parameters() const {
   return specs;
 }
 
-void NoiseLinear::forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
-                          Trace& trace) const {
-  both_.forward(backend, parameters, input, trace);
-}
-
-void NoiseLinear::backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
-                           const Trace& trace, bool need_input_delta, Deltas& deltas,
-                           MomentsView innovation) const {
-  both_.backward(backend, parameters, input, trace, need_input_delta, deltas, innovation);
-}
-
 std::shared_ptr<const Layer> with_noise_head(const std::shared_ptr<const Layer>& network,
                                              const LearnedNoise& noise) {
   if (const auto container = std::dynamic_pointer_cast<const Sequential>(network)) {
@@ -66,10 +51,10 @@ std::shared_ptr<const Layer> with_noise_head(const std::shared_ptr<const Layer>&
     layers.back() = with_noise_head(layers.back(), noise);
     return std::make_shared<Sequential>(std::move(layers));
   }
-  auto linear = std::dynamic_pointer_cast<const Linear>(network);
+  const auto linear = std::dynamic_pointer_cast<const Linear>(network);
   require(linear != nullptr, "noise: got a network that ends in ", network->name(),
           ", needed nn.Linear as its last layer, to infer the noise beside its outputs");
-  return std::make_shared<NoiseLinear>(std::move(linear), noise);
+  return std::make_shared<NoiseLinear>(*linear, noise);
 }
 
 }  // namespace tagix

@@ -20,28 +20,18 @@ namespace tagix {
 /// as 2 / (targets seen), would soon no longer move; so it is a slow random walk, whose variance is
 /// at least 0.01: it remembers about 200 targets, which leave 5 % in the noise's standard
 /// deviation.
-class NoiseLinear final : public Layer {
+class NoiseLinear final : public Linear {
  public:
-  NoiseLinear(std::shared_ptr<const Linear> values, LearnedNoise noise);
+  NoiseLinear(Linear values, LearnedNoise noise);
 
-  std::string name() const override { return both_.name(); }
-  Config config() const override { return values_->config(); }
-  std::optional<Index> input_features() const override { return both_.input_features(); }
-  Index output_features(Index input_features) const override;
+  Config config() const override { return values_.config(); }
   std::vector<ParameterSpec> parameters() const override;
-  bool append_steps(std::vector<Step>& steps) const override { return both_.append_steps(steps); }
-  void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
-               Trace& trace) const override;
-  void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
-                const Trace& trace, bool need_input_delta, Deltas& deltas,
-                MomentsView innovation) const override;
 
  private:
   static constexpr float least_noise_bias_var = 0.01f;
 
-  std::shared_ptr<const Linear> values_;
+  Linear values_;  // which the noise head stands beside
   LearnedNoise noise_;
-  Linear both_;  // the affine map of values and noise head
 };
 
 /// The network with a noise head on its last layer, which may lie in containers. Throws

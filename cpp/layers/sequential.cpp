@@ -78,4 +78,32 @@ void Sequential::backward(Backend& backend, ConstMomentsView parameters, ConstMo
   }
 }
 
+void Sequential::forward_tangents(Backend& backend, ConstMomentsView parameters,
+                                  ConstMomentsView input, Trace& trace, Tangents& tangents) const {
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    layers_[i]->forward_tangents(backend,
+                                 parameters.slice(offsets_[i], 1, offsets_[i + 1] - offsets_[i]),
+                                 input, trace.children[i], tangents);
+    input = trace.children[i].result;
+  }
+}
+
+bool Sequential::is_elementwise() const {
+  return std::all_of(layers_.begin(), layers_.end(),
+                     [](const auto& layer) { return layer->is_elementwise(); });
+}
+
+void Sequential::output_covariance(Backend& backend, ConstMomentsView parameters,
+                                   ConstMomentsView input, const Trace& trace, Index n_outputs,
+                                   float* covariance) const {
+  // What mixes features last takes its own as independent: nothing below it matters.
+  std::size_t first = layers_.size() - 1;
+  while (first > 0 && layers_[first]->is_elementwise()) --first;
+  for (std::size_t i = first; i < layers_.size(); ++i) {
+    layers_[i]->output_covariance(
+        backend, parameters.slice(offsets_[i], 1, offsets_[i + 1] - offsets_[i]),
+        i == 0 ? input : trace.children[i - 1].result, trace.children[i], n_outputs, covariance);
+  }
+}
+
 }  // namespace tagix

@@ -26,6 +26,11 @@ class Sequential final : public Layer {
   void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                 const Trace& trace, bool need_input_delta, Deltas& deltas,
                 MomentsView innovation) const override;
+  void forward_tangents(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                        Trace& trace, Tangents& tangents) const override;
+  bool is_elementwise() const override;
+  void output_covariance(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
+                         const Trace& trace, Index n_outputs, float* covariance) const override;
 
  private:
   std::vector<std::shared_ptr<const Layer>> layers_;

@@ -8,9 +8,10 @@
 namespace tagix::math {
 
 // Activations f and their moments under z ~ N(mean, var), over T: double, float, or a GCC vector of
-// floats. Each is a struct with value(z) = f(z), derivative(z) = f'(z) and exact(mean, var), the
-// moments in closed form or by quadrature. A new one is such a struct, a value of ActivationKind,
-// and a line in visit_activation and in activation_name.
+// floats. Each is a struct with value(z) = f(z), derivative(z) = f'(z), second_derivative(z) =
+// f''(z), exact(mean, var), the moments in closed form or by quadrature, and
+// exact_slopes(mean, var), their derivatives by mean and var. A new one is such a struct, a value
+// of ActivationKind, and a line in visit_activation and in activation_name.
 
 enum class ActivationKind {
   identity,
@@ -78,8 +79,17 @@ struct Identity {
     return broadcast<T>(1);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T) const {
+    return broadcast<T>(0);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     return {mean, var, broadcast<T>(1)};
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T, T) const {
+    const T zero = broadcast<T>(0), one = broadcast<T>(1);
+    return {one, zero, zero, one};
   }
 };
 
@@ -105,6 +115,10 @@ struct ReLU {
   TAGIX_HD TAGIX_INLINE T derivative(T z) const {
     return select(z > 0, broadcast<T>(1), broadcast<T>(0));
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T) const {
+    return broadcast<T>(0);
+  }
 
   /// With alpha = mean / sd, phi and Phi the standard normal density and distribution,
   ///
@@ -129,6 +143,23 @@ struct ReLU {
                                       (select(below, zero, inside - tail.probability) + tail.var)),
             select(below, tail.probability, inside)};
   }
+
+  /// d E f / d var = phi / (2 sd),   d Var f / d mean = 2 E f (1 - Phi),
+  /// d Var f / d var = Phi - E f phi / sd   at alpha.
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    using S = scalar_of_t<T>;
+    const T zero = broadcast<T>(0), one = broadcast<T>(1);
+    const T sd = sqrt(var);
+    const UpperTail<T> tail = upper_tail(abs(mean), sd, var);
+    const auto below = mean < 0;
+    const T above_0 = select(below, tail.probability, one - tail.probability);
+    const T below_0 = select(below, one - tail.probability, tail.probability);
+    const T f_mean = select(below, zero, mean) + sd * tail.first;
+    const T per_sd_density = inverse_or_zero(sd) * tail.density;
+    return {above_0, S(0.5) * per_sd_density, 2 * f_mean * below_0,
+            above_0 - f_mean * per_sd_density};
+  }
 };
 
 /// f(z) = z for z > 0, negative_slope z else.
@@ -142,6 +173,10 @@ struct LeakyReLU {
   template <class T>
   TAGIX_HD TAGIX_INLINE T derivative(T z) const {
     return select(z > 0, broadcast<T>(1), broadcast<T>(scalar_of_t<T>(negative_slope)));
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T) const {
+    return broadcast<T>(0);
   }
 
   /// From f(z) = s z + (1 - s) r with r = max(z, 0) and Cov(z, r) = var Phi:
@@ -157,6 +192,22 @@ struct LeakyReLU {
             var * (s * s + 2 * s * rest * relu.jacobian) + rest * rest * relu.var,
             s + rest * relu.jacobian};
   }
+
+  /// From the slopes of r and, with alpha, phi and Phi as for the ReLU,
+  ///
+  ///   d (var Phi) / d mean = sd phi,   d (var Phi) / d var = Phi - alpha phi / 2
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    using S = scalar_of_t<T>;
+    const S s = S(negative_slope), rest = 1 - s;
+    const ActivationSlopes<T> relu = ReLU{}.exact_slopes(mean, var);
+    // phi / (2 sd), times 2 var, and times mean.
+    const T sd_density = 2 * var * relu.mean_by_var, half_alpha_density = mean * relu.mean_by_var;
+    return {s + rest * relu.mean_by_mean, rest * relu.mean_by_var,
+            rest * rest * relu.var_by_mean + 2 * s * rest * sd_density,
+            s * s + rest * rest * relu.var_by_var +
+                2 * s * rest * (relu.mean_by_mean - half_alpha_density)};
+  }
 };
 
 /// f(z) = min(max(z, -1), 1).
@@ -168,6 +219,10 @@ struct Hardtanh {
   template <class T>
   TAGIX_HD TAGIX_INLINE T derivative(T z) const {
     return select(abs(z) < 1, broadcast<T>(1), broadcast<T>(0));
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T) const {
+    return broadcast<T>(0);
   }
 
   /// Odd in the mean, so let m = |mean|. Q, T1 and T2 are the probability, E (excess) and
@@ -222,6 +277,24 @@ struct Hardtanh {
             max(select(wide, wide_square - wide_gap * wide_gap, near_var), broadcast<T>(0)),
             select(wide, wide_jacobian, near_jacobian)};
   }
+
+  /// With p the density of z, from f'' = delta(z + 1) - delta(z - 1) and
+  /// E[f f'] = mean E f' + var (p(-1) - p(1)):
+  ///
+  ///   d E f / d var = (p(-1) - p(1)) / 2
+  ///   d Var f / d mean = 2 ((mean - E f) E f' + var (p(-1) - p(1)))
+  ///   d Var f / d var = E f' - (1 + E f) p(-1) - (1 - E f) p(1)
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    using S = scalar_of_t<T>;
+    const ActivationMoments<T> f = exact(mean, var);
+    const T per_sd = inverse_or_zero(sqrt(var));
+    const T low = per_sd * normal_density((1 + mean) * per_sd);
+    const T high = per_sd * normal_density((1 - mean) * per_sd);
+    const T difference = low - high;
+    return {f.jacobian, S(0.5) * difference, 2 * ((mean - f.mean) * f.jacobian + var * difference),
+            f.jacobian - (1 + f.mean) * low - (1 - f.mean) * high};
+  }
 };
 
 /// f(z) = 1 / (1 + exp(-z)).
@@ -235,8 +308,16 @@ struct Sigmoid {
     return sigmoid_derivative(z);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return -sigmoid_derivative(z) * tanh(scalar_of_t<T>(0.5) * z);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     return quadrature_moments(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    return quadrature_slopes(*this, mean, var);
   }
 };
 
@@ -251,8 +332,16 @@ struct Tanh {
     return tanh_derivative(z);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return -2 * tanh(z) * tanh_derivative(z);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     return quadrature_moments(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    return quadrature_slopes(*this, mean, var);
   }
 };
 
@@ -267,8 +356,16 @@ struct Softplus {
     return sigmoid(z);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return sigmoid_derivative(z);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     return quadrature_moments(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    return quadrature_slopes(*this, mean, var);
   }
 };
 
@@ -283,8 +380,16 @@ struct SiLU {
     return sigmoid(z) + z * sigmoid_derivative(z);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return sigmoid_derivative(z) * (2 - z * tanh(scalar_of_t<T>(0.5) * z));
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
     return quadrature_moments(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    return quadrature_slopes(*this, mean, var);
   }
 };
 
@@ -297,6 +402,10 @@ struct GELU {
   template <class T>
   TAGIX_HD TAGIX_INLINE T derivative(T z) const {
     return normal_cdf(z) + z * normal_density(z);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return normal_density(z) * (2 - z * z);
   }
 
   /// With k = sqrt(1 + var), h = mean / k:
@@ -312,6 +421,23 @@ struct GELU {
     return {mean * probability + var * density, quadrature_moments(*this, mean, var).var,
             probability + mean * per_k * per_k * density};
   }
+
+  /// E f' as above and
+  ///
+  ///   d E f / d var = (d E f' / d mean) / 2 = phi(h) (1 + (1 - h^2) / k^2) / (2 k);
+  ///
+  /// those of the variance by quadrature.
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    using S = scalar_of_t<T>;
+    const T per_k = scalar_of_t<T>(1) / sqrt(1 + var);
+    const T h = mean * per_k;
+    const T density = normal_density(h) * per_k;
+    ActivationSlopes<T> slopes = quadrature_slopes(*this, mean, var);
+    slopes.mean_by_mean = normal_cdf(h) + mean * per_k * per_k * density;
+    slopes.mean_by_var = S(0.5) * density * (1 + per_k * per_k * (1 - h * h));
+    return slopes;
+  }
 };
 
 /// f(z) = exp(z), log-normal.
@@ -324,6 +450,10 @@ struct Exp {
   TAGIX_HD TAGIX_INLINE T derivative(T z) const {
     return exp(z);
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
+    return exp(z);
+  }
 
   /// E f = E f' = exp(mean + var / 2),  Var f = exp(2 (mean + var)) (1 - exp(-var)): no factor
   /// overflows before the variance does.
@@ -333,6 +463,14 @@ struct Exp {
     const T f_mean = exp(mean + S(0.5) * var);
     const T f_var = select(var > 0, -expm1(-var) * exp(S(2) * (mean + var)), T{});
     return {f_mean, f_var, f_mean};
+  }
+
+  /// E f / 2 and 2 Var f, and d Var f / d var = Var f + exp(2 (mean + var)).
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    using S = scalar_of_t<T>;
+    const ActivationMoments<T> f = exact(mean, var);
+    return {f.mean, S(0.5) * f.mean, 2 * f.var, f.var + exp(S(2) * (mean + var))};
   }
 };
 
@@ -345,12 +483,22 @@ struct ExactMoments {
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> operator()(T mean, T var) const {
     return activation.exact(mean, var);
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
+    return activation.exact_slopes(mean, var);
+  }
 };
 
 /// First-order moments from f(mean) and f'(mean): mean f, var f'^2 var, Jacobian f'.
 template <class T>
 TAGIX_HD TAGIX_INLINE ActivationMoments<T> first_order_moments(T value, T slope, T var) {
   return {value, slope * slope * var, slope};
+}
+
+/// Their slopes, with f' and f'' at the mean: f', 0, 2 f' f'' var and f'^2.
+template <class T>
+TAGIX_HD TAGIX_INLINE ActivationSlopes<T> first_order_slopes(T slope, T second_derivative, T var) {
+  return {slope, broadcast<T>(0), 2 * slope * second_derivative * var, slope * slope};
 }
 
 /// (mean, var) -> first-order moments of F.
@@ -361,6 +509,10 @@ struct FirstOrderMoments {
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> operator()(T mean, T var) const {
     return first_order_moments(activation.value(mean), activation.derivative(mean), var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
+    return first_order_slopes(activation.derivative(mean), activation.second_derivative(mean), var);
   }
 };
 
@@ -377,8 +529,8 @@ TAGIX_HD TAGIX_INLINE decltype(auto) visit_form(MomentsForm form, const F& activ
 }  // namespace detail
 
 /// Calls visitor(function) with the moments that `spec` names: function(T mean, T var) returns
-/// ActivationMoments<T> for any T. The visitor returns one type whatever the function; put the loop
-/// over elements inside it.
+/// ActivationMoments<T> for any T, and function.slopes(mean, var) ActivationSlopes<T>. The visitor
+/// returns one type whatever the function; put the loop over elements inside it.
 TAGIX_ANY_CALLABLE
 template <class Visitor>
 TAGIX_HD TAGIX_INLINE decltype(auto) visit_activation(const ActivationSpec& spec,

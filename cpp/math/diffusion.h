@@ -47,4 +47,32 @@ TAGIX_HD TAGIX_INLINE T denoised_var(T predicted_noise_var, const ReverseStep& s
   return factor * factor * predicted_noise_var;
 }
 
+// Covariances through the reverse chain. With J = d eps_hat / d x_t and W = Cov eps_hat, where the
+// weights of the network are taken as independent from step to step, and c_t as above:
+//
+//   A = (I - c_t J) / sqrt(alpha_t),   Cov x_{t-1} = A Cov x_t A^T + (c_t^2 / alpha_t) W
+//
+// which leaves out the sampler's own noise: it is what the network's uncertainty adds up to, 0 for
+// the starting noise. What the data leave open is Tweedie's formula of the second order (Efron,
+// JASA 2011; here for the noise in place of the score),
+//
+//   Cov(x_0 | x_t) = (1 - abar_t) / abar_t (I - sqrt(1 - abar_t) J)
+//
+// of which the symmetric part counts.
+
+/// An element of A, from that of J and of I.
+template <class T>
+TAGIX_HD TAGIX_INLINE T denoised_slope(T identity, T jacobian, const ReverseStep& step) {
+  return (identity - step.noise_coefficient * jacobian) * step.inverse_sqrt_alpha;
+}
+
+/// An element of Cov(x_0 | x_t), from that of I and the two of J; signal_scale = sqrt(abar_t) and
+/// noise_scale = sqrt(1 - abar_t).
+template <class T>
+TAGIX_HD TAGIX_INLINE T tweedie_covariance(T identity, T jacobian, T transposed, T signal_scale,
+                                           T noise_scale) {
+  const T ratio = noise_scale / signal_scale;
+  return ratio * ratio * (identity - noise_scale * scalar_of_t<T>(0.5) * (jacobian + transposed));
+}
+
 }  // namespace tagix::math

@@ -39,6 +39,7 @@ enum class RandomStream : std::uint32_t {
   diffusion_noise = 4,
   sampler_start = 5,
   sampler_noise = 6,
+  weight_draw = 7,
 };
 
 /// The words of (seed; stream, step, row, block): every row of every step has its own numbers,
@@ -48,6 +49,13 @@ TAGIX_HD TAGIX_INLINE Philox4 random_words(std::uint64_t seed, RandomStream stre
                                            std::uint32_t block) {
   return philox(seed, {{static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(step), block,
                         static_cast<std::uint32_t>(stream)}});
+}
+
+/// The `count`-th seed, in [0, 2^63), derived from a seed.
+TAGIX_HD TAGIX_INLINE std::uint64_t derived_seed(std::uint64_t seed, std::uint64_t count) {
+  const Philox4 words = philox(
+      seed, {{static_cast<std::uint32_t>(count), static_cast<std::uint32_t>(count >> 32), 0, 0}});
+  return (std::uint64_t{words.word[0]} << 32 | words.word[1]) >> 1;
 }
 
 /// A 32-bit word as a number in (0, 1].

@@ -13,6 +13,15 @@ struct ActivationMoments {
   T jacobian;  ///< Cov(z, f(z)) / var = E f'(z)
 };
 
+/// How the moments of f(z) follow those of z: their derivatives by (mean, var).
+template <class T>
+struct ActivationSlopes {
+  T mean_by_mean;  ///< d E f / d mean = E f'
+  T mean_by_var;   ///< d E f / d var = E f'' / 2
+  T var_by_mean;   ///< d Var f / d mean = 2 Cov(f, f')
+  T var_by_var;    ///< d Var f / d var = E f'^2 + Cov(f, f'')
+};
+
 constexpr int n_quadrature_nodes = 30;
 
 /// E g(X) = sum_k weight[k] g(node[k]) for X standard normal; exact for polynomials of degree 5.
@@ -97,6 +106,58 @@ class QuadratureSums {
   T pivot_, first_, second_, jacobian_;
 };
 
+/// 1 / sd, and 0 where sd is 0.
+template <class T>
+TAGIX_HD TAGIX_INLINE T inverse_or_zero(T sd) {
+  using S = scalar_of_t<T>;
+  const T inverse = 1 / max(sd, broadcast<T>(S(1e-30)));
+  return select(sd > 0, inverse, broadcast<T>(0));
+}
+
+/// The slopes of the moments that QuadratureSums gives, from the same values and derivatives. With
+/// z = mean + sd u, d z / d mean = 1 and d z / d var = u / (2 sd):
+///
+///   d E f / d mean = E f',                      d E f / d var = E[f' u] / (2 sd)
+///   d Var f / d mean = 2 E[(f - E f) f'],       d Var f / d var = E[(f - E f) f' u] / sd
+///
+/// The slopes by var lose digits as sd falls, by about 1e-7 |f'| / sd in float. A tangent does not:
+/// var >= 0 everywhere, so |d var| <= 2 sd |d sd|, and sd cancels. At sd = 0, where d var = 0, the
+/// first is taken as 0 and the second as f'^2.
+template <class T>
+class QuadratureSlopes {
+ public:
+  TAGIX_HD TAGIX_INLINE QuadratureSlopes(T pivot, T sd)
+      : pivot_(pivot),
+        sd_(sd),
+        deviation_(broadcast<T>(0)),
+        slope_(broadcast<T>(0)),
+        slope_node_(broadcast<T>(0)),
+        product_(broadcast<T>(0)),
+        product_node_(broadcast<T>(0)) {}
+
+  TAGIX_HD TAGIX_INLINE void add(scalar_of_t<T> weight, scalar_of_t<T> node, T value,
+                                 T derivative) {
+    const T deviation = weight * (value - pivot_);
+    const T slope = weight * derivative;
+    deviation_ = deviation_ + deviation;
+    slope_ = slope_ + slope;
+    slope_node_ = slope_node_ + node * slope;
+    product_ = product_ + deviation * derivative;
+    product_node_ = product_node_ + node * deviation * derivative;
+  }
+
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes() const {
+    using S = scalar_of_t<T>;
+    const T per_sd = inverse_or_zero(sd_);
+    const T var_by_var = per_sd * (product_node_ - deviation_ * slope_node_);
+    return {slope_, S(0.5) * per_sd * slope_node_, 2 * (product_ - deviation_ * slope_),
+            select(sd_ > 0, var_by_var, slope_ * slope_)};
+  }
+
+ private:
+  T pivot_, sd_, deviation_, slope_, slope_node_, product_, product_node_;
+};
+
 /// Moments of f(z), z ~ N(mean, var), by quadrature: f has value(z) and derivative(z).
 template <class F, class T>
 TAGIX_HD TAGIX_INLINE ActivationMoments<T> quadrature_moments(const F& f, T mean, T var) {
@@ -109,6 +170,20 @@ TAGIX_HD TAGIX_INLINE ActivationMoments<T> quadrature_moments(const F& f, T mean
     sums.add(rule.weight[k], f.value(z), f.derivative(z));
   }
   return sums.moments();
+}
+
+/// The slopes of those moments.
+template <class F, class T>
+TAGIX_HD TAGIX_INLINE ActivationSlopes<T> quadrature_slopes(const F& f, T mean, T var) {
+  using S = scalar_of_t<T>;
+  constexpr QuadratureRule<S> rule = quadrature_rule<S>();
+  const T sd = sqrt(var);
+  QuadratureSlopes<T> sums(f.value(mean), sd);
+  for (int k = 0; k < n_quadrature_nodes; ++k) {
+    const T z = quadrature_point(mean, sd, rule.node[k]);
+    sums.add(rule.weight[k], rule.node[k], f.value(z), f.derivative(z));
+  }
+  return sums.slopes();
 }
 
 }  // namespace tagix::math

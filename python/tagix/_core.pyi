@@ -578,6 +578,15 @@ class Model:
         """
         A copy on another device or in another precision, parameters and epochs included.
         """
+    def covariance(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def draw(self, seed: typing.SupportsInt | typing.SupportsIndex) -> Model:
+        """
+        The network with means drawn from the posterior and variances of 0.
+        """
     def evaluate(
         self,
         x: numpy.typing.NDArray[numpy.float32],
@@ -597,6 +606,11 @@ class Model:
         """
         delta_mean and delta_var (first axis) of outputs, inputs and parameters for a batch, without an update.
         """
+    def jacobian(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
     def out_features(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def parameter_mean(
         self, arg0: typing.SupportsInt | typing.SupportsIndex
@@ -743,9 +757,19 @@ class DiffusionProcess:
         n_samples: typing.SupportsInt | typing.SupportsIndex,
         seed: typing.SupportsInt | typing.SupportsIndex,
         trajectory: bool,
+        uncertainty: bool,
+        ensemble: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[
-        numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], typing.Any
-    ]: ...
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        typing.Any,
+        typing.Any,
+        typing.Any,
+        typing.Any,
+    ]:
+        """
+        x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is none.
+        """
     def set_standardization(
         self,
         shift: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],

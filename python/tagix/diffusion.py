@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, nn
-from tagix._arrays import as_count, as_flag, as_matrix, as_timesteps, refuse_gpu
+from tagix._arrays import as_count, as_flag, as_matrix, as_number, as_timesteps, refuse_gpu
 from tagix._core import Heteroscedastic, Homoscedastic, UpdateRule
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
@@ -35,6 +35,44 @@ class Samples:
     """What the network's uncertainty adds to their variance in the last step, same shape."""
     trajectory: NDArray[np.float32] | None
     """The chain from the starting noise to x, (n_steps, n_samples, n_features), if asked for."""
+    epistemic: NDArray[np.float32] | None = None
+    """What the network does not know of x, (n_samples, n_features, n_features): a covariance."""
+    aleatoric: NDArray[np.float32] | None = None
+    """What the data leave open of x, same shape: the covariance of x_0 given the last x_t."""
+    score: NDArray[np.float32] | None = None
+    """How uncertain each sample is, (n_samples,), without a unit; larger is less certain.
+
+    The share of the noise in the last x_t that its denoising leaves open,
+    1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
+    units, over that of the noise. Near 0 the data hold x in every direction, near 1 in none.
+    """
+
+    def keep(self, share: float) -> Samples:
+        """The samples without the least certain ones, in their order.
+
+        Args:
+            share: in (0, 1], how many to keep; round(share * n_samples) of them.
+
+        Raises:
+            ValueError: if ``share`` is out of range, or the samples were drawn without
+                ``uncertainty=True``.
+            TypeError: for what is no number.
+        """
+        share = as_number("share", share)
+        if not 0.0 < share <= 1.0:
+            raise ValueError(f"share: got {share}, needed a number in (0, 1]")
+        if self.score is None:
+            raise ValueError("score: got none, needed samples drawn with uncertainty=True")
+        by_score = np.argsort(self.score, kind="stable")  # NaN, where there is one, comes last
+        kept = np.sort(by_score[: round(share * len(by_score))])
+
+        def part(name: str) -> Any:
+            array = getattr(self, name)
+            if array is None:
+                return None
+            return array[:, kept] if name == "trajectory" else array[kept]
+
+        return Samples(**{field.name: part(field.name) for field in fields(self)})
 
 
 class DiffusionModel:
@@ -306,42 +344,87 @@ class DiffusionModel:
         noisy, timesteps = as_matrix("x_t", x_t), as_timesteps("t", t)
         return Prediction(*self._process.predict(self.net._model, noisy, timesteps))
 
+    def draw(self, seed: int) -> DiffusionModel:
+        """A model whose network is without uncertainty, as :meth:`tagix.nn.Sequential.draw`.
+
+        Units, noise and the count of samples are those of this one.
+
+        Raises:
+            ValueError: if the seed is not in [0, 2**63).
+            TypeError: for what is no integer.
+        """
+        net = self.net.draw(seed)
+        drawn = DiffusionModel.__new__(DiffusionModel)
+        drawn.__setstate__(self.__getstate__() | {"net": net})
+        return drawn
+
     def sample(
-        self, n_samples: int, *, trajectory: bool = False, seed: int | None = None
+        self,
+        n_samples: int,
+        *,
+        trajectory: bool = False,
+        seed: int | None = None,
+        uncertainty: bool = False,
+        ensemble: int | None = None,
     ) -> Samples:
         """Draw samples with the DDPM sampler (variance beta_t, no noise in the last step).
+
+        With ``uncertainty`` each sample comes with two covariances, in the same pass:
+
+            epistemic   S' = A S A^T + c2^2 W from S = 0 at the starting noise, over all steps
+            aleatoric   (1 - alpha_bar) / alpha_bar (I - sqrt(1 - alpha_bar) J) at the last step
+
+        with J the Jacobian and W the covariance of the predicted noise, A = c1 I - c2 J,
+        c1 = 1 / sqrt(alpha) and c2 = (1 - alpha) / sqrt(alpha (1 - alpha_bar)). The first takes the
+        weights of the network as drawn afresh in each step. The second is Tweedie's formula,
+        symmetrised: how far the data near x are spread, as the network sees them; it is no
+        covariance where the network is far off, and then may have negative variances.
 
         Args:
             n_samples: how many, from 0 on.
             trajectory: keep the whole chain of each.
+            uncertainty: give ``epistemic``, ``aleatoric`` and ``score``, too, for up to three times
+                the time. x is the same.
+            ensemble: of how many drawn networks, at least 2, ``epistemic`` is to be the covariance:
+                each keeps its weights for a whole chain, with the noise that x was made of. It
+                takes about as many times the time, and implies ``uncertainty``.
             seed: fixes the noise. Without one, it follows from the model's seed and the number of
                 calls without one so far; calls at a time in several threads differ, too.
 
         Returns:
-            The samples in the units of the data, and their variances in these units squared.
+            The samples in the units of the data, their variances and covariances in these units
+            squared.
 
         Raises:
-            ValueError: if ``n_samples`` is negative or the seed not in [0, 2**63).
-            TypeError: for what is no integer or, in ``trajectory``, no bool.
+            ValueError: if ``n_samples`` is negative, the seed not in [0, 2**63) or ``ensemble``
+                below 2.
+            TypeError: for what is no integer or, in ``trajectory`` and ``uncertainty``, no bool.
         """
         count = as_count("n_samples", n_samples, least=0)
         trajectory = as_flag("trajectory", trajectory)
+        n_draws = 0 if ensemble is None else as_count("ensemble", ensemble, least=2)
+        uncertainty = as_flag("uncertainty", uncertainty) or n_draws > 0
+
+        def draw(seed: int) -> Samples:
+            return Samples(
+                *self._process.sample(
+                    self.net._model, count, seed, trajectory, uncertainty, n_draws
+                )
+            )
+
         if seed is not None:
-            return self._sample(count, trajectory, check_seed(seed))
+            return draw(check_seed(seed))
         with self._counting_samples:
             # Claimed before the GIL is given up, so that no other thread gets the same number.
             self._sample_calls += 1
             call = self._sample_calls
         try:
-            return self._sample(count, trajectory, _core.derive_seed(self.net.seed, call))
+            return draw(_core.derive_seed(self.net.seed, call))
         except BaseException:
             with self._counting_samples:
                 if self._sample_calls == call:  # a failed call does not count
                     self._sample_calls -= 1
             raise
-
-    def _sample(self, count: int, trajectory: bool, seed: int) -> Samples:
-        return Samples(*self._process.sample(self.net._model, count, seed, trajectory))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it.

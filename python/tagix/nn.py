@@ -47,7 +47,7 @@ from tagix._core import (
     Tanh,
     UpdateRule,
 )
-from tagix._seeds import resolve_seed
+from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
     History,
@@ -106,8 +106,8 @@ class Sequential:
             bfloat16 runs float32 instead, with a RuntimeWarning.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, a noise model, a Forgetting, an integer
-            seed, or the name of a device or a precision.
+        TypeError: for something that is not a layer, a rule, a noise model, a Forgetting, an
+            integer seed, or the name of a device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it, noise is to be
             inferred where the last layer is no :class:`Linear`, the seed is not in [0, 2**63), or
             the device or the precision is not there; says why not.
@@ -340,6 +340,83 @@ class Sequential:
             return None
         assert isinstance(self._noise, Homoscedastic)
         return np.asarray(self._noise.var(self.epochs_trained), dtype=np.float32)
+
+    def jacobian(self, x: ArrayLike, x_var: ArrayLike | None = None) -> NDArray[np.float32]:
+        """How the means of the outputs follow the inputs, d mean[b, o] / d x[b, i].
+
+        The derivative of what calling the network gives, in closed form and not by differences:
+        means and variances of all layers move with x, and the variances move the means of the
+        layers above them.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape, which stay as they are.
+
+        Returns:
+            (batch, outputs, features).
+
+        Raises:
+            ValueError, TypeError: as calling the network, and for an array on the GPU.
+
+        An :class:`Activation` with first-order moments knows no second derivative: that its
+        variance follows its mean is left out, which matters where an activation with exact moments
+        lies above it.
+        """
+        refuse_gpu("jacobian", x=x, x_var=x_var)
+        return self._model.jacobian(as_matrix("x", x), _optional_matrix("x_var", x_var))
+
+    def covariance(self, x: ArrayLike, x_var: ArrayLike | None = None) -> NDArray[np.float32]:
+        """How the outputs vary together, observation noise left out.
+
+            Cov(z_i, z_j) = sum_k W_mean[i, k] W_mean[j, k] a_var[k]
+
+        for the last :class:`Linear`, whose inputs count as independent, as everywhere in TAGI; an
+        activation above it multiplies by the slopes of both. On the diagonal are the variances that
+        calling the network gives.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+
+        Returns:
+            (batch, outputs, outputs).
+
+        Raises:
+            ValueError, TypeError: as calling the network, and for an array on the GPU.
+        """
+        refuse_gpu("covariance", x=x, x_var=x_var)
+        return self._model.covariance(as_matrix("x", x), _optional_matrix("x_var", x_var))
+
+    def draw(self, seed: int) -> Sequential:
+        """A network without uncertainty, its weights drawn from what this one believes of them.
+
+        Means are drawn from N(mean, var) of each parameter, variances are 0, and so is what is
+        epistemic of its predictions. How predictions vary from draw to draw is what a variance stands for: a
+        check of any of them by Monte Carlo, and an ensemble.
+
+        Args:
+            seed: fixes the numbers; equal seeds give equal bits.
+
+        Returns:
+            A new network of the same layers, seed, rule, noise, device, precision and epochs.
+
+        Raises:
+            ValueError: if the seed is not in [0, 2**63).
+            TypeError: for what is no integer.
+        """
+        seed = check_seed(seed)
+        drawn = Sequential(
+            *self._layers,
+            seed=self._seed,
+            device=self._device,
+            rule=self._rule,
+            noise=self._noise,
+            forgetting=self._forgetting,
+        )
+        drawn._wanted_precision, drawn._precision = self._wanted_precision, self._precision
+        drawn._training = self._training
+        drawn._made_model = self._model.draw(seed)
+        return drawn
 
     def update(
         self,

@@ -6,24 +6,33 @@
 #include "conformance/activation_forward.h"
 #include "conformance/activation_from_points.h"
 #include "conformance/activation_points.h"
+#include "conformance/activation_slopes.h"
+#include "conformance/activation_slopes_from_points.h"
 #include "conformance/add.h"
 #include "conformance/advance.h"
 #include "conformance/affine_backward.h"
+#include "conformance/affine_covariance.h"
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovation.h"
+#include "conformance/affine_tangents.h"
 #include "conformance/check_innovation.h"
 #include "conformance/copy.h"
 #include "conformance/denoise.h"
+#include "conformance/denoise_covariance.h"
 #include "conformance/diffuse.h"
 #include "conformance/embed_timesteps.h"
 #include "conformance/forget.h"
+#include "conformance/gather_jacobian.h"
 #include "conformance/gather_rows.h"
 #include "conformance/normal.h"
 #include "conformance/observe.h"
 #include "conformance/record_predictions.h"
+#include "conformance/scale_covariance.h"
 #include "conformance/scale_deltas.h"
+#include "conformance/scale_tangents.h"
 #include "conformance/shuffle.h"
 #include "conformance/split_prediction.h"
+#include "conformance/start_tangents.h"
 #include "conformance/test_drift.h"
 #include "conformance/update.h"
 #include "core/cuda.h"
@@ -65,6 +74,14 @@ const std::vector<Method>& methods() {
       method<Copy>("copy"),
       method<Add>("add"),
       method<CheckInnovation>("check_innovation"),
+      method<StartTangents>("start_tangents"),
+      method<AffineTangents>("affine_tangents"),
+      method<ActivationSlopes>("activation_slopes"),
+      method<ActivationSlopesFromPoints>("activation_slopes_from_points"),
+      method<ScaleTangents>("scale_tangents"),
+      method<GatherJacobian>("gather_jacobian"),
+      method<AffineCovariance>("affine_covariance"),
+      method<ScaleCovariance>("scale_covariance"),
       method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),
       method<RecordPredictions>("record_predictions"),
@@ -72,6 +89,7 @@ const std::vector<Method>& methods() {
       method<Diffuse>("diffuse"),
       method<EmbedTimesteps>("embed_timesteps"),
       method<Denoise>("denoise"),
+      method<DenoiseCovariance>("denoise_covariance"),
       method<Advance>("advance"),
   };
   return methods;

@@ -24,7 +24,8 @@ TEST_CASE("batches that the memory does not hold are learned in pieces") {
   const std::vector<Index> widths{5, 17, 33, 3};
   const LayerPointer network = relu_network(widths);
   for (Index memory_floats : {1, 20'000, 100'000}) {
-    const auto executor = cuda::make_step_executor(*backend, steps_of(network), memory_floats);
+    const auto executor = cuda::make_step_executor(
+        *backend, steps_of(network), make_layerwise_executor(*backend, network), memory_floats);
     for (Index rows : {7, 75, 300}) {
       INFO(memory_floats, " floats, ", rows, " rows");
       const Problem problem(*network, rows, 5, true, 91);

@@ -69,8 +69,10 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
   for (const LayerPointer& network : networks) {
     REQUIRE(is_fused(network));
     const Index in = *network->input_features();
-    const auto with_clusters = cuda::make_fused_executor(*gpu, steps_of(network));
-    const auto without = cuda::make_fused_executor(*gpu, steps_of(network), false);
+    const auto with_clusters =
+        cuda::make_fused_executor(*gpu, steps_of(network), make_layerwise_executor(*gpu, network));
+    const auto without = cuda::make_fused_executor(*gpu, steps_of(network),
+                                                   make_layerwise_executor(*gpu, network), false);
     const auto layerwise = make_layerwise_executor(*cpu, network);
     for (const auto& [rows, batch_size, clusters] :
          std::vector<std::tuple<Index, Index, bool>>{{1, 1, true},
@@ -126,7 +128,8 @@ TEST_CASE("an overflow in fused training changes nothing from there on") {
   if (!cuda_is_there()) return;
   const std::shared_ptr<Backend> gpu = cuda_backend(), cpu = cpu_backend();
   const LayerPointer network = relu_network({3, 20, 2});
-  const auto fused = cuda::make_fused_executor(*gpu, steps_of(network));
+  const auto fused =
+      cuda::make_fused_executor(*gpu, steps_of(network), make_layerwise_executor(*gpu, network));
   const auto layerwise = make_layerwise_executor(*cpu, network);
   for (const auto& [rows, batch_size] :
        std::vector<std::pair<Index, Index>>{{9, 1}, {30, 30}, {30, 10}}) {

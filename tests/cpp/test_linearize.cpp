@@ -1,0 +1,281 @@
+#include <doctest/doctest.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "conformance/suite.h"
+#include "core/model.h"
+#include "cpu/cpu_backend.h"
+#include "cpu/instruction_set.h"
+#include "cpu/threads.h"
+#include "executor_problem.h"
+#include "thread_count.h"
+
+using namespace tagix;
+using namespace tagix::test;
+
+namespace {
+
+struct HostLinearized {
+  HostPair prediction;
+  std::vector<float> jacobian, covariance;
+};
+
+std::vector<float> values(Backend& backend, const float* array, Index size) {
+  if (array == nullptr) return {};
+  std::vector<float> host(static_cast<std::size_t>(size));
+  backend.download(array, host.data(), host.size() * sizeof(float));
+  return host;
+}
+
+HostLinearized linearize(Backend& backend, Executor& executor, const Problem& problem,
+                         const Linearization& wanted) {
+  Moments parameters(backend), input(backend);
+  const auto count = static_cast<Index>(problem.parameters.mean.size());
+  const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
+  const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
+  const Linearized got = executor.linearize(theta, a, wanted);
+  return {to_host(backend, got.prediction),
+          values(backend, got.jacobian, problem.rows * wanted.n_outputs * wanted.n_directions),
+          values(backend, got.covariance, problem.rows * wanted.n_outputs * wanted.n_outputs)};
+}
+
+HostPair predict(Backend& backend, Executor& executor, const Problem& problem) {
+  Moments parameters(backend), input(backend);
+  const auto count = static_cast<Index>(problem.parameters.mean.size());
+  const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
+  const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
+  return to_host(backend, executor.predict(theta, a));
+}
+
+/// The parameters of relu_network(widths) in float64.
+Float64Network float64_network(const Problem& problem, const std::vector<Index>& widths) {
+  Float64Network network;
+  std::size_t offset = 0;
+  const auto take = [&](Index rows, Index cols) {
+    Gaussians part(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols));
+    for (std::size_t i = 0; i < part.mean.size(); ++i, ++offset) {
+      part.mean[i] = problem.parameters.mean[offset];
+      part.var[i] = problem.parameters.var[offset];
+    }
+    return part;
+  };
+  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
+    Gaussians weight = take(widths[i + 1], widths[i]);
+    Gaussians bias = take(1, i % 2 == 0 ? widths[i + 1] : 0);
+    const bool last = i + 2 == widths.size();
+    network.layers.push_back({weight, bias, last ? ActivationTruth(identity_truth) : relu_truth});
+  }
+  return network;
+}
+
+/// Jacobians by central differences of the float64 network, and covariances of its outputs.
+struct Truth {
+  std::vector<double> jacobian, covariance;
+
+  Truth(const Problem& problem, const std::vector<Index>& widths) {
+    const Float64Network network = float64_network(problem, widths);
+    Gaussians input(static_cast<std::size_t>(problem.rows),
+                    static_cast<std::size_t>(problem.in_features));
+    input.mean = doubles(problem.input.mean);
+    if (!problem.input.var.empty()) input.var = doubles(problem.input.var);
+    const auto outputs = static_cast<std::size_t>(widths.back());
+    jacobian.resize(input.rows * outputs * input.cols);
+    constexpr double h = 1e-5;
+    for (std::size_t k = 0; k < input.cols; ++k) {
+      const auto moved = [&](double by) {
+        Gaussians shifted = input;
+        for (std::size_t row = 0; row < input.rows; ++row) {
+          shifted.mean[row * input.cols + k] += by;
+        }
+        return network.forward(shifted).output;
+      };
+      const Gaussians right = moved(h), left = moved(-h);
+      for (std::size_t i = 0; i < right.mean.size(); ++i) {
+        jacobian[i * input.cols + k] = (right.mean[i] - left.mean[i]) / (2 * h);
+      }
+    }
+    const Float64Network::Pass pass = network.forward(input);
+    const Gaussians& weight = network.layers.back().weight;
+    // What enters the last layer: its variances come from the layers below.
+    Float64Network below = network;
+    below.layers.pop_back();
+    const Gaussians a = below.forward(input).output;
+    for (std::size_t row = 0; row < input.rows; ++row) {
+      for (std::size_t i = 0; i < outputs; ++i) {
+        for (std::size_t j = 0; j < outputs; ++j) {
+          double sum = i == j ? pass.output.var[row * outputs + i] : 0;
+          for (std::size_t k = 0; i != j && k < a.cols; ++k) {
+            sum +=
+                weight.mean[i * a.cols + k] * weight.mean[j * a.cols + k] * a.var[row * a.cols + k];
+          }
+          covariance.push_back(sum);
+        }
+      }
+    }
+  }
+};
+
+/// The largest error in units of the largest value.
+double error(const std::vector<float>& got, const std::vector<double>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double largest = 0, scale = 1e-30;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    scale = std::fmax(scale, std::fabs(truth[i]));
+    const double each = std::fabs(got[i] - truth[i]);
+    if (!(each <= largest)) largest = each;
+  }
+  return largest / scale;
+}
+
+}  // namespace
+
+TEST_CASE("Jacobians and covariances of both executors against float64, on every backend") {
+  const std::vector<std::vector<Index>> all_widths{
+      {1, 1}, {3, 64, 64, 2}, {5, 17, 3, 1}, {2, 128, 2}, {16, 4, 32, 8}};
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    unsigned seed = 1;
+    for (const std::vector<Index>& widths : all_widths) {
+      const LayerPointer network = relu_network(widths);
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {1, 5, 63, 65, 200}) {
+        const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
+        const Truth truth(problem, widths);
+        const Linearization wanted{widths.back(), widths.front(), true};
+        for (Executor* executor : {layerwise.get(), fused.get()}) {
+          INFO(backend->name(), ", widths from ", widths.front(), " in ", widths.size() - 1,
+               " layers, ", rows, " rows, ",
+               (executor == fused.get() ? std::string("fused") : std::string("layerwise")));
+          const HostLinearized got = linearize(*backend, *executor, problem, wanted);
+          CHECK(error(got.jacobian, truth.jacobian) < 2e-5);
+          CHECK(error(got.covariance, truth.covariance) < 2e-5);
+          check_same(got.prediction, predict(*backend, *executor, problem));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a part of the outputs and of the directions, and pieces of many rows") {
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    const LayerPointer network = relu_network({5, 20, 4});
+    const Problem problem(*network, 3000, 5, false, 9);
+    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto fused = fuse(*backend, network);
+    const HostLinearized all = linearize(*backend, *layerwise, problem, {4, 5, true});
+    for (Executor* executor : {layerwise.get(), fused.get()}) {
+      INFO(backend->name());
+      const HostLinearized part = linearize(*backend, *executor, problem, {2, 3, true});
+      std::vector<double> jacobian, covariance;
+      for (std::size_t row = 0; row < 3000; ++row) {
+        for (std::size_t i = 0; i < 2; ++i) {
+          for (std::size_t k = 0; k < 3; ++k)
+            jacobian.push_back(all.jacobian[(row * 4 + i) * 5 + k]);
+          for (std::size_t j = 0; j < 2; ++j) {
+            covariance.push_back(all.covariance[(row * 4 + i) * 4 + j]);
+          }
+        }
+      }
+      CHECK(error(part.jacobian, jacobian) < 1e-5);
+      CHECK(error(part.covariance, covariance) < 1e-5);
+      check_same(part.prediction, predict(*backend, *executor, problem));
+      CHECK(linearize(*backend, *executor, problem, {4, 0, true}).jacobian.empty());
+      CHECK(linearize(*backend, *executor, problem, {4, 5, false}).covariance.empty());
+    }
+  }
+}
+
+TEST_CASE(
+    "the fused executor linearizes every activation and order of steps as the layerwise one") {
+  const std::vector<LayerPointer> networks{
+      sequential({activation(ActivationKind::tanh), linear(6, 10), activation(ActivationKind::silu),
+                  activation(ActivationKind::relu, MomentsForm::first_order), linear(10, 3),
+                  activation(ActivationKind::softplus)}),
+      sequential({linear(6, 20), linear(20, 5, false), activation(ActivationKind::sigmoid),
+                  sequential({linear(5, 40), activation(ActivationKind::gelu)}), linear(40, 2)}),
+      sequential({activation(ActivationKind::identity), activation(ActivationKind::leaky_relu),
+                  linear(6, 18), activation(ActivationKind::exp, MomentsForm::exact)}),
+      sequential({linear(6, 3)}),
+  };
+  for (const std::shared_ptr<Backend>& backend : conformance::backends()) {
+    // bfloat16 rounds what the executors sum in different orders.
+    const double tolerance = backend->precision() == Precision::float32 ? 2e-5 : 5e-2;
+    unsigned seed = 1000;
+    for (const LayerPointer& network : networks) {
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (bool uncertain : {false, true}) {
+        const Problem problem(*network, 150, 6, uncertain, seed += 20);
+        const Index outputs = network->output_features(6);
+        const HostLinearized expected =
+            linearize(*backend, *layerwise, problem, {outputs, 6, true});
+        const HostLinearized got = linearize(*backend, *fused, problem, {outputs, 6, true});
+        INFO(backend->name(), ", uncertain input ", uncertain);
+        CHECK(error(got.jacobian, doubles(expected.jacobian)) < tolerance);
+        CHECK(error(got.covariance, doubles(expected.covariance)) < tolerance);
+      }
+    }
+  }
+}
+
+TEST_CASE("Jacobians of a network without parameters, and its covariances") {
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    const LayerPointer network = sequential(
+        {activation(ActivationKind::exp), sequential({activation(ActivationKind::identity)})});
+    const auto executor = make_executor(*backend, network);
+    const Problem problem(*network, 4, 2, true, 3);
+    const HostLinearized got = linearize(*backend, *executor, problem, {2, 2, true});
+    for (std::size_t i = 0; i < 8; ++i) {
+      const double m = problem.input.mean[i], v = problem.input.var[i], f = std::exp(m + v / 2);
+      const std::size_t on = i / 2 * 4 + i % 2 * 3, off = i / 2 * 4 + 1 + i % 2;
+      CHECK(got.jacobian[on] == doctest::Approx(f).epsilon(1e-5));
+      CHECK(got.covariance[on] == doctest::Approx(f * f * std::expm1(v)).epsilon(1e-5));
+      CHECK(got.jacobian[off] == 0);
+      CHECK(got.covariance[off] == 0);
+    }
+  }
+}
+
+TEST_CASE("linearize gives the same bits on any number of threads") {
+  const ThreadCount restored;
+  const std::unique_ptr<Backend> backend =
+      cpu::make_backend(cpu::supported_instruction_sets().front());
+  const LayerPointer network = relu_network({7, 64, 64, 2});
+  const auto fused = fuse(*backend, network);
+  const Problem problem(*network, 1000, 7, false, 77);
+  cpu::set_thread_count(1);
+  const HostLinearized serial = linearize(*backend, *fused, problem, {2, 2, true});
+  for (int n_threads : {2, 3}) {
+    cpu::set_thread_count(n_threads);
+    const HostLinearized parallel = linearize(*backend, *fused, problem, {2, 2, true});
+    check_same(parallel.prediction, serial.prediction);
+    CHECK(same_bits(parallel.jacobian, serial.jacobian));
+    CHECK(same_bits(parallel.covariance, serial.covariance));
+  }
+}
+
+TEST_CASE("draws of a model have the moments of its parameters") {
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    Model model(std::make_shared<Linear>(3, 2, true, Linear::Init::he, 1.0, 0.5), {}, 5, backend);
+    const auto count = static_cast<std::size_t>(model.parameter_count());
+    std::vector<float> mean(count), var(count), drawn(count), drawn_var(count);
+    model.get_parameters(mean.data(), var.data());
+    std::vector<double> first(count), second(count);
+    constexpr int n_draws = 4000;
+    for (int draw = 0; draw < n_draws; ++draw) {
+      model.draw(static_cast<std::uint64_t>(draw))->get_parameters(drawn.data(), drawn_var.data());
+      for (std::size_t i = 0; i < count; ++i) {
+        const double number = (drawn[i] - double{mean[i]}) / std::sqrt(double{var[i]});
+        first[i] += number;
+        second[i] += number * number;
+        CHECK(drawn_var[i] == 0);
+      }
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      CHECK(std::fabs(first[i] / n_draws) < 5 / std::sqrt(n_draws));
+      CHECK(std::fabs(second[i] / n_draws - 1) < 5 * std::sqrt(2.0 / n_draws));
+    }
+  }
+}
