@@ -85,7 +85,8 @@ class DiffusionProcess {
   ///
   /// The covariances are those of math/diffusion.h. The score is the share of the noise in the last
   /// x_t that its denoising leaves open, tr(aleatoric) / (n_features (1 - abar_1) / abar_1) in
-  /// standardized units: between about 0 and 1, and the larger, the less the data hold x.
+  /// standardized units: 0 where the data hold x in every direction, 1 where in none, and more
+  /// between parts of the data, which pull either way.
   bool sample(const Model& network, Index rows, std::uint64_t seed, float* x, float* var,
               float* trajectory, const std::function<bool()>& interrupted,
               const SampleUncertainty* uncertainty = nullptr) const;
