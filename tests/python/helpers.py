@@ -80,6 +80,12 @@ def golden_parameter(golden: Mapping[str, Array], prefix: str, name: str) -> tup
     return golden[f"{prefix}mu_{kind[0]}"], golden[f"{prefix}var_{kind[0]}"]
 
 
+def assert_close_to_golden(actual: npt.ArrayLike, golden: Array, rtol: float = 1e-4) -> None:
+    """Within a relative tolerance, with an absolute part as test_golden has it."""
+    atol = 1e-5 * min(1.0, float(np.abs(golden).max()))
+    np.testing.assert_allclose(np.reshape(actual, golden.shape), golden, rtol=rtol, atol=atol)
+
+
 def relative_error(actual: npt.ArrayLike, expected: npt.ArrayLike) -> float:
     """max |actual - expected| / max |expected|, over all elements of an array."""
     actual, expected = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
