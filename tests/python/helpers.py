@@ -18,6 +18,15 @@ from tagix import nn
 
 Array = npt.NDArray[Any]
 State = Mapping[str, Array]
+NoiseModel = tx.Homoscedastic | tx.Heteroscedastic
+
+# Noise that a network is made with, to be inferred beside the values, and to be known.
+INFERRED: dict[str, NoiseModel] = {
+    "exp": tx.Heteroscedastic(),
+    "softplus": tx.Heteroscedastic("softplus", gain=0.5),
+    "homoscedastic": tx.Homoscedastic(learn=True),
+}
+KNOWN = tx.Homoscedastic([0.5, 0.8])
 
 # With TAGIX_REQUIRE_CUDA=1, tests on device cuda fail where there is none; with "emulated", one of
 # them fails on any but the emulated one.
@@ -122,6 +131,11 @@ def regression_data(n_rows: int, seed: int = 0) -> tuple[Array, Array]:
     y = np.stack([np.sin(x[:, 0]) + x[:, 1] * x[:, 2], np.cos(x.sum(axis=1))], axis=1)
     y += 0.3 * generator.standard_normal(y.shape)
     return x.astype(np.float32), y.astype(np.float32)
+
+
+def small(seed: int = 0, **options: Any) -> nn.Sequential:
+    """A network for regression_data."""
+    return nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2), seed=seed, **options)
 
 
 def in_threads(functions: list[Callable[[], object]]) -> None:
