@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -136,6 +137,24 @@ def regression_data(n_rows: int, seed: int = 0) -> tuple[Array, Array]:
 def small(seed: int = 0, **options: Any) -> nn.Sequential:
     """A network for regression_data."""
     return nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2), seed=seed, **options)
+
+
+def rewrite_file(
+    path: Path,
+    change: Callable[[dict[str, Any], dict[str, Array]], object],
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Change what a file describes and holds, and write it anew."""
+    import safetensors
+    from safetensors.numpy import save_file
+
+    with safetensors.safe_open(path, framework="numpy") as file:
+        kept = dict(file.metadata())
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    description = json.loads(kept["description"])
+    change(description, tensors)
+    kept["description"] = json.dumps(description)
+    save_file(tensors, path, metadata=kept | (metadata or {}))
 
 
 def in_threads(functions: list[Callable[[], object]]) -> None:
