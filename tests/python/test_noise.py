@@ -15,6 +15,7 @@ from helpers import (
     KNOWN,
     Array,
     NoiseModel,
+    fixed_parameters_by_capped_rule,
     needs_cuda,
     on_every_device,
     regression_data,
@@ -306,12 +307,7 @@ def test_learned_std_starts_as_given(std: Any, device: str) -> None:
     "rule",
     [
         "information",
-        pytest.param(
-            "capped",
-            marks=pytest.mark.xfail(
-                reason="the capped rule raises the variance of what is known to be 0", strict=True
-            ),
-        ),
+        pytest.param("capped", marks=fixed_parameters_by_capped_rule),
     ],
 )
 def test_one_noise_for_all_inputs(rule: str, device: str) -> None:

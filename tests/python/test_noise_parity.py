@@ -17,7 +17,14 @@ import pytest
 pytest.importorskip("torch", reason="needs the torch extra")
 
 from core_quadrature import with_core_rule
-from helpers import Array, State, on_every_device, relative_error, same_bits
+from helpers import (
+    Array,
+    State,
+    fixed_parameters_by_capped_rule,
+    on_every_device,
+    relative_error,
+    same_bits,
+)
 
 import tagix as tx
 from tagix import nn, reference
@@ -44,11 +51,9 @@ on_every_rule_and_noise = pytest.mark.parametrize(
         pytest.param(
             rule,
             noise,
-            marks=pytest.mark.xfail(
-                (rule, noise) == ("capped", "homoscedastic"),
-                reason="the capped rule raises the variance of what is known to be 0",
-                strict=True,
-            ),
+            marks=[fixed_parameters_by_capped_rule]
+            if (rule, noise) == ("capped", "homoscedastic")
+            else [],
         )
         for rule in RULES
         for noise in NOISES
