@@ -391,8 +391,8 @@ class Sequential:
         """A network without uncertainty, its weights drawn from what this one believes of them.
 
         Means are drawn from N(mean, var) of each parameter, variances are 0, and so is what is
-        epistemic of its predictions. How predictions vary from draw to draw is what a variance stands for: a
-        check of any of them by Monte Carlo, and an ensemble.
+        epistemic of its predictions. How predictions vary from draw to draw is what a variance
+        stands for: a check of any of them by Monte Carlo, and an ensemble.
 
         Args:
             seed: fixes the numbers; equal seeds give equal bits.
