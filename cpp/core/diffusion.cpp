@@ -369,7 +369,7 @@ DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& proce
       seed_(seed),
       rows_(rows),
       clean_(backend),
-      noise_var_(backend),
+      noise_(backend),
       input_(backend),
       target_(backend) {
   require(rows >= 1, "X: got 0 rows, needed at least 1");
@@ -383,24 +383,13 @@ DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& proce
   clean_.assign(standardized);
 }
 
-void DiffusionSource::set_noise_var(const std::vector<float>& noise_var) {
-  const Index size = static_cast<Index>(noise_var.size());
-  require(size == 1 || size == process_.n_features(), "noise: got ", size,
-          " standard deviations, needed 1 or ", process_.n_features());
-  noise_var_.assign(noise_var);
-}
-
 BatchSource::Batch DiffusionSource::load(RowSelection rows, Index n_rows) {
-  require(noise_var_.size() > 0 || noise_head_.exists(),
-          "noise: got none, needed set_noise_var before the first batch");
   input_.resize(n_rows * process_.network_inputs());
   target_.resize(n_rows * process_.n_features());
   backend_.diffuse(process_.tables(), seed_, clean_.data(), process_.n_features(), rows, n_rows,
                    input_.data(), target_.data());
-  const NoiseView noise = noise_head_.exists()
-                              ? NoiseView{nullptr, 0, 0, noise_head_}
-                              : NoiseView{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
-  return {{input_.data(), nullptr, n_rows, process_.network_inputs()}, target_.data(), noise};
+  return {
+      {input_.data(), nullptr, n_rows, process_.network_inputs()}, target_.data(), noise_.view()};
 }
 
 }  // namespace tagix

@@ -85,7 +85,8 @@ class DiffusionProcess {
   ///
   /// The covariances are those of math/diffusion.h. The score is the share of the noise in the last
   /// x_t that its denoising leaves open, tr(aleatoric) / (n_features (1 - abar_1) / abar_1) in
-  /// standardized units: between about 0 and 1, and the larger, the less the data hold x.
+  /// standardized units: 0 where the data hold x in every direction, 1 where in none, and more
+  /// between parts of the data, which pull either way.
   bool sample(const Model& network, Index rows, std::uint64_t seed, float* x, float* var,
               float* trajectory, const std::function<bool()>& interrupted,
               const SampleUncertainty* uncertainty = nullptr) const;
@@ -122,9 +123,11 @@ class DiffusionSource final : public BatchSource {
                   const float* data, Index rows);
 
   /// Noise variances of the observed noise from the next batch on: 1 or n_features values.
-  void set_noise_var(const std::vector<float>& noise_var);
+  void set_noise_var(const std::vector<float>& noise_var) {
+    noise_.set_var(noise_var, process_.n_features());
+  }
   /// The noise is what the network's head infers.
-  void set_noise_head(math::NoiseHead head) { noise_head_ = head; }
+  void set_noise_head(math::NoiseHead head) { noise_.set_head(head); }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return process_.network_inputs(); }
@@ -137,8 +140,7 @@ class DiffusionSource final : public BatchSource {
   std::uint64_t seed_;
   Index rows_;
   Buffer<float> clean_;
-  Buffer<float> noise_var_;
-  math::NoiseHead noise_head_;
+  SharedNoise noise_;
   Buffer<float> input_;
   Buffer<float> target_;
 };

@@ -105,6 +105,19 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   return record;
 }
 
+void SharedNoise::set_var(const std::vector<float>& var, Index n_outputs) {
+  const Index size = static_cast<Index>(var.size());
+  require(size == 1 || size == n_outputs, "noise: got ", size, " standard deviations, needed 1 or ",
+          n_outputs);
+  var_.assign(var);
+}
+
+NoiseView SharedNoise::view() const {
+  if (head_.exists()) return {nullptr, 0, 0, head_};
+  require(var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
+  return {var_.data(), 0, var_.size() > 1 ? 1 : 0};
+}
+
 RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
                                    Index in_features, Index out_features,
                                    std::shared_ptr<const void> owner)
@@ -117,7 +130,8 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
       owner_(std::move(owner)),
       x_(x),
       y_(y),
-      noise_var_(backend),
+      noise_(backend),
+      noise_var_per_target_(backend),
       batch_x_(backend),
       batch_y_(backend),
       batch_noise_var_(backend) {
@@ -143,34 +157,27 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
 }
 
 void RegressionSource::set_noise_var(const std::vector<float>& noise_var) {
-  const Index size = static_cast<Index>(noise_var.size());
-  require(size == 1 || size == out_features_, "noise: got ", size,
-          " standard deviations, needed 1 or ", out_features_);
-  noise_var_.assign(noise_var);
-  noise_per_target_ = false;
+  noise_.set_var(noise_var, out_features_);
+  noise_var_per_target_.resize(0);
 }
 
 void RegressionSource::set_noise_var_per_target(const float* noise_var) {
   require_positive("noise", noise_var, rows_ * out_features_);
-  noise_var_.assign(noise_var, rows_ * out_features_);
-  noise_per_target_ = true;
+  noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }
 
 BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
-  require(noise_var_.size() > 0 || noise_head_.exists(),
-          "noise: got none, needed set_noise_var before the first batch");
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
   backend_.gather_rows(x_, in_features_, rows, n_rows, batch_x_.data());
   backend_.gather_rows(y_, out_features_, rows, n_rows, batch_y_.data());
-  NoiseView noise{noise_var_.data(), 0, noise_var_.size() > 1 ? 1 : 0};
-  if (noise_head_.exists()) {
-    noise = {nullptr, 0, 0, noise_head_};
-  } else if (noise_per_target_) {
-    batch_noise_var_.resize(n_rows * out_features_);
-    backend_.gather_rows(noise_var_.data(), out_features_, rows, n_rows, batch_noise_var_.data());
-    noise = {batch_noise_var_.data(), out_features_, 1};
+  if (noise_var_per_target_.size() == 0) {
+    return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise_.view()};
   }
+  batch_noise_var_.resize(n_rows * out_features_);
+  backend_.gather_rows(noise_var_per_target_.data(), out_features_, rows, n_rows,
+                       batch_noise_var_.data());
+  const NoiseView noise{batch_noise_var_.data(), out_features_, 1};
   return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise};
 }
 

@@ -88,6 +88,24 @@ class Trainer {
   Burst burst_;
 };
 
+/// The noise that holds for all rows of a source.
+class SharedNoise {
+ public:
+  explicit SharedNoise(Backend& backend) : var_(backend) {}
+
+  /// Variances: 1 or n_outputs values; throws std::invalid_argument for another number.
+  void set_var(const std::vector<float>& var, Index n_outputs);
+  /// What the network's head infers, if there is one.
+  void set_head(math::NoiseHead head) { head_ = head; }
+
+  /// Throws std::invalid_argument if none has been set.
+  NoiseView view() const;
+
+ private:
+  Buffer<float> var_;
+  math::NoiseHead head_;
+};
+
 /// Rows of inputs and targets, with one noise variance, one for each output, or one for each
 /// target.
 class RegressionSource final : public BatchSource {
@@ -107,7 +125,7 @@ class RegressionSource final : public BatchSource {
   /// One noise variance for each target: a host array, rows x out.
   void set_noise_var_per_target(const float* noise_var);
   /// The noise is what the network's head infers.
-  void set_noise_head(math::NoiseHead head) { noise_head_ = head; }
+  void set_noise_head(math::NoiseHead head) { noise_.set_head(head); }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return in_features_; }
@@ -124,9 +142,8 @@ class RegressionSource final : public BatchSource {
   std::shared_ptr<const void> owner_;  // of x_ and y_, where they are not the source's own
   const float* x_;
   const float* y_;
-  Buffer<float> noise_var_;
-  bool noise_per_target_ = false;
-  math::NoiseHead noise_head_;
+  SharedNoise noise_;
+  Buffer<float> noise_var_per_target_;  // empty unless it is in force
   Buffer<float> batch_x_;
   Buffer<float> batch_y_;
   Buffer<float> batch_noise_var_;

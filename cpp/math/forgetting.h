@@ -35,7 +35,7 @@ struct DriftState {
 ///   z = ((chi_square / weight)^(1/3) - (1 - 2/(9 nu))) / sqrt(2/(9 nu))
 ///
 /// A drift is z > threshold; the sums then start anew.
-TAGIX_HD inline void test_drift(double chi_square, std::int64_t n_targets, double decay,
+TAGIX_HD TAGIX_INLINE void test_drift(double chi_square, std::int64_t n_targets, double decay,
                                 double threshold, DriftState& state) {
   state.drifts = false;
   if (n_targets == 0) return;

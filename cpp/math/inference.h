@@ -69,13 +69,15 @@ TAGIX_HD TAGIX_INLINE Posterior<T> information_update(T mean, T var, T delta_mea
 ///
 ///   mean' = mean + clip(var G, +- sqrt(var) / cap)
 ///   var'  = var  + clip(-var^2 H, +- sqrt(var) / cap),   1e-5 where that is not positive
+///
+/// What is known exactly (var = 0) stays as it is.
 template <class T>
 TAGIX_HD TAGIX_INLINE Posterior<T> capped_update(T mean, T var, T delta_mean, T delta_var, T cap) {
   const T bound = sqrt(var) / cap;
   const T posterior_var = var + clamp(var * var * delta_var, -bound, bound);
   const T reset = broadcast<T>(static_cast<scalar_of_t<T>>(1e-5));
   return {mean + clamp(var * delta_mean, -bound, bound),
-          select(posterior_var > 0, posterior_var, reset)};
+          select(posterior_var > 0, posterior_var, select(var > 0, reset, var))};
 }
 
 /// The update of a kind, with the bound on a change of mean that it takes: clip or cap.

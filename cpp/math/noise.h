@@ -51,7 +51,7 @@ TAGIX_HD TAGIX_INLINE InferredNoise<T> inferred_noise(NoiseLink link, T mean, T 
   if (link == NoiseLink::softplus) {
     const ActivationMoments<T> v = Softplus{}.exact(mean, var);
     const T level = max(v.mean, least);
-    return {level, v.var / (level * level), v.jacobian / level};
+    return {level, v.var / level / level, v.jacobian / level};  // the square may underflow
   }
   return {max(exp(mean + S(0.5) * var), least), expm1(var), broadcast<T>(1)};
 }

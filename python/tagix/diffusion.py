@@ -44,7 +44,8 @@ class Samples:
 
     The share of the noise in the last x_t that its denoising leaves open,
     1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
-    units, over that of the noise. Near 0 the data hold x in every direction, near 1 in none.
+    units, over that of the noise. It is 0 where the data hold x in every direction and 1 where they
+    hold it in none; between parts of the data, which pull either way, it is more.
     """
 
     def keep(self, share: float) -> Samples:

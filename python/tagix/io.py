@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tagix import _core, nn
 from tagix.diffusion import DiffusionModel
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2  # 1 had no noise that is learned, and no forgetting
 _NOISE_MODELS = {
     "Homoscedastic": _core.Homoscedastic,
     "Heteroscedastic": _core.Heteroscedastic,

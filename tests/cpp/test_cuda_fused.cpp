@@ -11,7 +11,16 @@ using namespace tagix::test;
 
 namespace {
 
-enum class Noise { one, per_output, per_target };
+enum class Noise { one, per_output, per_target, exp_head, softplus_head };
+constexpr unsigned n_noises = 5;
+
+/// The noise head of a network with an even number of outputs; none of another.
+math::NoiseHead noise_head(Noise noise, const UpdateRule& rule, Index outputs) {
+  using math::NoiseLink;
+  if (outputs % 2 != 0 || noise < Noise::exp_head) return {};
+  return {noise == Noise::exp_head ? NoiseLink::exp : NoiseLink::softplus,
+          rule.kind == UpdateRule::Kind::information};
+}
 
 /// What Executor::train leaves behind.
 struct Outcome {
@@ -34,6 +43,8 @@ Outcome train(Backend& backend, Executor& executor, const Problem& problem, cons
   rows.target = target.data();
   rows.noise = {noise_var.data(), noise == Noise::per_target ? problem.out_features : 0,
                 noise == Noise::one ? 0 : 1};
+  const math::NoiseHead head = noise_head(noise, rule, problem.out_features);
+  if (head.exists()) rows.noise = {nullptr, 0, 0, head};
   executor.train(rule, rows, batch_size, theta, state.data());
   return {to_host(backend, theta), state.first()};
 }
@@ -87,12 +98,12 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
                                                      {2070, 2070, true}}) {
       const auto& fused = clusters ? with_clusters : without;
       const Problem problem(*network, rows, in, false, seed += 20);
-      const Noise noise = static_cast<Noise>(seed / 20 % 3);
+      const Noise noise = static_cast<Noise>(seed / 20 % n_noises);
       UpdateRule rule;
       if (seed / 20 % 2 == 0) rule.kind = UpdateRule::Kind::capped;
       INFO(in, " inputs, ", rows, " rows in batches of ", batch_size, ", clusters ", clusters,
            ", noise ", static_cast<int>(noise), ", rule ", static_cast<int>(rule.kind));
-      const TrainingState start{{1.5, 2.5, -3.5, 4}, 50, 2, Failure::none};
+      const TrainingState start{{1.5, 2.5, 0.5, 3.5, -3.5, 4}, 50, 2, Failure::none};
       const Outcome got = train(*gpu, *fused, problem, rule, batch_size, noise, start);
       const Outcome expected = train(*cpu, *layerwise, problem, rule, batch_size, noise, start);
       if (rule.kind == UpdateRule::Kind::information) {
@@ -117,6 +128,8 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
       const auto close = [](double a, double b) { return std::fabs(a - b) <= 2e-5 * std::fabs(b); };
       CHECK(close(got.state.sums.squared_error, expected.state.sums.squared_error));
       CHECK(close(got.state.sums.var, expected.state.sums.var));
+      CHECK(close(got.state.sums.noise_var, expected.state.sums.noise_var));
+      CHECK(close(got.state.sums.chi_square, expected.state.sums.chi_square));
       CHECK(close(got.state.sums.log_likelihood, expected.state.sums.log_likelihood));
       check_same(train(*gpu, *fused, problem, rule, batch_size, noise, start).parameters,
                  got.parameters);

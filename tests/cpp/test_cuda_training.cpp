@@ -3,6 +3,7 @@
 #include <atomic>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <thread>
 
 #include "core/cuda.h"
@@ -16,9 +17,17 @@ using namespace tagix::test;
 
 namespace {
 
+/// What a model may have beside a network of known noise.
+struct Extras {
+  std::optional<LearnedNoise> noise;
+  std::optional<Forgetting> forgetting;
+};
+
 std::unique_ptr<Model> make_model(const std::shared_ptr<Backend>& backend,
-                                  const std::vector<Index>& widths, std::uint64_t seed = 3) {
-  return std::make_unique<Model>(relu_network(widths), UpdateRule{}, seed, backend);
+                                  const std::vector<Index>& widths, std::uint64_t seed = 3,
+                                  const Extras& extras = {}) {
+  return std::make_unique<Model>(relu_network(widths), UpdateRule{}, seed, backend, extras.noise,
+                                 extras.forgetting);
 }
 
 /// |a - b| / |b| in the Euclidean norm, of means and of variances.
@@ -61,13 +70,17 @@ struct Trained {
   std::vector<EpochRecord> records;
   HostPair parameters;
 
+  Index n_drifts;
+
   Trained(const std::shared_ptr<Backend>& backend, const Table& table, Index batch_size,
-          bool shuffle, int n_epochs) {
-    const auto model = make_model(backend, {3, 20, 33, 2});
+          bool shuffle, int n_epochs, const Extras& extras = {}) {
+    const auto model = make_model(backend, {3, 20, 33, 2}, 3, extras);
     const auto source = table.source(*backend);
+    source->set_noise_head(model->noise_head());
     Trainer trainer(*model, *source, batch_size, shuffle);
     for (int i = 0; i < n_epochs; ++i) records.push_back(trainer.run_epoch({}));
     parameters = parameters_of(*model);
+    n_drifts = model->n_drifts();
   }
 };
 
@@ -101,6 +114,50 @@ TEST_CASE("50 updates on the GPU and on the CPU agree to 1e-5") {
       CHECK(got.log_likelihood == doctest::Approx(expected.log_likelihood).epsilon(1e-5));
     }
   }
+}
+
+TEST_CASE("noise is learned, and learned things are forgotten, on the GPU as on the CPU") {
+  if (!cuda_is_there()) return;
+  const Homoscedastic homoscedastic({0.5}, 0, 1, true);
+  const Heteroscedastic by_exp(math::NoiseLink::exp, 0.5);
+  const Heteroscedastic by_softplus(math::NoiseLink::softplus, 0.5);
+  const Forgetting forgetting(1e-3, 0.4, 20, 0.3);
+  const std::vector<Extras> all{{homoscedastic.learned(), {}},
+                                {by_exp.learned(), {}},
+                                {by_softplus.learned(), {}},
+                                {{}, forgetting},
+                                {homoscedastic.learned(), forgetting}};
+  Index n_drifts = 0;
+  for (const Extras& extras : all) {
+    struct Case {
+      Index rows, batch_size;
+      int n_epochs;
+    };
+    for (const auto& [rows, batch_size, n_epochs] : {Case{170, 16, 3}, {40, 1, 1}, {300, 290, 3}}) {
+      INFO(rows, " rows in batches of ", batch_size, ", noise ", extras.noise.has_value(),
+           ", forgetting ", extras.forgetting.has_value());
+      const Table table(rows);
+      const Trained cuda(cuda_backend(), table, batch_size, true, n_epochs, extras);
+      const Trained cpu(cpu_backend(), table, batch_size, true, n_epochs, extras);
+      check_near(cuda.parameters, cpu.parameters, 3e-5);
+      CHECK(cuda.n_drifts == cpu.n_drifts);
+      if (extras.forgetting) {
+        n_drifts += cpu.n_drifts;
+      } else {
+        CHECK(cpu.n_drifts == 0);
+      }
+      for (std::size_t epoch = 0; epoch < cpu.records.size(); ++epoch) {
+        const EpochRecord &got = cuda.records[epoch], &expected = cpu.records[epoch];
+        CHECK(got.mse == doctest::Approx(expected.mse).epsilon(3e-5));
+        CHECK(got.noise_var == doctest::Approx(expected.noise_var).epsilon(3e-5));
+        CHECK(got.surprise == doctest::Approx(expected.surprise).epsilon(3e-5));
+        CHECK(got.log_likelihood == doctest::Approx(expected.log_likelihood).epsilon(3e-5));
+      }
+      const Trained again(cuda_backend(), table, batch_size, true, n_epochs, extras);
+      check_same(again.parameters, cuda.parameters);
+    }
+  }
+  CHECK(n_drifts > 0);
 }
 
 TEST_CASE("training is the same bits again, and recorded steps are those that are queued") {

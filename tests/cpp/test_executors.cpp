@@ -270,6 +270,47 @@ TEST_CASE("executors update parameters by both rules as float64 does, on every b
   }
 }
 
+TEST_CASE("a noise head is observed by the fused executor as by the layerwise one") {
+  unsigned seed = 9000;
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    for (const std::vector<Index>& widths : {std::vector<Index>{3, 64, 32, 4}, {16, 17, 2}}) {
+      const LayerPointer network = relu_network(widths);
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {1, 8, 9, 130, 2500}) {
+        const Problem problem(*network, rows, widths.front(), false, seed += 20);
+        for (auto link : {math::NoiseLink::exp, math::NoiseLink::softplus}) {
+          INFO(backend->name(), ", ", rows, " rows, widths from ", widths.front(), ", link ",
+               static_cast<int>(link));
+          const auto result_of = [&](Executor& executor) {
+            Moments parameters(*backend), input(*backend);
+            Buffer<float> target(*backend);
+            target.assign(problem.target);  // more than there are targets
+            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0}};
+            const Learned learned = executor.learn(
+                to_device(*backend, parameters, 1,
+                          static_cast<Index>(problem.parameters.mean.size()), problem.parameters),
+                to_device(*backend, input, rows, problem.in_features, problem.input),
+                {target.data(), noise, 3.5f}, true);
+            return Result{to_host(*backend, learned.prediction),
+                          to_host(*backend, executor.innovation()),
+                          to_host(*backend, learned.input_delta)};
+          };
+          const Result got = result_of(*fused), expected = result_of(*layerwise);
+          const auto means_close = [](const HostPair& a, const HostPair& b) {
+            check_close({a.mean, b.var}, doubles(b.mean), doubles(b.var), 2e-5);
+            // AGVI's own delta_var has both signs.
+            check_close({a.var, b.var}, doubles(b.var), doubles(b.var), 2e-5);
+          };
+          means_close(got.prediction, expected.prediction);
+          means_close(got.innovation, expected.innovation);
+          means_close(got.input_delta, expected.input_delta);
+        }
+      }
+    }
+  }
+}
+
 TEST_CASE("an update whose innovations overflow changes nothing") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     INFO(backend->name());

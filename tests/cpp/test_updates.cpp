@@ -117,10 +117,12 @@ TEST_CASE("the capped rule bounds both changes and resets a variance that is gon
   CHECK(large_var == near(0.25 - 0.5 / 3));
 }
 
-TEST_CASE("a parameter known exactly stays as it is under the information rule") {
-  const auto [mean, var] = OneWeight(information(0.01, 1.0 / 3), 2, 0).observe({5, 6}, 0.1f);
-  CHECK(mean == 2);
-  CHECK(var == 0);
+TEST_CASE("a parameter known exactly stays as it is under both rules") {
+  for (const UpdateRule& rule : {information(0.01, 1.0 / 3), capped(0)}) {
+    const auto [mean, var] = OneWeight(rule, 2, 0).observe({5, 6}, 0.1f);
+    CHECK(mean == 2);
+    CHECK(var == 0);
+  }
 }
 
 TEST_CASE("noise decays by epoch to its floor") {
@@ -140,6 +142,9 @@ TEST_CASE("noise decays by epoch to its floor") {
   CHECK(Homoscedastic({0.3}, 0, 0.5).var(5000).front() > 0.0f);
 
   check_refused([] { Homoscedastic({}, 0, 1); }, {"std", "got no value"});
+  check_refused([] { Homoscedastic({1.0}, 0.1, 1, true); }, {"learn", "min_std 0.1"});
+  check_refused([] { Homoscedastic({1.0}, 0, 0.9, true); }, {"learn", "decay 0.9"});
+  check_refused([] { Heteroscedastic(math::NoiseLink::exp, 0); }, {"gain", "got 0"});
   check_refused([] { Homoscedastic({0.0}, 0, 1); }, {"std", "got 0"});
   check_refused([] { Homoscedastic({1.0, -1.0}, 0, 1); }, {"std", "got -1"});
   check_refused([] { Homoscedastic({std::nan("")}, 0, 1); }, {"std", "got nan"});
