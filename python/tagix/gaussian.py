@@ -57,8 +57,9 @@ class Prediction(Gaussian):
     variance of the mean alone.
     """
 
-    _epistemic: NDArray[np.float32] | None
-    _aleatoric: NDArray[np.float32] | None
+    # Of a tuple that is made without them, by _make.
+    _epistemic: NDArray[np.float32] | None = None
+    _aleatoric: NDArray[np.float32] | None = None
 
     def __new__(
         cls, mean: Any, epistemic: Any, aleatoric: Any = None, var: Any = None
@@ -75,6 +76,12 @@ class Prediction(Gaussian):
             prediction._epistemic = epistemic
         prediction._aleatoric = aleatoric
         return prediction
+
+    def _replace(self, **fields: Any) -> Prediction:
+        replaced = super()._replace(**fields)
+        if "var" not in fields:  # whose parts they are
+            replaced._epistemic, replaced._aleatoric = self._epistemic, self._aleatoric
+        return replaced
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Prediction, (self.mean, self.epistemic, self._aleatoric, self.var)

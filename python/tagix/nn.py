@@ -690,9 +690,9 @@ class Sequential:
                 )
             return None if self._infers_noise else self._noise  # type: ignore[return-value]
         if self._infers_noise:
-            raise ValueError(
-                f"noise: got {noise!r}, needed none: the network infers {self._noise!r}"
-            )
+            shape = getattr(noise, "shape", ())
+            given = f"an array of shape {tuple(shape)}" if shape else repr(noise)
+            raise ValueError(f"noise: got {given}, needed none: the network infers {self._noise!r}")
         if isinstance(noise, Heteroscedastic) or (isinstance(noise, Homoscedastic) and noise.learn):
             raise ValueError(
                 f"noise: got {noise!r}, which a network has to be made with to infer it: "

@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from helpers import (
     GOLDEN,
     GOLDEN_NETWORKS,
     Array,
+    assert_close_to_golden,
     golden_layers,
     golden_parameter,
     golden_steps,
@@ -56,11 +56,6 @@ def load_before(net: nn.Sequential, golden: Mapping[str, Array], step: str) -> N
     net.load_state_dict(state)
 
 
-def assert_close(actual: npt.ArrayLike, golden: Array, rtol: float = 1e-4) -> None:
-    atol = 1e-5 * min(1.0, float(np.abs(golden).max()))
-    np.testing.assert_allclose(np.reshape(actual, golden.shape), golden, rtol=rtol, atol=atol)
-
-
 @pytest.mark.parametrize("name", GOLDEN_NETWORKS)
 @on_every_device
 def test_forward_and_innovations(name: str, device: str) -> None:
@@ -70,22 +65,22 @@ def test_forward_and_innovations(name: str, device: str) -> None:
         load_before(net, golden, step)
         x, x_var, y, noise_var = (golden[f"{step}/{k}"] for k in ("mu_x", "var_x", "y", "var_y"))
         prediction = net(x, x_var)
-        assert_close(prediction.mean, golden[f"{step}/mu_out"])
-        assert_close(prediction.var, golden[f"{step}/var_out"])
+        assert_close_to_golden(prediction.mean, golden[f"{step}/mu_out"])
+        assert_close_to_golden(prediction.var, golden[f"{step}/var_out"])
         innovations = net._model.innovations(x, y, noise_var, x_var)
-        assert_close(innovations["output"][0], golden[f"{step}/delta_mu_out"])
-        assert_close(innovations["output"][1], golden[f"{step}/delta_var_out"])
+        assert_close_to_golden(innovations["output"][0], golden[f"{step}/delta_mu_out"])
+        assert_close_to_golden(innovations["output"][1], golden[f"{step}/delta_var_out"])
         rtol = 1e-2 if name == "linear_capped_b256" else 2e-3
-        assert_close(innovations["input"][0], golden[f"{step}/delta_mu_in"], rtol)
-        assert_close(innovations["input"][1], golden[f"{step}/delta_var_in"], rtol)
+        assert_close_to_golden(innovations["input"][0], golden[f"{step}/delta_mu_in"], rtol)
+        assert_close_to_golden(innovations["input"][1], golden[f"{step}/delta_var_in"], rtol)
         offset = 0
         for parameter, (_, var) in net.named_parameters():
             end = offset + var.size
             delta_mean, delta_var = innovations["parameters"][:, 0, offset:end]
             offset = end
             golden_mean, golden_var = golden_parameter(golden, step + "/{}/delta_", parameter)
-            assert_close(var.ravel() * delta_mean, golden_mean, 2e-3)
-            assert_close(var.ravel() ** 2 * delta_var, golden_var, 2e-3)
+            assert_close_to_golden(var.ravel() * delta_mean, golden_mean, 2e-3)
+            assert_close_to_golden(var.ravel() ** 2 * delta_var, golden_var, 2e-3)
         assert offset == innovations["parameters"].shape[2]
 
 
@@ -100,14 +95,14 @@ def test_update(name: str, device: str) -> None:
         load_before(net, golden, step)
         x, x_var, y, noise_var = (golden[f"{step}/{k}"] for k in ("mu_x", "var_x", "y", "var_y"))
         prediction = net.update(x, y, noise_var, x_var)
-        assert_close(prediction.mean, golden[f"{step}/mu_out"])
+        assert_close_to_golden(prediction.mean, golden[f"{step}/mu_out"])
         for parameter, (mean, var) in net.named_parameters():
             after_mean, after_var = golden_parameter(golden, f"{step}/after/", parameter)
             _, prior_var = golden_parameter(golden, f"{step}/before/", parameter)
             _, delta_var = golden_parameter(golden, step + "/{}/delta_", parameter)
             sure = np.abs(prior_var + delta_var) > 1e-3 * prior_var
-            assert_close(mean.ravel(), after_mean, 2e-3)
-            assert_close(var.ravel()[sure], after_var[sure], 2e-3)
+            assert_close_to_golden(mean.ravel(), after_mean, 2e-3)
+            assert_close_to_golden(var.ravel()[sure], after_var[sure], 2e-3)
             n_compared += sure.size
             n_left_out += np.count_nonzero(~sure)
     assert n_left_out <= 0.01 * n_compared

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, regression_data, same_bits
+from helpers import Array, regression_data, rewrite_file, same_bits
 
 import tagix as tx
 from tagix import nn
@@ -219,23 +219,6 @@ def test_truncated_file(tmp_path: Path) -> None:
 
 Description = dict[str, Any]
 Tensors = dict[str, Array]
-
-
-def rewrite(
-    path: Path,
-    change: Callable[[Description, Tensors], object],
-    metadata: dict[str, str] | None = None,
-) -> None:
-    """Change what a file describes and holds, and write it anew."""
-    with safetensors.safe_open(path, framework="numpy") as file:
-        kept = dict(file.metadata())
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    description = json.loads(kept["description"])
-    change(description, tensors)
-    kept["description"] = json.dumps(description)
-    save_file(tensors, path, metadata=kept | (metadata or {}))
-
-
 Change = Callable[[Description, Tensors], object]
 
 
@@ -287,7 +270,7 @@ def layer(description: Description, index: int) -> dict[str, Any]:
 def test_damaged_network(change: Change, message: str, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     small().save(path)
-    rewrite(path, change)
+    rewrite_file(path, change)
     with pytest.raises(ValueError, match=rf"(?s)path: .*net\.safetensors.*{message}"):
         tx.load(path)
 
@@ -305,7 +288,7 @@ def test_damaged_network(change: Change, message: str, tmp_path: Path) -> None:
 def test_wrong_metadata(metadata: dict[str, str], message: str, tmp_path: Path) -> None:
     path = tmp_path / "net.safetensors"
     small().save(path)
-    rewrite(path, lambda d, t: None, metadata)
+    rewrite_file(path, lambda d, t: None, metadata)
     with pytest.raises(ValueError, match=rf"(?s)path: .*net\.safetensors.*{message}"):
         tx.load(path)
 
@@ -341,7 +324,9 @@ def test_load_takes_no_seed_of_manual_seed(older: bool, tmp_path: Path) -> None:
     inner = nn.Sequential(nn.Linear(4, 4), nn.Sequential(nn.ReLU(), seed=7), seed=6)
     nn.Sequential(nn.Linear(3, 4), inner, nn.Linear(4, 2), seed=5).save(path)
     if older:
-        rewrite(path, lambda d, t: (layer(d, 1).pop("seed"), layer(d, 1)["layers"][1].pop("seed")))
+        rewrite_file(
+            path, lambda d, t: (layer(d, 1).pop("seed"), layer(d, 1)["layers"][1].pop("seed"))
+        )
     tx.manual_seed(3)
     expected = [nn.Sequential(nn.ReLU()).seed for _ in range(2)]
     tx.manual_seed(3)
@@ -381,6 +366,6 @@ def test_load_takes_no_seed_of_manual_seed(older: bool, tmp_path: Path) -> None:
 def test_damaged_diffusion_model(change: Change, message: str, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0).save(path)
-    rewrite(path, change)
+    rewrite_file(path, change)
     with pytest.raises(ValueError, match=rf"(?s)path: .*model\.safetensors.*{message}"):
         tx.load(path)

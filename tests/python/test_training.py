@@ -11,14 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, regression_data, same_bits, unchanged
+from helpers import Array, regression_data, same_bits, small, unchanged
 
 import tagix as tx
 from tagix import nn
-
-
-def small(seed: int = 0, **options: Any) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(3, 16), nn.ReLU(), nn.Linear(16, 2), seed=seed, **options)
 
 
 def gaussian_log_density(y: Array, mean: Array, var: Array | float) -> Array:
