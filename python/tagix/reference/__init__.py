@@ -23,6 +23,7 @@ from .activations import (  # noqa: E402
     Softplus,
     Tanh,
 )
+from .chains import fixed_covariance, published_var, redrawn_covariance  # noqa: E402
 from .diffusion import BackpropDiffusion  # noqa: E402
 from .network import Gaussian, Innovations, Linear, Prediction, Sequential  # noqa: E402
 from .noise import Heteroscedastic, Homoscedastic  # noqa: E402
@@ -51,6 +52,9 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "fixed_covariance",
+    "published_var",
+    "redrawn_covariance",
     "schedule",
     "time_features",
 ]
