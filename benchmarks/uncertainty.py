@@ -239,13 +239,14 @@ def _model(seed: int, moments: Literal["exact", "first_order"]) -> tx.DiffusionM
     return tx.DiffusionModel(2, activation=nn.ReLU(moments=moments), standardize=False, seed=seed)
 
 
-def _var_ratio(model: tx.DiffusionModel, data: ToyData, n_draws: int, seed: int) -> Array:
-    """Predicted variance over that of weight draws, for each held-out x_t and output."""
+def _drawn_var(
+    model: tx.DiffusionModel, data: ToyData, n_draws: int, seed: int
+) -> tuple[Array, npt.NDArray[np.int64], Array]:
+    """Held-out x_t, their timesteps, and the variances of predictions by weight draws."""
     x_t, t, _ = _noisy(model, data, seed)
     x_t, t = x_t[:5000], t[:5000]
     drawn = np.stack([model.draw(draw).predict(x_t, t).mean for draw in range(n_draws)])
-    ratio: Array = model.predict(x_t, t).var / drawn.var(axis=0, ddof=1, dtype=np.float64)
-    return ratio
+    return x_t, t, np.asarray(drawn.var(axis=0, ddof=1, dtype=np.float64))
 
 
 def _measure_first_order(rows: Rows, data: ToyData, sizes: Sizes, seed: int) -> None:
@@ -253,13 +254,14 @@ def _measure_first_order(rows: Rows, data: ToyData, sizes: Sizes, seed: int) -> 
     for epochs in (sizes.epochs[0], sizes.epochs[2]):
         model.fit(data.train, n_epochs=epochs - n_epochs, progress=False)
         n_epochs = epochs
-        ratio = _var_ratio(model, data, sizes.n_draws, seed)
-        rows.add(_prediction_target("first-order", sizes, epochs), float(np.median(ratio)))
+        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, seed)
+        ratio = model.predict(x_t, t).var / drawn_var
+        rows.add(_prediction_target("first-order ReLU", sizes, epochs), float(np.median(ratio)))
 
 
 def _prediction_target(moments: str, sizes: Sizes, epochs: int) -> str:
     return (
-        f"Variance of a prediction, {moments} ReLU / that of {sizes.n_draws} weight draws, "
+        f"Variance of a prediction, {moments} / that of {sizes.n_draws} weight draws, "
         f"{epochs} epochs"
     )
 
@@ -272,12 +274,20 @@ def _measure_prediction_var(
     model = _model(seed, "exact")
 
     def measure(epochs: int) -> None:
-        ratio = _var_ratio(model, data, sizes.n_draws, seed)
-        target = _prediction_target("exact-moment", sizes, epochs)
-        rows.add(target, float(np.median(ratio)), 0.7, 1.2)
-        _, t, _ = _noisy(model, data, seed)
-        early = ratio[t[: len(ratio)] < 3]
-        rows.add(f"... of which at t = 1 and 2, {epochs} epochs", float(np.median(early)))
+        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, seed)
+        exact = model.predict(x_t, t).var / drawn_var
+        correlated = (
+            np.diagonal(reference.prediction_covariance(model, x_t, t), axis1=1, axis2=2)
+            / drawn_var
+        )
+        early = t < 3
+        for name, ratio, bounds in (
+            ("exact-moment ReLU", exact, (0.7, 1.2)),
+            ("exact-moment ReLU, t = 1 and 2", exact[early], (None, None)),
+            ("correlated hidden units (float64)", correlated, (None, None)),
+            ("correlated hidden units (float64), t = 1 and 2", correlated[early], (None, None)),
+        ):
+            rows.add(_prediction_target(name, sizes, epochs), float(np.median(ratio)), *bounds)
 
     model.fit(data.train, n_epochs=first, progress=False)
     measure(first)
@@ -309,6 +319,7 @@ def _measure_chains(rows: Rows, model: tx.DiffusionModel, sizes: Sizes, seed: in
     )
     indep, ensemble = _trace(ours.epistemic), _trace(chosen.epistemic)
     fixed = _trace(reference.fixed_covariance(model, ours.trajectory))
+    correlated = _trace(reference.correlated_covariance(model, ours.trajectory))
 
     def add(
         target: str, ratio: Array, least: float | None = None, most: float | None = None
@@ -327,6 +338,8 @@ def _measure_chains(rows: Rows, model: tx.DiffusionModel, sizes: Sizes, seed: in
         0.9,
         1.1,
     )
+    name = "The same with correlated hidden units (float64)"
+    add(f"{name} / chains that draw weights afresh", correlated / by_weights)
     n_draws = sizes.n_ensemble
     add(f"`fixed` recursion in float64 / sample(ensemble={n_draws})", fixed / ensemble, 0.84, 0.9)
     add("samples.epistemic / `fixed` recursion", indep / fixed)

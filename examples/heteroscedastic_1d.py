@@ -18,12 +18,10 @@ def noise_std(x: np.ndarray) -> np.ndarray:
     return 0.05 + 0.25 * np.clip(x + 0.5, 0.0, 1.0)
 
 
-def main(n_rows: int = 1000, n_epochs: int = 100) -> None:
-    # A wave with noise that grows from left to right, and no data around the middle.
+def main(n_rows: int = 1000, n_epochs: int = 50) -> None:
+    # A wave with noise that grows from left to right.
     rng = np.random.default_rng(0)
-    x = np.sort(
-        np.concatenate([rng.uniform(-1, -0.2, n_rows // 2), rng.uniform(0.2, 1, n_rows // 2)])
-    )
+    x = rng.uniform(-1, 1, n_rows)
     y = np.sin(4 * x) + noise_std(x) * rng.standard_normal(x.shape)
     held_out = rng.random(x.shape) < 0.2
 
@@ -46,7 +44,8 @@ def main(n_rows: int = 1000, n_epochs: int = 100) -> None:
             f"noise std at {point:+.1f}: {inferred:.3f}, in truth {noise_std(np.array(point)):.3f}"
         )
 
-    grid = np.linspace(-1.4, 1.4, 400, dtype=np.float32)
+    # Beyond the data the network knows less and less of the curve.
+    grid = np.linspace(-2.0, 2.0, 400, dtype=np.float32)
     curve = net(grid[:, None])
     figure = plotting.plot_regression(
         grid,

@@ -23,7 +23,13 @@ from .activations import (  # noqa: E402
     Softplus,
     Tanh,
 )
-from .chains import fixed_covariance, published_var, redrawn_covariance  # noqa: E402
+from .chains import (  # noqa: E402
+    correlated_covariance,
+    fixed_covariance,
+    prediction_covariance,
+    published_var,
+    redrawn_covariance,
+)
 from .diffusion import BackpropDiffusion  # noqa: E402
 from .network import Gaussian, Innovations, Linear, Prediction, Sequential  # noqa: E402
 from .noise import Heteroscedastic, Homoscedastic  # noqa: E402
@@ -52,7 +58,9 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "correlated_covariance",
     "fixed_covariance",
+    "prediction_covariance",
     "published_var",
     "redrawn_covariance",
     "schedule",

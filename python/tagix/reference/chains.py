@@ -154,6 +154,51 @@ def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
     return np.asarray(covariance * np.outer(model.scale, model.scale))
 
 
+def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
+    """Covariances as ``samples.epistemic``, with hidden units correlated, (n, n_features, ...).
+
+        S_{t-1} = A S_t A^T + c2^2 W,   A = c1 I - c2 J,   W = `prediction_covariance`
+
+    Args:
+        model: Of linear layers and ReLU, without a noise head.
+        trajectory: (n_steps, n, n_features), in the units of the data.
+
+    Raises:
+        ValueError: For a trajectory of another shape, or other layers.
+    """
+    network, _ = _float64_network(model)
+    covariance: Array = np.zeros((model.n_features, model.n_features))
+    for step in _steps(model, trajectory):
+        inputs = torch.as_tensor(_network_inputs(model, step.before, step.t))
+        by_input, of_prediction = _linearized(network, inputs)
+        slope = step.c1 * np.eye(model.n_features) - step.c2 * by_input[:, :, : model.n_features]
+        covariance = slope @ covariance @ slope.transpose(0, 2, 1) + step.c2**2 * of_prediction
+    return np.asarray(covariance * np.outer(model.scale, model.scale))
+
+
+def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.ArrayLike) -> Array:
+    """Covariances of the predicted noise with hidden units correlated, (n, n_features, ...).
+
+        W = sum over affine maps z = W a + b of B diag(Wv (a_mean^2 + a_var) + b_var) B^T,
+        B = d eps / d z, through the Jacobians of the activations
+
+    What each affine map adds to the variance goes up to the output by itself, where TAGI's moments
+    take the units of a layer as independent, anew at each layer. To first order it is exact.
+
+    Args:
+        model: Of linear layers and ReLU, without a noise head.
+        x_t: (n, n_features) noisy rows in standardized units.
+        t: (n,) their timesteps.
+
+    Raises:
+        ValueError: For other layers.
+    """
+    network, _ = _float64_network(model)
+    features = time_features(model._settings["time_features"], t, model.n_steps)
+    inputs = torch.as_tensor(np.hstack([np.asarray(x_t, np.float64), features]))
+    return _linearized(network, inputs)[1]
+
+
 def _steps(model: DiffusionModel, trajectory: npt.ArrayLike) -> Iterator[_Step]:
     states = np.asarray(trajectory, dtype=np.float64)
     shape = (model.n_steps, states.shape[1] if states.ndim == 3 else "n", model.n_features)
@@ -188,6 +233,34 @@ def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
     state = model.net.state_dict()
     network.load_state_dict(state)
     return network, np.concatenate([state[key].ravel() for key in state if key.endswith("var")])
+
+
+def _linearized(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
+    """d output / d input (n, outputs, features), and `prediction_covariance` for these inputs."""
+    mean, var = inputs, torch.zeros_like(inputs)
+    kept: list[Tensor] = []  # of an affine map what it adds to the variance, else the Jacobian
+    for layer in network.layers:
+        if isinstance(layer, Linear):
+            added = (mean**2 + var) @ layer.weight.var.T
+            if layer.bias is not None:
+                added = added + layer.bias.var
+            kept.append(added)
+            mean = mean @ layer.weight.mean.T
+            mean = mean if layer.bias is None else mean + layer.bias.mean
+            var = var @ (layer.weight.mean**2).T + added
+        elif isinstance(layer, ReLU):
+            mean, var, jacobian = layer.forward(mean, var)
+            kept.append(jacobian)
+    n, n_outputs = mean.shape
+    below = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
+    covariance = torch.zeros((n, n_outputs, n_outputs), dtype=torch.float64)
+    for layer, each in zip(reversed(network.layers), reversed(kept), strict=True):
+        if isinstance(layer, Linear):
+            covariance = covariance + (below * each[:, None, :]) @ below.transpose(1, 2)
+            below = below @ layer.weight.mean
+        else:
+            below = below * each[:, None, :]
+    return below.numpy(), covariance.numpy()
 
 
 def _derivatives(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
