@@ -241,8 +241,14 @@ function raises itself passes through.)");
           "check_noise",
           [](std::shared_ptr<Sequential> network, const py::object& noise) {
             if (const auto learned = learned_noise(noise)) with_noise_head(network, *learned);
+            const std::optional<Index> inputs = network->input_features();
+            if (!py::isinstance<Homoscedastic>(noise) || !inputs) return;
+            const std::size_t n_stds = noise.cast<Homoscedastic>().std().size();
+            const Index outputs = network->output_features(*inputs);
+            require(n_stds == 1 || static_cast<Index>(n_stds) == outputs, "noise: got ", n_stds,
+                    " standard deviations, needed 1 or ", outputs);
           },
-          py::arg("noise"), "ValueError for noise that the network cannot infer.");
+          py::arg("noise"), "ValueError for noise that the network cannot have.");
 }
 
 }  // namespace tagix::python

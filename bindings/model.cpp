@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "arguments.h"
@@ -180,8 +181,8 @@ unless share >= 0 and clip > 0, TypeError for what is no number.)");
       m, "Capped", R"(The capped update of cuTAGI, for comparisons with published results.
 
 mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
-that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.)");
+that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2
+below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.)");
   def_constructor(capped_class, py::init([](const Argument<std::optional<double>>& cap) {
                     return Capped(cap.as("cap"));
                   }),
@@ -212,7 +213,7 @@ at least 1, TypeError for what is no number.)");
                     return Forgetting{process_noise.as("process_noise"), level.value_or(0),
                                       window.as("window"), inflation.as("inflation")};
                   }),
-                  py::arg("process_noise") = 1e-4, py::arg("drift_level") = 1e-6,
+                  py::arg("process_noise") = 1e-6, py::arg("drift_level") = 1e-6,
                   py::arg("window") = 100.0, py::arg("inflation") = 0.1);
   forgetting_class.def_property_readonly("config", &forgetting_config,
                                          "The constructor's arguments by name.");
@@ -269,7 +270,18 @@ at least 1, TypeError for what is no number.)");
           },
           py::arg("device"), py::arg("precision"),
           "A copy on another device or in another precision, parameters and epochs included.")
-      .def_property_readonly("n_drifts", &Model::n_drifts)
+      .def_property(
+          "drift",
+          [](const Model& model) {
+            const math::DriftState drift = model.drift();
+            return std::make_tuple(drift.chi_square, drift.weight, drift.square_weight,
+                                   drift.n_drifts);
+          },
+          [](Model& model, const std::tuple<double, double, double, Index>& drift) {
+            const auto& [chi_square, weight, square_weight, n_drifts] = drift;
+            model.set_drift({chi_square, weight, square_weight, n_drifts, false});
+          },
+          "The sums of the test for drift, and how often it has found one.")
       .def_property_readonly("seed", &Model::seed)
       .def_property_readonly("rule", &Model::rule)
       .def_property_readonly("in_features", &Model::input_features)

@@ -410,9 +410,19 @@ void Model::forget(MomentsView parameters, TrainingState* state) {
   }
 }
 
-Index Model::n_drifts() const {
+math::DriftState Model::drift() const {
   const auto lock = lock_for_reading();
-  return drift_.first().n_drifts;
+  return drift_.first();
+}
+
+void Model::set_drift(const math::DriftState& drift) {
+  for (double sum : {drift.chi_square, drift.weight, drift.square_weight}) {
+    require(std::isfinite(sum) && sum >= 0, "drift: got a sum of ", sum,
+            ", needed a finite number of at least 0");
+  }
+  require(drift.n_drifts >= 0, "drift: got a count of ", drift.n_drifts, ", needed at least 0");
+  const auto lock = lock_for_change();
+  drift_.assign(&drift, 1);
 }
 
 std::vector<float> Model::to_host(const float* values, Index size) const {

@@ -136,8 +136,10 @@ class Model {
   bool forgets() const { return !forgetting_steps_.empty(); }
   /// Queues what the parameters forget after an update, in a call of change_parameters.
   void forget(MomentsView parameters, TrainingState* state);
-  /// How often a test has found that the data have changed.
-  Index n_drifts() const;
+  /// What the test of the data has led to so far.
+  math::DriftState drift() const;
+  /// Throws std::invalid_argument unless its numbers are finite and at least 0.
+  void set_drift(const math::DriftState& drift);
 
   /// Epochs of training so far: the noise schedule and the random numbers of an epoch follow it.
   Index epochs_trained() const { return epochs_trained_; }

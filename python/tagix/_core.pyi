@@ -317,7 +317,7 @@ class Container(Layer):
     def __init__(self, layers: collections.abc.Sequence[Layer]) -> None: ...
     def check_noise(self, noise: typing.Any) -> None:
         """
-        ValueError for noise that the network cannot infer.
+        ValueError for noise that the network cannot have.
         """
 
 class Homoscedastic:
@@ -451,8 +451,8 @@ class Capped(UpdateRule):
     The capped update of cuTAGI, for comparisons with published results.
 
     mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
-    that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-    from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
+    that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2
+    below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
@@ -477,7 +477,7 @@ class Forgetting:
     def __hash__(self) -> int: ...
     def __init__(
         self,
-        process_noise: typing.SupportsFloat | typing.SupportsIndex = 0.0001,
+        process_noise: typing.SupportsFloat | typing.SupportsIndex = 1e-06,
         drift_level: typing.SupportsFloat | typing.SupportsIndex | None = 1e-06,
         window: typing.SupportsFloat | typing.SupportsIndex = 100.0,
         inflation: typing.SupportsFloat | typing.SupportsIndex = 0.1,
@@ -670,13 +670,26 @@ class Model:
         update for arrays on the GPU, except noise_var.
         """
     @property
+    def drift(self) -> tuple[float, float, float, int]:
+        """
+        The sums of the test for drift, and how often it has found one.
+        """
+    @drift.setter
+    def drift(
+        self,
+        arg1: tuple[
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsInt | typing.SupportsIndex,
+        ],
+    ) -> None: ...
+    @property
     def epochs_trained(self) -> int: ...
     @epochs_trained.setter
     def epochs_trained(self, arg1: typing.SupportsInt | typing.SupportsIndex) -> None: ...
     @property
     def in_features(self) -> int | None: ...
-    @property
-    def n_drifts(self) -> int: ...
     @property
     def parameter_layout(self) -> list:
         """

@@ -94,12 +94,12 @@ def check_callback(callback: FitCallback | None) -> None:
 def undone_on_error(
     model: _core.Model, undo: Callable[[], object] = lambda: None
 ) -> Iterator[None]:
-    """Put parameters and epoch count back if the block raises, and call ``undo``.
+    """Put parameters, epoch count and drift back if the block raises, and call ``undo``.
 
     KeyboardInterrupt is the exception: a user who ends a long fit wants what it has learned.
     """
     mean, var = model.get_parameters()
-    epochs_trained = model.epochs_trained
+    epochs_trained, drift = model.epochs_trained, model.drift
     try:
         yield
     except KeyboardInterrupt:
@@ -109,7 +109,7 @@ def undone_on_error(
         # no prediction is finite, and so nothing was learned.
         with suppress(ValueError):
             model.set_parameters(mean, var)
-        model.epochs_trained = epochs_trained
+        model.epochs_trained, model.drift = epochs_trained, drift
         undo()
         raise
 

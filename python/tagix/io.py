@@ -141,7 +141,7 @@ def _rebuild(
             precision=precision,
         )
         net.load_state_dict(tensors)
-        net._model.epochs_trained = network["epochs_trained"]
+        _restore_counts(net, network)
         return net
     if description["kind"] != "DiffusionModel":
         raise ValueError(f"its kind is {description['kind']!r}")
@@ -159,7 +159,7 @@ def _rebuild(
     )
     shift, scale = tensors.pop("standardization.shift"), tensors.pop("standardization.scale")
     model.net.load_state_dict(tensors)
-    model.net._model.epochs_trained = network["epochs_trained"]
+    _restore_counts(model.net, network)
     model._process.set_standardization(shift.tolist(), scale.tolist())
     model._fitted = bool(description["fitted"])
     model._sample_calls = int(description["sample_calls"])
@@ -175,7 +175,14 @@ def _network_config(net: nn.Sequential) -> dict[str, Any]:
         "forgetting": None if net.forgetting is None else _config(net.forgetting),
         "precision": net._wanted_precision,
         "epochs_trained": net.epochs_trained,
+        "drift": net._model.drift,
     }
+
+
+def _restore_counts(net: nn.Sequential, network: Mapping[str, Any]) -> None:
+    net._model.epochs_trained = network["epochs_trained"]
+    if "drift" in network:  # not in older files
+        net._model.drift = tuple(network["drift"])
 
 
 def _layer_config(layer: nn.Layer | nn.Sequential) -> dict[str, Any]:

@@ -196,11 +196,8 @@ class Sequential:
 
     @property
     def n_drifts(self) -> int:
-        """How often the test of :attr:`forgetting` has found that the data have changed.
-
-        Neither files nor pickles keep the count, and the test begins anew with the next update.
-        """
-        return self._model.n_drifts
+        """How often the test of :attr:`forgetting` has found that the data have changed."""
+        return self._model.drift[-1]
 
     @property
     def _infers_noise(self) -> bool:
@@ -440,7 +437,8 @@ class Sequential:
         Noise variances may, too; they are copied to the CPU, to be checked.
 
         Returns:
-            The prediction made before the update, as from calling the network.
+            The prediction made before the update, as from calling the network; the noise that it
+            counts, if the network knows one, is that of the update.
 
         Raises:
             ValueError, TypeError: as calling the network, for noise variances that are not
@@ -664,6 +662,7 @@ class Sequential:
         if self._made_model is not None:
             state["state_dict"] = self.state_dict()
             state["epochs_trained"] = self.epochs_trained
+            state["drift"] = self._model.drift
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -676,6 +675,7 @@ class Sequential:
         if "state_dict" in state:
             self.load_state_dict(state["state_dict"])
             self._model.epochs_trained = state["epochs_trained"]
+            self._model.drift = state["drift"]
 
     def _noise_model(self, noise: Any) -> Homoscedastic | None:
         """The known noise model that a call goes by, its own or the network's; else None.

@@ -80,7 +80,7 @@ struct Trained {
     Trainer trainer(*model, *source, batch_size, shuffle);
     for (int i = 0; i < n_epochs; ++i) records.push_back(trainer.run_epoch({}));
     parameters = parameters_of(*model);
-    n_drifts = model->n_drifts();
+    n_drifts = model->drift().n_drifts;
   }
 };
 
