@@ -3,6 +3,8 @@
 ``python -m benchmarks cpu``: speed of a training step and of a prediction.
 ``python -m benchmarks gpu``: the same on a GPU, a whole training, and sampling.
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
+``python -m benchmarks uncertainty``: how far variances can be trusted; the table of
+docs/uncertainty.md.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
 of a shared machine mean little.
@@ -14,7 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gpu, gpu_opponents, quality, speed
+from benchmarks import gpu, gpu_opponents, quality, speed, uncertainty
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -62,14 +64,28 @@ def main() -> None:
     toy = commands.add_parser("quality", help="the swiss roll beside back-propagation")
     toy.add_argument("--seeds", type=int, default=3)
     toy.add_argument("--epochs", type=int, default=10)
-    for command in (cpu, toy):
+    trust = commands.add_parser("uncertainty", help="the targets of docs/uncertainty.md")
+    trust.add_argument("--quick", action="store_true", help="small sizes, 1 seed, no file")
+    trust.add_argument("--seeds", type=int, help="default: 3, or 1 with --quick")
+    trust.add_argument(
+        "--output", type=Path, help="write the table there; default: docs/uncertainty.md"
+    )
+    for command in (cpu, toy, trust):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in ("threads", "seeds", "epochs"):
-        if (value := getattr(arguments, name, 1)) < 1:
+        value = getattr(arguments, name, None)
+        if value is not None and value < 1:
             parser.error(f"--{name}: got {value}, needed at least 1")
     if arguments.command == "quality":
         quality.run(arguments.threads, arguments.seeds, arguments.epochs)
+        return
+    if arguments.command == "uncertainty":
+        output = arguments.output
+        if output is None and not arguments.quick:
+            output = Path(__file__).resolve().parents[1] / "docs" / "uncertainty.md"
+        n_seeds = arguments.seeds or (1 if arguments.quick else 3)
+        uncertainty.run(arguments.threads, n_seeds, arguments.quick, output)
         return
 
     def chosen(option: str, text: str, known: list[str]) -> list[str]:

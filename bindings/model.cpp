@@ -180,7 +180,7 @@ unless share >= 0 and clip > 0, TypeError for what is no number.)");
       m, "Capped", R"(The capped update of cuTAGI, for comparisons with published results.
 
 mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
-that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
+that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.)");
   def_constructor(capped_class, py::init([](const Argument<std::optional<double>>& cap) {
                     return Capped(cap.as("cap"));

@@ -57,5 +57,6 @@ step "benchmarks, to see that they run"
 python -m benchmarks cpu --quick --threads 1
 python -m benchmarks gpu --quick --device cpu
 python -m benchmarks quality --seeds 1 --epochs 1
+python -m benchmarks uncertainty --quick
 
 step "all passed"

@@ -12,7 +12,8 @@ namespace tagix::conformance {
 /// The two update rules, with G = delta_mean and H = -delta_var summed over a batch:
 ///
 ///   information  var' = var / (1 + var H),  mean' = mean + clip(var' G, +- clip sqrt(var))
-///   capped       var' = var + clip(-var^2 H, +- sqrt(var) / cap), 1e-5 where that is not positive,
+///   capped       var' = var + clip(-var^2 H, +- sqrt(var) / cap), 1e-5 where that is not positive
+///   (and 0 where var is),
 ///                mean' = mean + clip(var G, +- sqrt(var) / cap)
 ///
 /// A cap of 0 means .1, 2 and 3 for batches of 1, 2 .. 255 and more.
@@ -78,7 +79,9 @@ struct Update final : Operation {
             sum_of({parameters.mean[i], std::clamp(prior * delta_mean, -bound, bound)}));
         const Sum posterior =
             sum_of({prior, -std::clamp(prior * prior * precision, -bound, bound)});
-        var.values.push_back(posterior.value > 0 ? posterior : sum_of({1e-5}));
+        var.values.push_back(prior == 0            ? exactly(0)
+                             : posterior.value > 0 ? posterior
+                                                   : sum_of({1e-5}));
       }
     }
     return {mean, var};

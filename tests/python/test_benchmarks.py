@@ -1,4 +1,4 @@
-"""`python -m benchmarks gpu`: opponents do the work of tagix, and without a device it says why."""
+"""Benchmarks: opponents do the work of tagix, no device is told in words, tables are written."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from helpers import relative_error
 import tagix as tx
 from benchmarks.__main__ import main
 from benchmarks.torch_tagi import TorchTagi, relu_moments
+from benchmarks.uncertainty_table import BEGIN, END, Row, write_table
 from tagix import nn, reference
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,3 +74,46 @@ def test_gpu_check_lists_its_stages() -> None:
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for stage in ("ctest", "pytest", "memcheck", "racecheck", "initcheck", "benchmark"):
         assert f"\n{stage}" in output
+
+
+def test_uncertainty_writes_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for package in ("sklearn", "scipy"):
+        pytest.importorskip(package, reason="needs the lab extra")
+    page = tmp_path / "page.md"
+    page.write_text(f"Above.\n\n{BEGIN}\nold\n{END}\n\nBelow.\n")
+    command = ["benchmarks", "uncertainty", "--quick", "--output", str(page)]
+    monkeypatch.setattr(sys, "argv", command)
+    main()
+    text = page.read_text()
+    assert text.startswith(f"Above.\n\n{BEGIN}\n\n| target |")
+    assert text.endswith(f"|\n\n{END}\n\nBelow.\n") and "old\n" not in text
+    lines = [line for line in text.splitlines() if line.startswith("| ")]
+    assert all(line.count("|") == 5 for line in lines) and len(lines) > 25
+    printed = capsys.readouterr().out
+    for part in ("AUROC of off-manifold", "Coverage of 95", "plain sampling", "weight draws"):
+        assert any(part in line for line in lines)
+        assert part in printed
+
+
+def test_rows_of_a_table() -> None:
+    row = Row("A share", [0.8, 0.9, 1.0], least=0.85, most=1.2)
+    assert row.line == "| A share | 0.85 - 1.2 | 0.900 (0.800 - 1) | by the mean |"
+    assert Row("A share", [0.9, 1.0], 0.85, 1.2).met == "yes"
+    assert Row("A share", [0.8, 0.84], 0.85).met == "no"
+    assert Row("A share", [float("nan")], 0.85).met == "no"
+    assert Row("A cost", [2.5], most=3.0).line == "| A cost | at most 3 | 2.500 | yes |"
+    assert Row("Beside", [0.04, 0.04], note="odd").line == "| Beside (odd) |  | 0.0400 |  |"
+    assert Row("Missing", [], least=1.0).line == "| Missing | at least 1 | - |  |"
+    assert (
+        Row("Proved", [], shown_by="a.py::test").line == "| Proved |  | `a.py::test` | by a test |"
+    )
+
+
+def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{BEGIN} and no end")
+    with pytest.raises(ValueError, match=r"page\.md: got no lines"):
+        write_table(page, [])
+    assert page.read_text() == f"{BEGIN} and no end"

@@ -196,6 +196,62 @@ def test_ood_roc() -> None:
     assert labels(axes) == ["score, AUROC 0.750"]
 
 
+def test_samples_by_has_a_panel_for_each_measure() -> None:
+    samples, rng = points(50), np.random.default_rng(2)
+    values = {"score": rng.uniform(-1.0, 1.0, 50), "variance": rng.uniform(0.001, 1.0, 50)}
+    figure = plotting.plot_samples_by(samples, values, title="A title")
+    panels, bars = figure.axes[:2], figure.axes[2:]
+    for axes, (name, each) in zip(panels, values.items(), strict=True):
+        (dots,) = axes.collections
+        order = np.argsort(each)
+        assert axes.get_title() == name
+        np.testing.assert_allclose(dots.get_array(), each[order])
+        np.testing.assert_allclose(dots.get_offsets(), samples[order])
+    assert [bar.get_yscale() for bar in bars] == ["linear", "log"]
+    assert figure.get_suptitle() == "A title"
+    figure.canvas.draw()
+
+
+def test_risk_coverage_curves_and_their_areas() -> None:
+    # By the first measure the one bad point of four goes first, by the second last.
+    loss = [0, 1, 0, 0]
+    figure = plotting.plot_risk_coverage(loss, {"good": [1, 4, 2, 3], "poor": [2, 1, 3, 4]})
+    (axes,) = figure.axes
+    good, poor, random = axes.lines
+    np.testing.assert_allclose(good.get_xydata(), [[0.25, 0], [0.5, 0], [0.75, 0], [1, 0.25]])
+    np.testing.assert_allclose(poor.get_ydata(), [1, 1 / 2, 1 / 3, 1 / 4])
+    assert set(random.get_ydata()) == {0.25}
+    assert labels(axes) == ["good, AURC 0.0625", "poor, AURC 0.521", "at random"]
+    many = plotting.plot_risk_coverage(np.arange(5000.0), {"score": np.arange(5000.0)})
+    line = many.axes[0].lines[0]
+    assert len(line.get_xdata()) == 1000 and line.get_xdata()[-1] == 1
+
+
+def test_variance_by_is_the_mean_of_each_group() -> None:
+    y = np.array([[1.0, 3.0], [1.0, 1.0], [0.0, 2.0]])
+    var = np.array([[2.0, 4.0], [1.0, 1.0], [3.0, 5.0]])
+    (axes,) = plotting.plot_variance_by([7, 2, 7], y, 0 * y, var, group_label="timestep").axes
+    actual, predicted = axes.lines
+    np.testing.assert_allclose(actual.get_xydata(), [[2, 1], [7, (1 + 9 + 0 + 4) / 4]])
+    np.testing.assert_allclose(predicted.get_xydata(), [[2, 1], [7, (2 + 4 + 3 + 5) / 4]])
+    assert axes.get_xlabel() == "timestep"
+
+
+def test_regression_bands_are_the_two_variances() -> None:
+    x, mean = np.linspace(0.0, 1.0, 5), np.arange(5.0)
+    data = ([0.1, 0.2], [3.0, 4.0])
+    figure = plotting.plot_regression(x, mean, 0.25 + 0 * x, 2.0 + 0 * x, data=data, n_std=1.0)
+    (axes,) = figure.axes
+    dots, total, epistemic = axes.collections
+    np.testing.assert_allclose(dots.get_offsets(), np.transpose(data))
+    for band, reach in ((total, 1.5), (epistemic, 0.5)):
+        corners = {tuple(row) for row in band.get_paths()[0].vertices.round(9).tolist()}
+        edges = np.concatenate([mean - reach, mean + reach])
+        assert {(a, b) for a, b in zip(np.tile(x, 2), edges, strict=True)} <= corners
+    np.testing.assert_array_equal(axes.lines[0].get_ydata(), mean)
+    assert labels(axes) == ["data", "aleatoric and epistemic", "epistemic", "prediction"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -239,6 +295,18 @@ def test_plotting_leaves_matplotlib_as_it_was() -> None:
         (lambda: plotting.plot_data_and_samples(points(5), np.nan * points(5)), "samples: got NaN"),
         (lambda: plotting.plot_sample_var(points(5), np.ones(4)), "var: got shape"),
         (lambda: plotting.plot_sample_var(points(5), -np.ones(5)), "var: got NaN, infinity or a"),
+        (lambda: plotting.plot_samples_by(points(5), {}), "values: got none"),
+        (lambda: plotting.plot_samples_by(points(5), {"a": np.ones(4)}), "a: got shape"),
+        (lambda: plotting.plot_samples_by(points(2), {"a": [1, np.nan]}), "a: got NaN"),
+        (lambda: plotting.plot_risk_coverage([1.0], {}), "uncertainty: got none"),
+        (lambda: plotting.plot_risk_coverage([1.0], {"a": [1.0, 2.0]}), "got 1 and 2 numbers"),
+        (lambda: plotting.plot_variance_by([1.0], [1.0, 2.0], 0.0, 1.0), "group, y_true: got"),
+        (lambda: plotting.plot_variance_by([np.nan], [1.0], 0.0, 1.0), "group: got NaN"),
+        (lambda: plotting.plot_variance_by([1.0], [np.nan], 0.0, 1.0), "y_true: got NaN"),
+        (lambda: plotting.plot_variance_by([1.0], [1.0], 0.0, -1.0), "var: got NaN"),
+        (lambda: plotting.plot_regression([1.0], [1.0, 2.0], [1.0], [1.0]), "mean: got shape"),
+        (lambda: plotting.plot_regression([1.0], [1.0], [-1.0], [1.0]), "epistemic: got a neg"),
+        (lambda: plotting.plot_regression([1.0], [1.0], [1.0], [np.nan]), "aleatoric: got NaN"),
         (lambda: plotting.plot_training([1.0, 2.0], [1.0]), "got lengths 2 and 1"),
         (lambda: plotting.plot_training([], []), "got lengths 0 and 0"),
     ],

@@ -10,10 +10,12 @@ from tagix.plotting.calibration import (
     plot_pit_histogram,
     plot_quantile_calibration,
     plot_reliability_diagram,
+    plot_variance_by,
     plot_variance_calibration,
 )
-from tagix.plotting.ranking import plot_ood_roc, plot_sparsification
-from tagix.plotting.samples import plot_data_and_samples, plot_sample_var
+from tagix.plotting.ranking import plot_ood_roc, plot_risk_coverage, plot_sparsification
+from tagix.plotting.regression import plot_regression
+from tagix.plotting.samples import plot_data_and_samples, plot_sample_var, plot_samples_by
 from tagix.plotting.training import plot_training
 
 __all__ = [
@@ -22,10 +24,14 @@ __all__ = [
     "plot_ood_roc",
     "plot_pit_histogram",
     "plot_quantile_calibration",
+    "plot_regression",
     "plot_reliability_diagram",
+    "plot_risk_coverage",
     "plot_sample_var",
+    "plot_samples_by",
     "plot_sparsification",
     "plot_training",
+    "plot_variance_by",
     "plot_variance_calibration",
     "save_figure",
 ]

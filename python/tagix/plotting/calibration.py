@@ -13,6 +13,7 @@ import numpy.typing as npt
 from tagix import metrics
 from tagix._arrays import as_array
 from tagix._optional import import_optional
+from tagix.metrics._inputs import as_predictions
 from tagix.plotting._figures import (
     BAND_COLOR,
     DATA_COLOR,
@@ -201,6 +202,66 @@ def plot_variance_calibration(
         plain_axes(axes)
         axes.legend(frameon=False, loc="upper left")
         axes.set_title(title or "Variance calibration")
+        return figure
+
+
+def plot_variance_by(
+    group: npt.ArrayLike,
+    y_true: npt.ArrayLike,
+    mean: npt.ArrayLike,
+    var: npt.ArrayLike,
+    *,
+    group_label: str = "group",
+    title: str | None = None,
+) -> Figure:
+    """Mean predicted variance and mean squared error by group, such as a timestep.
+
+    Where the variances are right the two curves lie on each other.
+
+    Args:
+        group: (n,) numbers; rows of one number are one group.
+        y_true: (n,) or (n, n_outputs) targets.
+        mean: Predicted means, of the shape of y_true.
+        var: Total predictive variances, > 0, likewise.
+        group_label: Of the horizontal axis.
+        title: Above the panel.
+
+    Raises:
+        ValueError: Shapes that do not match, numbers that are not finite, a variance that is not
+            positive.
+        TypeError: What is no array of numbers.
+        ImportError: matplotlib is not installed.
+    """
+    groups = np.asarray(as_array("group", group), np.float64)
+    shape = np.shape(y_true)
+    if groups.ndim != 1 or shape[:1] != groups.shape or len(shape) > 2:
+        raise ValueError(
+            f"group, y_true: got shapes {groups.shape} and {shape}, "
+            "needed (n,) and (n,) or (n, n_outputs)"
+        )
+    if not np.isfinite(groups).all():
+        raise ValueError("group: got NaN or infinity, needed finite numbers")
+    if np.isnan(np.asarray(as_array("y_true", y_true), np.float64)).any():
+        raise ValueError("y_true: got NaN, needed finite numbers")
+    y, mu, variance = (each.reshape(len(groups), -1) for each in as_predictions(y_true, mean, var))
+    values, rank, count = np.unique(groups, return_inverse=True, return_counts=True)
+    predicted, actual = (
+        np.bincount(rank, weights=row) / count
+        for row in (variance.mean(axis=1), ((y - mu) ** 2).mean(axis=1))
+    )
+    with style():
+        figure, axes = new_figure(1, 1, width=5.9, height=4.3)
+        for curve, color, line, label in (
+            (actual, DATA_COLOR, "-", "actual: mean squared error"),
+            (predicted, SAMPLE_COLOR, "--", "predicted variance"),
+        ):
+            axes.plot(values, curve, color=color, linestyle=line, linewidth=1.8, label=label)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel(group_label)
+        axes.set_ylabel("units of the targets, squared")
+        plain_axes(axes)
+        axes.legend(frameon=False)
+        axes.set_title(title or f"Variance by {group_label}")
         return figure
 
 

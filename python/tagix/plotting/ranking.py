@@ -5,6 +5,7 @@ The metrics behind them, and what their arguments may be, are in :mod:`tagix.met
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,6 +79,47 @@ def plot_sparsification(
         plain_axes(axes)
         axes.legend(frameon=False)
         axes.set_title(title or "Sparsification")
+        return figure
+
+
+def plot_risk_coverage(
+    loss: npt.ArrayLike, uncertainty: Mapping[str, npt.ArrayLike], *, title: str | None = None
+) -> Figure:
+    """Mean loss of the points that are kept as the least certain go, by each uncertainty.
+
+    Of more than 1000 points, 1000 of each curve are drawn, evenly picked. Dashed is what dropping
+    at random leaves.
+
+    Args:
+        loss: n numbers, such as an error, or 1 for a bad point and 0 for others.
+        uncertainty: n numbers by the name of what they are; larger for less certain points.
+        title: Above the panel.
+
+    Raises:
+        ValueError: No uncertainty, or see metrics.risk_coverage_curve.
+        TypeError: What is no array of numbers.
+        ImportError: matplotlib is not installed.
+    """
+    if not uncertainty:
+        raise ValueError("uncertainty: got none, needed at least one array")
+    curves = {
+        name: metrics.risk_coverage_curve(loss, values) for name, values in uncertainty.items()
+    }
+    with style():
+        figure, axes = new_figure(1, 1, width=5.9, height=4.3)
+        for name, (coverage, risk) in curves.items():
+            n_points = len(coverage)
+            shown = np.linspace(0, n_points - 1, min(n_points, _MOST_POINTS)).astype(np.int64)
+            label = f"{name}, AURC {risk.mean():.3g}"
+            axes.plot(coverage[shown], risk[shown], linewidth=1.8, label=label)
+        axes.axhline(risk[-1], color=DATA_COLOR, linestyle="--", linewidth=1.2, label="at random")
+        axes.set_xlim(0.0, 1.0)
+        axes.set_ylim(bottom=0.0)
+        axes.set_xlabel("share of points kept, the most certain first")
+        axes.set_ylabel("mean loss of those kept")
+        plain_axes(axes)
+        axes.legend(frameon=False)
+        axes.set_title(title or "Loss by the share kept")
         return figure
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,28 +83,69 @@ def plot_sample_var(
         raise ValueError("var: got NaN, infinity or a negative number, needed variances >= 0")
     if total_var.ndim == 2:
         total_var = total_var.sum(axis=1)
+    with style():
+        figure, ((axes,),) = new_figure(1, 1, width=5.9, height=4.9, squeeze=False)
+        bar = _coloured(figure, axes, points, total_var)
+        bar.set_label("variance, summed over both coordinates\n(units of the axes, squared)")
+        axes.set_title(title or "Samples coloured by their variance")
+        return figure
+
+
+def plot_samples_by(
+    samples: npt.ArrayLike, values: Mapping[str, npt.ArrayLike], *, title: str | None = None
+) -> Figure:
+    """Samples coloured by each of some measures of uncertainty, a panel for each.
+
+    Colours as in plot_sample_var, of each panel for itself, and the largest values on top.
+
+    Args:
+        samples: (n, 2) points.
+        values: (n,) finite numbers by the panel's title, such as samples.score.
+        title: Above all panels.
+
+    Raises:
+        ValueError: No values, shapes that do not match, numbers that are not finite.
+        ImportError: matplotlib is not installed.
+    """
+    points = as_points("samples", samples, 2)
+    if not values:
+        raise ValueError("values: got none, needed at least one array")
+    numbers = {name: np.asarray(as_array(name, each), np.float64) for name, each in values.items()}
+    for name, each in numbers.items():
+        if each.shape != (len(points),):
+            raise ValueError(f"{name}: got shape {each.shape}, needed {(len(points),)}")
+        if not np.isfinite(each).all():
+            raise ValueError(f"{name}: got NaN or infinity, needed finite numbers")
+    with style():
+        n = len(numbers)
+        figure, (panels,) = new_figure(1, n, width=1.0 + 4.2 * n, height=4.3, squeeze=False)
+        for axes, (name, each) in zip(panels, numbers.items(), strict=True):
+            _coloured(figure, axes, points, each)
+            axes.set_title(name)
+        for axes in panels[1:]:
+            axes.set_ylabel("")
+        if title:
+            figure.suptitle(title)
+        return figure
+
+
+def _coloured(
+    figure: Figure, axes: Axes, points: npt.NDArray[np.float64], values: npt.NDArray[np.float64]
+) -> Any:
+    """Draws (n, 2) points by the colour of (n,) values, the largest on top; returns the bar."""
     colors = import_optional("matplotlib.colors")
-    low, high = np.quantile(total_var, [0.005, 0.995])
+    low, high = np.quantile(values, [0.005, 0.995])
     if low > 0 and high > LOG_SCALE_RATIO * low:
         norm = colors.LogNorm(low, high, clip=True)
     else:
         norm = colors.Normalize(low, high, clip=True)
-    order = np.argsort(total_var)
-    with style():
-        figure, ((axes,),) = new_figure(1, 1, width=5.9, height=4.9, squeeze=False)
-        dots = axes.scatter(
-            *points[order].T,
-            **(_markers(len(points)) | {"alpha": 1.0}),
-            c=total_var[order],
-            norm=norm,
-            cmap="viridis",
-        )
-        bar = figure.colorbar(dots, ax=axes, extend="both", shrink=0.92, pad=0.02)
-        bar.set_label("variance, summed over both coordinates\n(units of the axes, squared)")
-        bar.outline.set_visible(False)
-        _square_view(axes, points)
-        axes.set_title(title or "Samples coloured by their variance")
-        return figure
+    order = np.argsort(values)
+    markers = _markers(len(points)) | {"alpha": 1.0, "c": values[order]}
+    dots = axes.scatter(*points[order].T, **markers, norm=norm, cmap="viridis")
+    bar: Any = figure.colorbar(dots, ax=axes, extend="both", shrink=0.92, pad=0.02)
+    bar.outline.set_visible(False)
+    _square_view(axes, points)
+    return bar
 
 
 def _markers(n_points: int) -> dict[str, Any]:

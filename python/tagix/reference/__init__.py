@@ -23,6 +23,13 @@ from .activations import (  # noqa: E402
     Softplus,
     Tanh,
 )
+from .chains import (  # noqa: E402
+    correlated_covariance,
+    fixed_covariance,
+    prediction_covariance,
+    published_var,
+    redrawn_covariance,
+)
 from .diffusion import BackpropDiffusion  # noqa: E402
 from .network import Gaussian, Innovations, Linear, Prediction, Sequential  # noqa: E402
 from .noise import Heteroscedastic, Homoscedastic  # noqa: E402
@@ -51,6 +58,11 @@ __all__ = [
     "Sigmoid",
     "Softplus",
     "Tanh",
+    "correlated_covariance",
+    "fixed_covariance",
+    "prediction_covariance",
+    "published_var",
+    "redrawn_covariance",
     "schedule",
     "time_features",
 ]

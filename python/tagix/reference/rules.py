@@ -71,6 +71,8 @@ class Capped(UpdateRule):
         mean' = mean + clip(var G, +-sqrt(var) / cap)
         var'  = var + clip(-var^2 H, +-sqrt(var) / cap), and 1e-5 where that is not positive
 
+    What is known exactly (var = 0) stays as it is.
+
     Args:
         cap: The divisor; None chooses 0.1 for a batch of 1, 2 below 256 and 3 from 256.
 
@@ -93,5 +95,5 @@ class Capped(UpdateRule):
             cap = 0.1 if batch_size == 1 else 2.0 if batch_size < 256 else 3.0
         bound = var.sqrt() / cap
         posterior = var + torch.clamp(-var * var * precision, -bound, bound)
-        posterior = torch.where(posterior > 0, posterior, torch.full_like(posterior, 1e-5))
+        posterior = torch.where((posterior > 0) | (var == 0), posterior, 1e-5)
         return mean + torch.clamp(var * information, -bound, bound), posterior

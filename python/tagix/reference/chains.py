@@ -1,0 +1,280 @@
+"""Variances carried along a reverse chain in other ways than the library's, to hold it to them.
+
+A chain is what ``DiffusionModel.sample(trajectory=True)`` keeps of n samples. With
+alpha_t = abar_t / abar_{t-1} and the sampler's noise n, its steps are
+
+    x_{t-1} = c1 x_t - c2 eps(x_t, t) + sigma_t n
+    c1 = 1 / sqrt(alpha_t),   c2 = (1 - alpha_t) / sqrt(alpha_t (1 - abar_t))
+
+and each function here gives the variance of the chain's end that the network's uncertainty makes,
+for the noise that the chain had, in float64 and in the squared units of the data.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from .activations import ReLU
+from .network import Linear, Sequential
+from .schedule import time_features
+
+if TYPE_CHECKING:
+    from tagix import DiffusionModel
+
+Array = npt.NDArray[np.float64]
+
+
+class _Step(NamedTuple):
+    """A reverse step, with x (n, n_features) before and after it in standardized units."""
+
+    t: int
+    alpha: float
+    c1: float
+    c2: float
+    before: Array
+    after: Array
+
+
+def published_var(model: DiffusionModel, trajectory: npt.ArrayLike, max_var: float = 1.0) -> Array:
+    """Variances by the recursion of the first TAGI diffusion experiments, (n, n_features).
+
+        S_{t-1} = clip((S_t + c^2 Var eps(x_t, t)) / alpha_t, 0, max_var),   S = 0 at the start,
+        c = (1 - alpha_t) / sqrt(1 - alpha_t)
+
+    That is alpha_t where abar_t belongs, and no covariance of x_t and eps. Kept for comparisons.
+
+    Args:
+        model: On the CPU.
+        trajectory: (n_steps, n, n_features), in the units of the data.
+        max_var: Where variances are clipped, in standardized units.
+
+    Raises:
+        ValueError: For a trajectory of another shape.
+    """
+    var: Array = np.zeros(1)
+    for step in _steps(model, trajectory):
+        c_squared = 1 - step.alpha
+        network_var = model.predict(step.before, np.full(len(step.before), step.t)).epistemic
+        var = np.clip((var + c_squared * network_var) / step.alpha, 0, max_var)
+    return np.asarray(var * np.float64(model.scale) ** 2)
+
+
+def redrawn_covariance(
+    model: DiffusionModel,
+    trajectory: npt.ArrayLike,
+    n_chains: int,
+    seed: int = 0,
+    *,
+    redraw: Literal["weights", "outputs"] = "weights",
+) -> Array:
+    """Covariances by Monte Carlo, independent from step to step, (n, n_features, n_features).
+
+    Of n_chains chains from the same start, with the same noise of the sampler. In each step each
+    chain predicts by "weights", a network of its own drawn from the posterior (``model.draw``), or
+    by "outputs", a draw from N(eps, W) at its x, with W what the network says of itself. The first
+    is what ``samples.epistemic`` stands for; the second tests the recursion apart from W. A
+    variance is off by a share of about sqrt(2 / n_chains).
+
+    Args:
+        model: On the CPU.
+        trajectory: (n_steps, n, n_features), in the units of the data.
+        n_chains: At least 2.
+        seed: Of the draws.
+        redraw: What is drawn.
+
+    Raises:
+        ValueError: For a trajectory of another shape, another redraw, or n_chains below 2.
+    """
+    if n_chains < 2:
+        raise ValueError(f"n_chains: got {n_chains!r}, needed at least 2")
+    if redraw not in ("weights", "outputs"):
+        raise ValueError(f"redraw: got {redraw!r}, needed 'weights' or 'outputs'")
+    generator = np.random.default_rng(seed)
+
+    def by_weights(chains: Array, t: int) -> Array:
+        steps = np.full(chains.shape[1], t)
+        seeds = generator.integers(2**63, size=n_chains)
+        draws = zip(seeds.tolist(), chains, strict=True)
+        return np.stack([model.draw(each).predict(x, steps).mean for each, x in draws])
+
+    def by_outputs(chains: Array, t: int) -> Array:
+        inputs = _network_inputs(model, chains.reshape(-1, model.n_features), t)
+        # By eigenvectors: a Cholesky factor would need more than rounding leaves of W.
+        eigenvalues, vectors = np.linalg.eigh(model.net.covariance(inputs).astype(np.float64))
+        number = np.sqrt(eigenvalues.clip(min=0)) * generator.standard_normal(eigenvalues.shape)
+        deviation = (vectors @ number[:, :, np.newaxis])[:, :, 0]
+        predicted: Array = model.net(inputs).mean + deviation
+        return predicted.reshape(chains.shape)
+
+    predict = by_weights if redraw == "weights" else by_outputs
+    chains: Array = np.empty(0)
+    for step in _steps(model, trajectory):
+        if not chains.size:
+            chains = np.repeat(step.before[np.newaxis], n_chains, axis=0)
+        mean = model.predict(step.before, np.full(len(step.before), step.t)).mean
+        noise = step.after - (step.c1 * step.before - step.c2 * mean)
+        chains = step.c1 * chains - step.c2 * predict(chains, step.t) + noise
+    deviation = (chains - chains.mean(axis=0)) * np.float64(model.scale)
+    return np.asarray(np.einsum("cni,cnj->nij", deviation, deviation) / (n_chains - 1))
+
+
+def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
+    """Covariances where a chain keeps its weights theta, (n, n_features, n_features).
+
+        G_{t-1} = A G_t - c2 d eps / d theta,   A = c1 I - c2 J,   S = G diag(Var theta) G^T
+
+    from G = 0, the first-order covariance of what ``sample(ensemble=...)`` finds by drawing
+    networks. J = d eps / d x and d eps / d theta go through the activations by their Jacobians
+    E f'. G holds n n_features numbers for each parameter: some hundred samples at a time.
+
+    Args:
+        model: Of linear layers and ReLU, without a noise head.
+        trajectory: (n_steps, n, n_features), in the units of the data.
+
+    Raises:
+        ValueError: For a trajectory of another shape, or other layers.
+    """
+    network, parameter_var = _float64_network(model)
+    sensitivity: Array = np.zeros(1)
+    for step in _steps(model, trajectory):
+        inputs = torch.as_tensor(_network_inputs(model, step.before, step.t))
+        by_input, by_parameter = _derivatives(network, inputs)
+        if sensitivity.ndim == 1:
+            sensitivity = np.zeros_like(by_parameter)
+        slope = step.c1 * np.eye(model.n_features) - step.c2 * by_input[:, :, : model.n_features]
+        sensitivity = slope @ sensitivity - step.c2 * by_parameter
+    covariance = (sensitivity * parameter_var) @ sensitivity.transpose(0, 2, 1)
+    return np.asarray(covariance * np.outer(model.scale, model.scale))
+
+
+def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
+    """Covariances as ``samples.epistemic``, with hidden units correlated, (n, n_features, ...).
+
+        S_{t-1} = A S_t A^T + c2^2 W,   A = c1 I - c2 J,   W = `prediction_covariance`
+
+    Args:
+        model: Of linear layers and ReLU, without a noise head.
+        trajectory: (n_steps, n, n_features), in the units of the data.
+
+    Raises:
+        ValueError: For a trajectory of another shape, or other layers.
+    """
+    network, _ = _float64_network(model)
+    covariance: Array = np.zeros((model.n_features, model.n_features))
+    for step in _steps(model, trajectory):
+        inputs = torch.as_tensor(_network_inputs(model, step.before, step.t))
+        by_input, of_prediction = _linearized(network, inputs)
+        slope = step.c1 * np.eye(model.n_features) - step.c2 * by_input[:, :, : model.n_features]
+        covariance = slope @ covariance @ slope.transpose(0, 2, 1) + step.c2**2 * of_prediction
+    return np.asarray(covariance * np.outer(model.scale, model.scale))
+
+
+def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.ArrayLike) -> Array:
+    """Covariances of the predicted noise with hidden units correlated, (n, n_features, ...).
+
+        W = sum over affine maps z = W a + b of B diag(Wv (a_mean^2 + a_var) + b_var) B^T,
+        B = d eps / d z, through the Jacobians of the activations
+
+    What each affine map adds to the variance goes up to the output by itself, where TAGI's moments
+    take the units of a layer as independent, anew at each layer. To first order it is exact.
+
+    Args:
+        model: Of linear layers and ReLU, without a noise head.
+        x_t: (n, n_features) noisy rows in standardized units.
+        t: (n,) their timesteps.
+
+    Raises:
+        ValueError: For other layers.
+    """
+    network, _ = _float64_network(model)
+    features = time_features(model._settings["time_features"], t, model.n_steps)
+    inputs = torch.as_tensor(np.hstack([np.asarray(x_t, np.float64), features]))
+    return _linearized(network, inputs)[1]
+
+
+def _steps(model: DiffusionModel, trajectory: npt.ArrayLike) -> Iterator[_Step]:
+    states = np.asarray(trajectory, dtype=np.float64)
+    shape = (model.n_steps, states.shape[1] if states.ndim == 3 else "n", model.n_features)
+    if states.shape != shape:
+        raise ValueError(f"trajectory: got shape {states.shape}, needed {shape}")
+    states = (states - model.shift) / model.scale
+    for position, t in enumerate(range(model.n_steps - 1, 0, -1)):
+        signal = float(model.alpha_bar[t])
+        alpha = signal / float(model.alpha_bar[t - 1])
+        c1, c2 = 1 / math.sqrt(alpha), (1 - alpha) / math.sqrt(alpha * (1 - signal))
+        yield _Step(t, alpha, c1, c2, states[position], states[position + 1])
+
+
+def _network_inputs(model: DiffusionModel, x: Array, t: int) -> Array:
+    """[x, time features of t], (n, features) for x (n, n_features) in standardized units."""
+    features = time_features(model._settings["time_features"], np.array([t]), model.n_steps)
+    return np.hstack([x, np.tile(features, (len(x), 1))])
+
+
+def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
+    """The model's network, and the variances of its parameters in the order of _derivatives."""
+    layers: list[Linear | ReLU] = []
+    if model.net.noise is not None:
+        raise ValueError(f"model: got one with {model.net.noise!r}, needed none that it infers")
+    for layer in model.net.layers:
+        config: dict[str, Any] = layer.config  # type: ignore[union-attr]
+        kind = type(layer).__name__
+        if kind not in ("Linear", "ReLU"):
+            raise ValueError(f"model: got a layer {layer!r}, needed Linear and ReLU alone")
+        layers.append(Linear(**config) if kind == "Linear" else ReLU(**config))
+    network = Sequential(*layers, seed=0)
+    state = model.net.state_dict()
+    network.load_state_dict(state)
+    return network, np.concatenate([state[key].ravel() for key in state if key.endswith("var")])
+
+
+def _linearized(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
+    """d output / d input (n, outputs, features), and `prediction_covariance` for these inputs."""
+    mean, var = inputs, torch.zeros_like(inputs)
+    kept: list[Tensor] = []  # of an affine map what it adds to the variance, else the Jacobian
+    for layer in network.layers:
+        if isinstance(layer, Linear):
+            added = (mean**2 + var) @ layer.weight.var.T
+            if layer.bias is not None:
+                added = added + layer.bias.var
+            kept.append(added)
+            mean = mean @ layer.weight.mean.T
+            mean = mean if layer.bias is None else mean + layer.bias.mean
+            var = var @ (layer.weight.mean**2).T + added
+        elif isinstance(layer, ReLU):
+            mean, var, jacobian = layer.forward(mean, var)
+            kept.append(jacobian)
+    n, n_outputs = mean.shape
+    below = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
+    covariance = torch.zeros((n, n_outputs, n_outputs), dtype=torch.float64)
+    for layer, each in zip(reversed(network.layers), reversed(kept), strict=True):
+        if isinstance(layer, Linear):
+            covariance = covariance + (below * each[:, None, :]) @ below.transpose(1, 2)
+            below = below @ layer.weight.mean
+        else:
+            below = below * each[:, None, :]
+    return below.numpy(), covariance.numpy()
+
+
+def _derivatives(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
+    """d output / d input (n, outputs, features) and d output / d parameter (n, outputs, all)."""
+    mean, _, trace = network._forward(inputs, torch.zeros_like(inputs))
+    n, n_outputs = mean.shape
+    below = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
+    parts: list[Tensor] = []
+    for layer, kept in zip(reversed(network.layers), reversed(trace), strict=True):
+        if isinstance(layer, Linear):
+            by_weight = below[:, :, :, None] * kept[:, None, None, :]
+            bias = [below] if layer.bias is not None else []
+            parts = [by_weight.flatten(start_dim=2), *bias, *parts]
+            below = below @ layer.weight.mean
+        else:
+            below = below * kept[:, None, :]
+    return below.numpy(), torch.cat(parts, dim=2).numpy()

@@ -1,0 +1,138 @@
+"""Examples run, in small, and say and draw what they claim to."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+for package in ("matplotlib", "sklearn", "scipy", "ot"):
+    pytest.importorskip(package, reason="needs the lab extra")
+
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+SMALL: dict[str, dict[str, Any]] = {
+    "regression_1d": {},
+    "diffusion_swiss_roll": {},
+    "heteroscedastic_1d": {"n_rows": 200, "n_epochs": 5},
+    "diffusion_noise_by_timestep": {"n_train": 4000, "n_epochs": 2},
+    "diffusion_uncertainty": {
+        "n_train": 4000,
+        "n_epochs": 3,
+        "n_samples": 300,
+        "n_chains": 4,
+    },
+    "streaming_drift": {"n_after": 1000},
+}
+FIGURES = {
+    "regression_1d": ["regression_1d"],
+    "heteroscedastic_1d": ["heteroscedastic_1d"],
+    "diffusion_noise_by_timestep": ["diffusion_noise_by_timestep"],
+    "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
+    "streaming_drift": ["streaming_drift"],
+}
+
+
+def load(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, FOLDER / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def output(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """What the example of that name prints; its figures are all there."""
+    name = request.param
+    if name == "diffusion_uncertainty":
+        pytest.importorskip("torch", reason="needs the torch extra")
+    monkeypatch.chdir(tmp_path)
+    load(name).main(**SMALL[name])
+    for figure in FIGURES[name]:
+        path = tmp_path / "output" / f"{figure}.png"
+        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    return str(capsys.readouterr().out)
+
+
+def numbers(line: str) -> list[float]:
+    """The numbers of a line that stand by themselves."""
+    return [
+        float(word) for word in re.findall(r"(?<![\w=.-])[+-]?\d+\.?\d*(?:e-?\d+)?(?![\w-])", line)
+    ]
+
+
+def of(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("output", [name], indirect=True)
+
+
+def test_every_example_is_here() -> None:
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(SMALL)
+
+
+@of("regression_1d")
+def test_regression(output: str) -> None:
+    assert output == "output/regression_1d.png\n"
+
+
+@of("heteroscedastic_1d")
+def test_heteroscedastic(output: str) -> None:
+    lines = output.splitlines()
+    assert 0.5 < numbers(lines[1])[-1] <= 1  # coverage of 90 %
+    _, quiet, true_quiet = numbers(lines[2].replace(":", " ").replace(",", " "))
+    _, loud, true_loud = numbers(lines[3].replace(":", " ").replace(",", " "))
+    assert 0 < quiet < loud and 0 < true_quiet < true_loud
+
+
+@of("diffusion_noise_by_timestep")
+def test_noise_by_timestep(output: str) -> None:
+    rows = [numbers(line) for line in output.splitlines()[1:9]]
+    for predicted, actual, ratio in rows:
+        assert ratio == pytest.approx(predicted / actual, rel=0.05)
+    # The later, the less the noise is hidden.
+    assert rows[0][1] > rows[-1][1]
+
+
+@of("diffusion_uncertainty")
+def test_uncertain_samples(output: str) -> None:
+    lines = output.splitlines()
+    assert [line.split()[0] for line in lines[1:4]] == ["score", "epistemic", "old"]
+    for line, n_numbers in zip(lines[1:4], (1, 2, 2), strict=True):
+        auroc, *ratio = numbers(line)
+        assert 0 <= auroc <= 1 and len(ratio) == n_numbers - 1 and all(r > 0 for r in ratio)
+    off, kept = (float(share) for share in re.findall(r"\d\.\d{4}", lines[4]))
+    assert 0 < off <= 1 and 0 <= kept <= 1
+
+
+@of("streaming_drift")
+def test_drift(output: str) -> None:
+    rows = {line.split()[0]: numbers(line) for line in output.splitlines()[1:6]}
+    before, _, at_once, later, drifts = rows["no"]
+    assert before < later < at_once and drifts == 0
+    tested = rows["process_noise=0"]
+    assert tested[-1] >= 1 and tested[2] < at_once
+
+
+def test_swiss_roll_runs_the_job(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    module = load("diffusion_swiss_roll")
+    full = module.run_diffusion
+
+    def small(name: str, **arguments: Any) -> Any:
+        arguments["output_dir"] = tmp_path
+        return full(name, n_train=1000, n_epochs=1, n_samples=100, progress=False, **arguments)
+
+    monkeypatch.setattr(module, "run_diffusion", small)
+    module.main()
+    lines = capsys.readouterr().out.splitlines()
+    assert all(numbers(line)[0] >= 0 for line in lines[:4])
+    assert all(Path(line).is_file() for line in lines[4:]) and len(lines) == 7
