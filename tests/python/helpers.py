@@ -29,11 +29,6 @@ INFERRED: dict[str, NoiseModel] = {
 }
 KNOWN = tx.Homoscedastic([0.5, 0.8])
 
-# One noise for all inputs, beside weights that are 0, in a network with the capped rule.
-fixed_parameters_by_capped_rule = pytest.mark.xfail(
-    reason="the capped rule raises the variance of what is known to be 0", strict=True
-)
-
 # With TAGIX_REQUIRE_CUDA=1, tests on device cuda fail where there is none; with "emulated", one of
 # them fails on any but the emulated one.
 REQUIRED_CUDA = os.environ.get("TAGIX_REQUIRE_CUDA", "")

@@ -121,7 +121,7 @@ def test_no_matrix_where_one_is_required(argument: str, value: Any) -> None:
     name, _, call = MATRIX_ARGUMENTS[argument]
     net = network()
     error = TypeError if value is None else ValueError
-    message = "got None, needed" if value is None else r"got an array of shape \(5,\), needed"
+    message = "got a NoneType, needed" if value is None else r"got an array of shape \(5,\), needed"
     with unchanged(net), pytest.raises(error, match=f"^{name}: {message}"):
         call(net, value)
 
@@ -208,7 +208,7 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
             ([1.0, 1.0, 1.0], ValueError, r"got .*\(3,\).*broadcasts to y, \(5, 2\)"),
             ([1.0] * 5, ValueError, r"got .*\(5,\).*broadcasts to y, \(5, 2\)"),
             ([[[1.0]]], ValueError, r"got .*\(1, 1, 1\).*broadcasts to y, \(5, 2\)"),
-            (None, TypeError, "got a NoneType, needed"),
+            (None, TypeError, r"got None, needed tagix\.Homoscedastic\(std\) or"),
             ("low", TypeError, "got a str, needed"),
             (1j, TypeError, "got a complex, needed"),
             (tx.Homoscedastic(std=[1, 2, 3]), ValueError, "got 3 standard deviations, needed 1 or"),

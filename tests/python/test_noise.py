@@ -15,7 +15,6 @@ from helpers import (
     KNOWN,
     Array,
     NoiseModel,
-    fixed_parameters_by_capped_rule,
     needs_cuda,
     on_every_device,
     regression_data,
@@ -308,13 +307,7 @@ def test_learned_std_starts_as_given(std: Any, device: str) -> None:
 
 
 @on_every_device
-@pytest.mark.parametrize(
-    "rule",
-    [
-        "information",
-        pytest.param("capped", marks=fixed_parameters_by_capped_rule),
-    ],
-)
+@pytest.mark.parametrize("rule", RULES)
 def test_one_noise_for_all_inputs(rule: str, device: str) -> None:
     net = small(noise=tx.Homoscedastic(learn=True), rule=RULES[rule], device=device)
     x, y = regression_data(60)

@@ -205,7 +205,7 @@ def test_files_without_noise_and_forgetting(older: bool, tmp_path: Path) -> None
         if older:
             description["network"].pop("precision")
 
-    rewrite_file(path, remove)
+    rewrite_file(path, remove, {"version": "1"})
     loaded = tx.load(path)
     assert isinstance(loaded, nn.Sequential)
     assert loaded.noise is loaded.forgetting is None
@@ -227,7 +227,7 @@ def test_older_files_of_noise_models_that_could_not_learn(tmp_path: Path) -> Non
         assert description["noise"].pop("learn") is False
         del description["network"]["noise"], description["network"]["forgetting"]
 
-    rewrite_file(path, remove)
+    rewrite_file(path, remove, {"version": "1"})
     loaded = tx.load(path)
     assert isinstance(loaded, tx.DiffusionModel) and loaded.noise == model.noise
     assert repr(loaded) == repr(model)

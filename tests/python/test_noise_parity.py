@@ -20,7 +20,6 @@ from core_quadrature import with_core_rule
 from helpers import (
     Array,
     State,
-    fixed_parameters_by_capped_rule,
     on_every_device,
     relative_error,
     same_bits,
@@ -44,21 +43,6 @@ RULES: dict[str, Callable[[ModuleType], Any]] = {
 }
 # The reference starts at w = 0, V = exp(1/2).
 HOMOSCEDASTIC_STD = float(np.exp(0.25))
-
-on_every_rule_and_noise = pytest.mark.parametrize(
-    ("rule", "noise"),
-    [
-        pytest.param(
-            rule,
-            noise,
-            marks=[fixed_parameters_by_capped_rule]
-            if (rule, noise) == ("capped", "homoscedastic")
-            else [],
-        )
-        for rule in RULES
-        for noise in NOISES
-    ],
-)
 
 
 def core_noise(noise: str) -> tx.Heteroscedastic | tx.Homoscedastic:
@@ -174,7 +158,8 @@ def parameter_error(actual: State, expected: State) -> float:
 @on_every_device
 @pytest.mark.parametrize("n_targets", [1, 3])
 @pytest.mark.parametrize("batch_size", [1, 7])
-@on_every_rule_and_noise
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("noise", NOISES)
 def test_50_updates(noise: str, rule: str, batch_size: int, n_targets: int, device: str) -> None:
     pair = Pair(noise, rule, n_targets=n_targets, device=device)
     assert pair.prediction_error(pair.batch(100, 99)[0]) <= TARGET
@@ -189,7 +174,8 @@ def test_50_updates(noise: str, rule: str, batch_size: int, n_targets: int, devi
 @on_every_device
 @pytest.mark.parametrize("n_targets", [1, 3])
 @pytest.mark.parametrize("batch_size", [64, 300])
-@on_every_rule_and_noise
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("noise", NOISES)
 def test_each_of_20_updates(
     noise: str, rule: str, batch_size: int, n_targets: int, device: str
 ) -> None:
@@ -283,7 +269,8 @@ def test_innovations(noise: str, rule: str, bias: bool, device: str) -> None:
 
 @on_every_device
 @pytest.mark.parametrize("batch_size", [1, 7, 64])
-@on_every_rule_and_noise
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("noise", NOISES)
 def test_fit_is_the_updates_one_by_one(noise: str, rule: str, batch_size: int, device: str) -> None:
     pair = Pair(noise, rule, device=device)
     alone = Pair(noise, rule, device=device)
