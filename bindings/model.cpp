@@ -215,8 +215,20 @@ at least 1, TypeError for what is no number.)");
                   }),
                   py::arg("process_noise") = 1e-6, py::arg("drift_level") = 1e-6,
                   py::arg("window") = 100.0, py::arg("inflation") = 0.1);
-  forgetting_class.def_property_readonly("config", &forgetting_config,
-                                         "The constructor's arguments by name.");
+  forgetting_class
+      .def_property_readonly("config", &forgetting_config, "The constructor's arguments by name.")
+      .def_property_readonly("process_noise", &Forgetting::process_noise,
+                             "Variance gained after an update, in units of the prior's.")
+      .def_property_readonly(
+          "drift_level",
+          [](const Forgetting& forgetting) {
+            return forgetting.tests_drift() ? std::optional(forgetting.drift_level())
+                                            : std::nullopt;
+          },
+          "Probability of a false alarm of a test; None where nothing is tested.")
+      .def_property_readonly("window", &Forgetting::window, "Targets that a test remembers.")
+      .def_property_readonly("inflation", &Forgetting::inflation,
+                             "What variances are raised to on drift, in units of the prior's.");
   bind_as_value(forgetting_class);
 
   py::class_<PredictionSums>(m, "PredictionSums", "Sums over observed targets.")

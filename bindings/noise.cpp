@@ -125,6 +125,12 @@ or no string.)");
   heteroscedastic_class
       .def_property_readonly("config", &heteroscedastic_config,
                              "The constructor's arguments by name.")
+      .def_property_readonly(
+          "link",
+          [](const Heteroscedastic& noise) {
+            return links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
+          },
+          "How the head gives a noise variance, \"exp\" or \"softplus\".")
       .def_property_readonly("gain", &Heteroscedastic::gain,
                              "Factor on the priors of the noise head.");
   bind_as_value(heteroscedastic_class);

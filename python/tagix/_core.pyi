@@ -415,6 +415,11 @@ class Heteroscedastic:
         """
         Factor on the priors of the noise head.
         """
+    @property
+    def link(self) -> str:
+        """
+        How the head gives a noise variance, "exp" or "softplus".
+        """
 
 class UpdateRule:
     """
@@ -488,6 +493,26 @@ class Forgetting:
     def config(self) -> dict:
         """
         The constructor's arguments by name.
+        """
+    @property
+    def drift_level(self) -> float | None:
+        """
+        Probability of a false alarm of a test; None where nothing is tested.
+        """
+    @property
+    def inflation(self) -> float:
+        """
+        What variances are raised to on drift, in units of the prior's.
+        """
+    @property
+    def process_noise(self) -> float:
+        """
+        Variance gained after an update, in units of the prior's.
+        """
+    @property
+    def window(self) -> float:
+        """
+        Targets that a test remembers.
         """
 
 class PredictionSums:

@@ -128,6 +128,11 @@ class Sequential:
                 raise TypeError(
                     f"layers: got {layer!r} at position {position}, needed a layer of tagix.nn"
                 )
+            if isinstance(layer, Sequential) and (layer.noise or layer.forgetting) is not None:
+                raise ValueError(
+                    f"layers: got a Sequential with noise or forgetting at position {position}, "
+                    "needed both on the outer network, which has the parameters"
+                )
         if rule is not None and not isinstance(rule, UpdateRule):
             raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
         self._layers = layers

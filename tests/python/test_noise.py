@@ -161,12 +161,15 @@ def test_a_call_may_name_other_noise_than_is_known(device: str) -> None:
     assert same_bits(net.state_dict(), told.state_dict())
 
 
-@pytest.mark.xfail(reason="update counts the noise of the call, unlike its docstring", strict=True)
-def test_other_noise_is_not_what_the_network_predicts() -> None:
+def test_an_update_predicts_with_the_noise_of_its_targets() -> None:
     net = small(noise=KNOWN)
     x, y = regression_data(20)
     expected = net(x)
-    assert predictions_equal(net.update(x, y, 4.0), expected)
+    prediction = net.update(x, y, 4.0)
+    assert (prediction.aleatoric == 4).all()
+    for part in ("mean", "epistemic"):
+        assert (getattr(prediction, part) == getattr(expected, part)).all()
+    np.testing.assert_allclose(prediction.var, prediction.epistemic + 4, rtol=1e-6)
 
 
 @on_every_device

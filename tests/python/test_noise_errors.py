@@ -150,16 +150,7 @@ def test_no_noise_model(noise: Any) -> None:
 
 
 @pytest.mark.parametrize("n_stds", [3, 4, 20])
-@pytest.mark.parametrize(
-    "learn",
-    [
-        True,
-        pytest.param(
-            False,
-            marks=pytest.mark.xfail(reason="known noise is checked at the first call", strict=True),
-        ),
-    ],
-)
+@pytest.mark.parametrize("learn", [True, False])
 def test_wrong_number_of_stds(n_stds: int, learn: bool) -> None:
     """A network of two targets takes one or two."""
     noise = tx.Homoscedastic(n_stds * [1.0], learn=learn)
@@ -169,11 +160,10 @@ def test_wrong_number_of_stds(n_stds: int, learn: bool) -> None:
 
 @on_every_device
 def test_wrong_number_of_known_stds_in_a_call(device: str) -> None:
-    net = small(noise=tx.Homoscedastic([1.0, 2.0, 3.0]), device=device)
+    net, noise = small(device=device), tx.Homoscedastic([1.0, 2.0, 3.0])
     calls: list[Callable[[], object]] = [
-        lambda: net(X),
-        lambda: net.update(X, Y),
-        lambda: net.fit(X, Y, n_epochs=1, progress=False),
+        lambda: net.update(X, Y, noise),
+        lambda: net.fit(X, Y, noise=noise, n_epochs=1, progress=False),
     ]
     for call in calls:
         with (
@@ -307,3 +297,14 @@ def test_failing_calls_leave_a_network_that_infers_noise(noise: NoiseModel, devi
         y = np.tile(Y, (20, 1))
         y[-1] = 3e38
         net.fit(np.tile(X, (20, 1)), y, n_epochs=1, batch_size=10, shuffle=False, progress=False)
+
+
+@pytest.mark.parametrize(
+    "setting", [{"noise": tx.Heteroscedastic()}, {"forgetting": tx.Forgetting()}]
+)
+def test_noise_and_forgetting_belong_to_the_outer_network(setting: dict[str, Any]) -> None:
+    inner = nn.Sequential(nn.Linear(3, 2), **setting, seed=0)
+    with pytest.raises(
+        ValueError, match="layers: got a Sequential with noise or forgetting at pos"
+    ):
+        nn.Sequential(nn.Linear(4, 3), inner, seed=0)
