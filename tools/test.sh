@@ -35,15 +35,17 @@ if command -v nvcc >/dev/null; then
   python tools/kernel_resources.py "$(ls -td build/cp*/ | head -n 1)"
 fi
 
-step "Python tests"
-python -m pytest
+step "Python tests, two at a time"
+python -m pytest -n 2
 
 step "Python tests of device cuda, emulated"
 on_emulated_device() {
-  TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" python -m pytest "$@"
+  TAGIX_REQUIRE_CUDA=emulated PYTHONPATH="$PWD/build/release/python" python -m pytest -n 2 "$@"
 }
 on_emulated_device tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
   tests/python/test_golden.py
+on_emulated_device tests/python/test_{forgetting,jacobian,uncertainty}.py \
+  tests/python/test_noise*.py -k cuda
 on_emulated_device tests/python/test_cli.py -k gpu
 
 step "linters"
