@@ -36,7 +36,7 @@ struct DriftState {
 ///
 /// A drift is z > threshold; the sums then start anew.
 TAGIX_HD TAGIX_INLINE void test_drift(double chi_square, std::int64_t n_targets, double decay,
-                                double threshold, DriftState& state) {
+                                      double threshold, DriftState& state) {
   state.drifts = false;
   if (n_targets == 0) return;
   const double n = static_cast<double>(n_targets);
