@@ -28,7 +28,7 @@ def main(n_rows: int = 1000, n_epochs: int = 50) -> None:
     # The noise is part of the network: nothing to choose, neither here nor in fit.
     net = nn.Sequential(
         *(nn.Linear(1, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 1)),
-        noise=tx.Heteroscedastic(gain=1.0),
+        noise=tx.Heteroscedastic(),
         seed=0,
     )
     net.fit(x[~held_out, None], y[~held_out], n_epochs=n_epochs, batch_size=16, progress=False)
