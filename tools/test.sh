@@ -13,6 +13,8 @@ export PATH="$PWD/$venv/bin:$PATH"
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 # In the environment, so that they hold where pip builds the wheel as well.
 export PIP_CONSTRAINT="$PWD/tools/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/tools/constraints.txt"
+# The oldest GPUs and the first with clusters: all of them take minutes longer.
+export CUDAARCHS="${CUDAARCHS:-75-real;90}"
 python -m pip install --quiet ".[lab,torch,dev]"
 
 for preset in release asan; do

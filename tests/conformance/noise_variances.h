@@ -44,7 +44,7 @@ struct NoiseTruth {
       relative_jacobian = 1;
       return;
     }
-    constexpr int n_nodes = 4001;
+    constexpr int n_nodes = 401;
     constexpr double reach = 10;  // standard deviations
     const double sd = std::sqrt(w_var);
     double total = 0, first = 0, second = 0, slope = 0;

@@ -17,7 +17,7 @@ FOLDER = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, dict[str, Any]] = {
     "regression_1d": {},
     "diffusion_swiss_roll": {},
-    "heteroscedastic_1d": {"n_rows": 200, "n_epochs": 5},
+    "heteroscedastic_1d": {"n_rows": 1000, "n_epochs": 50},
     "diffusion_noise_by_timestep": {"n_train": 4000, "n_epochs": 2},
     "diffusion_uncertainty": {
         "n_train": 4000,
@@ -86,10 +86,10 @@ def test_regression(output: str) -> None:
 @of("heteroscedastic_1d")
 def test_heteroscedastic(output: str) -> None:
     lines = output.splitlines()
-    assert 0.5 < numbers(lines[1])[-1] <= 1  # coverage of 90 %
-    _, quiet, true_quiet = numbers(lines[2].replace(":", " ").replace(",", " "))
-    _, loud, true_loud = numbers(lines[3].replace(":", " ").replace(",", " "))
-    assert 0 < quiet < loud and 0 < true_quiet < true_loud
+    assert 0.8 < numbers(lines[1])[-1] < 0.97  # coverage of 90 %
+    for line in lines[2:4]:
+        _, inferred, truth = numbers(line.replace(":", " ").replace(",", " "))
+        assert inferred == pytest.approx(truth, rel=0.3)
 
 
 @of("diffusion_noise_by_timestep")
