@@ -25,13 +25,14 @@ class Forgetting {
   /// The weight of a past target when another one comes: 1 - 1 / window.
   double decay() const { return 1 - 1 / window_; }
   /// z with P(Z > z) = drift_level for a standard normal Z.
-  double threshold() const;
+  double threshold() const { return threshold_; }
 
  private:
   double process_noise_;
   double drift_level_;
   double window_;
   double inflation_;
+  double threshold_;
 };
 
 /// What `Backend::forget` does to parameters of one prior variance.
