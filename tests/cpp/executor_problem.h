@@ -134,9 +134,8 @@ inline void check_close(const HostPair& got, const std::vector<double>& mean,
   CHECK(var_error <= tolerance);
 }
 
-/// A network of linear layers with exact ReLU between them in float64.
-inline void float64_truth(const Problem& problem, const std::vector<Index>& widths, float spread,
-                          std::vector<std::vector<double>>& truth) {
+/// The parameters of relu_network(widths) in float64.
+inline Float64Network float64_network(const Problem& problem, const std::vector<Index>& widths) {
   Float64Network network;
   std::size_t offset = 0;
   const auto take = [&](Index rows, Index cols) {
@@ -153,6 +152,13 @@ inline void float64_truth(const Problem& problem, const std::vector<Index>& widt
     const bool last = i + 2 == widths.size();
     network.layers.push_back({weight, bias, last ? ActivationTruth(identity_truth) : relu_truth});
   }
+  return network;
+}
+
+/// What such a network predicts and has to learn, in float64.
+inline void float64_truth(const Problem& problem, const std::vector<Index>& widths, float spread,
+                          std::vector<std::vector<double>>& truth) {
+  Float64Network network = float64_network(problem, widths);
   Gaussians input(static_cast<std::size_t>(problem.rows),
                   static_cast<std::size_t>(problem.in_features));
   input.mean = doubles(problem.input.mean);

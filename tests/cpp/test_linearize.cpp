@@ -49,27 +49,6 @@ HostPair predict(Backend& backend, Executor& executor, const Problem& problem) {
   return to_host(backend, executor.predict(theta, a));
 }
 
-/// The parameters of relu_network(widths) in float64.
-Float64Network float64_network(const Problem& problem, const std::vector<Index>& widths) {
-  Float64Network network;
-  std::size_t offset = 0;
-  const auto take = [&](Index rows, Index cols) {
-    Gaussians part(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols));
-    for (std::size_t i = 0; i < part.mean.size(); ++i, ++offset) {
-      part.mean[i] = problem.parameters.mean[offset];
-      part.var[i] = problem.parameters.var[offset];
-    }
-    return part;
-  };
-  for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
-    Gaussians weight = take(widths[i + 1], widths[i]);
-    Gaussians bias = take(1, i % 2 == 0 ? widths[i + 1] : 0);
-    const bool last = i + 2 == widths.size();
-    network.layers.push_back({weight, bias, last ? ActivationTruth(identity_truth) : relu_truth});
-  }
-  return network;
-}
-
 /// Jacobians by central differences of the float64 network, and covariances of its outputs.
 struct Truth {
   std::vector<double> jacobian, covariance;
