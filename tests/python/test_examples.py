@@ -25,6 +25,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "n_samples": 300,
         "n_chains": 4,
     },
+    "diffusion_classes": {"n_epochs": 8, "n_samples": 600, "grid": 20},
     "streaming_drift": {"n_after": 1000},
 }
 FIGURES = {
@@ -32,6 +33,7 @@ FIGURES = {
     "heteroscedastic_1d": ["heteroscedastic_1d"],
     "diffusion_noise_by_timestep": ["diffusion_noise_by_timestep"],
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
+    "diffusion_classes": ["diffusion_classes_guidance", "diffusion_classes_density"],
     "streaming_drift": ["streaming_drift"],
 }
 
@@ -110,6 +112,19 @@ def test_uncertain_samples(output: str) -> None:
         assert 0 <= auroc <= 1 and len(ratio) == n_numbers - 1 and all(r > 0 for r in ratio)
     off, kept = (float(share) for share in re.findall(r"\d\.\d{4}", lines[4]))
     assert 0 < off <= 1 and 0 <= kept <= 1
+
+
+@of("diffusion_classes")
+def test_classes(output: str) -> None:
+    lines = output.splitlines()
+    weights, accuracies, recalls = zip(*(numbers(line) for line in lines[1:5]), strict=True)
+    assert weights == (0.5, 1, 2, 4)
+    # Sharper towards the class, and less varied.
+    assert sorted(accuracies) == list(accuracies) and accuracies[-1] > 0.98
+    assert recalls[-1] < recalls[1]
+    accuracy, _, neighbours = numbers(lines[6])
+    assert accuracy == pytest.approx(neighbours, abs=0.05)
+    assert 0.5 < numbers(lines[8])[-1] < 1.5
 
 
 @of("streaming_drift")

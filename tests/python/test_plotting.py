@@ -45,6 +45,21 @@ def test_sample_var_is_summed_and_drawn_last_where_largest() -> None:
     np.testing.assert_allclose(summed.axes[0].collections[0].get_array(), dots.get_array())
 
 
+def test_density_lies_at_its_coordinates() -> None:
+    x, y = np.array([0.0, 1.0, 3.0]), np.array([-1.0, 1.0])
+    density = np.array([[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]])
+    figure = plotting.plot_density(x, y, density, data=[[0.5, 0.0], [2.0, -0.5]], title="p")
+    axes, bar = figure.axes
+    mesh, dots = axes.collections
+    assert np.array_equal(np.asarray(mesh.get_array()).reshape(2, 3), density)
+    corners = mesh.get_coordinates()  # of the cells around the coordinates
+    assert np.allclose(corners[0, :, 0], [-0.5, 0.5, 2.0, 4.0])
+    assert np.allclose(corners[:, 0, 1], [-2.0, 0.0, 2.0])
+    assert np.array_equal(dots.get_offsets(), [[0.5, 0.0], [2.0, -0.5]])
+    assert axes.get_title() == "p" and "density" in bar.get_ylabel()
+    assert len(plotting.plot_density(x, y, density).axes[0].collections) == 1
+
+
 @pytest.mark.parametrize(
     ("var", "scale"),
     [
@@ -614,6 +629,11 @@ def animate(**arguments) -> Path:  # type: ignore[no-untyped-def]
         (lambda: plotting.plot_scores([1, 2], {"a": ([1, np.inf], [0, 0])}), "a: got infinity"),
         (lambda: plotting.plot_scores([1], {"a": ([1], [-1])}), "a: got a negative standard"),
         (lambda: plotting.plot_scores([1], {"a": ([1], [0])}, floor=(1, -1)), "floor: got"),
+        (lambda: plotting.plot_density([1], [0, 1], np.ones((2, 1))), "x: got shape"),
+        (lambda: plotting.plot_density([0, 1], [1, 0], np.ones((2, 2))), "y: got shape"),
+        (lambda: plotting.plot_density([0, 1], [0, 1, 2], np.ones((2, 3))), "density: got shape"),
+        (lambda: plotting.plot_density([0, 1], [0, 1], [[1, np.inf], [1, 1]]), "density: got NaN"),
+        (lambda: plotting.plot_density([0, 1], [0, 1], np.ones((2, 2)), data=[1]), "data: got"),
         (lambda: plotting.plot_trade_off({}), "curves: got none"),
         (lambda: plotting.plot_trade_off({"a": ([1, 2], [1], [1, 2])}), "a: got shape"),
         (lambda: plotting.plot_trade_off({"a": ([1], [np.nan], [1])}), "a: got NaN"),

@@ -14,6 +14,7 @@ from tagix.plotting.calibration import (
     plot_variance_calibration,
 )
 from tagix.plotting.denoising import animate_denoising, plot_trajectories
+from tagix.plotting.density import plot_density
 from tagix.plotting.ranking import plot_ood_roc, plot_risk_coverage, plot_sparsification
 from tagix.plotting.regression import plot_regression
 from tagix.plotting.sample_grid import plot_sample_grid
@@ -25,6 +26,7 @@ __all__ = [
     "animate_denoising",
     "plot_coverage",
     "plot_data_and_samples",
+    "plot_density",
     "plot_ood_roc",
     "plot_pit_histogram",
     "plot_quantile_calibration",
