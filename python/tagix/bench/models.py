@@ -213,38 +213,22 @@ class PyTorchModel:
         return seconds
 
     def sample(self, sampling: Sampling, label: int | None) -> Drawn:
-        """Draw as a Sampling says, of one class if a label is given; without scores."""
-        wants_chains = sampling.n_chains > 0
-        if sampling.sampler is None:
-            options: dict[str, Any] = _guidance(sampling)
-            if label is not None:
-                options["label"] = label
-            drawn = self.model.sample(sampling.n_samples, trajectory=wants_chains, **options)
-            return Drawn(
-                self._in_units(drawn.x),
-                None,
-                None if drawn.trajectory is None else self._in_units(drawn.trajectory),
-            )
+        """Draw as a Sampling says, of one class if a label is given, by its own DDPM or DDIM.
+
+        ValueError for another sampler.
+        """
+        options: dict[str, Any] = _guidance(sampling)
         if label is not None:
-            raise ValueError(f"{sampling.name}: the peer draws classes with its own sampler only")
-
-        def predict(x: npt.NDArray[np.float64], t: npt.NDArray[np.float64]) -> Array:
-            return np.asarray(self.model.predict(x.astype(np.float32), t).mean)
-
-        start = np.random.default_rng(self._job.seed).standard_normal(
-            (sampling.n_samples, self._data.shape[1])
+            options["label"] = label
+        if sampling.sampler is not None:
+            if sampling.sampler not in ("DDPM", "DDIM"):
+                raise ValueError(f"sampler: got {sampling.sampler!r}, needed 'DDPM' or 'DDIM'")
+            options |= {"sampler": sampling.sampler.lower(), **sampling.sampler_arguments}
+        drawn = self.model.sample(
+            sampling.n_samples, trajectory=sampling.n_chains > 0, **options
         )
-        states = make_sampler(sampling).sample(
-            predict,
-            start,
-            self.alpha_bar,
-            prediction_type=self._job.prediction_type,
-            seed=self._job.seed,
-            trajectory=wants_chains,
-        )
-        if wants_chains:
-            return Drawn(self._in_units(states[-1]), None, self._in_units(states))
-        return Drawn(self._in_units(states), None, None)
+        chains = None if drawn.trajectory is None else self._in_units(drawn.trajectory)
+        return Drawn(self._in_units(drawn.x), None, chains)
 
     def predict_noise(self, x_t: Array, t: npt.NDArray[np.int64]) -> tuple[Array, Array | None]:
         """Mean of the target, (n, n_features); the peer learns no variance."""
