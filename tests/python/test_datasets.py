@@ -73,7 +73,7 @@ def test_load_toy_seeds_share_no_set() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"name": "helix"}, ValueError, "name: got 'helix'"),
+        ({"name": "torus"}, ValueError, "name: got 'torus'"),
         ({"name": "moons", "n_train": 0}, ValueError, "n_train: got 0"),
         ({"name": "moons", "n_held_out": -1}, ValueError, "n_held_out: got -1"),
         ({"name": "moons", "n_train": 2.5}, TypeError, "n_train: got 2.5, needed an integer"),

@@ -3,8 +3,9 @@
 Of Gaussian predictions, by targets, means and TOTAL predictive variances (noise included):
 proper scores (nll_gaussian, crps_gaussian, interval_score), calibration (coverage,
 quantile_calibration_error, pit, expected_normalized_calibration_error) and ranking (aurc, ause).
-Of classifiers: expected_calibration_error. Of any score of strangeness: ood_auroc. Of samples:
-off_manifold_share, sliced_wasserstein, denoising_mse.
+Of classifiers: expected_calibration_error. Of any score of strangeness: ood_auroc. Of samples
+against real points: emd, wasserstein, sliced_wasserstein, mmd, nll_kernel, precision_recall,
+off_manifold_share, knn_accuracy. Of predictions of noise: denoising_mse.
 
     >>> mean, var = net(x)
     >>> metrics.crps_gaussian(y, mean, var + noise_var)
@@ -28,6 +29,7 @@ from tagix.metrics.classification import (
     expected_calibration_error,
     reliability_curve,
 )
+from tagix.metrics.neighbours import PrecisionRecall, knn_accuracy, precision_recall
 from tagix.metrics.ranking import (
     RiskCoverageCurve,
     RocCurve,
@@ -48,12 +50,14 @@ from tagix.metrics.samples import (
     sliced_wasserstein,
 )
 from tagix.metrics.scores import crps_gaussian, interval_score, nll_gaussian
+from tagix.metrics.two_sample import emd, emd_draws, mmd, nll_kernel, wasserstein
 
 __all__ = [
     "FrequencyCurve",
     "KernelDenoiser",
     "NoisePredictor",
     "PitHistogram",
+    "PrecisionRecall",
     "ReliabilityCurve",
     "RiskCoverageCurve",
     "RocCurve",
@@ -65,16 +69,22 @@ __all__ = [
     "coverage_curve",
     "crps_gaussian",
     "denoising_mse",
+    "emd",
+    "emd_draws",
     "expected_calibration_error",
     "expected_normalized_calibration_error",
     "interval_score",
+    "knn_accuracy",
+    "mmd",
     "nll_gaussian",
+    "nll_kernel",
     "off_manifold_radius",
     "off_manifold_share",
     "ood_auroc",
     "ood_roc_curve",
     "pit",
     "pit_histogram",
+    "precision_recall",
     "quantile_calibration_curve",
     "quantile_calibration_error",
     "reliability_curve",
@@ -82,4 +92,5 @@ __all__ = [
     "sliced_wasserstein",
     "sparsification_curve",
     "variance_calibration_curve",
+    "wasserstein",
 ]

@@ -1,11 +1,11 @@
-"""Checks that the calibration metrics share."""
+"""Checks that metrics share."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from tagix._arrays import as_array, as_number
+from tagix._arrays import as_array, as_number, as_points
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -68,6 +68,21 @@ def as_finite(name: str, value: npt.ArrayLike) -> FloatArray:
     if not np.isfinite(array).all():
         raise ValueError(f"{name}: got NaN or infinity, needed finite numbers")
     return array
+
+
+def as_point_sets(**points: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Two arrays by their argument names, each (n, n_features) float64, finite, n >= 1.
+
+    Raises ValueError for other shapes and numbers, TypeError for what is no array of numbers.
+    """
+    (name_a, a), (name_b, b) = points.items()
+    points_a, points_b = as_points(name_a, a), as_points(name_b, b)
+    if points_a.shape[1] != points_b.shape[1]:
+        raise ValueError(
+            f"{name_a}, {name_b}: got shapes {points_a.shape} and {points_b.shape}, "
+            "needed equal n_features"
+        )
+    return points_a, points_b
 
 
 def _broadcast(name: str, value: npt.ArrayLike, targets: FloatArray) -> FloatArray:

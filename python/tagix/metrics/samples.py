@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_array, as_count, as_number, as_points
 from tagix._optional import import_optional
+from tagix.metrics._inputs import FloatArray, as_point_sets
 
 
 class NoisePredictor(Protocol):
@@ -49,7 +50,8 @@ def off_manifold_radius(
     quantile = as_number("quantile", quantile)
     if not 0.0 < quantile <= 1.0:
         raise ValueError(f"quantile: got {quantile}, needed a number in (0, 1]")
-    return float(np.quantile(_nearest_distance(held_out, train, "held_out"), quantile))
+    queries, references = as_point_sets(held_out=held_out, train=train)
+    return float(np.quantile(_nearest_distance(queries, references), quantile))
 
 
 def off_manifold_share(samples: npt.ArrayLike, train: npt.ArrayLike, radius: float) -> float:
@@ -68,7 +70,8 @@ def off_manifold_share(samples: npt.ArrayLike, train: npt.ArrayLike, radius: flo
     radius = as_number("radius", radius)
     if not radius >= 0.0:
         raise ValueError(f"radius: got {radius}, needed a number >= 0")
-    return float(np.mean(_nearest_distance(samples, train, "samples") > radius))
+    queries, references = as_point_sets(samples=samples, train=train)
+    return float(np.mean(_nearest_distance(queries, references) > radius))
 
 
 def sliced_wasserstein(
@@ -95,11 +98,7 @@ def sliced_wasserstein(
     """
     n_projections = as_count("n_projections", n_projections, least=1)
     seed = as_count("seed", seed, least=0, most=2**32 - 1)  # what POT takes
-    points_a, points_b = as_points("a", a), as_points("b", b)
-    if points_a.shape[1] != points_b.shape[1]:
-        raise ValueError(
-            f"a, b: got shapes {points_a.shape} and {points_b.shape}, needed equal n_features"
-        )
+    points_a, points_b = as_point_sets(a=a, b=b)
     sliced = import_optional("ot.sliced", package="POT")
     distance = sliced.sliced_wasserstein_distance(
         points_a, points_b, n_projections=n_projections, seed=seed
@@ -201,15 +200,7 @@ class KernelDenoiser:
         return mean, var
 
 
-def _nearest_distance(
-    points: npt.ArrayLike, train: npt.ArrayLike, argument: str
-) -> npt.NDArray[np.float64]:
-    queries, references = as_points(argument, points), as_points("train", train)
-    if queries.shape[1] != references.shape[1]:
-        raise ValueError(
-            f"{argument}, train: got shapes {queries.shape} and {references.shape}, "
-            "needed equal n_features"
-        )
+def _nearest_distance(queries: FloatArray, references: FloatArray) -> FloatArray:
     spatial = import_optional("scipy.spatial")
     distance, _ = spatial.cKDTree(references).query(queries)
     return np.asarray(distance, dtype=np.float64)
