@@ -102,7 +102,7 @@ def run(job: Job) -> tuple[Result, dict[str, Array]]:
                 ``denoising``;
             train_mse, predicted_var: by epoch; the latter is empty for the peer.
         Arrays of the last checkpoint: "<sampling>" or "<sampling>/<label>" (n_stored, n_features),
-        "<...>/score" (n_stored,) and "<...>/chains" (states, n_chains, n_features).
+        "<...>/score" and "<...>/var" (n_stored,), "<...>/chains" (states, n_chains, n_features).
 
     Raises:
         ValueError: For a description that names what is not there, or numbers that overflow.
@@ -154,8 +154,9 @@ def _measure_all(
         for label, drawn in sets.items():
             name = sampling.name if label is None else f"{sampling.name}/{label}"
             arrays[name] = drawn.x[: sampling.n_stored]
-            if drawn.score is not None:
-                arrays[f"{name}/score"] = drawn.score[: sampling.n_stored]
+            for extra in ("score", "var"):
+                if (values := getattr(drawn, extra)) is not None:
+                    arrays[f"{name}/{extra}"] = values[: sampling.n_stored]
             if drawn.chains is not None:
                 arrays[f"{name}/chains"] = drawn.chains[:, : sampling.n_chains]
     return results, arrays
@@ -172,7 +173,7 @@ def _draw(
     if model is not None:
         return {label: model.sample(sampling, label) for label in labels}
     return {
-        label: Drawn(problem.draw_held_out(sampling.n_samples, job.seed, label), None, None)
+        label: Drawn(problem.draw_held_out(sampling.n_samples, job.seed, label))
         for label in labels
     }
 

@@ -25,14 +25,19 @@ RULES: Mapping[str, Callable[..., Any]] = {"information": tx.Information, "cappe
 
 
 class Drawn(NamedTuple):
-    """Samples (n, n_features), their scores (n,) and chains (states, n, n_features) if asked for.
+    """Samples, and what was asked for beside them.
 
-    A chain starts with the noise and ends with the sample.
+    Attributes:
+        x: (n, n_features).
+        score: (n,), see tagix.diffusion.Samples.
+        var: (n,), the trace of the epistemic covariance, in the units of x squared.
+        chains: (states, n, n_features); a chain starts with the noise and ends with the sample.
     """
 
     x: Array
-    score: Array | None
-    chains: Array | None
+    score: Array | None = None
+    var: Array | None = None
+    chains: Array | None = None
 
 
 class Model(Protocol):
@@ -151,7 +156,10 @@ class TagixModel:
             uncertainty=sampling.uncertainty,
             **options,
         )
-        return Drawn(drawn.x, drawn.score, drawn.trajectory)
+        var = drawn.epistemic
+        if var is not None:
+            var = np.trace(var, axis1=1, axis2=2)
+        return Drawn(drawn.x, drawn.score, var, drawn.trajectory)
 
     def predict_noise(self, x_t: Array, t: npt.NDArray[np.int64]) -> tuple[Array, Array | None]:
         """Mean, and variance of the target if the model learns one, each (n, n_features)."""
@@ -228,7 +236,7 @@ class PyTorchModel:
             sampling.n_samples, trajectory=sampling.n_chains > 0, **options
         )
         chains = None if drawn.trajectory is None else self._in_units(drawn.trajectory)
-        return Drawn(self._in_units(drawn.x), None, chains)
+        return Drawn(self._in_units(drawn.x), chains=chains)
 
     def predict_noise(self, x_t: Array, t: npt.NDArray[np.int64]) -> tuple[Array, Array | None]:
         """Mean of the target, (n, n_features); the peer learns no variance."""

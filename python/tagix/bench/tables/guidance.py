@@ -126,16 +126,22 @@ def report(results: Results, scale: Scale) -> Section:
             )
 
     def curve(data: str, method: str, convention: str) -> list[tuple[float, float, float]]:
-        """(weight, accuracy, recall) by weight."""
+        """(weight, accuracy, EMD) by weight."""
         group = _jobs(scale, data)[method]
         points = []
         for weight in WEIGHTS:
             name = _name(convention, weight)
             accuracy = results.summary(group, "accuracy", name)
-            recall = results.summary(group, "recall", name)
-            if accuracy and recall:
-                points.append((weight, accuracy.mean, recall.mean))
+            emd = results.summary(group, "emd", name)
+            if accuracy and emd:
+                points.append((weight, accuracy.mean, emd.mean))
         return points
+
+    def real(data: str) -> tuple[float, float] | None:
+        accuracy, emd = (
+            results.summary(_floor(scale, data), metric, PLAIN) for metric in ("accuracy", "emd")
+        )
+        return (accuracy.mean, emd.mean) if accuracy and emd else None
 
     return Section(
         "guidance",
@@ -150,32 +156,38 @@ def report(results: Results, scale: Scale) -> Section:
         ],
         targets,
         [
-            Figure(
-                "guidance.png",
-                "Accuracy and recall by guidance",
-                partial(
-                    drawings.trade_off,
-                    {
-                        data: {
+            *(
+                Figure(
+                    f"guidance_{data}.png",
+                    f"Accuracy and EMD by guidance: {data}",
+                    partial(
+                        drawings.draw_trade_off,
+                        {
                             f"{method}, {convention}": curve(data, method, convention)
                             for method in ("tagix", "PyTorch")
                             for convention in CONVENTIONS
-                        }
-                        for data in names
-                    },
-                ),
+                        },
+                        real(data),
+                        data,
+                    ),
+                )
+                for data in names
             ),
             Figure(
                 "guidance_samples.png",
                 "Samples of tagix by weight of guidance, convention scale",
                 partial(
-                    drawings.sample_grid,
+                    drawings.draw_grid,
                     {
                         (data, _name("scale", weight)): drawings.samples(
                             results, _jobs(scale, data)["tagix"], _name("scale", weight)
                         )
                         for data in names
                         for weight in WEIGHTS
+                    },
+                    {
+                        data: drawings.samples(results, _floor(scale, data), PLAIN)
+                        for data in names
                     },
                     "tagix, both classes",
                 ),

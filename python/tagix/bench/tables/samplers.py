@@ -165,13 +165,14 @@ def report(results: Results, scale: Scale) -> Section:
                 "samplers.png",
                 "Samples of tagix by sampler",
                 partial(
-                    drawings.sample_grid,
-                    drawings.in_rows(
-                        {
-                            title: drawings.samples(results, groups["tagix"], title)
-                            for title in SAMPLERS
-                        },
-                        4,
+                    drawings.draw_grid,
+                    {
+                        _place(title): drawings.samples(results, groups["tagix"], title)
+                        for title in SAMPLERS
+                    },
+                    dict.fromkeys(
+                        (_place(title)[0] for title in SAMPLERS),
+                        drawings.samples(results, _floor(scale)),
                     ),
                     "One model, many samplers",
                 ),
@@ -190,6 +191,14 @@ def report(results: Results, scale: Scale) -> Section:
             },
         },
     )
+
+
+def _place(title: str) -> tuple[str, str]:
+    """Row and column of a sampler in the figure."""
+    name, arguments, _ = SAMPLERS[title]
+    if "variance_type" in arguments:
+        name += f" {arguments['variance_type']}"
+    return name, f"{arguments['n_steps']} steps" if "n_steps" in arguments else "all steps"
 
 
 def _shown(ratio: float | None) -> str:

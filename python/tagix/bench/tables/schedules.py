@@ -109,7 +109,7 @@ def report(results: Results, scale: Scale) -> Section:
                 f"schedules_{data}.png",
                 f"Samples of tagix by schedule and target: {data}",
                 partial(
-                    drawings.sample_grid,
+                    drawings.draw_grid,
                     {
                         (schedule, kind): drawings.samples(
                             results, _jobs(scale, data, schedule, kind)["tagix"]
@@ -117,6 +117,7 @@ def report(results: Results, scale: Scale) -> Section:
                         for schedule in SCHEDULES
                         for kind in PREDICTION_TYPES
                     },
+                    dict.fromkeys(SCHEDULES, drawings.samples(results, floors[data])),
                     f"tagix on {data}, {n_epochs} epochs",
                 ),
             )

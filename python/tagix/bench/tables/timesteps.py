@@ -107,13 +107,17 @@ def report(results: Results, scale: Scale) -> Section:
                 f"timesteps_{method.lower()}.png",
                 f"Samples of {method} after {whole} epochs",
                 partial(
-                    drawings.sample_grid,
+                    drawings.draw_grid,
                     {
                         (data, f"T = {n_steps}"): drawings.samples(
                             results, _jobs(scale, data, n_steps)[method]
                         )
                         for data in names
                         for n_steps in steps
+                    },
+                    {
+                        data: drawings.samples(results, real_jobs(data, SAMPLING))
+                        for data in names
                     },
                     f"{method}, {whole} epochs",
                 ),
