@@ -8,10 +8,7 @@ and a carry y from the stage before:
     y' = carry_x x + carry_prediction F,   y = 0 at first
 
 with x = x_t = a x_0 + b eps throughout, a = sqrt(alpha_bar[t]) and b = sqrt(1 - alpha_bar[t]). What
-F predicts enters only by what it says of data and noise. With F = p x_0 + q eps
-(:func:`tagix.schedules.noise_levels`),
-
-    x_0 = (q x - b F) / (a q - b p),   eps = (a F - p x) / (a q - b p)
+F predicts enters only by what it says of x_0 and eps, which are linear in x and F, too.
 """
 
 from __future__ import annotations
@@ -26,9 +23,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tagix._arrays import as_array, as_count, as_flag, as_number, as_points
+from tagix._arrays import as_count, as_flag, as_number, as_points
+from tagix._forms import ZERO, Form, Level, X, Y, as_prediction, levels_at
 from tagix._seeds import check_seed
-from tagix.schedules import alpha_bar_at, as_alpha_bar, karras_sigmas, noise_levels, timestep_of
+from tagix.schedules import as_alpha_bar, karras_sigmas, timestep_of
 from tagix.schedules import sigma as sigma_of
 
 __all__ = [
@@ -151,7 +149,8 @@ class Sampler(ABC):
         chain = [x_t] if as_flag("trajectory", trajectory) else []
         y = np.zeros_like(x_t)
         for i in range(plan.n_stages):
-            prediction = _predicted(function, x_t, plan.t[i])
+            t = np.full(len(x_t), plan.t[i])
+            prediction = as_prediction(function(x_t.copy(), t), x_t.shape, plan.t[i])
             new = plan.x_weight[i] * x_t + plan.prediction_weight[i] * prediction
             new += plan.carry_weight[i] * y
             if plan.noise_std[i] > 0:
@@ -209,7 +208,7 @@ class DDPM(Sampler):
             for t, s in _steps(_even_timesteps(alpha_bar, self.n_steps), alpha_bar, prediction_type)
         )
 
-    def _stage(self, t: _Level, s: _Level) -> _Stage:
+    def _stage(self, t: Level, s: Level) -> _Stage:
         alpha = t.alpha_bar / s.alpha_bar
         beta = 1 - alpha
         var = beta
@@ -253,7 +252,7 @@ class DDIM(Sampler):
             for t, s in _steps(_even_timesteps(alpha_bar, self.n_steps), alpha_bar, prediction_type)
         )
 
-    def _stage(self, t: _Level, s: _Level) -> _Stage:
+    def _stage(self, t: Level, s: Level) -> _Stage:
         std = self.eta * s.b / t.b * math.sqrt(1 - t.alpha_bar / s.alpha_bar)
         # Rounding alone can make it negative, for eta = 1 and next to no signal in x_t.
         direction = math.sqrt(max(0.0, s.b**2 - std**2))
@@ -325,7 +324,7 @@ class Heun(Sampler):
             for stage in self._stages(t, s)
         )
 
-    def _stages(self, t: _Level, s: _Level) -> Iterator[_Stage]:
+    def _stages(self, t: Level, s: Level) -> Iterator[_Stage]:
         h = s.sigma - t.sigma
         if s.is_clean:
             yield _Stage(t, X / t.a + h * t.eps)
@@ -366,7 +365,7 @@ class DPMSolverMultistep(Sampler):
         timesteps = _karras_timesteps(alpha_bar, self.n_steps, self.rho)
         return _plan(self._stages(_steps(timesteps, alpha_bar, prediction_type)))
 
-    def _stages(self, steps: Iterable[tuple[_Level, _Level]]) -> Iterator[_Stage]:
+    def _stages(self, steps: Iterable[tuple[Level, Level]]) -> Iterator[_Stage]:
         previous_h = 0.0
         for t, s in steps:
             if s.is_clean:
@@ -381,65 +380,13 @@ class DPMSolverMultistep(Sampler):
 
 
 @dataclass(frozen=True)
-class _Form:
-    """A linear form in x, F and y: the formulas above are written in these."""
-
-    x: float = 0.0
-    prediction: float = 0.0
-    carry: float = 0.0
-
-    def __add__(self, other: _Form) -> _Form:
-        return _Form(self.x + other.x, self.prediction + other.prediction, self.carry + other.carry)
-
-    def __sub__(self, other: _Form) -> _Form:
-        return self + -1.0 * other
-
-    def __rmul__(self, factor: float) -> _Form:
-        return _Form(factor * self.x, factor * self.prediction, factor * self.carry)
-
-    def __truediv__(self, divisor: float) -> _Form:
-        return _Form(self.x / divisor, self.prediction / divisor, self.carry / divisor)
-
-
-X, F, Y = _Form(x=1.0), _Form(prediction=1.0), _Form(carry=1.0)
-
-
-@dataclass(frozen=True)
-class _Level:
-    """A timestep: x_t = a x_0 + b eps, F = p x_0 + q eps, and what x and F say of x_0 and eps."""
-
-    t: float
-    alpha_bar: float
-    a: float
-    b: float
-    p: float
-    q: float
-
-    @property
-    def is_clean(self) -> bool:
-        return self.t == 0
-
-    @property
-    def sigma(self) -> float:
-        return self.b / self.a
-
-    @property
-    def x_0(self) -> _Form:
-        return (self.q * X - self.b * F) / (self.a * self.q - self.b * self.p)
-
-    @property
-    def eps(self) -> _Form:
-        return (self.a * F - self.p * X) / (self.a * self.q - self.b * self.p)
-
-
-@dataclass(frozen=True)
 class _Stage:
     """A call of the network at ``level`` and what becomes of x and y."""
 
-    level: _Level
-    x: _Form
+    level: Level
+    x: Form
     noise_std: float = 0.0
-    carry: _Form = _Form()
+    carry: Form = ZERO
     ends_step: bool = True
 
     @property
@@ -447,7 +394,7 @@ class _Stage:
         """The row of Plan.table."""
         level, x, carry = self.level, self.x, self.carry
         # (b/a)^2 (I - b d eps / dx), where eps is a form in x and F(x).
-        slope = _Form(x=1.0) - level.b * level.eps
+        slope = Form(x=1.0) - level.b * level.eps
         aleatoric = level.sigma**2 * slope
         return (
             x.x,
@@ -473,12 +420,9 @@ def _plan(stages: Iterable[_Stage]) -> Plan:
 
 def _steps(
     timesteps: Array, alpha_bar: ArrayLike, prediction_type: str
-) -> Iterator[tuple[_Level, _Level]]:
+) -> Iterator[tuple[Level, Level]]:
     """The pairs (t, s) of a chain over the timesteps, and from the last of them to 0."""
-    t = np.append(timesteps, 0.0)
-    shares = alpha_bar_at(alpha_bar, t)
-    rows = np.column_stack([t, shares, noise_levels(shares, prediction_type)])
-    return pairwise(_Level(*row) for row in rows.tolist())
+    return pairwise(levels_at(np.append(timesteps, 0.0), alpha_bar, prediction_type))
 
 
 def _even_timesteps(alpha_bar: ArrayLike, n_steps: int | None) -> Array:
@@ -498,17 +442,3 @@ def _karras_timesteps(alpha_bar: ArrayLike, n_steps: int | None, rho: float) -> 
     timesteps = timestep_of(shares, sigmas)
     timesteps[-1], timesteps[0] = 1.0, last
     return timesteps
-
-
-def _predicted(function: PredictionFunction, x: Array, t: float) -> Array:
-    """What the function says at (x, t), checked."""
-    prediction = np.asarray(
-        as_array("function", function(x.copy(), np.full(len(x), t))), np.float64
-    )
-    if prediction.shape != x.shape:
-        raise ValueError(
-            f"function: got an array of shape {prediction.shape} from it, needed {x.shape}"
-        )
-    if not np.isfinite(prediction).all():
-        raise ValueError(f"function: got NaN or infinity from it at t = {t:g}")
-    return prediction

@@ -16,6 +16,18 @@ DATA_COLOR = "#52606d"
 SAMPLE_COLOR = "#c2410c"
 VAR_COLOR = "#1d4ed8"
 BAND_COLOR = "#cbd2d9"
+# Of several classes, methods or runs in one figure, in this order.
+SERIES_COLORS = (
+    SAMPLE_COLOR,
+    VAR_COLOR,
+    "#15803d",
+    "#a21caf",
+    "#0891b2",
+    "#ca8a04",
+    "#9f1239",
+    "#65a30d",
+)
+SERIES_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 # A logarithmic scale says nothing of a range narrower than this.
 LOG_SCALE_RATIO = 10.0
 _STYLE = {
@@ -43,15 +55,21 @@ def style() -> Any:
     return import_optional("matplotlib").rc_context(_STYLE)
 
 
-def new_figure(
-    rows: int, columns: int, *, width: float, height: float, **subplots: Any
-) -> tuple[Figure, Any]:
-    """A figure of that size in inches, and its axes as Figure.subplots returns them."""
+def empty_figure(*, width: float, height: float) -> Figure:
+    """A figure of that size in inches, which lays out whatever axes it is given."""
     matplotlib_figure = import_optional("matplotlib.figure")
     engine = import_optional("matplotlib.layout_engine").ConstrainedLayoutEngine(
         w_pad=0.1, h_pad=0.1
     )
     figure: Figure = matplotlib_figure.Figure(figsize=(width, height), layout=engine)
+    return figure
+
+
+def new_figure(
+    rows: int, columns: int, *, width: float, height: float, **subplots: Any
+) -> tuple[Figure, Any]:
+    """A figure of that size in inches, and its axes as Figure.subplots returns them."""
+    figure = empty_figure(width=width, height=height)
     return figure, figure.subplots(rows, columns, **subplots)
 
 
@@ -68,6 +86,14 @@ def log_ticks(axis: Axis) -> None:
     axis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.set_major_formatter("{x:g}")
     axis.set_minor_formatter(ticker.NullFormatter())
+
+
+def series_style(i: int) -> dict[str, Any]:
+    """Colour and marker of the i-th of several curves in one panel."""
+    return {
+        "color": SERIES_COLORS[i % len(SERIES_COLORS)],
+        "marker": SERIES_MARKERS[i % len(SERIES_MARKERS)],
+    }
 
 
 def unit_square(axes: Axes) -> None:

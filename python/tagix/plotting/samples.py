@@ -17,6 +17,7 @@ from tagix.plotting._figures import (
     new_figure,
     style,
 )
+from tagix.plotting._points import markers, square_view
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -47,9 +48,9 @@ def plot_data_and_samples(
             (left, shown_data, DATA_COLOR, "Data"),
             (right, sample_points, SAMPLE_COLOR, "Samples"),
         ):
-            axes.scatter(*points.T, **_markers(len(points)), c=color)
+            axes.scatter(*points.T, **markers(len(points)), c=color)
             axes.set_title(f"{name} ({len(points):,} points)")
-            _square_view(axes, data_points)
+            square_view(axes, data_points)
         right.set_ylabel("")
         if title:
             figure.suptitle(title)
@@ -140,27 +141,9 @@ def _coloured(
     else:
         norm = colors.Normalize(low, high, clip=True)
     order = np.argsort(values)
-    markers = _markers(len(points)) | {"alpha": 1.0, "c": values[order]}
-    dots = axes.scatter(*points[order].T, **markers, norm=norm, cmap="viridis")
+    look = markers(len(points)) | {"alpha": 1.0, "c": values[order]}
+    dots = axes.scatter(*points[order].T, **look, norm=norm, cmap="viridis")
     bar: Any = figure.colorbar(dots, ax=axes, extend="both", shrink=0.92, pad=0.02)
     bar.outline.set_visible(False)
-    _square_view(axes, points)
+    square_view(axes, points)
     return bar
-
-
-def _markers(n_points: int) -> dict[str, Any]:
-    # Dots shrink as they get more, so that 100 and 10 000 of them both show the density.
-    size = float(np.clip(20_000 / max(n_points, 1), 2.0, 12.0))
-    return {"s": size, "alpha": 0.5, "linewidths": 0.0, "rasterized": True}
-
-
-def _square_view(axes: Axes, reference: npt.NDArray[np.float64]) -> None:
-    """One scale on both axes, around the reference; a stray sample does not shrink the rest."""
-    low, high = reference.min(axis=0), reference.max(axis=0)
-    half = 0.5 * 1.15 * max(float((high - low).max()), 1e-6)
-    center = 0.5 * (low + high)
-    axes.set_xlim(center[0] - half, center[0] + half)
-    axes.set_ylim(center[1] - half, center[1] + half)
-    axes.set_aspect("equal")
-    axes.set_xlabel("$x_1$")
-    axes.set_ylabel("$x_2$")
