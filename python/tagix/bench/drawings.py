@@ -33,7 +33,7 @@ def samples(results: Results, jobs: Iterable[Job], sampling: str = "default") ->
         arrays = results.arrays(job)
         if sampling in arrays:
             return Points(arrays[sampling], None)
-        by_label = []
+        by_label: list[Array] = []
         while (name := f"{sampling}/{len(by_label)}") in arrays:
             by_label.append(arrays[name])
         if by_label:

@@ -24,17 +24,21 @@ SHARE_KEPT = 0.9
 _N_SLICED = 20_000
 
 
-def emd(sets: Sets, problem: Problem) -> Result:
+def emd(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.emd of 250 samples against as many real points, mean of the classes."""
-    return {"emd": _mean_of_classes(metrics.emd, sets, problem)}
+
+    def distance(samples: Array, real: Array) -> float:
+        return metrics.emd(samples, real, seed=seed)
+
+    return {"emd": _mean_of_classes(distance, sets, problem)}
 
 
-def nll(sets: Sets, problem: Problem) -> Result:
+def nll(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.nll_kernel of the samples under the real points, mean of the classes."""
     return {"nll": _mean_of_classes(metrics.nll_kernel, sets, problem)}
 
 
-def sliced_wasserstein(sets: Sets, problem: Problem) -> Result:
+def sliced_wasserstein(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.sliced_wasserstein to the first 20 000 real points, mean of the classes."""
 
     def distance(samples: Array, real: Array) -> float:
@@ -43,7 +47,7 @@ def sliced_wasserstein(sets: Sets, problem: Problem) -> Result:
     return {"sliced_wasserstein": _mean_of_classes(distance, sets, problem)}
 
 
-def off_manifold(sets: Sets, problem: Problem) -> Result:
+def off_manifold(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.off_manifold_share, also of the samples that are left without the least certain."""
     assert problem.off_manifold_radius is not None
     drawn = _only(sets)
@@ -60,7 +64,7 @@ def off_manifold(sets: Sets, problem: Problem) -> Result:
     return result
 
 
-def precision_recall(sets: Sets, problem: Problem) -> Result:
+def precision_recall(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.precision_recall against the real points, means of the classes."""
     pairs = [
         metrics.precision_recall(drawn.x, problem.real(label)) for label, drawn in sets.items()
@@ -69,20 +73,19 @@ def precision_recall(sets: Sets, problem: Problem) -> Result:
     return {"precision": float(precision), "recall": float(recall)}
 
 
-def accuracy(sets: Sets, problem: Problem) -> Result:
+def accuracy(sets: Sets, problem: Problem, seed: int) -> Result:
     """metrics.knn_accuracy of the labels that were asked for, by 15 real neighbours."""
+    assert problem.train_labels is not None
     points = np.concatenate([drawn.x for drawn in sets.values()])
     labels = np.concatenate(
         [np.full(len(drawn.x), -1 if label is None else label) for label, drawn in sets.items()]
     )
     return {
-        "accuracy": float(
-            metrics.knn_accuracy(points, labels, problem.train, problem.train_labels)
-        )
+        "accuracy": float(metrics.knn_accuracy(points, labels, problem.train, problem.train_labels))
     }
 
 
-MEASURES: Mapping[str, Callable[[Sets, Problem], Result]] = {
+MEASURES: Mapping[str, Callable[[Sets, Problem, int], Result]] = {
     "emd": emd,
     "nll": nll,
     "sliced_wasserstein": sliced_wasserstein,
@@ -149,7 +152,7 @@ def _measure_all(
         sets = _draw(job, problem, model, sampling)
         result: Result = {"seconds": time.perf_counter() - start}
         for metric in sampling.metrics:
-            result |= MEASURES[metric](sets, problem)
+            result |= MEASURES[metric](sets, problem, job.seed)
         results[sampling.name] = result
         for label, drawn in sets.items():
             name = sampling.name if label is None else f"{sampling.name}/{label}"
@@ -173,8 +176,7 @@ def _draw(
     if model is not None:
         return {label: model.sample(sampling, label) for label in labels}
     return {
-        label: Drawn(problem.draw_held_out(sampling.n_samples, job.seed, label))
-        for label in labels
+        label: Drawn(problem.draw_held_out(sampling.n_samples, job.seed, label)) for label in labels
     }
 
 

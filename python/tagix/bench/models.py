@@ -232,9 +232,7 @@ class PyTorchModel:
             if sampling.sampler not in ("DDPM", "DDIM"):
                 raise ValueError(f"sampler: got {sampling.sampler!r}, needed 'DDPM' or 'DDIM'")
             options |= {"sampler": sampling.sampler.lower(), **sampling.sampler_arguments}
-        drawn = self.model.sample(
-            sampling.n_samples, trajectory=sampling.n_chains > 0, **options
-        )
+        drawn = self.model.sample(sampling.n_samples, trajectory=sampling.n_chains > 0, **options)
         chains = None if drawn.trajectory is None else self._in_units(drawn.trajectory)
         return Drawn(self._in_units(drawn.x), chains=chains)
 

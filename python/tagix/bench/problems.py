@@ -42,7 +42,8 @@ class Problem:
         if label is None:
             return self.train
         assert self.train_labels is not None
-        return self.train[self.train_labels == label]
+        points: FloatArray = self.train[self.train_labels == label]
+        return points
 
     def draw_held_out(self, n: int, seed: int, label: int | None = None) -> FloatArray:
         """At most n held-out points of a class or of all, drawn without replacement."""
@@ -50,7 +51,7 @@ class Problem:
         if label is not None:
             assert self.held_out_labels is not None
             points = points[self.held_out_labels == label]
-        return np.random.default_rng(seed).permutation(points)[:n]
+        return points[np.random.default_rng(seed).permutation(len(points))[:n]]
 
 
 def load_problem(job: Job) -> Problem:
@@ -76,10 +77,10 @@ def _load(protocol: str, name: str, n_train: int | None) -> Problem:
     toy = datasets.load_toy(name, **size)
     return Problem(
         toy.train,
-        getattr(toy, "train_labels", None),
+        toy.train_labels,
         toy.held_out,
-        getattr(toy, "held_out_labels", None),
-        getattr(toy, "n_classes", None),
+        toy.held_out_labels,
+        toy.n_classes,
         off_manifold_radius=toy.off_manifold_radius,
         standardize=False,
     )

@@ -140,7 +140,8 @@ class Comparison:
     def n_at_floor(self, contender: str) -> int:
         """Cells in which a contender's mean is within two standard deviations of the floor."""
         return sum(
-            value is not None and cell.floor is not None
+            value is not None
+            and cell.floor is not None
             and reaches_floor(value, cell.floor, self.goal)
             for cell in self.cells
             for value in [cell.values[contender]]

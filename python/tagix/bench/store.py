@@ -41,13 +41,12 @@ class Store:
 
     def save(self, job: Job, result: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
         """Write what a job gave. Numbers come last: where they are, samples are, too."""
+        named: dict[str, Any] = dict(arrays)
         write_atomically(
-            self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **arrays)
+            self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
         )
         text = json.dumps({"job": job.description(), **result}, indent=1) + "\n"
-        write_atomically(
-            self.folder / f"{job.key()}.json", lambda file: file.write(text.encode())
-        )
+        write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
 
     def load(self, job: Job) -> dict[str, Any] | None:
         """The numbers of a finished job, or None where there are none, or none that can be read."""

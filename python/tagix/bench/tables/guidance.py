@@ -185,10 +185,7 @@ def report(results: Results, scale: Scale) -> Section:
                         for data in names
                         for weight in WEIGHTS
                     },
-                    {
-                        data: drawings.samples(results, _floor(scale, data), PLAIN)
-                        for data in names
-                    },
+                    {data: drawings.samples(results, _floor(scale, data), PLAIN) for data in names},
                     "tagix, both classes",
                 ),
             ),

@@ -107,8 +107,8 @@ def report(results: Results, scale: Scale) -> Section:
     }
     floors = {metric: results.summary(_floor(scale), metric) for metric in COLUMNS}
     digits = {"emd": 1, "seconds": 1}
-    rows = [["real points", "", *(_optional(floors[each], digits.get(each, 4)) for each in COLUMNS)]]
-    rows[0] += ["", "", "", ""]
+    real_row = [_optional(floors[each], digits.get(each, 4)) for each in COLUMNS]
+    rows = [["real points", "", *real_row, "", "", "", ""]]
     for title, values in found.items():
         epochs = str(groups[title][0].checkpoints[-1])
         shown = [_optional(value, digits.get(name, 4)) for name, value in values.items()]

@@ -71,9 +71,7 @@ def _jobs(scale: Scale) -> dict[str, list[Job]]:
     return {
         # tagix.lab's default recipe.
         "tagix": [
-            tagix_job(
-                DATA, seed, noise=None, samplings=_samplings(scale, all_names), **settings
-            )
+            tagix_job(DATA, seed, noise=None, samplings=_samplings(scale, all_names), **settings)
             for seed in scale.seeds
         ],
         "PyTorch": [

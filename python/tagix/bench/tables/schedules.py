@@ -100,8 +100,8 @@ def report(results: Results, scale: Scale) -> Section:
             emd.markdown(),
             nll.markdown(),
             f"Of {n_cells} cells, EMD is within two standard deviations of real points in "
-            f"{emd.n_at_floor('tagix')} (tagix) and {emd.n_at_floor('PyTorch')} (PyTorch); tagix is "
-            f"better by EMD in {emd.n_better('tagix', 'PyTorch')}, by NLL in "
+            f"{emd.n_at_floor('tagix')} (tagix) and {emd.n_at_floor('PyTorch')} (PyTorch); tagix "
+            f"is better by EMD in {emd.n_better('tagix', 'PyTorch')}, by NLL in "
             f"{nll.n_better('tagix', 'PyTorch')}.",
         ],
         figures=[

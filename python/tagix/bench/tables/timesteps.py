@@ -115,10 +115,7 @@ def report(results: Results, scale: Scale) -> Section:
                         for data in names
                         for n_steps in steps
                     },
-                    {
-                        data: drawings.samples(results, real_jobs(data, SAMPLING))
-                        for data in names
-                    },
+                    {data: drawings.samples(results, real_jobs(data, SAMPLING)) for data in names},
                     f"{method}, {whole} epochs",
                 ),
             )

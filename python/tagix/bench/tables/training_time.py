@@ -87,7 +87,8 @@ def report(results: Results, scale: Scale) -> Section:
         found = [each for each in reached[key] if each is not None]
         return found if len(found) == scale.n_seeds else None
 
-    rows, numbers = [], {}
+    rows: list[list[str]] = []
+    numbers: dict[str, Any] = {}
     for key in groups:
         found = all_reached(key)
         seconds = Summary.of(each[0] for each in found) if found else None
@@ -137,9 +138,9 @@ def report(results: Results, scale: Scale) -> Section:
         "training-time",
         "Seconds of training",
         [
-            f"The swiss roll, T = {N_STEPS}: seconds of training, by the clock and without the time "
-            f"of measuring, until at most {QUALITY:.1%} of 10 000 samples are off the manifold, "
-            "which is what the published PyTorch model has after 100 epochs in batches of 2048 "
+            f"The swiss roll, T = {N_STEPS}: seconds of training, by the clock and without the "
+            f"time of measuring, until at most {QUALITY:.1%} of 10 000 samples are off the "
+            "manifold, which is what the published PyTorch model has after 100 epochs in batches of 2048 "
             f"with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of {BATCH_SIZE}. "
             "Measured after every epoch, in batches of 2048 after every fifth; each training runs "
             f"alone on the machine. {scale.n_seeds} seed(s); the ratio is that of mean times, in "
