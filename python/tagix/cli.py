@@ -21,6 +21,12 @@ class DataSet(str, Enum):
 
     swiss_roll = "swiss-roll"
     moons = "moons"
+    circles = "circles"
+    blobs = "blobs"
+    manycircles = "manycircles"
+    rings = "rings"
+    checkerboard = "checkerboard"
+    spirals = "spirals"
 
 
 class PresetName(str, Enum):

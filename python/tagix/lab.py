@@ -157,7 +157,7 @@ def run_diffusion(
     same three are replaced.
 
     Args:
-        name: "swiss_roll" or "moons".
+        name: A data set of tagix.datasets.load_toy in two dimensions, such as "swiss_roll".
         preset: Name in PRESETS.
         seed: Of the model's weights, training and samples.
         n_train: Train points.
@@ -170,8 +170,8 @@ def run_diffusion(
             tagix.Callback for more.
 
     Raises:
-        ValueError: Unknown name or preset, a size below 1, a negative seed, or a device that is not
-            there.
+        ValueError: Unknown name or preset, data in three dimensions, a size below 1, a negative
+            seed, or a device that is not there.
         TypeError: A size or seed that is no integer.
         ImportError: A package of the extra "lab" is not installed; found before training.
     """
@@ -184,6 +184,8 @@ def run_diffusion(
     import_optional("matplotlib.figure")
     import_optional("ot.sliced", package="POT")
     data = load_toy(name, n_train=n_train)
+    if data.train.shape[1] != 2:
+        raise ValueError(f"name: got {name!r}, needed data in two dimensions, which figures show")
 
     model = build_model(recipe, data.train.shape[1], seed, device)
     start = time.perf_counter()

@@ -27,7 +27,7 @@ def invoke(*arguments: str) -> Any:
     return CliRunner().invoke(cli.build_app(), list(arguments))
 
 
-@pytest.mark.parametrize("data", ["swiss-roll", "moons"])
+@pytest.mark.parametrize("data", ["swiss-roll", "moons", "checkerboard"])
 def test_diffusion_writes_figures_and_report(data: str, tmp_path: Path) -> None:
     result = invoke("diffusion", data, *SMALL, "--output", str(tmp_path / "new"))
     assert result.exit_code == 0, result.output
@@ -172,7 +172,8 @@ def test_wrong_arguments_end_with_usage(arguments: list[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "helix"}, "name: got 'helix'"),
+        ({"name": "torus"}, "name: got 'torus'"),
+        ({"name": "helix"}, "name: got 'helix', needed data in two dimensions"),
         ({"name": "moons", "preset": "best"}, "preset: got 'best'"),
         ({"name": "moons", "n_epochs": 0}, "n_epochs: got 0"),
         ({"name": "moons", "n_samples": 0}, "n_samples: got 0"),

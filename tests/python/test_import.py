@@ -64,8 +64,8 @@ print(time.perf_counter() - start)
 def test_public_names_exist() -> None:
     program = """
 import tagix
-from tagix import cuda, metrics, nn, plotting
-for module in (tagix, cuda, metrics, nn, plotting):
+from tagix import cuda, datasets, metrics, nn, plotting
+for module in (tagix, cuda, datasets, metrics, nn, plotting):
     missing = [name for name in module.__all__ if not hasattr(module, name)]
     assert not missing and len(set(module.__all__)) == len(module.__all__), missing
 assert tagix.__version__.count(".") == 2

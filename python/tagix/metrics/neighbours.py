@@ -28,14 +28,15 @@ class PrecisionRecall(NamedTuple):
 
 
 def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) -> PrecisionRecall:
-    """Precision and recall by supports estimated from nearest neighbours (Kynkaanniemi et al. 2019).
+    """Precision and recall of samples, by supports estimated from nearest neighbours.
 
         support(X) = union over x in X of the ball around x that reaches its k-th nearest neighbour
                      among the other points of X, edge included
         precision = share of samples in support(real),   recall = share of real in support(samples)
 
-    Precision falls with samples that are wrong, recall with parts of the data never sampled. Large
-    sets of one distribution have both near 1 in two dimensions; use equal sizes to compare.
+    From Kynkäänniemi et al. 2019. Precision falls with samples that are wrong, recall with parts of
+    the data that are never sampled. Large sets of one distribution have both near 1 in two
+    dimensions; use equal sizes to compare.
 
     Args:
         samples: (n_samples, n_features) points to judge, more than k.

@@ -25,8 +25,8 @@ def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
         W_p(a, b)^p = min over plans P of sum_ij P_ij |a_i - b_j|^p,
         P >= 0, rows of P sum to 1/n_a, columns to 1/n_b
 
-    In the units of the points. It is a linear program: 2000 points against 2000 take a second or
-    two and 8000 against 8000 some minutes and more than a GiB.
+    In the units of the points. It is a linear program: 2000 points against 2000 take less than a
+    second, 8000 against 8000 some ten seconds and 3 GiB.
 
     Args:
         a: (n_a, n_features) points.
@@ -36,12 +36,12 @@ def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, another p.
         TypeError: What is no array of numbers, or no integer.
-        ImportError: POT is not installed.
+        ImportError: POT or scipy is not installed.
         RuntimeError: The linear program did not end.
     """
     order = as_count("p", p, least=1, most=2)
     points_a, points_b = as_point_sets(a=a, b=b)
-    return _transport_cost(points_a, points_b, order) ** (1.0 / order)
+    return float(_transport_cost(points_a, points_b, order) ** (1.0 / order))
 
 
 def emd(
@@ -81,7 +81,7 @@ def emd_draws(
         ValueError: Shapes that do not match, fewer than n_points rows, numbers that are not finite,
             n_points or n_draws below 1, a negative seed.
         TypeError: What is no array of numbers, or no integer.
-        ImportError: POT is not installed.
+        ImportError: POT or scipy is not installed.
     """
     n_points = as_count("n_points", n_points, least=1)
     n_draws = as_count("n_draws", n_draws, least=1)
@@ -172,7 +172,8 @@ def mmd(a: npt.ArrayLike, b: npt.ArrayLike, bandwidth: float | None = None) -> f
 def _transport_cost(a: FloatArray, b: FloatArray, p: int) -> float:
     """min over plans of the mean cost |a_i - b_j|^p, which is W_p^p."""
     transport = import_optional("ot", package="POT")
-    cost = transport.dist(a, b, metric="euclidean" if p == 1 else "sqeuclidean")
+    distance = import_optional("scipy.spatial.distance")
+    cost = distance.cdist(a, b, "euclidean" if p == 1 else "sqeuclidean")
     uniform_a, uniform_b = np.full(len(a), 1.0 / len(a)), np.full(len(b), 1.0 / len(b))
     least, log = transport.emd2(uniform_a, uniform_b, cost, numItermax=10**8, log=True)
     if log["warning"] is not None:
@@ -209,8 +210,9 @@ def _kernel_sum(a: FloatArray, b: FloatArray, bandwidth: float) -> float:
 def _median_distance(a: FloatArray, b: FloatArray) -> float:
     picked = [x[np.linspace(0, len(x) - 1, min(len(x), 1000)).astype(np.int64)] for x in (a, b)]
     points = np.concatenate(picked)
-    square = np.concatenate(list(_square_distances(points, points)))
-    median = np.sqrt(np.median(square[np.triu_indices(len(points), 1)]))
+    # From differences, so that points that coincide have distance 0.
+    square = sum(np.subtract.outer(column, column) ** 2 for column in points.T)
+    median = np.median(np.sqrt(square)[np.triu_indices(len(points), 1)])
     if median == 0.0:
         raise ValueError("bandwidth: the median distance between points is 0, needed a number > 0")
     return float(median)
