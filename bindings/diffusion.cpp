@@ -1,51 +1,79 @@
 #include "core/diffusion.h"
 
+#include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "arguments.h"
 #include "bindings.h"
-#include "prediction.h"
 
 namespace tagix::python {
 namespace {
 
-NoiseSchedule parse_schedule(const Argument<std::string>& schedule) {
-  static constexpr Choice<NoiseSchedule> schedules[] = {{"cosine", NoiseSchedule::cosine},
-                                                        {"linear", NoiseSchedule::linear}};
-  return choose("schedule", schedule, schedules);
+/// A matrix's numbers as structs of `count` floats, one for each row.
+template <class Row, py::ssize_t count>
+std::vector<Row> rows_of(const char* name, const Array& table) {
+  static_assert(sizeof(Row) == sizeof(float) * count);
+  require_matrix(name, table, count);
+  std::vector<Row> rows(static_cast<std::size_t>(table.shape(0)));
+  std::memcpy(rows.data(), table.data(), rows.size() * sizeof(Row));
+  return rows;
 }
 
-TimeFeatures parse_time_features(const Argument<std::string>& features) {
-  static constexpr Choice<TimeFeatures> kinds[] = {{"cosine", TimeFeatures::cosine},
-                                                   {"scalar", TimeFeatures::scalar},
-                                                   {"sinusoidal", TimeFeatures::sinusoidal}};
-  return choose("time_features", features, kinds);
+std::vector<float> values_of(const char* name, const Array& table, Index rows) {
+  require_matrix(name, table);
+  require(table.shape(0) == rows, name, ": got ", table.shape(0), " rows, needed ", rows);
+  return {table.data(), table.data() + table.size()};
+}
+
+/// The labels of so many rows; null where there are none.
+const Index* labels_of(const std::optional<IndexArray>& labels, Index rows) {
+  if (!labels) return nullptr;
+  require(labels->ndim() == 1 && labels->shape(0) == rows, "labels: got an array of ",
+          labels->ndim(), " dimensions and ", labels->size(), " values, needed one for each of ",
+          rows, " rows");
+  return labels->data();
 }
 
 }  // namespace
 
 void bind_diffusion(py::module_& m) {
-  py::class_<DiffusionProcess>(m, "DiffusionProcess",
-                               "Schedule, time features and units of a diffusion model.")
-      .def(py::init([](Index n_features, Index n_steps, const Argument<std::string>& schedule,
-                       const Argument<std::string>& time_features,
-                       const Argument<std::string>& device) {
-             return std::make_unique<DiffusionProcess>(parse_backend(device), n_features, n_steps,
-                                                       parse_schedule(schedule),
-                                                       parse_time_features(time_features));
+  py::class_<SamplerPlan>(m, "SamplerPlan", "What a sampler does: its stages, as a table.")
+      .def(py::init([](const Array& stages, const Array& time_features, std::vector<bool> ends_step,
+                       double last_noise_var) {
+             SamplerPlan plan;
+             plan.stages = rows_of<math::SamplerStage, 8>("stages", stages);
+             plan.time_features = values_of("time_features", time_features, stages.shape(0));
+             plan.ends_step = std::move(ends_step);
+             plan.last_noise_var = last_noise_var;
+             return plan;
            }),
-           py::arg("n_features"), py::arg("n_steps"), py::arg("schedule"), py::arg("time_features"),
+           py::arg("stages").noconvert(), py::arg("time_features").noconvert(),
+           py::arg("ends_step"), py::arg("last_noise_var"));
+
+  py::class_<DiffusionProcess>(m, "DiffusionProcess",
+                               "Levels of noise, conditions and units of a diffusion model.")
+      .def(py::init([](Index n_features, const Array& levels, const Array& time_features,
+                       const Array& class_features, const Argument<std::string>& device) {
+             DiffusionDescription description;
+             description.n_features = n_features;
+             description.levels = rows_of<math::NoiseLevel, 4>("levels", levels);
+             description.time_features = values_of("time_features", time_features, levels.shape(0));
+             require_matrix("class_features", class_features);
+             description.n_classes = class_features.shape(0) - 1;
+             description.class_features =
+                 values_of("class_features", class_features, class_features.shape(0));
+             return std::make_unique<DiffusionProcess>(parse_backend(device), description);
+           }),
+           py::arg("n_features"), py::arg("levels").noconvert(),
+           py::arg("time_features").noconvert(), py::arg("class_features").noconvert(),
            py::arg("device"))
       .def_property_readonly("n_features", &DiffusionProcess::n_features)
       .def_property_readonly("n_steps", &DiffusionProcess::n_steps)
       .def_property_readonly("network_inputs", &DiffusionProcess::network_inputs)
-      .def_property_readonly("alpha_bar",
-                             [](const DiffusionProcess& process) {
-                               return py::array_t<double>(py::cast(process.signal_shares()));
-                             })
       .def_property_readonly("shift", &DiffusionProcess::shift)
       .def_property_readonly("scale", &DiffusionProcess::scale)
       .def("set_standardization", &DiffusionProcess::set_standardization, py::arg("shift"),
@@ -58,35 +86,20 @@ void bind_diffusion(py::module_& m) {
           },
           py::arg("data").noconvert())
       .def(
-          "predict",
-          [](const DiffusionProcess& process, const Model& network, const Array& noisy,
-             const IndexArray& timesteps) {
-            require_matrix("x_t", noisy, process.n_features());
-            require(timesteps.ndim() == 1, "t: got an array of ", timesteps.ndim(),
-                    " dimensions, needed 1");
-            require_same_rows("t", timesteps, "x_t", noisy);
-            PredictionOf<Array> prediction({noisy.shape(0), noisy.shape(1)},
-                                           network.noise_head().exists());
-            const PredictionArrays arrays = prediction.arrays();
-            {
-              const py::gil_scoped_release release;
-              process.predict(network, noisy.data(), timesteps.data(), noisy.shape(0), arrays);
-            }
-            return prediction.tuple();
-          },
-          py::arg("network"), py::arg("x_t").noconvert(), py::arg("t").noconvert())
-      .def(
           "sample",
-          [](const DiffusionProcess& process, const Model& network, Index n_samples,
-             std::uint64_t seed, bool trajectory, bool uncertainty, Index ensemble) {
+          [](const DiffusionProcess& process, const Model& network, const SamplerPlan& plan,
+             Index n_samples, std::uint64_t seed, const std::optional<IndexArray>& labels,
+             std::pair<float, float> guidance, bool trajectory, bool uncertainty, Index ensemble) {
             require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
             const Index cols = process.n_features();
             Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
+            const SampleRequest request{
+                n_samples, seed, labels_of(labels, n_samples), {guidance.first, guidance.second}};
+            SampleOutput output{x.mutable_data(), var.mutable_data()};
             py::object chain = py::none();
-            float* chain_data = nullptr;
             if (trajectory) {
-              Array array = empty({process.n_steps(), n_samples, cols});
-              chain_data = array.mutable_data();
+              Array array = empty({plan.n_steps() + 1, n_samples, cols});
+              output.trajectory = array.mutable_data();
               chain = std::move(array);
             }
             py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
@@ -95,12 +108,11 @@ void bind_diffusion(py::module_& m) {
               Array of_network = empty({n_samples, cols, cols}),
                     of_data = empty({n_samples, cols, cols}), scores = empty({n_samples});
               arrays = {of_network.mutable_data(), of_data.mutable_data(), scores.mutable_data()};
+              output.uncertainty = &arrays;
               epistemic = std::move(of_network);
               aleatoric = std::move(of_data);
               score = std::move(scores);
             }
-            float* x_data = x.mutable_data();
-            float* var_data = var.mutable_data();
             {
               const py::gil_scoped_release release;
               const auto interrupted = [] {
@@ -108,18 +120,19 @@ void bind_diffusion(py::module_& m) {
                 if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                 return false;
               };
-              process.sample(network, n_samples, seed, x_data, var_data, chain_data, interrupted,
-                             uncertainty ? &arrays : nullptr);
+              process.sample(network, plan, request, output, interrupted);
               if (ensemble > 0) {
-                process.sample_draws(network, n_samples, seed, ensemble, arrays.epistemic,
+                process.sample_draws(network, plan, request, ensemble, arrays.epistemic,
                                      interrupted);
               }
             }
             return py::make_tuple(x, var, chain, epistemic, aleatoric, score);
           },
-          py::arg("network"), py::arg("n_samples"), py::arg("seed"), py::arg("trajectory"),
+          py::arg("network"), py::arg("plan"), py::arg("n_samples"), py::arg("seed"),
+          py::arg("labels").noconvert(), py::arg("guidance"), py::arg("trajectory"),
           py::arg("uncertainty"), py::arg("ensemble"),
           "x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is "
+          "none. guidance has the weights of the predictions with labels and without, (1, 0): "
           "none.");
 
   py::class_<DiffusionSource, BatchSource>(m, "DiffusionSource")
@@ -133,6 +146,12 @@ void bind_diffusion(py::module_& m) {
            }),
            py::arg("model"), py::arg("process"), py::arg("data").noconvert(),
            py::keep_alive<1, 2>(), py::keep_alive<1, 3>())
+      .def(
+          "set_labels",
+          [](DiffusionSource& source, const IndexArray& labels, double p_uncond) {
+            source.set_labels(labels_of(labels, source.n_rows()), p_uncond);
+          },
+          py::arg("labels").noconvert(), py::arg("p_uncond"))
       .def("set_noise_var", &DiffusionSource::set_noise_var, py::arg("noise_var"));
 }
 

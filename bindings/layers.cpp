@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "layers/activation.h"
+#include "layers/class_embedding.h"
 #include "layers/linear.h"
 #include "layers/noise_linear.h"
 #include "layers/sequential.h"
@@ -173,6 +174,28 @@ TypeError for counts that are no integers and the like.)");
       }),
       py::arg("in_features"), py::arg("out_features"), py::arg("bias") = true, py::kw_only(),
       py::arg("init") = "he", py::arg("gain_weight") = 1.0, py::arg("gain_bias") = 1.0);
+
+  py::class_<ClassEmbedding, Layer, std::shared_ptr<ClassEmbedding>> embedding_class(
+      m, "ClassEmbedding", R"(A learned vector for each class, with a posterior of its own.
+
+Takes (batch, n_values + n_classes), rows of values and a one-hot class, to (batch, n_values +
+embedding_dim): values pass as they are, and the embedding of the class stands beside them; of a row
+without a class, all zeros, it is 0. It is an affine map, of which all but the embeddings is constant:
+in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the embedding of
+class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
+variances are gain^2.
+
+Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are no
+integers and the like.)");
+  def_constructor(embedding_class,
+                  py::init([](const Argument<Index>& n_values, const Argument<Index>& n_classes,
+                              const Argument<Index>& embedding_dim, const Argument<double>& gain) {
+                    return std::make_shared<ClassEmbedding>(
+                        ClassEmbedding{n_values.as("n_values"), n_classes.as("n_classes"),
+                                       embedding_dim.as("embedding_dim"), gain.as("gain")});
+                  }),
+                  py::arg("n_values"), py::arg("n_classes"), py::arg("embedding_dim"),
+                  py::kw_only(), py::arg("gain") = 1.0);
 
   auto identity_class = activation_class<ActivationKind::identity>(
       m, "f(z) = z, element by element: (batch, features) in and out, moments unchanged.");

@@ -365,17 +365,20 @@ at least 1, TypeError for what is no number.)");
           "variances and the sums of both.")
       .def(
           "jacobian",
-          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var,
+             std::optional<Index> n_first) {
             const HostMoments input = host_moments(x, x_var);
-            Array jacobian = empty({input.rows, model.output_features(input.cols), input.cols});
+            const Index n_inputs = n_first.value_or(input.cols);
+            Array jacobian = empty({input.rows, model.output_features(input.cols), n_inputs});
             float* data = jacobian.mutable_data();
             {
               const py::gil_scoped_release release;
-              model.jacobian(input, data);
+              model.jacobian(input, n_inputs, data);
             }
             return jacobian;
           },
-          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none())
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none(),
+          py::arg("n_inputs") = py::none())
       .def(
           "covariance",
           [](const Model& model, const Array& x, const std::optional<Array>& x_var) {

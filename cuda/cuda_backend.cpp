@@ -173,25 +173,29 @@ class CudaBackend final : public Backend {
     cuda::normal(seed, stream, step, first_row, n_rows, cols, output);
   }
   void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
-               Index n_features, RowSelection rows, Index n_rows, float* input,
-               float* target) override {
-    cuda::diffuse(tables, seed, clean, n_features, rows, n_rows, input, target);
+               Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows,
+               float* input, float* target) override {
+    cuda::diffuse(tables, seed, clean, n_features, labels, rows, n_rows, input, target);
   }
-  void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
-                       const Index* timesteps, Index timestep_stride, Index n_rows,
-                       float* input) override {
-    cuda::embed_timesteps(tables, noisy, n_features, timesteps, timestep_stride, n_rows, input);
+  void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
+                         const Index* timestep, const Index* labels, Index n_rows,
+                         float* input) override {
+    cuda::append_conditions(conditions, noisy, n_features, timestep, labels, n_rows, input);
   }
-  void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+  void denoise(const math::SamplerStage* stages, const Index* stage, ConstMomentsView prediction,
                Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
-               float* var) override {
-    cuda::denoise(tables, timestep, prediction, n_features, seed, first_row, noisy, var);
+               float* carry, float* var) override {
+    cuda::denoise(stages, stage, prediction, n_features, seed, first_row, noisy, carry, var);
   }
-  void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+  void denoise_covariance(const math::SamplerStage* stages, const Index* stage,
                           const float* jacobian, const float* prediction_covariance, Index n_rows,
                           Index n_features, float* epistemic, float* aleatoric) override {
-    cuda::denoise_covariance(tables, timestep, jacobian, prediction_covariance, n_rows, n_features,
+    cuda::denoise_covariance(stages, stage, jacobian, prediction_covariance, n_rows, n_features,
                              epistemic, aleatoric);
+  }
+  void combine(const float* first, float first_weight, const float* second, float second_weight,
+               Index size, float* output) override {
+    cuda::combine(first, first_weight, second, second_weight, size, output);
   }
   void advance(Index* value, Index amount) override { cuda::advance(value, amount); }
 

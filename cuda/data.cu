@@ -64,93 +64,109 @@ struct Normal {
   }
 };
 
-/// Copies four time features to their place in a row of network inputs.
-__device__ void copy_time_features(const DiffusionTables& tables, Index t, Index group,
-                                   float* target) {
-  for (Index k = 0; k < columns_each; ++k) {
-    const Index col = group * columns_each + k;
-    if (col < tables.n_time_features) {
-      target[col] = tables.time_features[t * tables.n_time_features + col];
-    }
-  }
-}
-
 struct Diffuse {
   DiffusionTables tables;
   std::uint64_t seed;
   const float* clean;
   Index n_features;
+  TrainingLabels labels;
   RowSelection rows;
   float* input;
   float* target;
 
   __host__ __device__ Index groups_of_row() const {
-    return n_groups(n_features) + n_groups(tables.n_time_features);
+    return n_groups(n_features) + n_groups(tables.conditions.cols());
   }
 
   __device__ void operator()(Index i) const {
     const Index at = i / groups_of_row(), group = i % groups_of_row();
     const Index row = row_of(rows, at);
-    const std::uint64_t epoch = rows.state->epoch;
-    const Index t = math::drawn_timestep(seed, epoch, static_cast<std::uint64_t>(row),
-                                         tables.first_step, tables.n_steps);
-    float* input_row = input + at * (n_features + tables.n_time_features);
+    const std::uint64_t epoch = rows.state->epoch, key = static_cast<std::uint64_t>(row);
+    const Index t = math::drawn_timestep(seed, epoch, key, tables.first_step, tables.n_steps);
+    float* input_row = input + at * (n_features + tables.conditions.cols());
     if (group >= n_groups(n_features)) {
-      copy_time_features(tables, t, group - n_groups(n_features), input_row + n_features);
+      Index label = -1;
+      if (labels.of_row != nullptr && !math::drops_label(seed, epoch, key, labels.dropped_below)) {
+        label = labels.of_row[row];
+      }
+      for (Index k = 0; k < columns_each; ++k) {
+        const Index col = (group - n_groups(n_features)) * columns_each + k;
+        if (col >= tables.conditions.cols()) break;
+        input_row[n_features + col] = tables.conditions.at(t, label, col);
+      }
       return;
     }
     const Normals noise(seed, math::RandomStream::diffusion_noise, epoch, row, group);
+    const math::NoiseLevel level = tables.levels[t];
     for (Index k = 0; k < columns_each; ++k) {
       const Index col = group * columns_each + k;
       if (col >= n_features) break;
-      target[at * n_features + col] = noise.number[k];
-      input_row[col] = math::diffused(clean[row * n_features + col], noise.number[k],
-                                      tables.signal_scale[t], tables.noise_scale[t]);
+      const float x = clean[row * n_features + col];
+      input_row[col] = math::diffused(x, noise.number[k], level);
+      target[at * n_features + col] = math::diffusion_target(x, noise.number[k], level);
     }
   }
 };
 
-struct EmbedTimesteps {
-  DiffusionTables tables;
+struct AppendConditions {
+  Conditions conditions;
   const float* noisy;
   Index n_features;
-  const Index* timesteps;
-  Index timestep_stride;
+  const Index* timestep;
+  const Index* labels;
   float* input;
 
   __device__ void operator()(Index i) const {
-    const Index cols = n_features + tables.n_time_features;
+    const Index cols = n_features + conditions.cols();
     const Index row = i / cols, col = i % cols;
-    const Index t = timesteps[row * timestep_stride];
-    input[i] = col < n_features
-                   ? noisy[row * n_features + col]
-                   : tables.time_features[t * tables.n_time_features + col - n_features];
+    if (col < n_features) {
+      input[i] = noisy[row * n_features + col];
+    } else {
+      const Index label = labels == nullptr ? -1 : labels[row];
+      input[i] = conditions.at(*timestep, label, col - n_features);
+    }
   }
 };
 
 struct Denoise {
-  const math::ReverseStep* reverse_steps;
-  const Index* timestep;
+  const math::SamplerStage* stages;
+  const Index* stage;
   ConstMomentsView prediction;
   Index cols;
   std::uint64_t seed;
   const Index* first_row;
   float* noisy;
+  float* carry;
   float* var;
 
   __device__ void operator()(Index i) const {
     const Index row = i / n_groups(cols), group = i % n_groups(cols);
-    const math::ReverseStep step = reverse_steps[*timestep];
+    const math::SamplerStage step = stages[*stage];
     const Normals normals(seed, math::RandomStream::sampler_noise,
-                          static_cast<std::uint64_t>(*timestep), *first_row + row, group);
+                          static_cast<std::uint64_t>(*stage), *first_row + row, group);
     for (Index k = 0; k < columns_each; ++k) {
       const Index col = group * columns_each + k;
       if (col >= cols) break;
       const Index at = row * cols + col;
       const Index predicted = row * prediction.cols + col;
-      noisy[at] = math::denoised(noisy[at], prediction.mean[predicted], normals.number[k], step);
-      var[at] = math::denoised_var(prediction.var[predicted], step);
+      const float x = noisy[at], mean = prediction.mean[predicted];
+      noisy[at] =
+          math::stage_result(x, mean, carry == nullptr ? 0.0f : carry[at], normals.number[k], step);
+      if (carry != nullptr) carry[at] = math::stage_carry(x, mean, step);
+      var[at] = math::stage_var(prediction.var[predicted], step);
     }
+  }
+};
+
+struct Combine {
+  const float* first;
+  float first_weight;
+  const float* second;
+  float second_weight;
+  float* output;
+
+  __device__ void operator()(Index i) const {
+    output[i] = first_weight * first[i] + second_weight * second[i];
   }
 };
 
@@ -178,23 +194,28 @@ void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, I
 }
 
 void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
-             Index n_features, RowSelection rows, Index n_rows, float* input, float* target) {
-  const Diffuse function{tables, seed, clean, n_features, rows, input, target};
+             Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows, float* input,
+             float* target) {
+  const Diffuse function{tables, seed, clean, n_features, labels, rows, input, target};
   for_each("diffuse", n_rows * function.groups_of_row(), function);
 }
 
-void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
-                     const Index* timesteps, Index timestep_stride, Index n_rows, float* input) {
-  for_each("embed_timesteps", n_rows * (n_features + tables.n_time_features),
-           EmbedTimesteps{tables, noisy, n_features, timesteps, timestep_stride, input});
+void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
+                       const Index* timestep, const Index* labels, Index n_rows, float* input) {
+  for_each("append_conditions", n_rows * (n_features + conditions.cols()),
+           AppendConditions{conditions, noisy, n_features, timestep, labels, input});
 }
 
-void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+void denoise(const math::SamplerStage* stages, const Index* stage, ConstMomentsView prediction,
              Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
-             float* var) {
-  for_each(
-      "denoise", prediction.rows * n_groups(n_features),
-      Denoise{tables.reverse_steps, timestep, prediction, n_features, seed, first_row, noisy, var});
+             float* carry, float* var) {
+  for_each("denoise", prediction.rows * n_groups(n_features),
+           Denoise{stages, stage, prediction, n_features, seed, first_row, noisy, carry, var});
+}
+
+void combine(const float* first, float first_weight, const float* second, float second_weight,
+             Index size, float* output) {
+  for_each("combine", size, Combine{first, first_weight, second, second_weight, output});
 }
 
 void advance(Index* value, Index amount) { for_each("advance", 1, Advance{value, amount}); }

@@ -43,7 +43,7 @@ void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const fl
                        Index n_outputs, float* covariance);
 void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
                       float* covariance);
-void denoise_covariance(const DiffusionTables& tables, const Index* timestep, const float* jacobian,
+void denoise_covariance(const math::SamplerStage* stages, const Index* stage, const float* jacobian,
                         const float* prediction_covariance, Index n_rows, Index n_features,
                         float* epistemic, float* aleatoric);
 
@@ -59,12 +59,15 @@ void gather_rows(const float* source, Index cols, RowSelection rows, Index n_row
 void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
             Index n_rows, Index cols, float* output);
 void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
-             Index n_features, RowSelection rows, Index n_rows, float* input, float* target);
-void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
-                     const Index* timesteps, Index timestep_stride, Index n_rows, float* input);
-void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+             Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows, float* input,
+             float* target);
+void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
+                       const Index* timestep, const Index* labels, Index n_rows, float* input);
+void denoise(const math::SamplerStage* stages, const Index* stage, ConstMomentsView prediction,
              Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
-             float* var);
+             float* carry, float* var);
+void combine(const float* first, float first_weight, const float* second, float second_weight,
+             Index size, float* output);
 void advance(Index* value, Index amount);
 
 }  // namespace tagix::cuda

@@ -161,8 +161,8 @@ struct Element {
 };
 
 struct DenoiseCovariance {
-  DiffusionTables tables;
-  const Index* timestep;
+  const math::SamplerStage* stages;
+  const Index* stage;
   const float* jacobian;
   const float* prediction_covariance;
   Index n;
@@ -171,8 +171,8 @@ struct DenoiseCovariance {
 
   /// Element (row, col) of A.
   __device__ float slope(Index matrix, Index row, Index col) const {
-    return math::denoised_slope(row == col ? 1.0f : 0.0f, jacobian[matrix + row * n + col],
-                                tables.reverse_steps[*timestep]);
+    return math::stage_slope(row == col ? 1.0f : 0.0f, jacobian[matrix + row * n + col],
+                             stages[*stage]);
   }
 };
 
@@ -188,13 +188,13 @@ struct TimesSlopes : DenoiseCovariance {
   }
 };
 
-/// epistemic = aleatoric A^T + (c^2 / alpha) prediction_covariance, above the diagonal, and below
-/// it the same.
+/// epistemic = aleatoric A^T + prediction_weight^2 prediction_covariance, above the diagonal, and
+/// below it the same.
 struct TimesTransposedSlopes : DenoiseCovariance {
   __device__ void operator()(Index i) const {
     const Element at(i, n);
     if (at.row > at.col) return;
-    float sum = math::denoised_var(prediction_covariance[i], tables.reverse_steps[*timestep]);
+    float sum = math::stage_var(prediction_covariance[i], stages[*stage]);
     for (Index k = 0; k < n; ++k) {
       sum += aleatoric[at.matrix + at.row * n + k] * slope(at.matrix, at.col, k);
     }
@@ -206,9 +206,9 @@ struct TimesTransposedSlopes : DenoiseCovariance {
 struct Tweedie : DenoiseCovariance {
   __device__ void operator()(Index i) const {
     const Element at(i, n);
-    aleatoric[i] = math::tweedie_covariance(
-        at.row == at.col ? 1.0f : 0.0f, jacobian[i], jacobian[at.matrix + at.col * n + at.row],
-        tables.signal_scale[*timestep], tables.noise_scale[*timestep]);
+    aleatoric[i] =
+        math::tweedie_covariance(at.row == at.col ? 1.0f : 0.0f, jacobian[i],
+                                 jacobian[at.matrix + at.col * n + at.row], stages[*stage]);
   }
 };
 
@@ -261,10 +261,10 @@ void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_ou
            ScaleCovariance{jacobian, output, n_outputs, covariance});
 }
 
-void denoise_covariance(const DiffusionTables& tables, const Index* timestep, const float* jacobian,
+void denoise_covariance(const math::SamplerStage* stages, const Index* stage, const float* jacobian,
                         const float* prediction_covariance, Index n_rows, Index n_features,
                         float* epistemic, float* aleatoric) {
-  const DenoiseCovariance step{tables,     timestep,  jacobian, prediction_covariance,
+  const DenoiseCovariance step{stages,     stage,     jacobian, prediction_covariance,
                                n_features, epistemic, aleatoric};
   const Index size = n_rows * n_features * n_features;
   for_each("denoise_covariance", size, TimesSlopes{step});

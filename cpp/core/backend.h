@@ -56,15 +56,36 @@ struct NoiseView {
   }
 };
 
+/// What a diffusion network sees beside the noisy values of a row, as rows of two tables in a
+/// backend's memory: a row of input is [values, time features, class features].
+struct Conditions {
+  const float* time_features = nullptr;   ///< n_time_features for each timestep or stage
+  const float* class_features = nullptr;  ///< n_class_features for each class, then for none
+  Index n_time_features = 0;
+  Index n_classes = 0;
+  Index n_class_features = 0;
+
+  TAGIX_HD constexpr Index cols() const { return n_time_features + n_class_features; }
+  /// Feature `col` of cols() at timestep t for a label, which is below 0 where there is none.
+  TAGIX_HD constexpr float at(Index t, Index label, Index col) const {
+    if (col < n_time_features) return time_features[t * n_time_features + col];
+    const Index row = label < 0 ? n_classes : label;
+    return class_features[row * n_class_features + col - n_time_features];
+  }
+};
+
 /// Tables of a diffusion model by timestep, in a backend's memory.
 struct DiffusionTables {
-  const float* signal_scale = nullptr;               ///< sqrt(abar_t), n_steps values
-  const float* noise_scale = nullptr;                ///< sqrt(1 - abar_t), n_steps values
-  const float* time_features = nullptr;              ///< n_steps x n_time_features
-  const math::ReverseStep* reverse_steps = nullptr;  ///< n_steps
+  const math::NoiseLevel* levels = nullptr;  ///< n_steps
+  Conditions conditions;
   Index n_steps = 0;
   Index first_step = 0;  ///< training draws t uniformly from first_step .. n_steps - 1
-  Index n_time_features = 0;
+};
+
+/// The classes of rows of training data, each in [0, n_classes), or below 0 where it is unknown.
+struct TrainingLabels {
+  const Index* of_row = nullptr;    ///< null: there are no classes
+  std::uint64_t dropped_below = 0;  ///< 2^32 times the probability that a row goes without
 };
 
 /// One device: its memory and the operations that every layer, update and sampler is made of.
@@ -230,35 +251,39 @@ class Backend {
   virtual void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step,
                       Index first_row, Index n_rows, Index cols, float* output) = 0;
 
-  /// A training batch of noise prediction. Row i takes the clean row r that `rows` selects, a
-  /// timestep t and noise eps keyed by (seed; rows.state->epoch, r), and gives input row
-  /// [x_t, time_features[t]] and target row eps.
+  /// A training batch of denoising. Row i takes the clean row r that `rows` selects, a timestep t
+  /// and noise eps keyed by (seed; rows.state->epoch, r), and the label of r unless it is dropped,
+  /// by the same key. It gives input row [x_t, conditions] and the target row of math/diffusion.h.
   virtual void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
-                       Index n_features, RowSelection rows, Index n_rows, float* input,
-                       float* target) = 0;
+                       Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows,
+                       float* input, float* target) = 0;
 
-  /// Network inputs for given noisy rows: input row i = [noisy row i, time_features[t_i]], with
-  /// t_i = timesteps[i * timestep_stride].
-  virtual void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
-                               const Index* timesteps, Index timestep_stride, Index n_rows,
-                               float* input) = 0;
+  /// Network inputs for noisy rows, all at one timestep: input row i = [noisy row i, conditions of
+  /// *timestep and of labels[i]]; null labels: none.
+  virtual void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
+                                 const Index* timestep, const Index* labels, Index n_rows,
+                                 float* input) = 0;
 
-  /// One reverse step in place on `noisy` (prediction.rows x n_features), from *timestep to the one
-  /// before it, with the sampler's noise keyed by (seed; *timestep, *first_row + i). The first
-  /// n_features columns of the prediction count. Writes the variance that the network's uncertainty
-  /// adds in this step to `var`.
-  virtual void denoise(const DiffusionTables& tables, const Index* timestep,
+  /// One stage of a sampler (math/diffusion.h), stages[*stage], in place on `noisy` and, unless
+  /// null, `carry` (each prediction.rows x n_features), with noise keyed by (seed; *stage,
+  /// *first_row + i). The first n_features columns of the prediction count. Writes the variance
+  /// that the network's uncertainty adds in this stage to `var`.
+  virtual void denoise(const math::SamplerStage* stages, const Index* stage,
                        ConstMomentsView prediction, Index n_features, std::uint64_t seed,
-                       const Index* first_row, float* noisy, float* var) = 0;
+                       const Index* first_row, float* noisy, float* carry, float* var) = 0;
 
-  /// What one reverse step does to the covariances of n_rows rows, each n_features x n_features
-  /// (formulas in math/diffusion.h): `epistemic`, in place, that of x_t to that of x_{t-1};
-  /// `aleatoric`, written, that of x_0 given x_t. `jacobian` is d eps / d x_t and
-  /// `prediction_covariance` that of eps.
-  virtual void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+  /// What a stage without a carry does to the covariances of n_rows rows, each n_features x
+  /// n_features (formulas in math/diffusion.h): `epistemic`, in place, that of x to that of x';
+  /// `aleatoric`, written, that of x_0 given x. `jacobian` is that of the prediction by x and
+  /// `prediction_covariance` its covariance.
+  virtual void denoise_covariance(const math::SamplerStage* stages, const Index* stage,
                                   const float* jacobian, const float* prediction_covariance,
                                   Index n_rows, Index n_features, float* epistemic,
                                   float* aleatoric) = 0;
+
+  /// output[i] = first_weight first[i] + second_weight second[i] for i < size; output may be first.
+  virtual void combine(const float* first, float first_weight, const float* second,
+                       float second_weight, Index size, float* output) = 0;
 
   /// *value += amount.
   virtual void advance(Index* value, Index amount) = 0;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numbers>
 #include <utility>
 
 #include "core/burst.h"
@@ -11,8 +10,6 @@
 
 namespace tagix {
 namespace {
-
-constexpr double max_beta = 0.999;
 
 /// Rows that pass through the network at a time: it bounds the memory of a call, and no row's
 /// numbers depend on the chunk it falls into.
@@ -43,107 +40,46 @@ std::vector<Chunk> chunks_of(Index rows, Index most) {
   return chunks;
 }
 
-/// beta_t for t = 1 .. n_steps - 1 before the bound; beta_0 is 0.
-double scheduled_beta(NoiseSchedule schedule, Index t, Index n_steps) {
-  const double total = static_cast<double>(n_steps);
-  if (schedule == NoiseSchedule::linear) {
-    const double first = 0.1 / total, last = 20.0 / total;
-    if (n_steps == 2) return last;
-    return first + (last - first) * static_cast<double>(t - 1) / (total - 2);
-  }
-  constexpr double s = 0.008;
-  const auto f = [&](Index step) {
-    const double angle = (static_cast<double>(step) / total + s) / (1 + s);
-    return std::pow(std::cos(angle * std::numbers::pi / 2), 2);
-  };
-  return 1 - f(t) / f(t - 1);
-}
-
-/// What the step from each timestep to the one before it needs; nothing leads on from 0.
-std::vector<math::ReverseStep> reverse_step_table(const std::vector<double>& signal_shares) {
-  std::vector<math::ReverseStep> table{{1, 0, 0}};
-  for (std::size_t t = 1; t < signal_shares.size(); ++t) {
-    const double alpha = signal_shares[t] / signal_shares[t - 1];
-    table.push_back({
-        static_cast<float>(1 / std::sqrt(alpha)),
-        static_cast<float>((1 - alpha) / std::sqrt(1 - signal_shares[t])),
-        t == 1 ? 0.0f : static_cast<float>(std::sqrt(1 - alpha)),
-    });
-  }
-  return table;
+/// Columns of a table of `rows` rows. Throws unless it has as many values in each.
+Index columns_of(const char* name, const std::vector<float>& table, Index rows) {
+  const Index size = static_cast<Index>(table.size());
+  require(rows >= 1 && size % rows == 0, name, ": got ", size,
+          " values, needed as many for each of ", rows, " rows");
+  require_finite(name, table.data(), size);
+  return size / rows;
 }
 
 }  // namespace
 
-std::vector<double> signal_shares(NoiseSchedule schedule, Index n_steps) {
-  std::vector<double> shares{1.0};
-  for (Index t = 1; t < n_steps; ++t) {
-    const double beta = std::min(scheduled_beta(schedule, t, n_steps), max_beta);
-    shares.push_back(shares.back() * (1 - beta));
-  }
-  return shares;
+Index SamplerPlan::n_steps() const {
+  return static_cast<Index>(std::count(ends_step.begin(), ends_step.end(), true));
 }
 
-std::vector<float> time_feature_table(TimeFeatures features, Index n_steps, Index& n_features) {
-  std::vector<float> table;
-  for (Index t = 0; t < n_steps; ++t) {
-    const double time = static_cast<double>(t);
-    const double fraction = time / static_cast<double>(n_steps);
-    const std::size_t before = table.size();
-    switch (features) {
-      case TimeFeatures::cosine:
-        for (int k = 1; k <= 4; ++k) {
-          table.push_back(static_cast<float>(std::cos(k * std::numbers::pi * fraction)));
-        }
-        table.push_back(static_cast<float>(fraction - 0.5));
-        break;
-      case TimeFeatures::scalar:
-        table.push_back(static_cast<float>(fraction));
-        break;
-      case TimeFeatures::sinusoidal:
-        for (int i = 0; i < 8; ++i) {
-          const double angle = time * std::pow(10000.0, -i / 7.0);
-          table.push_back(static_cast<float>(std::sin(angle)));
-          table.push_back(static_cast<float>(std::cos(angle)));
-        }
-        break;
-    }
-    n_features = static_cast<Index>(table.size() - before);
-  }
-  return table;
-}
-
-DiffusionProcess::DiffusionProcess(std::shared_ptr<Backend> backend, Index n_features,
-                                   Index n_steps, NoiseSchedule schedule,
-                                   TimeFeatures time_features)
+DiffusionProcess::DiffusionProcess(std::shared_ptr<Backend> backend,
+                                   const DiffusionDescription& description)
     : backend_(std::move(backend)),
-      n_features_(n_features),
-      signal_scale_(*backend_),
-      noise_scale_(*backend_),
+      n_features_(description.n_features),
+      levels_(*backend_),
       time_features_(*backend_),
-      reverse_steps_(*backend_) {
-  require(n_features >= 1, "n_features: got ", n_features, ", needed at least 1");
+      class_features_(*backend_) {
+  const Index n_steps = static_cast<Index>(description.levels.size());
+  require(n_features_ >= 1, "n_features: got ", n_features_, ", needed at least 1");
   require(n_steps >= 2, "n_steps: got ", n_steps, ", needed at least 2");
-  signal_shares_ = tagix::signal_shares(schedule, n_steps);
-  shift_.assign(static_cast<std::size_t>(n_features), 0.0f);
-  scale_.assign(static_cast<std::size_t>(n_features), 1.0f);
-  std::vector<float> signal_scale, noise_scale;
-  for (double share : signal_shares_) {
-    signal_scale.push_back(static_cast<float>(std::sqrt(share)));
-    noise_scale.push_back(static_cast<float>(std::sqrt(1 - share)));
-  }
-  signal_scale_.assign(signal_scale);
-  noise_scale_.assign(noise_scale);
-  Index n_time_features = 0;
-  time_features_.assign(time_feature_table(time_features, n_steps, n_time_features));
-  reverse_steps_.assign(reverse_step_table(signal_shares_));
-  tables_ = {signal_scale_.data(),
-             noise_scale_.data(),
-             time_features_.data(),
-             reverse_steps_.data(),
-             n_steps,
-             /*first_step=*/1,
-             n_time_features};
+  require(description.n_classes >= 0, "n_classes: got ", description.n_classes,
+          ", needed at least 0");
+  Conditions conditions;
+  conditions.n_time_features = columns_of("time_features", description.time_features, n_steps);
+  conditions.n_classes = description.n_classes;
+  conditions.n_class_features =
+      columns_of("class_features", description.class_features, description.n_classes + 1);
+  shift_.assign(static_cast<std::size_t>(n_features_), 0.0f);
+  scale_.assign(static_cast<std::size_t>(n_features_), 1.0f);
+  levels_.assign(description.levels);
+  time_features_.assign(description.time_features);
+  class_features_.assign(description.class_features);
+  conditions.time_features = time_features_.data();
+  conditions.class_features = class_features_.data();
+  tables_ = {levels_.data(), conditions, n_steps, /*first_step=*/1};
 }
 
 void DiffusionProcess::set_standardization(std::vector<float> shift, std::vector<float> scale) {
@@ -179,55 +115,73 @@ void DiffusionProcess::standardize_by(const float* data, Index rows) {
 void DiffusionProcess::check_network(const Model& network) const {
   const std::optional<Index> inputs = network.input_features();
   require(!inputs || *inputs == network_inputs(), "net: got a network of ", inputs.value_or(0),
-          " inputs, needed ", network_inputs(), " (", n_features_, " features and ",
-          tables_.n_time_features, " time features)");
+          " inputs, needed ", network_inputs(), " (", n_features_, " features, ",
+          tables_.conditions.n_time_features, " time features and ",
+          tables_.conditions.n_class_features, " class features)");
   const Index outputs = network.output_features(network_inputs());
   require(outputs == n_features_, "net: got a network of ", outputs, " outputs, needed ",
           n_features_);
 }
 
-void DiffusionProcess::predict(const Model& network, const float* noisy, const Index* timesteps,
-                               Index rows, const PredictionArrays& output) const {
-  check_network(network);
-  require_finite("x_t", noisy, rows * n_features_);
+void DiffusionProcess::check_labels(const Index* labels, Index rows) const {
   for (Index i = 0; i < rows; ++i) {
-    require(timesteps[i] >= 0 && timesteps[i] < n_steps(), "t: got ", timesteps[i], " at position ",
-            i, ", needed timesteps in [0, ", n_steps(), ")");
-  }
-  const Index chunk = std::min(rows, max_chunk);
-  Buffer<float> device_noisy(*backend_);
-  Buffer<Index> device_timesteps(*backend_);
-  Buffer<float> input(*backend_, chunk * network_inputs());
-  std::vector<float> host_input(static_cast<std::size_t>(chunk * network_inputs()));
-  for (Index first = 0; first < rows; first += chunk) {
-    const Index count = std::min(chunk, rows - first);
-    const Index offset = first * n_features_;
-    device_noisy.assign(noisy + offset, count * n_features_);
-    device_timesteps.assign(timesteps + first, count);
-    backend_->embed_timesteps(tables_, device_noisy.data(), n_features_, device_timesteps.data(), 1,
-                              count, input.data());
-    backend_->download(input.data(), host_input.data(),
-                       static_cast<std::size_t>(count * network_inputs()) * sizeof(float));
-    network.predict({host_input.data(), nullptr, count, network_inputs()}, {}, output.from(offset));
+    require(labels[i] < n_classes(), "labels: got ", labels[i], " at position ", i,
+            ", needed classes below ", n_classes(), ", or -1 where there is none");
   }
 }
 
-bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t seed, float* x,
-                              float* var, float* trajectory,
-                              const std::function<bool()>& interrupted,
-                              const SampleUncertainty* uncertainty) const {
+void DiffusionProcess::check_plan(const SamplerPlan& plan, bool with_uncertainty) const {
+  const auto n_stages = static_cast<Index>(plan.stages.size());
+  require(n_stages >= 1, "sampler: got no stage, needed at least 1");
+  const Index cols = columns_of("sampler: time_features", plan.time_features, n_stages);
+  require(cols == tables_.conditions.n_time_features, "sampler: got ", cols,
+          " time features, needed ", tables_.conditions.n_time_features);
+  require(static_cast<Index>(plan.ends_step.size()) == n_stages && plan.ends_step.back(),
+          "sampler: got a plan whose last stage ends no step, needed one that does");
+  if (!with_uncertainty) return;
+  for (const math::SamplerStage& stage : plan.stages) {
+    require(stage.carry_weight == 0, "uncertainty: got a sampler whose steps use what an earlier ",
+            "stage left, needed one of single stages, such as DDPM or DDIM");
+  }
+}
+
+bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
+                              const SampleRequest& request, const SampleOutput& output,
+                              const std::function<bool()>& interrupted) const {
   check_network(network);
+  const Index rows = request.rows;
   require(rows >= 0, "n_samples: got ", rows, ", needed at least 0");
-  const Index matrix = uncertainty == nullptr ? 0 : n_features_ * n_features_;
+  check_plan(plan, output.uncertainty != nullptr);
+  if (request.labels != nullptr) check_labels(request.labels, rows);
+  const bool guided = request.guidance.exists();
+  require(!guided || request.labels != nullptr, "guidance: got no label, needed one to guide to");
+  const auto [conditional, unconditional] = request.guidance;
+
+  const Index matrix = output.uncertainty == nullptr ? 0 : n_features_ * n_features_;
   const std::vector<Chunk> chunks = chunks_of(
       rows, matrix == 0 ? max_chunk : std::max(min_matrix_rows, max_matrix_floats / matrix));
   Index chunk = 0;
   for (const Chunk& each : chunks) chunk = std::max(chunk, each.count);
-  Buffer<float> noisy(*backend_, chunk * n_features_);
+  const Index outputs = network.output_features(network_inputs());
+  const Index guided_rows = guided ? chunk : 0;
+  Buffer<float> noisy(*backend_, chunk * n_features_), carry(*backend_);
   Buffer<float> added_var(*backend_, chunk * n_features_);
-  Buffer<float> input(*backend_, chunk * network_inputs());
+  Buffer<float> input(*backend_, (chunk + guided_rows) * network_inputs());
+  Moments combined(*backend_, guided_rows, outputs);
+  Buffer<float> combined_jacobian(*backend_, guided_rows * matrix);
+  Buffer<float> combined_covariance(*backend_, guided_rows * matrix);
   Buffer<float> epistemic(*backend_, chunk * matrix), aleatoric(*backend_, chunk * matrix);
-  Buffer<Index> timestep(*backend_), first_row(*backend_);
+  Buffer<Index> stage(*backend_), first_row(*backend_), labels(*backend_);
+  const bool carries = std::any_of(plan.stages.begin(), plan.stages.end(),
+                                   [](const auto& each) { return each.carry_weight != 0; });
+  if (carries) carry.resize(chunk * n_features_);
+  if (request.labels != nullptr) labels.resize(chunk);
+  Buffer<math::SamplerStage> stages(*backend_);
+  stages.assign(plan.stages);
+  Buffer<float> time_features(*backend_);
+  time_features.assign(plan.time_features);
+  Conditions conditions = tables_.conditions;
+  conditions.time_features = time_features.data();
   const std::unique_ptr<Executor> executor = network.make_executor();
 
   const auto write_rows = [&](const Buffer<float>& source, float* host, Index first, Index count,
@@ -242,75 +196,113 @@ bool DiffusionProcess::sample(const Model& network, Index rows, std::uint64_t se
     }
   };
 
-  // Steps of a chunk are the same operations, on memory that says which step and which rows it is.
+  const auto n_stages = static_cast<Index>(plan.stages.size());
+  // Stages of a chunk are the same operations, on memory that says which stage and which rows it
+  // is.
   std::map<Index, std::unique_ptr<Recording>> recordings;  // by the rows of the chunk
   Burst burst;
   for (const auto& [first, count] : chunks) {
-    backend_->normal(seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
+    backend_->normal(request.seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
                      noisy.data());
-    if (trajectory != nullptr) write_rows(noisy, trajectory, first, count, false);
-    const Index last_step = n_steps() - 1;
-    timestep.assign(&last_step, 1);
+    if (output.trajectory != nullptr) write_rows(noisy, output.trajectory, first, count, false);
+    const Index first_stage = 0;
+    stage.assign(&first_stage, 1);
     first_row.assign(&first, 1);
-    if (uncertainty != nullptr) {  // the starting noise is known
-      epistemic.assign(std::vector<float>(static_cast<std::size_t>(count * matrix)));
-    }
-    for (Index t = last_step; t >= 1;) {
+    if (request.labels != nullptr) labels.assign(request.labels + first, count);
+    const auto zeros = [](Index size) {
+      return std::vector<float>(static_cast<std::size_t>(size));
+    };
+    if (carries) carry.assign(zeros(count * n_features_));
+    if (matrix > 0) epistemic.assign(zeros(count * matrix));  // the starting noise is known
+    Index position = 0;
+    for (Index i = 0; i < n_stages;) {
       if (interrupted && interrupted()) return false;
-      const Index n_now = trajectory != nullptr ? 1 : std::min(burst.n_steps(), t);
+      const Index n_now =
+          output.trajectory != nullptr ? 1 : std::min(burst.n_steps(), n_stages - i);
       burst.begin();
       network.read_parameters([&](ConstMomentsView parameters) {
-        const auto queue = [&] {
-          backend_->embed_timesteps(tables_, noisy.data(), n_features_, timestep.data(), 0, count,
-                                    input.data());
-          const ConstMomentsView network_input{input.data(), nullptr, count, network_inputs()};
-          ConstMomentsView noise;
-          if (uncertainty == nullptr) {
-            noise = executor->predict(parameters, network_input);
+        const auto queue = [&, half = count] {
+          const Index* own_labels = request.labels == nullptr ? nullptr : labels.data();
+          backend_->append_conditions(conditions, noisy.data(), n_features_, stage.data(),
+                                      own_labels, half, input.data());
+          if (guided) {
+            backend_->append_conditions(conditions, noisy.data(), n_features_, stage.data(),
+                                        nullptr, half, input.data() + half * network_inputs());
+          }
+          const Index n_inputs = guided ? 2 * half : half;
+          const ConstMomentsView network_input{input.data(), nullptr, n_inputs, network_inputs()};
+          ConstMomentsView prediction;
+          const float *jacobian = nullptr, *covariance = nullptr;
+          if (matrix == 0) {
+            prediction = executor->predict(parameters, network_input);
           } else {
             const Linearized linearized = executor->linearize(
                 parameters, network_input, {n_features_, n_features_, /*covariance=*/true});
-            noise = linearized.prediction;
-            backend_->denoise_covariance(tables_, timestep.data(), linearized.jacobian,
-                                         linearized.covariance, count, n_features_,
-                                         epistemic.data(), aleatoric.data());
+            prediction = linearized.prediction;
+            jacobian = linearized.jacobian;
+            covariance = linearized.covariance;
           }
-          backend_->denoise(tables_, timestep.data(), noise, n_features_, seed, first_row.data(),
-                            noisy.data(), added_var.data());
-          backend_->advance(timestep.data(), -1);
+          if (guided) {
+            const auto combine = [&](const float* both, Index size, bool variance, float* result) {
+              const auto weight = [&](float each) { return variance ? each * each : each; };
+              backend_->combine(both, weight(conditional), both + size, weight(unconditional), size,
+                                result);
+            };
+            combined.resize(half, outputs);
+            const MomentsView guided_prediction = combined.view();
+            combine(prediction.mean, half * outputs, false, guided_prediction.mean);
+            combine(prediction.var, half * outputs, true, guided_prediction.var);
+            prediction = guided_prediction;
+            if (matrix > 0) {
+              combine(jacobian, half * matrix, false, combined_jacobian.data());
+              combine(covariance, half * matrix, true, combined_covariance.data());
+              jacobian = combined_jacobian.data();
+              covariance = combined_covariance.data();
+            }
+          }
+          if (matrix > 0) {
+            backend_->denoise_covariance(stages.data(), stage.data(), jacobian, covariance, half,
+                                         n_features_, epistemic.data(), aleatoric.data());
+          }
+          backend_->denoise(stages.data(), stage.data(), prediction, n_features_, request.seed,
+                            first_row.data(), noisy.data(), carries ? carry.data() : nullptr,
+                            added_var.data());
+          backend_->advance(stage.data(), 1);
         };
         std::unique_ptr<Recording>& recording = recordings[count];
-        if (t < last_step && !recording) recording = executor->record(queue);
-        for (Index i = 0; i < n_now; ++i) recording ? recording->queue() : queue();
+        if (i > 0 && !recording) recording = executor->record(queue);
+        for (Index k = 0; k < n_now; ++k) recording ? recording->queue() : queue();
         // Other threads may change the parameters as soon as this returns.
         backend_->synchronise();
       });
       burst.end(n_now);
-      t -= n_now;
-      if (trajectory != nullptr) {
-        const Index position = n_steps() - 1 - t;
-        write_rows(noisy, trajectory + position * rows * n_features_, first, count, false);
+      i += n_now;
+      if (output.trajectory != nullptr && plan.ends_step[static_cast<std::size_t>(i - 1)]) {
+        ++position;
+        write_rows(noisy, output.trajectory + position * rows * n_features_, first, count, false);
       }
     }
-    write_rows(noisy, x, first, count, false);
-    write_rows(added_var, var, first, count, true);
-    if (uncertainty != nullptr) {
+    write_rows(noisy, output.x, first, count, false);
+    write_rows(added_var, output.var, first, count, true);
+    if (matrix > 0) {
+      const SampleUncertainty& uncertainty = *output.uncertainty;
       const Index offset = first * matrix, size = count * matrix;
       const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
-      backend_->download(epistemic.data(), uncertainty->epistemic + offset, bytes);
-      backend_->download(aleatoric.data(), uncertainty->aleatoric + offset, bytes);
-      write_scores(count, uncertainty->aleatoric + offset, uncertainty->score + first);
-      to_data_units(count, uncertainty->epistemic + offset);
-      to_data_units(count, uncertainty->aleatoric + offset);
+      backend_->download(epistemic.data(), uncertainty.epistemic + offset, bytes);
+      backend_->download(aleatoric.data(), uncertainty.aleatoric + offset, bytes);
+      write_scores(count, plan.last_noise_var, uncertainty.aleatoric + offset,
+                   uncertainty.score + first);
+      to_data_units(count, uncertainty.epistemic + offset);
+      to_data_units(count, uncertainty.aleatoric + offset);
     }
   }
   return true;
 }
 
-void DiffusionProcess::write_scores(Index rows, const float* aleatoric, float* score) const {
+void DiffusionProcess::write_scores(Index rows, double last_noise_var, const float* aleatoric,
+                                    float* score) const {
   const Index n = n_features_;
-  const double signal_share = signal_shares_[1];
-  const double noise = static_cast<double>(n) * (1 - signal_share) / signal_share;
+  const double noise = static_cast<double>(n) * last_noise_var;
   for (Index row = 0; row < rows; ++row, aleatoric += n * n) {
     double trace = 0;
     for (Index i = 0; i < n; ++i) trace += aleatoric[i * (n + 1)];
@@ -327,18 +319,20 @@ void DiffusionProcess::to_data_units(Index rows, float* covariance) const {
   }
 }
 
-bool DiffusionProcess::sample_draws(const Model& network, Index rows, std::uint64_t seed,
-                                    Index n_draws, float* covariance,
+bool DiffusionProcess::sample_draws(const Model& network, const SamplerPlan& plan,
+                                    const SampleRequest& request, Index n_draws, float* covariance,
                                     const std::function<bool()>& interrupted) const {
   require(n_draws >= 2, "ensemble: got ", n_draws, ", needed at least 2 networks");
   check_network(network);
+  const Index rows = request.rows;
   const auto n = static_cast<std::size_t>(n_features_), n_rows = static_cast<std::size_t>(rows);
   std::vector<float> x(n_rows * n), var(x.size());
   // Welford's sums of what deviates from the mean so far, in float64.
   std::vector<double> mean(x.size()), squares(x.size() * n), before(n), after(n);
   for (Index draw = 0; draw < n_draws; ++draw) {
-    const std::uint64_t draw_seed = math::derived_seed(seed, static_cast<std::uint64_t>(draw));
-    if (!sample(*network.draw(draw_seed), rows, seed, x.data(), var.data(), nullptr, interrupted)) {
+    const std::uint64_t draw_seed =
+        math::derived_seed(request.seed, static_cast<std::uint64_t>(draw));
+    if (!sample(*network.draw(draw_seed), plan, request, {x.data(), var.data()}, interrupted)) {
       return false;
     }
     for (std::size_t row = 0; row < n_rows; ++row) {
@@ -369,6 +363,7 @@ DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& proce
       seed_(seed),
       rows_(rows),
       clean_(backend),
+      labels_(backend),
       noise_(backend),
       input_(backend),
       target_(backend) {
@@ -383,11 +378,20 @@ DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& proce
   clean_.assign(standardized);
 }
 
+void DiffusionSource::set_labels(const Index* labels, double p_uncond) {
+  require(p_uncond >= 0 && p_uncond <= 1, "p_uncond: got ", p_uncond,
+          ", needed a number in [0, 1]");
+  process_.check_labels(labels, rows_);
+  labels_.assign(labels, rows_);
+  dropped_below_ = static_cast<std::uint64_t>(std::llround(p_uncond * 0x1p32));
+}
+
 BatchSource::Batch DiffusionSource::load(RowSelection rows, Index n_rows) {
   input_.resize(n_rows * process_.network_inputs());
   target_.resize(n_rows * process_.n_features());
-  backend_.diffuse(process_.tables(), seed_, clean_.data(), process_.n_features(), rows, n_rows,
-                   input_.data(), target_.data());
+  const TrainingLabels labels{labels_.size() > 0 ? labels_.data() : nullptr, dropped_below_};
+  backend_.diffuse(process_.tables(), seed_, clean_.data(), process_.n_features(), labels, rows,
+                   n_rows, input_.data(), target_.data());
   return {
       {input_.data(), nullptr, n_rows, process_.network_inputs()}, target_.data(), noise_.view()};
 }

@@ -14,6 +14,13 @@
 
 namespace tagix {
 
+/// An element of a parameter array that is a number and no unknown: its variance is 0, so that no
+/// update moves it.
+struct ConstantElement {
+  Index index;
+  float value;
+};
+
 /// One parameter array of a layer: independent Gaussians. Before training their variances are
 /// prior_std^2, and their means are drawn from N(0, prior_std^2), or known.
 struct ParameterSpec {
@@ -22,6 +29,7 @@ struct ParameterSpec {
   float prior_std;           ///< 0: zeros that stay, of which no user is told
   std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
   float least_var = 0;                 ///< that updates leave
+  std::vector<ConstantElement> constants = {};
 
   Index size() const;
   bool is_fixed() const { return prior_std == 0; }

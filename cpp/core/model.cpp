@@ -24,6 +24,9 @@ std::vector<ForgettingStep> forgetting_steps(const std::vector<ParameterSpec>& s
   std::vector<ForgettingStep> steps;
   bool any = forgetting.has_value();
   for (const ParameterSpec& spec : specs) {
+    require(!forgetting || spec.constants.empty(),
+            "forgetting: got a network with nn.ClassEmbedding, ",
+            "whose constants cannot drift, needed one without");
     const float prior_var = spec.prior_std * spec.prior_std;
     ForgettingStep step{0, prior_var, spec.least_var, 0};
     if (forgetting) {
@@ -132,6 +135,11 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
       const auto at = static_cast<std::size_t>(offset + k);
       mean[at] = known.empty() ? mean[at] * std : known[static_cast<std::size_t>(k)];
       var[at] = std * std;
+    }
+    for (const ConstantElement& constant : specs_[i].constants) {
+      const auto at = static_cast<std::size_t>(offset + constant.index);
+      mean[at] = constant.value;
+      var[at] = 0;
     }
     offset += size;
   }
@@ -257,18 +265,21 @@ void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& 
   }
 }
 
-void Model::jacobian(HostMoments input, float* jacobian) const {
-  linearize(input, jacobian, nullptr);
+void Model::jacobian(HostMoments input, Index n_inputs, float* jacobian) const {
+  require(n_inputs >= 0 && n_inputs <= input.cols, "n_inputs: got ", n_inputs, ", needed 0 to ",
+          input.cols);
+  linearize(input, n_inputs, jacobian, nullptr);
 }
 
 void Model::covariance(HostMoments input, float* covariance) const {
-  linearize(input, nullptr, covariance);
+  linearize(input, 0, nullptr, covariance);
 }
 
-void Model::linearize(const HostMoments& input, float* jacobian, float* covariance) const {
+void Model::linearize(const HostMoments& input, Index n_inputs, float* jacobian,
+                      float* covariance) const {
   check_input(input);
   const Index outputs = output_features(input.cols);
-  const Linearization wanted{outputs, jacobian == nullptr ? 0 : input.cols, covariance != nullptr};
+  const Linearization wanted{outputs, n_inputs, covariance != nullptr};
   const Index row_size = outputs * std::max(wanted.n_directions, wanted.covariance ? outputs : 0);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this);
@@ -284,7 +295,7 @@ void Model::linearize(const HostMoments& input, float* jacobian, float* covarian
       if (host == nullptr) return;
       backend_->download(values, host + first * each, float_bytes(part.rows * each));
     };
-    write(linearized.jacobian, outputs * input.cols, jacobian);
+    write(linearized.jacobian, outputs * n_inputs, jacobian);
     write(linearized.covariance, outputs * outputs, covariance);
   }
 }

@@ -92,9 +92,9 @@ class Model {
   /// comes from the noise head, or from `noise`.
   void predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const;
 
-  /// d E[output] / d input at `input` (batch x in), of the forward pass through means and
-  /// variances, written to a host array (batch x out x in).
-  void jacobian(HostMoments input, float* jacobian) const;
+  /// d E[output] / d input at `input` (batch x in) by its first `n_inputs` columns, of the forward
+  /// pass through means and variances, written to a host array (batch x out x n_inputs).
+  void jacobian(HostMoments input, Index n_inputs, float* jacobian) const;
 
   /// Covariances of the outputs for `input`, written to a host array (batch x out x out); see
   /// Executor::linearize.
@@ -179,7 +179,8 @@ class Model {
   Batch load(Workspace& workspace, const HostMoments& input, const float* target,
              NoiseView noise) const;
   /// What Executor::linearize gives for an input of any length, to host arrays; null: not wanted.
-  void linearize(const HostMoments& input, float* jacobian, float* covariance) const;
+  void linearize(const HostMoments& input, Index n_inputs, float* jacobian,
+                 float* covariance) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
   /// Queues the update by a batch that was learned last, and what is forgotten after it.

@@ -422,61 +422,72 @@ class CpuBackend final : public Backend {
   }
 
   void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
-               Index n_features, RowSelection rows, Index n_rows, float* input,
-               float* target) override {
+               Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows,
+               float* input, float* target) override {
     const std::uint64_t epoch = rows.state->epoch;
-    const Index cols = n_features + tables.n_time_features;
+    const Index cols = n_features + tables.conditions.cols();
     for_rows(n_rows, n_features, [&](Index i) {
       const Index row = row_of(rows, i);
       const auto key = static_cast<std::uint64_t>(row);
       const Index t = math::drawn_timestep(seed, epoch, key, tables.first_step, tables.n_steps);
-      float* noise = target + i * n_features;
+      Index label = -1;
+      if (labels.of_row != nullptr && !math::drops_label(seed, epoch, key, labels.dropped_below)) {
+        label = labels.of_row[row];
+      }
+      const math::NoiseLevel level = tables.levels[t];
+      const float* clean_row = clean + row * n_features;
+      float* noise = target + i * n_features;  // until it is replaced by the target
       math::normal_row(seed, math::RandomStream::diffusion_noise, epoch, key, n_features, noise);
       float* input_row = input + i * cols;
       for (Index k = 0; k < n_features; ++k) {
-        input_row[k] = math::diffused(clean[row * n_features + k], noise[k], tables.signal_scale[t],
-                                      tables.noise_scale[t]);
+        input_row[k] = math::diffused(clean_row[k], noise[k], level);
+        noise[k] = math::diffusion_target(clean_row[k], noise[k], level);
       }
-      append_time_features(tables, t, input_row + n_features);
+      copy_conditions(tables.conditions, t, label, input_row + n_features);
     });
   }
 
-  void embed_timesteps(const DiffusionTables& tables, const float* noisy, Index n_features,
-                       const Index* timesteps, Index timestep_stride, Index n_rows,
-                       float* input) override {
-    const Index cols = n_features + tables.n_time_features;
+  void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
+                         const Index* timestep, const Index* labels, Index n_rows,
+                         float* input) override {
+    const Index cols = n_features + conditions.cols();
     for (Index i = 0; i < n_rows; ++i) {
       std::memcpy(input + i * cols, noisy + i * n_features, bytes(n_features));
-      append_time_features(tables, timesteps[i * timestep_stride], input + i * cols + n_features);
+      copy_conditions(conditions, *timestep, labels == nullptr ? -1 : labels[i],
+                      input + i * cols + n_features);
     }
   }
 
-  void denoise(const DiffusionTables& tables, const Index* timestep, ConstMomentsView prediction,
+  void denoise(const math::SamplerStage* stages, const Index* stage, ConstMomentsView prediction,
                Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
-               float* var) override {
-    const math::ReverseStep step = tables.reverse_steps[*timestep];
+               float* carry, float* var) override {
+    const math::SamplerStage step = stages[*stage];
     const Index cols = n_features;
     for_rows(prediction.rows, cols, [&](Index row) {
       // The variances of this row are written last: until then they hold its random numbers.
       float* numbers = var + row * cols;
-      math::normal_row(seed, math::RandomStream::sampler_noise,
-                       static_cast<std::uint64_t>(*timestep),
-                       static_cast<std::uint64_t>(*first_row + row), cols, numbers);
+      if (step.noise_std != 0) {
+        math::normal_row(seed, math::RandomStream::sampler_noise,
+                         static_cast<std::uint64_t>(*stage),
+                         static_cast<std::uint64_t>(*first_row + row), cols, numbers);
+      } else {
+        std::fill_n(numbers, cols, 0.0f);
+      }
       const Index predicted = row * prediction.cols;
       for (Index k = 0; k < cols; ++k) {
         const Index i = row * cols + k;
-        noisy[i] = math::denoised(noisy[i], prediction.mean[predicted + k], var[i], step);
-        var[i] = math::denoised_var(prediction.var[predicted + k], step);
+        const float x = noisy[i], mean = prediction.mean[predicted + k];
+        noisy[i] = math::stage_result(x, mean, carry == nullptr ? 0.0f : carry[i], var[i], step);
+        if (carry != nullptr) carry[i] = math::stage_carry(x, mean, step);
+        var[i] = math::stage_var(prediction.var[predicted + k], step);
       }
     });
   }
 
-  void denoise_covariance(const DiffusionTables& tables, const Index* timestep,
+  void denoise_covariance(const math::SamplerStage* stages, const Index* stage,
                           const float* jacobian, const float* prediction_covariance, Index n_rows,
                           Index n_features, float* epistemic, float* aleatoric) override {
-    const math::ReverseStep step = tables.reverse_steps[*timestep];
-    const float signal_scale = tables.signal_scale[*timestep];
-    const float noise_scale = tables.noise_scale[*timestep];
+    const math::SamplerStage step = stages[*stage];
     const Index n = n_features;
     const double row_cost = 2.0 * static_cast<double>(n * n * (n + 2)) * element_ns;
     for_pieces(n_rows, 256, row_cost, [&](Index first, Index count) {
@@ -487,7 +498,7 @@ class CpuBackend final : public Backend {
         float* s = epistemic + row * n * n;
         float* product = aleatoric + row * n * n;  // A S, before it is what it is called
         for (Index i = 0; i < n * n; ++i) {
-          slopes[i] = math::denoised_slope(i % (n + 1) == 0 ? 1.0f : 0.0f, j[i], step);
+          slopes[i] = math::stage_slope(i % (n + 1) == 0 ? 1.0f : 0.0f, j[i], step);
         }
         for (Index i = 0; i < n; ++i) {
           for (Index k = 0; k < n; ++k) {
@@ -498,7 +509,7 @@ class CpuBackend final : public Backend {
         }
         for (Index i = 0; i < n; ++i) {
           for (Index k = i; k < n; ++k) {
-            float sum = math::denoised_var(w[i * n + k], step);
+            float sum = math::stage_var(w[i * n + k], step);
             for (Index l = 0; l < n; ++l) sum += product[i * n + l] * slopes[k * n + l];
             s[i * n + k] = sum;
             s[k * n + i] = sum;
@@ -506,10 +517,19 @@ class CpuBackend final : public Backend {
         }
         for (Index i = 0; i < n; ++i) {
           for (Index k = 0; k < n; ++k) {
-            product[i * n + k] = math::tweedie_covariance(i == k ? 1.0f : 0.0f, j[i * n + k],
-                                                          j[k * n + i], signal_scale, noise_scale);
+            product[i * n + k] =
+                math::tweedie_covariance(i == k ? 1.0f : 0.0f, j[i * n + k], j[k * n + i], step);
           }
         }
+      }
+    });
+  }
+
+  void combine(const float* first, float first_weight, const float* second, float second_weight,
+               Index size, float* output) override {
+    for_pieces(size, elementwise_piece, element_ns, [&](Index from, Index count) {
+      for (Index i = from; i < from + count; ++i) {
+        output[i] = first_weight * first[i] + second_weight * second[i];
       }
     });
   }
@@ -525,9 +545,8 @@ class CpuBackend final : public Backend {
   static const float* offset(const float* plane, Index count) {
     return plane == nullptr ? nullptr : plane + count;
   }
-  static void append_time_features(const DiffusionTables& tables, Index t, float* target) {
-    std::memcpy(target, tables.time_features + t * tables.n_time_features,
-                bytes(tables.n_time_features));
+  static void copy_conditions(const Conditions& conditions, Index t, Index label, float* target) {
+    for (Index col = 0; col < conditions.cols(); ++col) target[col] = conditions.at(t, label, col);
   }
 
   /// Calls body(first row, rows, their noise variances: rows x n) for all the rows of a prediction.

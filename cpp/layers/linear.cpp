@@ -42,7 +42,7 @@ Config Linear::config() const {
 }
 
 Index Linear::output_features(Index input_features) const {
-  require(input_features == in_features_, "Linear(", in_features_, ", ", out_features_,
+  require(input_features == in_features_, name(), "(", in_features_, ", ", out_features_,
           "): got an input of ", input_features, " features, needed ", in_features_);
   return out_features_;
 }

@@ -1,6 +1,7 @@
 #include "layers/noise_linear.h"
 
 #include <cmath>
+#include <typeinfo>
 #include <utility>
 
 #include "core/require.h"
@@ -52,7 +53,8 @@ std::shared_ptr<const Layer> with_noise_head(const std::shared_ptr<const Layer>&
     return std::make_shared<Sequential>(std::move(layers));
   }
   const auto linear = std::dynamic_pointer_cast<const Linear>(network);
-  require(linear != nullptr, "noise: got a network that ends in ", network->name(),
+  require(linear != nullptr && typeid(*linear) == typeid(Linear),
+          "noise: got a network that ends in ", network->name(),
           ", needed nn.Linear as its last layer, to infer the noise beside its outputs");
   return std::make_shared<NoiseLinear>(*linear, noise);
 }

@@ -7,13 +7,29 @@
 
 namespace tagix::math {
 
-// Forward process and reverse step of denoising diffusion (Ho, Jain & Abbeel, NeurIPS 2020), with
-// abar_t the share of the signal's variance left at timestep t and alpha_t = abar_t / abar_{t-1}.
+// Forward process of denoising diffusion (Ho, Jain & Abbeel, NeurIPS 2020), with abar_t the share
+// of the signal's variance left at timestep t, and what all samplers have in common.
 
-/// x_t = sqrt(abar_t) x_0 + sqrt(1 - abar_t) eps.
+/// What training makes at a timestep t: x_t = signal x_0 + noise eps, with signal = sqrt(abar_t)
+/// and noise = sqrt(1 - abar_t), and the network's target F = target_signal x_0 + target_noise eps:
+///   epsilon  0, 1    sample  1, 0    v_prediction  -noise, signal  (Salimans & Ho, ICLR 2022)
+struct NoiseLevel {
+  float signal;
+  float noise;
+  float target_signal;
+  float target_noise;
+};
+
+/// x_t from x_0 and eps.
 template <class T>
-TAGIX_HD TAGIX_INLINE T diffused(T clean, T noise, T signal_scale, T noise_scale) {
-  return signal_scale * clean + noise_scale * noise;
+TAGIX_HD TAGIX_INLINE T diffused(T clean, T noise, const NoiseLevel& level) {
+  return level.signal * clean + level.noise * noise;
+}
+
+/// F from x_0 and eps.
+template <class T>
+TAGIX_HD TAGIX_INLINE T diffusion_target(T clean, T noise, const NoiseLevel& level) {
+  return level.target_signal * clean + level.target_noise * noise;
 }
 
 /// The timestep that a row is trained on in an epoch: uniform on first_step .. n_steps - 1.
@@ -24,55 +40,77 @@ TAGIX_HD TAGIX_INLINE std::int64_t drawn_timestep(std::uint64_t seed, std::uint6
   return first_step + bounded(words.word[0], static_cast<std::uint32_t>(n_steps - first_step));
 }
 
-/// What one reverse step x_{t-1} = (x_t - c_t eps_hat) / sqrt(alpha_t) + sigma_t n needs, with
-/// c_t = (1 - alpha_t) / sqrt(1 - abar_t).
-struct ReverseStep {
-  float inverse_sqrt_alpha;  ///< 1 / sqrt(alpha_t)
-  float noise_coefficient;   ///< c_t
-  float noise_std;           ///< sigma_t, a standard deviation; 0 at the last step
+/// Whether a row is trained on without its label in an epoch: with probability dropped_below / 2^32
+/// (Ho & Salimans, "Classifier-free diffusion guidance", 2022).
+TAGIX_HD TAGIX_INLINE bool drops_label(std::uint64_t seed, std::uint64_t epoch, std::uint64_t row,
+                                       std::uint64_t dropped_below) {
+  return random_words(seed, RandomStream::timestep, epoch, row, 0).word[1] < dropped_below;
+}
+
+/// One evaluation of the network by a sampler. With F its prediction at x, a carry y (0 at first),
+/// and standard normal numbers n,
+///
+///   x' = x_weight x + prediction_weight F + carry_weight y + noise_std n
+///   y' = carry_x x + carry_prediction F
+///
+/// Steps of DDPM, DDIM and of solvers of the probability-flow ODE are of this form, whatever the
+/// target is, because x_0 and eps are linear in x and F. What the data leave open at x is
+///
+///   Cov(x_0 | x) = aleatoric_identity I + aleatoric_jacobian (J + J^T) / 2,   J = d F / d x
+///
+/// Tweedie's formula of the second order (Efron, JASA 2011) where the weights are those of
+/// (1 - abar) / abar (I - sqrt(1 - abar) d eps / d x).
+struct SamplerStage {
+  float x_weight;
+  float prediction_weight;
+  float carry_weight;
+  float noise_std;
+  float carry_x;
+  float carry_prediction;
+  float aleatoric_identity;
+  float aleatoric_jacobian;
 };
 
-/// x_{t-1} from x_t, the predicted noise, and a standard normal number n of the sampler.
+/// x' of a stage.
 template <class T>
-TAGIX_HD TAGIX_INLINE T denoised(T noisy, T predicted_noise, T number, const ReverseStep& step) {
-  return (noisy - step.noise_coefficient * predicted_noise) * step.inverse_sqrt_alpha +
-         step.noise_std * number;
+TAGIX_HD TAGIX_INLINE T stage_result(T x, T prediction, T carry, T number,
+                                     const SamplerStage& stage) {
+  return stage.x_weight * x + stage.prediction_weight * prediction + stage.carry_weight * carry +
+         stage.noise_std * number;
 }
 
-/// The part of Var x_{t-1} that comes from the variance of the predicted noise in this one step:
-/// (c_t^2 / alpha_t) Var eps_hat.
+/// y' of a stage.
 template <class T>
-TAGIX_HD TAGIX_INLINE T denoised_var(T predicted_noise_var, const ReverseStep& step) {
-  const float factor = step.noise_coefficient * step.inverse_sqrt_alpha;
-  return factor * factor * predicted_noise_var;
+TAGIX_HD TAGIX_INLINE T stage_carry(T x, T prediction, const SamplerStage& stage) {
+  return stage.carry_x * x + stage.carry_prediction * prediction;
 }
 
-// Covariances through the reverse chain. With J = d eps_hat / d x_t and W = Cov eps_hat, where the
-// weights of the network are taken as independent from step to step, and c_t as above:
+/// The part of a (co)variance of x' that comes from that of F in this stage alone.
+template <class T>
+TAGIX_HD TAGIX_INLINE T stage_var(T prediction_var, const SamplerStage& stage) {
+  return stage.prediction_weight * stage.prediction_weight * prediction_var;
+}
+
+// Covariances through the stages of a sampler without a carry. With J = d F / d x and W = Cov F,
+// where the weights of the network are taken as independent from stage to stage:
 //
-//   A = (I - c_t J) / sqrt(alpha_t),   Cov x_{t-1} = A Cov x_t A^T + (c_t^2 / alpha_t) W
+//   A = x_weight I + prediction_weight J,   Cov x' = A Cov x A^T + prediction_weight^2 W
 //
 // which leaves out the sampler's own noise: it is what the network's uncertainty adds up to, 0 for
-// the starting noise. What the data leave open is Tweedie's formula of the second order (Efron,
-// JASA 2011; here for the noise in place of the score),
-//
-//   Cov(x_0 | x_t) = (1 - abar_t) / abar_t (I - sqrt(1 - abar_t) J)
-//
-// of which the symmetric part counts.
+// the starting noise.
 
-/// An element of A, from that of J and of I.
+/// An element of A, from that of I and of J.
 template <class T>
-TAGIX_HD TAGIX_INLINE T denoised_slope(T identity, T jacobian, const ReverseStep& step) {
-  return (identity - step.noise_coefficient * jacobian) * step.inverse_sqrt_alpha;
+TAGIX_HD TAGIX_INLINE T stage_slope(T identity, T jacobian, const SamplerStage& stage) {
+  return stage.x_weight * identity + stage.prediction_weight * jacobian;
 }
 
-/// An element of Cov(x_0 | x_t), from that of I and the two of J; signal_scale = sqrt(abar_t) and
-/// noise_scale = sqrt(1 - abar_t).
+/// An element of Cov(x_0 | x), from that of I and the two of J.
 template <class T>
-TAGIX_HD TAGIX_INLINE T tweedie_covariance(T identity, T jacobian, T transposed, T signal_scale,
-                                           T noise_scale) {
-  const T ratio = noise_scale / signal_scale;
-  return ratio * ratio * (identity - noise_scale * scalar_of_t<T>(0.5) * (jacobian + transposed));
+TAGIX_HD TAGIX_INLINE T tweedie_covariance(T identity, T jacobian, T transposed,
+                                           const SamplerStage& stage) {
+  return stage.aleatoric_identity * identity +
+         stage.aleatoric_jacobian * scalar_of_t<T>(0.5) * (jacobian + transposed);
 }
 
 }  // namespace tagix::math

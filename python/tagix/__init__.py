@@ -11,7 +11,7 @@ rate, and every prediction comes with its variance.
     >>> mean, var = net(x)
 """
 
-from tagix import cuda, nn
+from tagix import cuda, nn, samplers, schedules
 from tagix._core import (
     Capped,
     Forgetting,
@@ -25,9 +25,10 @@ from tagix._core import (
 )
 from tagix._seeds import manual_seed
 from tagix._training import Callback, EpochRecord, History
-from tagix.diffusion import DiffusionModel, Samples
+from tagix.diffusion import DiffusionModel
 from tagix.gaussian import Gaussian, Prediction
 from tagix.io import load
+from tagix.samples import Samples
 
 __all__ = [
     "Callback",
@@ -49,5 +50,7 @@ __all__ = [
     "load",
     "manual_seed",
     "nn",
+    "samplers",
+    "schedules",
     "set_num_threads",
 ]

@@ -128,18 +128,6 @@ def as_targets(
     return as_matrix(name, array), array.shape
 
 
-def as_timesteps(name: str, value: Any) -> NDArray[np.int64]:
-    """``value`` as a C-contiguous int64 array of one dimension, else TypeError or ValueError."""
-    array = as_array(name, value)
-    if array.dtype.kind not in "iu":
-        raise TypeError(f"{name}: got an array of {array.dtype}, needed integers")
-    if array.ndim != 1:
-        raise ValueError(
-            f"{name}: got an array of shape {array.shape}, needed one dimension (rows,)"
-        )
-    return np.asarray(array, dtype=np.int64, order="C")
-
-
 def as_points(name: str, value: Any, n_features: int | None = None) -> NDArray[np.float64]:
     """``value`` as a float64 array (n, n_features) of finite numbers with n >= 1.
 

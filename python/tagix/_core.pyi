@@ -14,6 +14,7 @@ __all__: list[str] = [
     "Activation",
     "BatchSource",
     "Capped",
+    "ClassEmbedding",
     "Container",
     "CudaArgument",
     "CudaArray",
@@ -35,6 +36,7 @@ __all__: list[str] = [
     "PredictionSums",
     "ReLU",
     "RegressionSource",
+    "SamplerPlan",
     "SiLU",
     "Sigmoid",
     "Softplus",
@@ -143,6 +145,29 @@ class Linear(Layer):
         init: str = "he",
         gain_weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
         gain_bias: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    ) -> None: ...
+
+class ClassEmbedding(Layer):
+    """
+    A learned vector for each class, with a posterior of its own.
+
+    Takes (batch, n_values + n_classes), rows of values and a one-hot class, to (batch, n_values +
+    embedding_dim): values pass as they are, and the embedding of the class stands beside them; of a row
+    without a class, all zeros, it is 0. It is an affine map, of which all but the embeddings is constant:
+    in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the embedding of
+    class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
+    variances are gain^2.
+
+    Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are no
+    integers and the like.
+    """
+    def __init__(
+        self,
+        n_values: typing.SupportsIndex,
+        n_classes: typing.SupportsIndex,
+        embedding_dim: typing.SupportsIndex,
+        *,
+        gain: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     ) -> None: ...
 
 class Identity(Layer):
@@ -635,6 +660,7 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        n_inputs: typing.SupportsInt | typing.SupportsIndex | None = None,
     ) -> numpy.typing.NDArray[numpy.float32]: ...
     def out_features(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def parameter_mean(
@@ -766,34 +792,40 @@ class Trainer:
         Train for one pass over the source, without returning to Python in between except to call progress(rows_done) some 20 times a second; true ends the epoch.
         """
 
+class SamplerPlan:
+    """
+    What a sampler does: its stages, as a table.
+    """
+    def __init__(
+        self,
+        stages: numpy.typing.NDArray[numpy.float32],
+        time_features: numpy.typing.NDArray[numpy.float32],
+        ends_step: collections.abc.Sequence[bool],
+        last_noise_var: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+
 class DiffusionProcess:
     """
-    Schedule, time features and units of a diffusion model.
+    Levels of noise, conditions and units of a diffusion model.
     """
     def __init__(
         self,
         n_features: typing.SupportsInt | typing.SupportsIndex,
-        n_steps: typing.SupportsInt | typing.SupportsIndex,
-        schedule: str,
-        time_features: str,
+        levels: numpy.typing.NDArray[numpy.float32],
+        time_features: numpy.typing.NDArray[numpy.float32],
+        class_features: numpy.typing.NDArray[numpy.float32],
         device: str,
     ) -> None: ...
-    def predict(
-        self,
-        network: Model,
-        x_t: numpy.typing.NDArray[numpy.float32],
-        t: numpy.typing.NDArray[numpy.int64],
-    ) -> tuple[
-        numpy.typing.NDArray[numpy.float32],
-        numpy.typing.NDArray[numpy.float32],
-        numpy.typing.NDArray[numpy.float32] | None,
-        numpy.typing.NDArray[numpy.float32] | None,
-    ]: ...
     def sample(
         self,
         network: Model,
+        plan: SamplerPlan,
         n_samples: typing.SupportsInt | typing.SupportsIndex,
         seed: typing.SupportsInt | typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None,
+        guidance: tuple[
+            typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex
+        ],
         trajectory: bool,
         uncertainty: bool,
         ensemble: typing.SupportsInt | typing.SupportsIndex,
@@ -806,7 +838,7 @@ class DiffusionProcess:
         typing.Any,
     ]:
         """
-        x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is none.
+        x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is none. guidance has the weights of the predictions with labels and without, (1, 0): none.
         """
     def set_standardization(
         self,
@@ -814,8 +846,6 @@ class DiffusionProcess:
         scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
     ) -> None: ...
     def standardize_by(self, data: numpy.typing.NDArray[numpy.float32]) -> None: ...
-    @property
-    def alpha_bar(self) -> numpy.typing.NDArray[numpy.float64]: ...
     @property
     def n_features(self) -> int: ...
     @property
@@ -830,6 +860,11 @@ class DiffusionProcess:
 class DiffusionSource(BatchSource):
     def __init__(
         self, model: Model, process: DiffusionProcess, data: numpy.typing.NDArray[numpy.float32]
+    ) -> None: ...
+    def set_labels(
+        self,
+        labels: numpy.typing.NDArray[numpy.int64],
+        p_uncond: typing.SupportsFloat | typing.SupportsIndex,
     ) -> None: ...
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]

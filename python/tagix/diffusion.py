@@ -1,19 +1,35 @@
-"""Denoising diffusion with a Bayesian network that predicts the noise."""
+"""Denoising diffusion with a Bayesian network."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tagix import _core, nn
-from tagix._arrays import as_count, as_flag, as_matrix, as_number, as_timesteps, refuse_gpu
+from tagix import _core, likelihood, nn, schedules
+from tagix._arrays import (
+    as_array,
+    as_count,
+    as_flag,
+    as_matrix,
+    as_number,
+    as_points,
+    refuse_gpu,
+)
+from tagix._classes import (
+    UNKNOWN,
+    ClassFeatures,
+    as_labels,
+    choice,
+    feature_table,
+    guidance_weights,
+)
 from tagix._core import Heteroscedastic, Homoscedastic, UpdateRule
+from tagix._denoising_likelihood import class_log_likelihoods
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
@@ -22,79 +38,38 @@ from tagix._training import (
     run_epochs,
     undone_on_error,
 )
-from tagix.gaussian import Prediction
-
-
-@dataclass(frozen=True)
-class Samples:
-    """Samples of a :class:`DiffusionModel`, in the units of its data."""
-
-    x: NDArray[np.float32]
-    """The samples, (n_samples, n_features)."""
-    var: NDArray[np.float32]
-    """What the network's uncertainty adds to their variance in the last step, same shape."""
-    trajectory: NDArray[np.float32] | None
-    """The chain from the starting noise to x, (n_steps, n_samples, n_features), if asked for."""
-    epistemic: NDArray[np.float32] | None = None
-    """What the network does not know of x, (n_samples, n_features, n_features): a covariance."""
-    aleatoric: NDArray[np.float32] | None = None
-    """What the data leave open of x, same shape: the covariance of x_0 given the last x_t."""
-    score: NDArray[np.float32] | None = None
-    """How uncertain each sample is, (n_samples,), without a unit; larger is less certain.
-
-    The share of the noise in the last x_t that its denoising leaves open,
-    1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
-    units, over that of the noise. It is 0 where the data hold x in every direction and 1 where they
-    hold it in none; between parts of the data, which pull either way, it is more.
-    """
-
-    def keep(self, share: float) -> Samples:
-        """The samples without the least certain ones, in their order.
-
-        Args:
-            share: in (0, 1], how many to keep; round(share * n_samples) of them.
-
-        Raises:
-            ValueError: if ``share`` is out of range, or the samples were drawn without
-                ``uncertainty=True``.
-            TypeError: for what is no number.
-        """
-        share = as_number("share", share)
-        if not 0.0 < share <= 1.0:
-            raise ValueError(f"share: got {share}, needed a number in (0, 1]")
-        if self.score is None:
-            raise ValueError("score: got none, needed samples drawn with uncertainty=True")
-        by_score = np.argsort(self.score, kind="stable")  # NaN, where there is one, comes last
-        kept = np.sort(by_score[: round(share * len(by_score))])
-
-        def part(name: str) -> Any:
-            array = getattr(self, name)
-            if array is None:
-                return None
-            return array[:, kept] if name == "trajectory" else array[kept]
-
-        return Samples(**{field.name: part(field.name) for field in fields(self)})
+from tagix.gaussian import Gaussian, Prediction
+from tagix.samplers import DDPM, Sampler
+from tagix.samples import Samples
+from tagix.schedules import Schedule
 
 
 class DiffusionModel:
     """Generates rows like those it was fitted to (Ho, Jain & Abbeel, NeurIPS 2020).
 
-    A network predicts the noise in x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) noise from
-    [x_t, time features of t]; alpha_bar[0] = 1 is clean data, and training draws t uniformly from
-    1 .. n_steps - 1.
+    A network predicts F in x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) noise from
+    [x_t, time features of t, class features]; alpha_bar[0] = 1 is clean data, and training draws t
+    uniformly from 1 .. n_steps - 1.
 
     Args:
         n_features: columns of the data.
         hidden: widths of the hidden layers.
         n_steps: timesteps, at least 2.
-        schedule: "cosine" (Nichol & Dhariwal, 2021) or "linear".
-        time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T) or
-            "sinusoidal" (16 of them, as in transformers).
+        schedule: "cosine" (Nichol & Dhariwal, 2021), "linear", "sigmoid" or "edm", or one of
+            :mod:`tagix.schedules` with arguments of its own.
+        prediction_type: what F is: "epsilon", the noise; "sample", x_0; or "v_prediction",
+            sqrt(alpha_bar[t]) noise - sqrt(1 - alpha_bar[t]) x_0 (Salimans & Ho, 2022).
+        time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T),
+            "sinusoidal" (16 of them, as in transformers) or "log_sigma" (ln(sigma) / 4, as in EDM).
+        n_classes: of the rows' labels, which :meth:`fit` then takes; None: they have none.
+        class_features: what the network sees of a class: "one_hot", "sinusoidal" (8 of its number)
+            or "embedding", a vector learned for each class (:class:`tagix.nn.ClassEmbedding`).
+        embedding_dim: length of that vector.
         activation: the layer after each hidden linear one; exact-moment ReLU by default.
-        noise: observation noise of the noise to be predicted; std 1 by default, which weighs the
-            data, and claims nothing. :class:`tagix.Heteroscedastic` infers what x_t and t leave
-            open, ``tagix.Homoscedastic(learn=True)`` its mean over both: :meth:`predict` then
-            gives it as ``aleatoric``.
+        noise: observation noise of F; std 1 by default, which weighs the data, and claims nothing.
+            :class:`tagix.Heteroscedastic` infers what x_t and t leave open,
+            ``tagix.Homoscedastic(learn=True)`` its mean over both: :meth:`predict` then gives it
+            as ``aleatoric``.
         rule: as for :class:`tagix.nn.Sequential`.
         standardize: work on columns scaled to mean 0 and standard deviation 1, as measured in the
             first fit. x_0 above is then (data - shift) / scale, and :meth:`predict` works in
@@ -113,9 +88,13 @@ class DiffusionModel:
         n_features: int,
         hidden: Sequence[int] = (64, 64, 64, 64),
         n_steps: int = 40,
-        schedule: str = "cosine",
+        schedule: str | Schedule = "cosine",
         *,
+        prediction_type: str = "epsilon",
         time_features: str = "cosine",
+        n_classes: int | None = None,
+        class_features: str = "one_hot",
+        embedding_dim: int = 8,
         activation: nn.Layer | None = None,
         noise: Homoscedastic | Heteroscedastic | None = None,
         rule: UpdateRule | None = None,
@@ -142,12 +121,17 @@ class DiffusionModel:
             raise ValueError(
                 f"noise: got {len(self._noise.std)} standard deviations, needed 1 or {n_features}"
             )
+        schedules.check_prediction_type(prediction_type)
         self._settings: dict[str, Any] = {
             "n_features": n_features,
             "hidden": widths,
             "n_steps": n_steps,
-            "schedule": schedule,
+            "schedule": schedules.resolve(schedule),
+            "prediction_type": prediction_type,
             "time_features": time_features,
+            "n_classes": None if n_classes is None else as_count("n_classes", n_classes, least=1),
+            "class_features": choice("class_features", class_features, ClassFeatures),
+            "embedding_dim": as_count("embedding_dim", embedding_dim, least=1),
             "standardize": as_flag("standardize", standardize),
         }
         process = _make_process(self._settings, device)
@@ -155,6 +139,10 @@ class DiffusionModel:
         self._activation = activation or nn.ReLU()
         layers: list[nn.Layer] = []
         features = process.network_inputs
+        if n_classes is not None and class_features == "embedding":
+            n_values = features - n_classes
+            layers.append(nn.ClassEmbedding(n_values, n_classes, embedding_dim))
+            features = n_values + embedding_dim
         for width in widths:
             layers += [nn.Linear(features, width), self._activation]
             features = width
@@ -169,6 +157,7 @@ class DiffusionModel:
             precision=precision,
         )
         self._fitted = False
+        self._class_shares: NDArray[np.float64] | None = None
         self._sample_calls = 0
         self._counting_samples = threading.Lock()
 
@@ -228,9 +217,45 @@ class DiffusionModel:
         return self._process.n_steps
 
     @property
+    def schedule(self) -> Schedule:
+        """How the signal fades over the timesteps."""
+        schedule: Schedule = self._settings["schedule"]
+        return schedule
+
+    @property
     def alpha_bar(self) -> NDArray[np.float64]:
         """The share of the signal's variance left at each timestep, (n_steps,)."""
-        return self._process.alpha_bar
+        return self.schedule.alpha_bar(self.n_steps)
+
+    @property
+    def prediction_type(self) -> str:
+        """What the network predicts: "epsilon", "sample" or "v_prediction"."""
+        return str(self._settings["prediction_type"])
+
+    @property
+    def n_classes(self) -> int | None:
+        """Classes that rows can have; None for a model without."""
+        n_classes: int | None = self._settings["n_classes"]
+        return n_classes
+
+    @property
+    def class_shares(self) -> NDArray[np.float64] | None:
+        """The share of each class in the labelled rows of the latest fit, (n_classes,), if any."""
+        return None if self._class_shares is None else self._class_shares.copy()
+
+    @property
+    def class_embedding(self) -> Gaussian:
+        """The learned vectors of the classes, each (n_classes, embedding_dim), a copy.
+
+        ValueError for a model with other ``class_features``.
+        """
+        layer = self.net.layers[0]
+        if not isinstance(layer, nn.ClassEmbedding):
+            raise ValueError('class_embedding: got a model without class_features="embedding"')
+        n_values = layer.config["n_values"]
+        state = self.net.state_dict()
+        mean, var = (state[f"0.weight.{part}"][n_values:, n_values:].T for part in ("mean", "var"))
+        return Gaussian(mean.copy(), var.copy())
 
     @property
     def shift(self) -> NDArray[np.float32]:
@@ -252,7 +277,7 @@ class DiffusionModel:
 
     @property
     def noise(self) -> Homoscedastic | Heteroscedastic:
-        """Observation noise of the noise to be predicted."""
+        """Observation noise of what the network predicts."""
         return self._noise
 
     def __repr__(self) -> str:
@@ -262,7 +287,9 @@ class DiffusionModel:
     def fit(
         self,
         X: ArrayLike,
+        labels: ArrayLike | None = None,
         *,
+        p_uncond: float = 0.2,
         n_epochs: int = 10,
         batch_size: int = 256,
         progress: bool = True,
@@ -276,6 +303,10 @@ class DiffusionModel:
 
         Args:
             X: rows of data, (rows, n_features), in any units.
+            labels: of a model with ``n_classes``: the class of each row, integers (rows,) in
+                [0, n_classes), or -1 where it is unknown.
+            p_uncond: probability with which a row is learned without its label, in [0, 1], each
+                epoch anew; what is learned so serves samples without a label, and guidance.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             progress: show a progress bar on stderr.
@@ -283,7 +314,7 @@ class DiffusionModel:
 
         Returns:
             Error, likelihood, predicted variance and time of each epoch; errors and variances are
-            those of the noise, in standardized units.
+            those of F, in standardized units.
 
         Raises:
             ValueError: for wrong shapes, NaN or infinity, counts below 1, and if predictions or
@@ -295,8 +326,16 @@ class DiffusionModel:
         batch_size = as_count("batch_size", batch_size, least=1)
         progress = as_flag("progress", progress)
         check_callback(callback)
-        refuse_gpu("fit", X=X)
+        refuse_gpu("fit", X=X, labels=labels)
         data = as_matrix("X", X)
+        classes = None
+        if labels is not None:
+            classes = as_labels("labels", labels, len(data), self.n_classes)
+        elif self.n_classes is not None:
+            raise ValueError(
+                "labels: got none, needed the class of each row, -1 where it is unknown"
+            )
+        p_uncond = as_number("p_uncond", p_uncond)
 
         def begin_epoch(epoch: int) -> None:
             if self.net.noise is None:
@@ -304,16 +343,21 @@ class DiffusionModel:
                 source.set_noise_var(self._noise.var(epoch))
 
         model, process = self.net._model, self._process
-        units, fitted = (process.shift, process.scale), self._fitted
+        units, before = (process.shift, process.scale), (self._fitted, self._class_shares)
 
         def undo() -> None:
             process.set_standardization(*units)
-            self._fitted = fitted
+            self._fitted, self._class_shares = before
 
         with undone_on_error(model, undo):
-            if self._settings["standardize"] and not fitted:
+            if self._settings["standardize"] and not self._fitted:
                 process.standardize_by(data)
             source = _core.DiffusionSource(model, process, data)
+            if classes is not None:
+                source.set_labels(classes, p_uncond)
+                known = classes[classes != UNKNOWN]
+                counts = np.bincount(known, minlength=self.n_classes or 0)
+                self._class_shares = counts / len(known) if len(known) else None
             self._fitted = True
             return run_epochs(
                 model,
@@ -327,23 +371,151 @@ class DiffusionModel:
                 callback=callback,
             )
 
-    def predict(self, x_t: ArrayLike, t: ArrayLike) -> Prediction:
-        """Predict the noise in noisy rows.
+    def predict(self, x_t: ArrayLike, t: ArrayLike, labels: ArrayLike | None = None) -> Prediction:
+        """Predict F in noisy rows: with prediction_type "epsilon", the noise in them.
 
         Args:
             x_t: noisy rows, (batch, n_features), in standardized units: made from data as
                 x_0 = (data - shift) / scale.
-            t: their timesteps, integers in [0, n_steps), (batch,).
+            t: their timesteps in [0, n_steps - 1], (batch,), whole or not.
+            labels: their classes, integers (batch,) or one for all, -1 for none; None: none has
+                one.
 
         Returns:
-            Mean and variance of the noise, each float32 (batch, n_features). Where the model
-            infers the noise of the noise (:attr:`noise`), that counts, as ``aleatoric``.
+            Mean and variance of F, each float32 (batch, n_features). Where the model infers the
+            noise of F (:attr:`noise`), that counts, as ``aleatoric``.
 
         Raises:
-            ValueError, TypeError: for wrong shapes, NaN, infinity or timesteps out of range.
+            ValueError, TypeError: for wrong shapes, NaN, infinity, timesteps or classes out of
+                range.
         """
-        noisy, timesteps = as_matrix("x_t", x_t), as_timesteps("t", t)
-        return Prediction(*self._process.predict(self.net._model, noisy, timesteps))
+        noisy = as_matrix("x_t", x_t)
+        if noisy.shape[1] != self.n_features:
+            raise ValueError(f"x_t: got {noisy.shape[1]} columns, needed {self.n_features}")
+        if not np.isfinite(noisy).all():
+            raise ValueError("x_t: got NaN or infinity, needed finite numbers")
+        return self.net(self._network_input(noisy, t, labels))
+
+    def _network_input(
+        self, noisy: NDArray[np.float32], t: ArrayLike, labels: ArrayLike | None
+    ) -> NDArray[np.float32]:
+        """Rows [x_t, time features, class features]."""
+        timesteps = as_array("t", t)
+        if timesteps.shape != (len(noisy),):
+            raise ValueError(
+                f"t: got shape {timesteps.shape}, needed ({len(noisy)},) as x_t has rows"
+            )
+        table = feature_table(self._settings["class_features"], self.n_classes or 0)
+        classes = np.full(len(noisy), UNKNOWN)
+        if labels is not None:
+            classes = as_labels("labels", labels, len(noisy), self.n_classes)
+        features = schedules.time_features(
+            self._settings["time_features"], timesteps, self.alpha_bar
+        )
+        # Row -1 of the table, its last, is that of no class.
+        return np.hstack([noisy, features.astype(np.float32), table[classes]])
+
+    def log_prob(
+        self, X: ArrayLike, labels: ArrayLike | None = None, *, n_steps: int = 64
+    ) -> NDArray[np.float64]:
+        """ln p(X) by the probability-flow ODE, of the mean prediction.
+
+        p is the density of the data smoothed by the noise of t = 1; the divergence along the flow
+        is exact, by the Jacobian of the network (:func:`tagix.likelihood.log_prob`, which has the
+        equations and their error). It integrates to 1 over the data's units.
+
+        Args:
+            X: rows, (rows, n_features), in the units of the data.
+            labels: condition on classes, as in :meth:`predict`.
+            n_steps: steps of the solver, of four calls of the network each.
+
+        Returns:
+            float64 (rows,), natural logarithms.
+
+        Raises:
+            ValueError, TypeError: for wrong shapes, NaN, infinity, labels or counts out of range.
+        """
+        refuse_gpu("log_prob", X=X)
+        rows = as_points("X", X, self.n_features)
+        classes = None
+        if labels is not None:
+            classes = as_labels("labels", labels, len(rows), self.n_classes)
+
+        def predict(x: NDArray[np.float64], t: NDArray[np.float64]) -> tuple[Any, Any]:
+            inputs = self._network_input(x.astype(np.float32), t, classes)
+            slopes = self.net._model.jacobian(inputs, n_inputs=self.n_features)
+            return self.net(inputs).mean, slopes
+
+        scale = self.scale.astype(np.float64)
+        density = likelihood.log_prob(
+            predict,
+            (rows - self.shift) / scale,
+            self.alpha_bar,
+            prediction_type=self.prediction_type,
+            n_steps=n_steps,
+        )
+        return np.asarray(density - np.log(scale).sum())
+
+    def predict_proba(
+        self,
+        X: ArrayLike,
+        *,
+        n_draws: int = 8,
+        class_shares: ArrayLike | None = None,
+        seed: int = 0,
+    ) -> NDArray[np.float64]:
+        """The probability of each class, by how well a row is denoised as one of that class.
+
+            p(c | x) ~ share_c p(x | c),   ln p(x | c) = const - 1/2 int E |x - x_hat_c|^2 d SNR
+
+        over the noise levels of training (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c
+        is the network's estimate of x from x_t, and its variance adds to the squared error.
+
+        Args:
+            X: rows, (rows, n_features), in the units of the data.
+            n_draws: noises for each row and timestep, the same for all classes.
+            class_shares: probabilities of the classes before x is seen, (n_classes,), which need
+                not add up to 1; None: those of the latest fit (:attr:`class_shares`).
+            seed: fixes the noise.
+
+        Returns:
+            float64 (rows, n_classes), each row adding up to 1.
+
+        Raises:
+            ValueError, TypeError: for a model without classes, wrong shapes, NaN, infinity,
+                negative shares, a seed or a count out of range.
+        """
+        refuse_gpu("predict_proba", X=X)
+        rows = as_points("X", X, self.n_features)
+        n_draws = as_count("n_draws", n_draws, least=1)
+        generator = np.random.default_rng(check_seed(seed))
+        if self.n_classes is None:
+            raise ValueError("n_classes: got a model without classes, needed one that knows them")
+        shares = np.full(self.n_classes, 1.0) if self._class_shares is None else self._class_shares
+        if class_shares is not None:
+            shares = np.asarray(as_array("class_shares", class_shares), np.float64)
+        if shares.shape != (self.n_classes,):
+            raise ValueError(f"class_shares: got shape {shares.shape}, needed ({self.n_classes},)")
+        if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
+            raise ValueError("class_shares: got NaN, infinity, negative numbers or zeros alone")
+
+        def predict(x_t: Any, t: NDArray[np.int64], label: int) -> tuple[Any, Any]:
+            prediction = self.net(self._network_input(x_t.astype(np.float32), t, label))
+            return prediction.mean, prediction.epistemic
+
+        log_likelihoods = class_log_likelihoods(
+            predict,
+            (rows - self.shift) / self.scale,
+            self.n_classes,
+            self.alpha_bar,
+            self.prediction_type,
+            n_draws,
+            generator,
+        )
+        with np.errstate(divide="ignore"):  # a share of 0
+            scores = log_likelihoods + np.log(shares / shares.sum())
+        weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+        return np.asarray(weights / weights.sum(axis=1, keepdims=True))
 
     def draw(self, seed: int) -> DiffusionModel:
         """A model whose network is without uncertainty, as :meth:`tagix.nn.Sequential.draw`.
@@ -363,29 +535,45 @@ class DiffusionModel:
         self,
         n_samples: int,
         *,
+        label: ArrayLike | None = None,
+        guidance: float | None = None,
+        guidance_convention: str = "scale",
+        sampler: Sampler | None = None,
         trajectory: bool = False,
         seed: int | None = None,
         uncertainty: bool = False,
         ensemble: int | None = None,
     ) -> Samples:
-        """Draw samples with the DDPM sampler (variance beta_t, no noise in the last step).
+        """Draw samples, by default with the DDPM sampler over all timesteps (variance beta_t).
+
+        With a ``label``, and with ``guidance`` w, the prediction is combined from that with the
+        label, F_c, and that without, F_u; their variances add as if they were independent:
+
+            "scale"   F_u + w (F_c - F_u)    w = 1 is without guidance  (Saharia et al., 2022, and
+                                             the diffusers library)
+            "weight"  (1 + w) F_c - w F_u    w = 0 is without guidance  (Ho & Salimans, 2022)
 
         With ``uncertainty`` each sample comes with two covariances, in the same pass:
 
-            epistemic   S' = A S A^T + c2^2 W from S = 0 at the starting noise, over all steps
-            aleatoric   (1 - alpha_bar) / alpha_bar (I - sqrt(1 - alpha_bar) J) at the last step
+            epistemic   S' = A S A^T + c^2 W from S = 0 at the starting noise, over all steps
+            aleatoric   (1 - alpha_bar) / alpha_bar (I - sqrt(1 - alpha_bar) d eps / dx_t)
+                        at the last step
 
-        with J the Jacobian and W the covariance of the predicted noise, A = c1 I - c2 J,
-        c1 = 1 / sqrt(alpha) and c2 = (1 - alpha) / sqrt(alpha (1 - alpha_bar)). The first takes the
-        weights of the network as drawn afresh in each step. The second is Tweedie's formula,
-        symmetrised: how far the data near x are spread, as the network sees them; it is no
+        with W the covariance of F, and x' = ... + c F and A = dx'/dx in a step of the sampler. The
+        first takes the weights of the network as drawn afresh in each step. The second is Tweedie's
+        formula, symmetrised: how far the data near x are spread, as the network sees them; it is no
         covariance where the network is far off, and then may have negative variances.
 
         Args:
             n_samples: how many, from 0 on.
+            label: the class to draw, an integer for all or (n_samples,) of them, -1 for none;
+                None: rows of any class.
+            guidance: how much to sharpen towards the label; None: not at all.
+            guidance_convention: what its number means, "scale" or "weight".
+            sampler: one of :mod:`tagix.samplers`; None is ``DDPM()``.
             trajectory: keep the whole chain of each.
             uncertainty: give ``epistemic``, ``aleatoric`` and ``score``, too, for up to three times
-                the time. x is the same.
+                the time. x is the same. Not for samplers whose steps use more than one prediction.
             ensemble: of how many drawn networks, at least 2, ``epistemic`` is to be the covariance:
                 each keeps its weights for a whole chain, with the noise that x was made of. It
                 takes about as many times the time, and implies ``uncertainty``.
@@ -397,19 +585,37 @@ class DiffusionModel:
             squared.
 
         Raises:
-            ValueError: if ``n_samples`` is negative, the seed not in [0, 2**63) or ``ensemble``
-                below 2.
+            ValueError: if ``n_samples`` is negative, the seed not in [0, 2**63), ``ensemble``
+                below 2, a label out of range or given to a model without classes, guidance given
+                without a label, or uncertainty asked of a sampler that has none.
             TypeError: for what is no integer or, in ``trajectory`` and ``uncertainty``, no bool.
         """
         count = as_count("n_samples", n_samples, least=0)
         trajectory = as_flag("trajectory", trajectory)
         n_draws = 0 if ensemble is None else as_count("ensemble", ensemble, least=2)
         uncertainty = as_flag("uncertainty", uncertainty) or n_draws > 0
+        weights = guidance_weights(guidance, guidance_convention)
+        labels = None
+        if label is not None:
+            labels = as_labels("label", label, count, self.n_classes)
+            if weights == (0.0, 1.0):  # as if there were none
+                labels, weights = None, (1.0, 0.0)
+        elif guidance is not None:
+            raise ValueError("guidance: got a number without a label, needed a label to guide to")
+        plan = self._core_plan(DDPM() if sampler is None else sampler)
 
         def draw(seed: int) -> Samples:
             return Samples(
                 *self._process.sample(
-                    self.net._model, count, seed, trajectory, uncertainty, n_draws
+                    self.net._model,
+                    plan,
+                    count,
+                    seed,
+                    labels,
+                    weights,
+                    trajectory,
+                    uncertainty,
+                    n_draws,
                 )
             )
 
@@ -426,6 +632,21 @@ class DiffusionModel:
                 if self._sample_calls == call:  # a failed call does not count
                     self._sample_calls -= 1
             raise
+
+    def _core_plan(self, sampler: Sampler) -> _core.SamplerPlan:
+        """The stages of a sampler, and what the network sees of their timesteps."""
+        if not isinstance(sampler, Sampler):
+            raise TypeError(f"sampler: got {sampler!r}, needed one of tagix.samplers")
+        alpha_bar = self.alpha_bar
+        plan = sampler.plan(alpha_bar, self.prediction_type)
+        features = schedules.time_features(self._settings["time_features"], plan.t, alpha_bar)
+        last = schedules.sigma(schedules.alpha_bar_at(alpha_bar, plan.t[-1:]))
+        return _core.SamplerPlan(
+            np.ascontiguousarray(plan.table, dtype=np.float32),
+            np.ascontiguousarray(features, dtype=np.float32),
+            plan.ends_step.tolist(),
+            float(last[0]) ** 2,
+        )
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it.
@@ -458,6 +679,15 @@ class DiffusionModel:
         self._placed_process = self.net.device, process
 
 
-def _make_process(settings: dict[str, Any], device: str) -> _core.DiffusionProcess:
-    names = ("n_features", "n_steps", "schedule", "time_features")
-    return _core.DiffusionProcess(**{name: settings[name] for name in names}, device=device)
+def _make_process(settings: Mapping[str, Any], device: str) -> _core.DiffusionProcess:
+    alpha_bar = settings["schedule"].alpha_bar(settings["n_steps"])
+    levels = schedules.noise_levels(alpha_bar, settings["prediction_type"])
+    timesteps = np.arange(len(alpha_bar))
+    features = schedules.time_features(settings["time_features"], timesteps, alpha_bar)
+    return _core.DiffusionProcess(
+        settings["n_features"],
+        np.ascontiguousarray(levels, dtype=np.float32),
+        np.ascontiguousarray(features, dtype=np.float32),
+        feature_table(settings["class_features"], settings["n_classes"] or 0),
+        device=device,
+    )

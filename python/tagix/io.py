@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix import _core, nn
+from tagix import _core, nn, schedules
 from tagix.diffusion import DiffusionModel
 
-FORMAT_VERSION = 2  # 1 had no noise that is learned, and no forgetting
+# 1 had no noise that is learned and no forgetting; 2 schedules without arguments and no classes.
+FORMAT_VERSION = 3
 _NOISE_MODELS = {
     "Homoscedastic": _core.Homoscedastic,
     "Heteroscedastic": _core.Heteroscedastic,
@@ -67,10 +68,12 @@ def save_diffusion(model: DiffusionModel, path: str | os.PathLike[str]) -> None:
     description = {
         "kind": "DiffusionModel",
         "network": _network_config(model.net),
-        "settings": model._settings,
+        "settings": model._settings
+        | {"schedule": {"name": model.schedule.name, "config": model.schedule.config}},
         "activation": _layer_config(model._activation),
         "noise": _config(model.noise),
         "fitted": model._fitted,
+        "class_shares": None if model.class_shares is None else model.class_shares.tolist(),
         "sample_calls": model._sample_calls,
     }
     tensors = model.net.state_dict()
@@ -148,8 +151,12 @@ def _rebuild(
     activation = _layer(description["activation"], network["seed"])
     if isinstance(activation, nn.Sequential):
         raise ValueError("its activation is a Sequential")
+    settings = dict(description["settings"])
+    if not isinstance(settings["schedule"], str):  # as it is in older files
+        schedule = settings["schedule"]
+        settings["schedule"] = schedules.resolve(schedule["name"], schedule["config"])
     model = DiffusionModel(
-        **description["settings"],
+        **settings,
         activation=activation,
         noise=_value(description["noise"], _NOISE_MODELS),
         rule=rule,
@@ -162,6 +169,8 @@ def _rebuild(
     _restore_counts(model.net, network)
     model._process.set_standardization(shift.tolist(), scale.tolist())
     model._fitted = bool(description["fitted"])
+    shares = description.get("class_shares")  # not in older files
+    model._class_shares = None if shares is None else np.asarray(shares, dtype=np.float64)
     model._sample_calls = int(description["sample_calls"])
     return model
 

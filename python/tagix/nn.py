@@ -31,6 +31,7 @@ from tagix._arrays import (
 from tagix._core import (
     GELU,
     Activation,
+    ClassEmbedding,
     Exp,
     Forgetting,
     Hardtanh,
@@ -60,6 +61,7 @@ from tagix.gaussian import Gaussian, Prediction
 __all__ = [
     "GELU",
     "Activation",
+    "ClassEmbedding",
     "Exp",
     "Hardtanh",
     "Identity",

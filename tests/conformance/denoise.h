@@ -8,82 +8,97 @@
 
 namespace tagix::conformance {
 
-/// One reverse step, with numbers n of (seed; timestep, row):
+/// One stage of a sampler, with numbers n of (seed; stage, row):
 ///
-///   x' = (x - c eps_mean) / sqrt(alpha) + sigma n,   var = (c^2 / alpha) eps_var
+///   x' = x_weight x + prediction_weight mean + carry_weight y + noise_std n
+///   y' = carry_x x + carry_prediction mean,   var = prediction_weight^2 prediction_var
 struct Denoise final : Operation {
   static constexpr std::uint64_t seed = 0x1234567890;
-  math::ReverseStep step;
-  Index n_features, timestep, first_row;
-  std::vector<float> noisy;
+  math::SamplerStage weights;
+  Index n_features, stage, first_row;
+  bool has_carry;
+  std::vector<float> noisy, carry;
   HostGaussians prediction;
 
-  Denoise(Index rows, Index cols, math::ReverseStep step, Index timestep, Index first_row,
+  Denoise(Index rows, Index cols, math::SamplerStage weights, Index stage, Index first_row,
           Index other_outputs = 0)
-      : step(step), n_features(cols), timestep(timestep), first_row(first_row) {
+      : weights(weights),
+        n_features(cols),
+        stage(stage),
+        first_row(first_row),
+        has_carry(weights.carry_weight != 0) {
     RandomInputs random(rows + 89 * cols);
     noisy = random.uniforms(rows * cols, -3, 3);
+    carry = random.uniforms(rows * cols, -3, 3);
     prediction = random.gaussians(rows, cols + other_outputs);
   }
 
   std::string name() const override {
-    return text("denoise ", prediction.rows, " x ", n_features, " of ", prediction.cols,
-                ", timestep ", timestep, ", first row ", first_row);
+    return text("denoise ", prediction.rows, " x ", n_features, " of ", prediction.cols, ", stage ",
+                stage, ", first row ", first_row, has_carry ? ", with a carry" : "");
   }
 
   Cost cost() const override { return {0, 4.0 * 5 * static_cast<double>(noisy.size())}; }
 
   std::function<void()> prepare(Arrays& arrays) const override {
-    const ConstMomentsView eps = arrays.input(prediction);
+    const ConstMomentsView predicted = arrays.input(prediction);
     float* x = arrays.in_place(noisy);
+    float* y = has_carry ? arrays.in_place(carry) : nullptr;
     float* var = arrays.output(prediction.rows * n_features);
-    // Of the table only the step in question may be read.
-    std::vector<math::ReverseStep> steps(static_cast<std::size_t>(timestep + 2), {NAN, NAN, NAN});
-    steps[static_cast<std::size_t>(timestep)] = step;
-    DiffusionTables tables;
-    tables.n_steps = timestep + 2;
-    tables.reverse_steps = arrays.values(steps).data();
-    const Index* t = arrays.input(std::vector<Index>{timestep});
+    // Of the table only the stage in question may be read.
+    std::vector<math::SamplerStage> table(static_cast<std::size_t>(stage + 2),
+                                          {NAN, NAN, NAN, NAN, NAN, NAN, NAN, NAN});
+    table[static_cast<std::size_t>(stage)] = weights;
+    const math::SamplerStage* stages = arrays.values(table).data();
+    const Index* which = arrays.input(std::vector<Index>{stage});
     const Index* first = arrays.input(std::vector<Index>{first_row});
     return [=, this, &backend = arrays.backend()] {
-      backend.denoise(tables, t, eps, n_features, seed, first, x, var);
+      backend.denoise(stages, which, predicted, n_features, seed, first, x, y, var);
     };
   }
 
   std::vector<Expected> expected() const override {
-    Expected x{"x", 6, {}}, var{"var", 4, {}};
-    const double scale = step.inverse_sqrt_alpha, c = step.noise_coefficient;
+    Expected x{"x", 6, {}}, y{"carry", 4, {}}, var{"var", 4, {}};
     for (Index row = 0; row < prediction.rows; ++row) {
       for (Index col = 0; col < n_features; ++col) {
         const auto i = static_cast<std::size_t>(row * n_features + col);
         const auto k = static_cast<std::size_t>(row * prediction.cols + col);
-        const Sum noise = normal_number(seed, math::RandomStream::sampler_noise,
-                                        static_cast<std::uint64_t>(timestep), first_row + row, col);
-        Sum sum = sum_of({noisy[i] * scale, -c * prediction.mean[k] * scale});
-        sum.value += step.noise_std * noise.value;
-        sum.magnitude += step.noise_std * noise.magnitude;
+        const double mean = prediction.mean[k];
+        Sum sum = sum_of({double{weights.x_weight} * noisy[i], weights.prediction_weight * mean,
+                          has_carry ? double{weights.carry_weight} * carry[i] : 0.0});
+        if (weights.noise_std != 0) {
+          const Sum noise = normal_number(seed, math::RandomStream::sampler_noise,
+                                          static_cast<std::uint64_t>(stage), first_row + row, col);
+          sum.value += weights.noise_std * noise.value;
+          sum.magnitude += weights.noise_std * noise.magnitude;
+        }
         x.values.push_back(sum);
-        var.values.push_back(sum_of({c * c * scale * scale * prediction.var[k]}));
+        y.values.push_back(
+            sum_of({double{weights.carry_x} * noisy[i], weights.carry_prediction * mean}));
+        const double weight = weights.prediction_weight;
+        var.values.push_back(sum_of({weight * weight * prediction.var[k]}));
       }
     }
-    return {x, var};
+    if (!has_carry) return {x, var};
+    return {x, y, var};
   }
 
   static Operations cases() {
+    const math::SamplerStage stochastic{1.2f, -0.48f, 0, 0.3f, 0, 0, 0, 0},
+        last{1.01f, -0.1f, 0, 0, 0, 0, 0, 0}, carrying{0.7f, 0.2f, 0.9f, 0, 0.4f, -0.3f, 0, 0};
     Operations cases;
     for (const auto& [rows, cols] : elementwise_shapes()) {
-      cases.push_back(
-          std::make_unique<Denoise>(rows, cols, math::ReverseStep{1.2f, 0.4f, 0.3f}, 17, 8192));
-      cases.push_back(
-          std::make_unique<Denoise>(rows, cols, math::ReverseStep{1.01f, 0.1f, 0.0f}, 1, 0, cols));
+      cases.push_back(std::make_unique<Denoise>(rows, cols, stochastic, 17, 8192));
+      cases.push_back(std::make_unique<Denoise>(rows, cols, last, 1, 0, cols));
+      cases.push_back(std::make_unique<Denoise>(rows, cols, carrying, 2, 0));
     }
     return cases;
   }
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(
-        std::make_unique<Denoise>(10000, 2, math::ReverseStep{1.2f, 0.4f, 0.3f}, 17, 0));
+    cases.push_back(std::make_unique<Denoise>(
+        10000, 2, math::SamplerStage{1.2f, -0.48f, 0, 0.3f, 0, 0, 0, 0}, 17, 0));
     return cases;
   }
 };

@@ -5,29 +5,37 @@
 
 namespace tagix::conformance {
 
-/// Tables of a diffusion process with arbitrary entries.
-struct HostDiffusionTables {
-  Index n_steps;
-  Index first_step;
-  Index n_time_features;
-  std::vector<float> signal_scale, noise_scale, time_features;
+/// Conditions of a diffusion network with arbitrary entries: features of timesteps and of classes.
+struct HostConditions {
+  Index n_time_features, n_classes, n_class_features;
+  std::vector<float> time_features, class_features;
 
-  HostDiffusionTables(Index n_steps, Index first_step, Index n_time_features, RandomInputs& random)
-      : n_steps(n_steps),
-        first_step(first_step),
-        n_time_features(n_time_features),
-        signal_scale(random.uniforms(n_steps, 0, 1)),
-        noise_scale(random.uniforms(n_steps, 0, 1)),
-        time_features(random.uniforms(n_steps * n_time_features, -1, 1)) {}
+  HostConditions(Index n_steps, Index n_time_features, Index n_classes, Index n_class_features,
+                 RandomInputs& random)
+      : n_time_features(n_time_features),
+        n_classes(n_classes),
+        n_class_features(n_class_features),
+        time_features(random.uniforms(n_steps * n_time_features, -1, 1)),
+        class_features(random.uniforms((n_classes + 1) * n_class_features, -1, 1)) {}
 
-  DiffusionTables upload(Arrays& arrays) const {
-    return {arrays.input(signal_scale),
-            arrays.input(noise_scale),
-            arrays.input(time_features),
-            nullptr,
-            n_steps,
-            first_step,
-            n_time_features};
+  Index cols() const { return n_time_features + n_class_features; }
+
+  /// The features of a timestep and of a label; the last row of the classes is that of none.
+  std::vector<float> at(Index t, Index label) const {
+    const auto row = [](const std::vector<float>& table, Index i, Index cols) {
+      const auto first = table.begin() + static_cast<std::ptrdiff_t>(i * cols);
+      return std::vector<float>(first, first + static_cast<std::ptrdiff_t>(cols));
+    };
+    std::vector<float> features = row(time_features, t, n_time_features);
+    const std::vector<float> of_class =
+        row(class_features, label < 0 ? n_classes : label, n_class_features);
+    features.insert(features.end(), of_class.begin(), of_class.end());
+    return features;
+  }
+
+  Conditions upload(Arrays& arrays) const {
+    return {arrays.input(time_features), arrays.input(class_features), n_time_features, n_classes,
+            n_class_features};
   }
 };
 

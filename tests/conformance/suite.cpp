@@ -15,12 +15,13 @@
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovation.h"
 #include "conformance/affine_tangents.h"
+#include "conformance/append_conditions.h"
 #include "conformance/check_innovation.h"
+#include "conformance/combine.h"
 #include "conformance/copy.h"
 #include "conformance/denoise.h"
 #include "conformance/denoise_covariance.h"
 #include "conformance/diffuse.h"
-#include "conformance/embed_timesteps.h"
 #include "conformance/forget.h"
 #include "conformance/gather_jacobian.h"
 #include "conformance/gather_rows.h"
@@ -87,9 +88,10 @@ const std::vector<Method>& methods() {
       method<RecordPredictions>("record_predictions"),
       method<Normal>("normal"),
       method<Diffuse>("diffuse"),
-      method<EmbedTimesteps>("embed_timesteps"),
+      method<AppendConditions>("append_conditions"),
       method<Denoise>("denoise"),
       method<DenoiseCovariance>("denoise_covariance"),
+      method<Combine>("combine"),
       method<Advance>("advance"),
   };
   return methods;

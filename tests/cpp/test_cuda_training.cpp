@@ -10,6 +10,7 @@
 #include "core/diffusion.h"
 #include "core/training.h"
 #include "cuda_is_there.h"
+#include "diffusion_example.h"
 #include "executor_problem.h"
 
 using namespace tagix;
@@ -230,30 +231,44 @@ TEST_CASE("a batch that overflows in the middle of an epoch leaves what was lear
 TEST_CASE("a diffusion model trains and samples on the GPU as on the CPU") {
   if (!cuda_is_there()) return;
   const std::vector<float> data = uniform_floats(2 * 90, -1, 1, 8);
-  HostPair parameters[2];
-  std::vector<float> samples[2], variances[2], chains[2];
+  std::vector<Index> labels;
+  for (Index row = 0; row < 90; ++row) labels.push_back(row % 3 - 1);
   const std::shared_ptr<Backend> backends[] = {cuda_backend(), cpu_backend()};
-  for (int k = 0; k < 2; ++k) {
-    const auto model = make_model(backends[k], {7, 24, 24, 2});
-    DiffusionProcess process(backends[k], 2, 12, NoiseSchedule::cosine, TimeFeatures::cosine);
-    DiffusionSource source(*backends[k], process, model->seed(), data.data(), 90);
-    source.set_noise_var({1.0f});
-    Trainer trainer(*model, source, 32, true);
-    for (int epoch = 0; epoch < 4; ++epoch) trainer.run_epoch({});
-    parameters[k] = parameters_of(*model);
-    samples[k].resize(2 * 50);
-    variances[k].resize(2 * 50);
-    chains[k].resize(12 * 2 * 50);
-    REQUIRE(process.sample(*model, 50, 21, samples[k].data(), variances[k].data(), nullptr, {}));
-    std::vector<float> again(2 * 50), again_var(2 * 50);
-    REQUIRE(process.sample(*model, 50, 21, again.data(), again_var.data(), chains[k].data(), {}));
-    // With the chain each step is waited for; without it they are recorded and run in a row.
-    CHECK(same_bits(again, samples[k]));
-    CHECK(same_bits(again_var, variances[k]));
+  for (bool labelled : {false, true}) {
+    CAPTURE(labelled);
+    HostPair parameters[2];
+    std::vector<float> samples[2], variances[2], chains[2];
+    const DiffusionDescription description = cosine_description(2, 12, labelled ? 2 : 0);
+    for (int k = 0; k < 2; ++k) {
+      DiffusionProcess process(backends[k], description);
+      const auto model = make_model(backends[k], {process.network_inputs(), 24, 24, 2});
+      DiffusionSource source(*backends[k], process, model->seed(), data.data(), 90);
+      source.set_noise_var({1.0f});
+      if (labelled) source.set_labels(labels.data(), 0.3);
+      Trainer trainer(*model, source, 32, true);
+      for (int epoch = 0; epoch < 4; ++epoch) trainer.run_epoch({});
+      parameters[k] = parameters_of(*model);
+      samples[k].resize(2 * 50);
+      variances[k].resize(2 * 50);
+      chains[k].resize(12 * 2 * 50);
+      const SamplerPlan plan = cosine_ddpm(12);
+      SampleRequest request{50, 21};
+      if (labelled) {
+        request.labels = labels.data();
+        request.guidance = {2, -1};
+      }
+      REQUIRE(process.sample(*model, plan, request, {samples[k].data(), variances[k].data()}, {}));
+      std::vector<float> again(2 * 50), again_var(2 * 50);
+      REQUIRE(process.sample(*model, plan, request,
+                             {again.data(), again_var.data(), chains[k].data()}, {}));
+      // With the chain each step is waited for; without it they are recorded and run in a row.
+      CHECK(same_bits(again, samples[k]));
+      CHECK(same_bits(again_var, variances[k]));
+    }
+    check_near(parameters[0], parameters[1], 1e-5);
+    check_near({samples[0], variances[0]}, {samples[1], variances[1]}, 1e-4);
+    check_near({chains[0], chains[0]}, {chains[1], chains[1]}, 1e-4);
   }
-  check_near(parameters[0], parameters[1], 1e-5);
-  check_near({samples[0], variances[0]}, {samples[1], variances[1]}, 1e-4);
-  check_near({chains[0], chains[0]}, {chains[1], chains[1]}, 1e-4);
 }
 
 TEST_CASE("networks on the GPU serve several threads, and one may train meanwhile") {

@@ -2,10 +2,10 @@
 
 #include <cmath>
 #include <memory>
-#include <numbers>
 
 #include "core/diffusion.h"
 #include "core/require.h"
+#include "diffusion_example.h"
 #include "layers/linear.h"
 #include "math/philox.h"
 #include "test_helpers.h"
@@ -14,33 +14,6 @@ using namespace tagix;
 using namespace tagix::test;
 
 namespace {
-
-constexpr double pi = std::numbers::pi;
-
-/// abar_t as a product over the definitions in the papers, in long double.
-std::vector<double> shares_truth(NoiseSchedule schedule, int n_steps) {
-  using Real = long double;
-  const Real total = n_steps;
-  std::vector<double> shares{1.0};
-  Real product = 1;
-  for (int t = 1; t < n_steps; ++t) {
-    Real beta;
-    if (schedule == NoiseSchedule::cosine) {
-      const auto f = [&](int step) {
-        const Real cosine =
-            std::cos((step / total + 0.008L) / 1.008L * std::numbers::pi_v<Real> / 2);
-        return cosine * cosine;
-      };
-      beta = 1 - f(t) / f(t - 1);
-    } else {
-      const Real share = n_steps == 2 ? 1.0L : Real(t - 1) / Real(n_steps - 2);
-      beta = (0.1L * (1 - share) + 20.0L * share) / total;
-    }
-    product *= 1 - std::min(beta, 0.999L);
-    shares.push_back(static_cast<double>(product));
-  }
-  return shares;
-}
 
 /// A linear network with known output: eps = noisy W^T + time features V^T + b, and its variance
 /// from the variances of b alone.
@@ -90,210 +63,216 @@ std::vector<float> normal_numbers(std::uint64_t seed, math::RandomStream stream,
 struct Samples {
   std::vector<float> x, var, trajectory;
 
-  Samples(const DiffusionProcess& process, const Model& model, Index rows, std::uint64_t seed,
+  Samples(const DiffusionProcess& process, const Model& model, const SampleRequest& request,
           bool with_trajectory = false) {
-    const auto size = static_cast<std::size_t>(rows * process.n_features());
+    const auto size = static_cast<std::size_t>(request.rows * process.n_features());
     x.assign(size, missing);
     var.assign(size, missing);
     if (with_trajectory) {
       trajectory.assign(size * static_cast<std::size_t>(process.n_steps()), missing);
     }
-    CHECK(process.sample(model, rows, seed, x.data(), var.data(),
-                         with_trajectory ? trajectory.data() : nullptr, {}));
+    CHECK(process.sample(model, cosine_ddpm(process.n_steps()), request,
+                         {x.data(), var.data(), with_trajectory ? trajectory.data() : nullptr},
+                         {}));
   }
 };
 
 }  // namespace
 
-TEST_CASE("schedules are those of the papers") {
-  for (NoiseSchedule schedule : {NoiseSchedule::cosine, NoiseSchedule::linear}) {
-    for (int n_steps : {2, 3, 5, 20, 40, 1000}) {
-      CAPTURE(n_steps);
-      const std::vector<double> shares = signal_shares(schedule, n_steps);
-      const std::vector<double> truth = shares_truth(schedule, n_steps);
-      REQUIRE(shares.size() == truth.size());
-      for (std::size_t t = 0; t < shares.size(); ++t) {
-        CHECK(shares[t] == doctest::Approx(truth[t]).epsilon(1e-10));
-      }
-    }
-  }
-  // In closed form: no beta of the cosine schedule reaches its bound before t = T.
-  const std::vector<double> cosine = signal_shares(NoiseSchedule::cosine, 40);
-  const auto f = [](double t) { return std::pow(std::cos((t / 40 + 0.008) / 1.008 * pi / 2), 2); };
-  for (int t = 0; t < 40; ++t) {
-    CHECK(cosine[static_cast<std::size_t>(t)] == doctest::Approx(f(t) / f(0)).epsilon(1e-10));
-  }
-  // Ho et al.: beta from 1e-4 to 0.02 for T = 1000.
-  const std::vector<double> linear = signal_shares(NoiseSchedule::linear, 1000);
-  CHECK(1 - linear[1] == doctest::Approx(1e-4).epsilon(1e-9));
-  CHECK(1 - linear[999] / linear[998] == doctest::Approx(0.02).epsilon(1e-9));
-}
-
-TEST_CASE("time features are what the names say") {
-  constexpr Index n_steps = 40;
-  Index n = 0;
-  std::vector<float> table = time_feature_table(TimeFeatures::cosine, n_steps, n);
-  REQUIRE(n == 5);
-  REQUIRE(table.size() == 5 * n_steps);
-  for (std::size_t t = 0; t < n_steps; ++t) {
-    const double share = static_cast<double>(t) / n_steps;
-    const double truth[] = {std::cos(pi * share), std::cos(2 * pi * share),
-                            std::cos(3 * pi * share), std::cos(4 * pi * share), share - 0.5};
-    for (std::size_t k = 0; k < 5; ++k) CHECK(std::fabs(table[5 * t + k] - truth[k]) < 1e-7);
-  }
-  table = time_feature_table(TimeFeatures::scalar, n_steps, n);
-  REQUIRE(n == 1);
-  REQUIRE(table.size() == n_steps);
-  for (std::size_t t = 0; t < n_steps; ++t) {
-    CHECK(std::fabs(table[t] - static_cast<double>(t) / n_steps) < 1e-7);
-  }
-  table = time_feature_table(TimeFeatures::sinusoidal, n_steps, n);
-  REQUIRE(n == 16);
-  REQUIRE(table.size() == 16 * n_steps);
-  for (std::size_t t = 0; t < n_steps; ++t) {
-    for (std::size_t i = 0; i < 8; ++i) {
-      const double angle =
-          static_cast<double>(t) * std::exp(-static_cast<double>(i) / 7 * std::log(1e4));
-      CHECK(std::fabs(table[16 * t + 2 * i] - std::sin(angle)) < 1e-7);
-      CHECK(std::fabs(table[16 * t + 2 * i + 1] - std::cos(angle)) < 1e-7);
-    }
-  }
-}
-
-TEST_CASE("the tables on the device are the square roots of the schedule") {
-  const DiffusionProcess process(cpu_backend(), 2, 40, NoiseSchedule::cosine, TimeFeatures::cosine);
-  const std::vector<double> truth = shares_truth(NoiseSchedule::cosine, 40);
+TEST_CASE("a process keeps the tables of its description") {
+  const DiffusionDescription description = cosine_description(2, 40, 3);
+  const DiffusionProcess process(cpu_backend(), description);
+  CHECK(process.n_steps() == 40);
+  CHECK(process.n_classes() == 3);
+  CHECK(process.network_inputs() == 2 + 1 + 3);
   CHECK(process.tables().first_step == 1);
-  CHECK(process.tables().n_steps == 40);
-  CHECK(process.network_inputs() == 7);
   for (std::size_t t = 0; t < 40; ++t) {
-    CHECK(process.tables().signal_scale[t] == doctest::Approx(std::sqrt(truth[t])).epsilon(1e-6));
-    CHECK(process.tables().noise_scale[t] ==
-          doctest::Approx(std::sqrt(1 - truth[t])).epsilon(1e-6));
+    CHECK(process.tables().levels[t].signal == description.levels[t].signal);
+    CHECK(process.tables().levels[t].target_noise == description.levels[t].target_noise);
+    CHECK(process.tables().conditions.time_features[t] == description.time_features[t]);
   }
+  CHECK(process.tables().conditions.at(4, 1, 2) == 1);
+  CHECK(process.tables().conditions.at(4, -1, 2) == 0);
 }
 
 TEST_CASE("samples follow the reverse recursion of the network's predictions") {
   const std::shared_ptr<Backend> backend = cpu_backend();
   constexpr Index n_features = 3, n_steps = 12;
-  DiffusionProcess process(backend, n_features, n_steps, NoiseSchedule::cosine,
-                           TimeFeatures::cosine);
-  const std::vector<double> shift{1.0, -2.0, 0.5}, scale{0.5, 3.0, 1.0};
-  process.set_standardization({1.0f, -2.0f, 0.5f}, {0.5f, 3.0f, 1.0f});
-  const LinearDenoiser denoiser(process, backend);
-  constexpr std::uint64_t seed = 11;
-  // More rows than are drawn at a time.
-  constexpr Index rows = 9000;
-  const Samples samples(process, denoiser.model, rows, seed, true);
+  for (bool guided : {false, true}) {
+    CAPTURE(guided);
+    const DiffusionDescription description =
+        cosine_description(n_features, n_steps, guided ? 2 : 0);
+    DiffusionProcess process(backend, description);
+    const std::vector<double> shift{1.0, -2.0, 0.5}, scale{0.5, 3.0, 1.0};
+    process.set_standardization({1.0f, -2.0f, 0.5f}, {0.5f, 3.0f, 1.0f});
+    const LinearDenoiser denoiser(process, backend);
+    constexpr std::uint64_t seed = 11;
+    // More rows than are drawn at a time.
+    constexpr Index rows = 19000;
+    std::vector<Index> labels;
+    for (Index row = 0; row < rows; ++row) labels.push_back(row % 3 - 1);
+    SampleRequest request{rows, seed};
+    if (guided) {
+      request.labels = labels.data();
+      request.guidance = {3.0f, -2.0f};
+    }
+    const Samples samples(process, denoiser.model, request, true);
 
-  const std::vector<double> shares = shares_truth(NoiseSchedule::cosine, n_steps);
-  Index n_time_features = 0;
-  const std::vector<float> features =
-      time_feature_table(TimeFeatures::cosine, n_steps, n_time_features);
-  double worst = 0, worst_var = 0;
-  for (Index row : {0, 1, 19, 4095, 8191, 8192, 8999}) {
-    const std::vector<float> start =
-        normal_numbers(seed, math::RandomStream::sampler_start, 0, row, n_features);
-    std::vector<double> x = doubles(start);
-    const auto compare = [&](Index position) {
-      for (std::size_t k = 0; k < n_features; ++k) {
-        const auto i = static_cast<std::size_t>((position * rows + row) * n_features) + k;
-        const double error = std::fabs(samples.trajectory[i] - (x[k] * scale[k] + shift[k]));
-        const double relative = error / (scale[k] * (1 + std::fabs(x[k])));
-        if (!(relative <= worst)) worst = relative;
+    double worst = 0, worst_var = 0;
+    for (Index row : {0, 1, 19, 4095, 8191, 8192, 16384, 18999}) {
+      const std::vector<float> start =
+          normal_numbers(seed, math::RandomStream::sampler_start, 0, row, n_features);
+      std::vector<double> x = doubles(start);
+      const auto compare = [&](Index position) {
+        for (std::size_t k = 0; k < n_features; ++k) {
+          const auto i = static_cast<std::size_t>((position * rows + row) * n_features) + k;
+          const double error = std::fabs(samples.trajectory[i] - (x[k] * scale[k] + shift[k]));
+          const double relative = error / (scale[k] * (1 + std::fabs(x[k])));
+          if (!(relative <= worst)) worst = relative;
+        }
+      };
+      compare(0);
+      for (Index t = n_steps - 1; t >= 1; --t) {
+        const DdpmStep step(n_steps, t);
+        const std::vector<float> noise = normal_numbers(seed, math::RandomStream::sampler_noise,
+                                                        n_steps - 1 - t, row, n_features);
+        const float time = static_cast<float>(t) / static_cast<float>(n_steps);
+        // The two predictions that are combined differ in what the network sees of the class.
+        std::vector<float> without{time}, with{time};
+        if (guided) {
+          const Index label = labels[static_cast<std::size_t>(row)];
+          without.insert(without.end(), {0, 0});
+          with.insert(with.end(), {label == 0 ? 1.0f : 0.0f, label == 1 ? 1.0f : 0.0f});
+        }
+        std::vector<double> next;
+        for (Index k = 0; k < n_features; ++k) {
+          const auto i = static_cast<std::size_t>(k);
+          double prediction = denoiser.mean(x, with, k), var = denoiser.var(k);
+          if (guided) {
+            prediction = 3 * prediction - 2 * denoiser.mean(x, without, k);
+            var *= 9 + 4;
+          }
+          next.push_back((x[i] - step.c * prediction) / std::sqrt(step.alpha) +
+                         step.sigma * noise[i]);
+          if (t == 1) {
+            const auto position = static_cast<std::size_t>(row * n_features) + i;
+            const double truth = step.c * step.c / step.alpha * var * scale[i] * scale[i];
+            const double error = std::fabs(samples.var[position] - truth) / truth;
+            if (!(error <= worst_var)) worst_var = error;
+          }
+        }
+        x = next;
+        compare(n_steps - t);
+      }
+    }
+    CHECK(worst < 1e-5);
+    CHECK(worst_var < 1e-6);
+    // The chain ends at the samples.
+    const auto last = samples.trajectory.end() - static_cast<std::ptrdiff_t>(samples.x.size());
+    CHECK(std::vector<float>(last, samples.trajectory.end()) == samples.x);
+  }
+}
+
+TEST_CASE("a sampler of two stages a step hands its carry on") {
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const DiffusionProcess process(backend, cosine_description(2, 6));
+  const LinearDenoiser denoiser(process, backend);
+  // Any numbers will do; the second step does not end where its first stage does.
+  SamplerPlan plan;
+  plan.stages = {{0.9f, -0.3f, 0.0f, 0, 0.5f, -0.2f, 1, 0},
+                 {0.7f, 0.1f, 0.6f, 0, 0.0f, 0.0f, 1, 0},
+                 {1.1f, -0.4f, 0.0f, 0, 0.2f, 0.3f, 1, 0},
+                 {0.4f, -0.6f, 1.3f, 0, 0.1f, 0.1f, 1, 0}};
+  plan.time_features = {0.8f, 0.55f, 0.31f, 0.1f};
+  plan.ends_step = {true, false, false, true};
+  plan.last_noise_var = 1;
+  CHECK(plan.n_steps() == 2);
+  constexpr Index rows = 30;
+  std::vector<float> x(2 * rows), var(x.size()), trajectory(3 * x.size());
+  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data(), trajectory.data()},
+                         {}));
+  double worst = 0;
+  for (Index row = 0; row < rows; ++row) {
+    std::vector<double> state =
+        doubles(normal_numbers(9, math::RandomStream::sampler_start, 0, row, 2));
+    std::vector<double> carry{0, 0};
+    Index position = 0;
+    const auto compare = [&] {
+      for (std::size_t k = 0; k < 2; ++k) {
+        const auto at = static_cast<std::size_t>((position * rows + row) * 2) + k;
+        worst = std::fmax(worst, std::fabs(trajectory[at] - state[k]));
       }
     };
-    compare(0);
-    for (Index t = n_steps - 1; t >= 1; --t) {
-      const auto at = static_cast<std::size_t>(t);
-      const double alpha = shares[at] / shares[at - 1];
-      const double c = (1 - alpha) / std::sqrt(1 - shares[at]);
-      const double sigma = t == 1 ? 0 : std::sqrt(1 - alpha);
-      const std::vector<float> noise =
-          normal_numbers(seed, math::RandomStream::sampler_noise, t, row, n_features);
-      const auto first = features.begin() + static_cast<std::ptrdiff_t>(t * n_time_features);
-      const std::vector<float> own(first, first + static_cast<std::ptrdiff_t>(n_time_features));
-      std::vector<double> next;
-      for (Index k = 0; k < n_features; ++k) {
-        const auto i = static_cast<std::size_t>(k);
-        next.push_back((x[i] - c * denoiser.mean(x, own, k)) / std::sqrt(alpha) + sigma * noise[i]);
-        if (t == 1) {
-          const auto position = static_cast<std::size_t>(row * n_features) + i;
-          const double var = c * c / alpha * denoiser.var(k) * scale[i] * scale[i];
-          const double error = std::fabs(samples.var[position] - var) / var;
-          if (!(error <= worst_var)) worst_var = error;
-        }
+    compare();
+    for (std::size_t i = 0; i < 4; ++i) {
+      const math::SamplerStage& stage = plan.stages[i];
+      const std::vector<double> before = state, carried = carry;
+      for (std::size_t k = 0; k < 2; ++k) {
+        const double f = denoiser.mean(before, {plan.time_features[i]}, static_cast<Index>(k));
+        state[k] = stage.x_weight * before[k] + stage.prediction_weight * f +
+                   stage.carry_weight * carried[k];
+        carry[k] = stage.carry_x * before[k] + stage.carry_prediction * f;
       }
-      x = next;
-      compare(n_steps - t);
+      if (plan.ends_step[i]) {
+        ++position;
+        compare();
+      }
     }
   }
-  CHECK(worst < 5e-6);
-  CHECK(worst_var < 1e-6);
-  // The chain ends at the samples.
-  const auto last = samples.trajectory.end() - static_cast<std::ptrdiff_t>(samples.x.size());
-  CHECK(std::vector<float>(last, samples.trajectory.end()) == samples.x);
+  CHECK(worst < 3e-6);
+  // In one go, without the trajectory, it is the same.
+  std::vector<float> again(x.size()), again_var(x.size());
+  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {again.data(), again_var.data()}, {}));
+  CHECK(again == x);
+  CHECK(again_var == var);
+
+  std::vector<float> matrices(4 * rows);
+  SampleUncertainty uncertainty{matrices.data(), matrices.data(), matrices.data()};
+  check_refused(
+      [&] {
+        process.sample(denoiser.model, plan, {rows, 9},
+                       {x.data(), var.data(), nullptr, &uncertainty}, {});
+      },
+      {"uncertainty: got a sampler whose steps use what an earlier stage left"});
+  plan.ends_step.back() = false;
+  check_refused(
+      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data()}, {}); },
+      {"sampler: got a plan whose last stage ends no step"});
+  plan.time_features.push_back(0);
+  check_refused(
+      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data()}, {}); },
+      {"sampler: time_features: got 5 values"});
 }
 
 TEST_CASE("a sample depends on the seed and its position, not on how many are drawn") {
   const std::shared_ptr<Backend> backend = cpu_backend();
-  const DiffusionProcess process(backend, 2, 6, NoiseSchedule::cosine, TimeFeatures::scalar);
+  const DiffusionProcess process(backend, cosine_description(2, 6));
   const LinearDenoiser denoiser(process, backend);
-  const Samples few(process, denoiser.model, 20, 5), many(process, denoiser.model, 10000, 5);
+  const Samples few(process, denoiser.model, {20, 5}), many(process, denoiser.model, {10000, 5});
   CHECK(std::vector<float>(many.x.begin(), many.x.begin() + 40) == few.x);
   CHECK(std::vector<float>(many.var.begin(), many.var.begin() + 40) == few.var);
-  const Samples again(process, denoiser.model, 20, 5), other(process, denoiser.model, 20, 6);
+  const Samples again(process, denoiser.model, {20, 5}), other(process, denoiser.model, {20, 6});
   CHECK(again.x == few.x);
   CHECK(other.x != few.x);
   // With a trajectory, nothing changes.
-  CHECK(Samples(process, denoiser.model, 20, 5, true).x == few.x);
-  CHECK(Samples(process, denoiser.model, 0, 5).x.empty());
+  CHECK(Samples(process, denoiser.model, {20, 5}, true).x == few.x);
+  CHECK(Samples(process, denoiser.model, {0, 5}).x.empty());
 }
 
 TEST_CASE("sampling stops when asked") {
   const std::shared_ptr<Backend> backend = cpu_backend();
-  const DiffusionProcess process(backend, 2, 6, NoiseSchedule::cosine, TimeFeatures::scalar);
+  const DiffusionProcess process(backend, cosine_description(2, 6));
   const LinearDenoiser denoiser(process, backend);
   std::vector<float> x(8), var(8), trajectory(6 * 8);
   int asked = 0;
-  CHECK_FALSE(process.sample(denoiser.model, 4, 1, x.data(), var.data(), trajectory.data(),
+  CHECK_FALSE(process.sample(denoiser.model, cosine_ddpm(6), {4, 1},
+                             {x.data(), var.data(), trajectory.data()},
                              [&] { return ++asked == 3; }));
   CHECK(asked == 3);
 }
 
-TEST_CASE("predict gives the network's moments of the noise at each row's timestep") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  const DiffusionProcess process(backend, 2, 10, NoiseSchedule::cosine, TimeFeatures::cosine);
-  const LinearDenoiser denoiser(process, backend);
-  const std::vector<float> noisy = uniform_floats(12, -2, 2, 4);
-  const std::vector<Index> timesteps{0, 9, 3, 3, 1, 7};
-  std::vector<float> mean(12), var(12);
-  process.predict(denoiser.model, noisy.data(), timesteps.data(), 6, {mean.data(), var.data()});
-  Index n = 0;
-  const std::vector<float> features = time_feature_table(TimeFeatures::cosine, 10, n);
-  for (std::size_t row = 0; row < 6; ++row) {
-    const auto first = features.begin() + static_cast<std::ptrdiff_t>(timesteps[row] * n);
-    const std::vector<float> own(first, first + static_cast<std::ptrdiff_t>(n));
-    for (Index k = 0; k < 2; ++k) {
-      const auto i = row * 2 + static_cast<std::size_t>(k);
-      const std::vector<double> x{noisy[row * 2], noisy[row * 2 + 1]};
-      CHECK(mean[i] == doctest::Approx(denoiser.mean(x, own, k)).epsilon(1e-5));
-      CHECK(var[i] == doctest::Approx(denoiser.var(k)).epsilon(1e-6));
-    }
-  }
-  std::vector<Index> bad = timesteps;
-  for (Index t : {-1, 10}) {
-    bad[4] = t;
-    check_refused(
-        [&] {
-          process.predict(denoiser.model, noisy.data(), bad.data(), 6, {mean.data(), var.data()});
-        },
-        {text("t: got ", t, " at position 4"), "[0, 10)"});
-  }
-}
-
 TEST_CASE("standardization takes the mean and the deviation of each column") {
-  DiffusionProcess process(cpu_backend(), 3, 4, NoiseSchedule::cosine, TimeFeatures::scalar);
+  DiffusionProcess process(cpu_backend(), cosine_description(3, 4));
   // Columns: 1, 2, 3, 6; a constant; and numbers around 1000.
   const std::vector<float> data{1, 7, 1000, 2, 7, 1001, 3, 7, 1002, 6, 7, 1005};
   process.standardize_by(data.data(), 4);
@@ -308,26 +287,33 @@ TEST_CASE("standardization takes the mean and the deviation of each column") {
 
 TEST_CASE("a training batch is the standardized data with the noise that its target names") {
   const std::shared_ptr<Backend> backend = cpu_backend();
-  DiffusionProcess process(backend, 2, 10, NoiseSchedule::cosine, TimeFeatures::scalar);
-  const std::vector<float> data = uniform_floats(40, -3, 9, 1);
-  process.standardize_by(data.data(), 20);
-  DiffusionSource source(*backend, process, 77, data.data(), 20);
+  constexpr Index n_classes = 2, cols = 2 + 1 + n_classes, n_rows = 20;
+  DiffusionProcess process(backend, cosine_description(2, 10, n_classes));
+  const std::vector<float> data = uniform_floats(2 * n_rows, -3, 9, 1);
+  process.standardize_by(data.data(), n_rows);
+  DiffusionSource source(*backend, process, 77, data.data(), n_rows);
   source.set_noise_var({0.25f});
-  CHECK(source.n_rows() == 20);
+  CHECK(source.n_rows() == n_rows);
+  std::vector<Index> labels;
+  for (Index row = 0; row < n_rows; ++row) labels.push_back(row % 3 - 1);
   const std::vector<Index> rows{3, 19, 0, 3};
-  const std::vector<double> shares = shares_truth(NoiseSchedule::cosine, 10);
+  const std::vector<double> shares = cosine_shares(10);
   TrainingState state;
   const RowSelection selection{rows.data(), &state};
-  for (std::uint64_t epoch : {0, 1}) {
+  for (std::uint64_t epoch : {0, 1, 2, 3}) {
+    CAPTURE(epoch);
+    if (epoch == 2) source.set_labels(labels.data(), 0);
+    if (epoch == 3) source.set_labels(labels.data(), 1);
     state.epoch = epoch;
     const BatchSource::Batch batch = source.load(selection, 4);
     CHECK(batch.input.var == nullptr);
     CHECK(batch.input.rows == 4);
-    CHECK(batch.input.cols == 3);
+    REQUIRE(batch.input.cols == cols);
     CHECK(batch.noise.data[0] == 0.25f);
     for (std::size_t i = 0; i < 4; ++i) {
+      const float* row = batch.input.mean + cols * i;
       // The time feature t / T says which timestep was drawn.
-      const auto t = static_cast<std::size_t>(std::lround(10 * batch.input.mean[3 * i + 2]));
+      const auto t = static_cast<std::size_t>(std::lround(10 * row[2]));
       REQUIRE(t >= 1);
       REQUIRE(t <= 9);
       for (std::size_t k = 0; k < 2; ++k) {
@@ -336,11 +322,15 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
             process.scale()[k];
         const double noisy =
             std::sqrt(shares[t]) * clean + std::sqrt(1 - shares[t]) * batch.target[2 * i + k];
-        CHECK(std::fabs(batch.input.mean[3 * i + k] - noisy) < 1e-6);
+        CHECK(std::fabs(row[k] - noisy) < 1e-6);
+      }
+      const Index label = labels[static_cast<std::size_t>(rows[i])];
+      for (Index k = 0; k < n_classes; ++k) {
+        CHECK(row[3 + k] == (epoch == 2 && label == k ? 1.0f : 0.0f));
       }
     }
     // The same row is the same wherever it stands in the batch.
-    for (std::size_t k = 0; k < 3; ++k) CHECK(batch.input.mean[k] == batch.input.mean[9 + k]);
+    for (Index k = 0; k < cols; ++k) CHECK(batch.input.mean[k] == batch.input.mean[3 * cols + k]);
   }
   state.epoch = 0;
   const BatchSource::Batch batch = source.load(selection, 4);
@@ -348,25 +338,54 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
   state.epoch = 1;
   source.load(selection, 4);
   CHECK(std::vector<float>(batch.target, batch.target + 8) != first);
+
+  for (double p : {-0.1, 1.1}) {
+    check_refused([&] { source.set_labels(labels.data(), p); },
+                  {text("p_uncond: got ", p), "needed a number in [0, 1]"});
+  }
+  labels[7] = n_classes;
+  check_refused([&] { source.set_labels(labels.data(), 0.5); },
+                {"labels: got 2 at position 7", "needed classes below 2"});
 }
 
 TEST_CASE("processes and networks that do not fit are refused") {
   const std::shared_ptr<Backend> backend = cpu_backend();
   const auto make = [&](Index n_features, Index n_steps) {
-    return DiffusionProcess(backend, n_features, n_steps, NoiseSchedule::cosine,
-                            TimeFeatures::cosine);
+    return DiffusionProcess(backend, cosine_description(n_features, n_steps));
   };
   check_refused([&] { make(0, 40); }, {"n_features: got 0", "at least 1"});
   check_refused([&] { make(2, 1); }, {"n_steps: got 1", "at least 2"});
+  DiffusionDescription description = cosine_description(2, 4);
+  description.time_features.push_back(0);
+  check_refused([&] { DiffusionProcess(backend, description); },
+                {"time_features: got 5 values", "4 rows"});
+  description = cosine_description(2, 4);
+  description.time_features[2] = missing;
+  check_refused([&] { DiffusionProcess(backend, description); }, {"time_features: got nan"});
+  description = cosine_description(2, 4, 3);
+  description.class_features.pop_back();
+  check_refused([&] { DiffusionProcess(backend, description); }, {"class_features: got 11 values"});
   const DiffusionProcess process = make(2, 40);
   const auto model = [&](Index in, Index out) {
     return Model(std::make_shared<Linear>(in, out, true, Linear::Init::he, 1.0, 1.0), {}, 1,
                  backend);
   };
-  check_refused([&] { process.check_network(model(3, 2)); },
-                {"net: got a network of 3 inputs", "needed 7"});
-  check_refused([&] { process.check_network(model(7, 3)); },
+  check_refused([&] { process.check_network(model(4, 2)); },
+                {"net: got a network of 4 inputs", "needed 3"});
+  check_refused([&] { process.check_network(model(3, 3)); },
                 {"net: got a network of 3 outputs", "needed 2"});
   const float bad[2] = {1, missing};
   check_refused([&] { DiffusionSource(*backend, process, 1, bad, 1); }, {"X: got nan"});
+  std::vector<float> x(2), var(2);
+  const Index label = 0;
+  const Model network = model(3, 2);
+  check_refused(
+      [&] { process.sample(network, cosine_ddpm(40), {1, 1, &label}, {x.data(), var.data()}, {}); },
+      {"labels: got 0 at position 0"});
+  check_refused(
+      [&] {
+        process.sample(network, cosine_ddpm(40), {1, 1, nullptr, {2, -1}}, {x.data(), var.data()},
+                       {});
+      },
+      {"guidance: got no label"});
 }

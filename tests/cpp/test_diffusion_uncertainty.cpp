@@ -5,6 +5,7 @@
 
 #include "conformance/suite.h"
 #include "core/diffusion.h"
+#include "diffusion_example.h"
 #include "layers/linear.h"
 #include "test_helpers.h"
 
@@ -24,8 +25,8 @@ struct LinearNetwork {
   Model model;
   std::vector<float> mean, var;
 
-  explicit LinearNetwork(const std::shared_ptr<Backend>& backend)
-      : process(backend, n, n_steps, NoiseSchedule::cosine, TimeFeatures::scalar),
+  explicit LinearNetwork(const std::shared_ptr<Backend>& backend, Index n_classes = 0)
+      : process(backend, cosine_description(n, n_steps, n_classes)),
         model(std::make_shared<Linear>(process.network_inputs(), n, true, Linear::Init::he, 1., 1.),
               {}, 3, backend) {
     process.set_standardization({1, -2, 0}, {2, 0.5f, 3});
@@ -51,9 +52,10 @@ struct Uncertain {
     trajectory.assign(size * n_steps, missing);
     for (std::vector<float>* array : {&epistemic, &aleatoric}) array->assign(size * n, missing);
     score.assign(static_cast<std::size_t>(rows), missing);
-    const SampleUncertainty arrays{epistemic.data(), aleatoric.data(), score.data()};
-    CHECK(network.process.sample(network.model, rows, seed, x.data(), var.data(), trajectory.data(),
-                                 {}, uncertain ? &arrays : nullptr));
+    SampleUncertainty arrays{epistemic.data(), aleatoric.data(), score.data()};
+    CHECK(network.process.sample(
+        network.model, cosine_ddpm(n_steps), {rows, seed},
+        {x.data(), var.data(), trajectory.data(), uncertain ? &arrays : nullptr}, {}));
   }
 };
 
@@ -64,7 +66,7 @@ TEST_CASE("covariances of samples against the recursion in double, on every back
     INFO(backend->name());
     const LinearNetwork network(backend);
     double carried[n][n] = {}, left[n][n] = {};
-    const std::vector<double>& shares = network.process.signal_shares();
+    const std::vector<double> shares = cosine_shares(n_steps);
     for (std::size_t t = n_steps - 1; t >= 1; --t) {
       const double alpha = shares[t] / shares[t - 1], share = shares[t];
       const double c = (1 - alpha) / std::sqrt(alpha * (1 - share));
@@ -122,12 +124,15 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
     LinearNetwork network(backend);
     constexpr Index rows = 5, n_draws = 4;
     std::vector<float> covariance(rows * n * n, missing);
-    CHECK(network.process.sample_draws(network.model, rows, 9, n_draws, covariance.data(), {}));
+    const SamplerPlan plan = cosine_ddpm(n_steps);
+    const SampleRequest request{rows, 9};
+    CHECK(
+        network.process.sample_draws(network.model, plan, request, n_draws, covariance.data(), {}));
     std::vector<std::vector<float>> samples;
     for (Index draw = 0; draw < n_draws; ++draw) {
       const std::uint64_t seed = math::derived_seed(9, static_cast<std::uint64_t>(draw));
       std::vector<float> x(rows * n), var(rows * n);
-      network.process.sample(*network.model.draw(seed), rows, 9, x.data(), var.data(), nullptr, {});
+      network.process.sample(*network.model.draw(seed), plan, request, {x.data(), var.data()}, {});
       samples.push_back(x);
       for (float each : var) CHECK(each == 0);
     }
@@ -142,10 +147,37 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
       CHECK(covariance[i] == doctest::Approx(sum / (n_draws - 1)).epsilon(1e-4));
     }
     check_refused(
-        [&] { network.process.sample_draws(network.model, rows, 9, 1, covariance.data(), {}); },
+        [&] {
+          network.process.sample_draws(network.model, plan, request, 1, covariance.data(), {});
+        },
         {"ensemble: got 1", "at least 2"});
     int asked = 0;
-    CHECK_FALSE(network.process.sample_draws(network.model, rows, 9, n_draws, covariance.data(),
-                                             [&] { return ++asked == 3; }));
+    CHECK_FALSE(network.process.sample_draws(network.model, plan, request, n_draws,
+                                             covariance.data(), [&] { return ++asked == 3; }));
+  }
+}
+
+TEST_CASE("guided samples carry the combined Jacobian and covariance, on every device") {
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    INFO(backend->name());
+    constexpr Index rows = 40;
+    const LinearNetwork network(backend, /*n_classes=*/2);
+    const std::vector<Index> labels(rows, 1);
+    std::vector<float> x(rows * n), var(rows * n), epistemic(rows * n * n), aleatoric(rows * n * n),
+        score(rows);
+    SampleUncertainty arrays{epistemic.data(), aleatoric.data(), score.data()};
+    SampleRequest request{rows, 5, labels.data(), {3, -2}};
+    REQUIRE(network.process.sample(network.model, cosine_ddpm(n_steps), request,
+                                   {x.data(), var.data(), nullptr, &arrays}, {}));
+    // The Jacobian of a linear network does not depend on the class, and 3 J - 2 J is J. Its
+    // covariance is that of the bias, which counts 3^2 + 2^2 times.
+    const Uncertain plain(network, rows, 5);
+    for (std::size_t i = 0; i < epistemic.size(); ++i) {
+      CHECK(epistemic[i] == doctest::Approx(13 * plain.epistemic[i]).epsilon(1e-4));
+      CHECK(aleatoric[i] == doctest::Approx(plain.aleatoric[i]).epsilon(1e-4));
+    }
+    for (std::size_t i = 0; i < var.size(); ++i) {
+      CHECK(var[i] == doctest::Approx(13 * plain.var[i]).epsilon(1e-4));
+    }
   }
 }

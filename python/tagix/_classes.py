@@ -1,0 +1,79 @@
+"""Classes of rows: what a diffusion network sees of them, and guidance towards one."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix._arrays import as_array, as_number
+
+ClassFeatures = Literal["one_hot", "sinusoidal", "embedding"]
+GuidanceConvention = Literal["scale", "weight"]
+UNKNOWN = -1
+"""The label of a row whose class is not known, or does not matter."""
+
+
+def choice(name: str, value: Any, choices: Any) -> str:
+    """``value`` if it is one of a Literal's strings, else TypeError or ValueError."""
+    needed = f"one of {', '.join(map(repr, get_args(choices)))}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: got {value!r}, needed {needed}")
+    if value not in get_args(choices):
+        raise ValueError(f"{name}: got {value!r}, needed {needed}")
+    return value
+
+
+def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
+    """What is appended to the network's input for each class k, and, last, for none: zeros.
+
+        one_hot, embedding  1 at k                                      n_classes features
+        sinusoidal          sin(k w_i), cos(k w_i) in turn,             8 features
+                            w_i = 10000^(-i/3), i < 4  (Vaswani et al., NeurIPS 2017)
+
+    Returns float32 (n_classes + 1, features); (1, 0) for n_classes 0.
+    """
+    if kind == "sinusoidal" and n_classes > 0:
+        angles = np.arange(n_classes)[:, np.newaxis] * 10_000.0 ** (-np.arange(4) / 3)
+        table = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(n_classes, 8)
+    else:
+        table = np.eye(n_classes)
+    return np.vstack([table, np.zeros((1, table.shape[1]))]).astype(np.float32)
+
+
+def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDArray[np.int64]:
+    """Labels of rows, each in [0, n_classes), or -1 where there is none, as int64 (n_rows,).
+
+    One integer stands for all rows. Raises ValueError for other shapes and classes, and where there
+    are no classes; TypeError for what is no array of integers.
+    """
+    if n_classes is None:
+        raise ValueError(f"{name}: got labels, needed none for a model without n_classes")
+    array = as_array(name, value)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name}: got an array of {array.dtype}, needed integers")
+    if array.shape not in ((), (n_rows,)):
+        raise ValueError(f"{name}: got shape {array.shape}, needed one integer, or ({n_rows},)")
+    if array.size and (array.min() < UNKNOWN or array.max() >= n_classes):
+        wrong = array.min() if array.min() < UNKNOWN else array.max()
+        raise ValueError(f"{name}: got {wrong}, needed classes in [0, {n_classes}), or -1 for none")
+    return np.ascontiguousarray(np.broadcast_to(array, (n_rows,)), dtype=np.int64)
+
+
+def guidance_weights(guidance: float | None, convention: str) -> tuple[float, float]:
+    """The weights of the predictions with label and without, F_c and F_u, that guidance combines.
+
+        scale   F_u + w (F_c - F_u)    w = 1 is without guidance  (Saharia et al., NeurIPS 2022)
+        weight  (1 + w) F_c - w F_u    w = 0 is without guidance  (Ho & Salimans, 2022)
+
+    Raises ValueError for another convention or a number that is not finite, TypeError for what is
+    no number.
+    """
+    choice("guidance_convention", convention, GuidanceConvention)
+    if guidance is None:
+        return 1.0, 0.0
+    w = as_number("guidance", guidance)
+    if not np.isfinite(w):
+        raise ValueError(f"guidance: got {w}, needed a finite number, or None")
+    return (w, 1.0 - w) if convention == "scale" else (1.0 + w, -w)

@@ -1,0 +1,63 @@
+"""What a diffusion model has drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix._arrays import as_number
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Samples of a :class:`DiffusionModel`, in the units of its data."""
+
+    x: NDArray[np.float32]
+    """The samples, (n_samples, n_features)."""
+    var: NDArray[np.float32]
+    """What the network's uncertainty adds to their variance in the last step, same shape."""
+    trajectory: NDArray[np.float32] | None
+    """The chain from the starting noise to x, (steps of the sampler + 1, n_samples, n_features), if
+    asked for."""
+    epistemic: NDArray[np.float32] | None = None
+    """What the network does not know of x, (n_samples, n_features, n_features): a covariance."""
+    aleatoric: NDArray[np.float32] | None = None
+    """What the data leave open of x, same shape: the covariance of x_0 given the last x_t."""
+    score: NDArray[np.float32] | None = None
+    """How uncertain each sample is, (n_samples,), without a unit; larger is less certain.
+
+    The share of the noise in the last x_t that its denoising leaves open,
+    1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
+    units, over that of the noise. It is 0 where the data hold x in every direction and 1 where they
+    hold it in none; between parts of the data, which pull either way, it is more.
+    """
+
+    def keep(self, share: float) -> Samples:
+        """The samples without the least certain ones, in their order.
+
+        Args:
+            share: in (0, 1], how many to keep; round(share * n_samples) of them.
+
+        Raises:
+            ValueError: if ``share`` is out of range, or the samples were drawn without
+                ``uncertainty=True``.
+            TypeError: for what is no number.
+        """
+        share = as_number("share", share)
+        if not 0.0 < share <= 1.0:
+            raise ValueError(f"share: got {share}, needed a number in (0, 1]")
+        if self.score is None:
+            raise ValueError("score: got none, needed samples drawn with uncertainty=True")
+        by_score = np.argsort(self.score, kind="stable")  # NaN, where there is one, comes last
+        kept = np.sort(by_score[: round(share * len(by_score))])
+
+        def part(name: str) -> Any:
+            array = getattr(self, name)
+            if array is None:
+                return None
+            return array[:, kept] if name == "trajectory" else array[kept]
+
+        return Samples(**{field.name: part(field.name) for field in fields(self)})
