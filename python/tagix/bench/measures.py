@@ -21,7 +21,7 @@ Result = dict[str, Any]
 Sets = Mapping[int | None, Drawn]
 
 SHARE_KEPT = 0.9
-_N_SLICED = 20_000
+_N_SLICED = 10_000
 
 
 def emd(sets: Sets, problem: Problem, seed: int) -> Result:
@@ -39,7 +39,7 @@ def nll(sets: Sets, problem: Problem, seed: int) -> Result:
 
 
 def sliced_wasserstein(sets: Sets, problem: Problem, seed: int) -> Result:
-    """metrics.sliced_wasserstein to the first 20 000 real points, mean of the classes."""
+    """metrics.sliced_wasserstein to the first 10 000 real points, mean of the classes."""
 
     def distance(samples: Array, real: Array) -> float:
         return metrics.sliced_wasserstein(samples, real[:_N_SLICED])

@@ -13,8 +13,6 @@ NOISE = "heteroscedastic"
 LEARNING_RATE = 1e-3
 # The rates among which the peer's best is looked for.
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
-# The floor is measured on so many draws of real points.
-N_FLOOR_SEEDS = 10
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,11 @@ class Scale:
         """The seeds of the models."""
         return range(self.n_seeds)
 
+    @property
+    def floor_seeds(self) -> range:
+        """The seeds of the draws of real points that the floor is measured on."""
+        return range(4 if self.quick else 10)
+
 
 def tagix_job(data: str, seed: int, **settings: Any) -> Job:
     """A training of tagix by the recipe of the benchmarks, with these settings instead."""
@@ -45,9 +48,9 @@ def pytorch_job(data: str, seed: int, **settings: Any) -> Job:
     return Job("pytorch", data, seed=seed, **{"learning_rate": LEARNING_RATE, **settings})
 
 
-def real_jobs(data: str, sampling: Sampling, **settings: Any) -> list[Job]:
+def real_jobs(scale: Scale, data: str, sampling: Sampling, **settings: Any) -> list[Job]:
     """Measurements of real points in the place of samples: the floor."""
     return [
         Job("real", data, seed=seed, checkpoints=(), samplings=(sampling,), **settings)
-        for seed in range(N_FLOOR_SEEDS)
+        for seed in scale.floor_seeds
     ]

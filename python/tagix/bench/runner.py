@@ -8,10 +8,12 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import tagix as tx
@@ -39,83 +41,119 @@ class Outcome:
     seconds: float = 0.0
 
 
+class Workers:
+    """Processes for jobs, started when the first is needed; a context manager that ends them.
+
+    Args:
+        n_workers: Processes, by default as many as there are processors.
+    """
+
+    def __init__(self, n_workers: int | None = None) -> None:
+        self._n_workers = n_workers or os.cpu_count() or 1
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
+    ) -> None:
+        self._end(wait=error is None)
+
+    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[tuple[Job, str | None]]:
+        """Jobs with None, or with what went wrong, as they are done.
+
+        Jobs that are timed run when the others are done, one at a time. So do jobs that were lost
+        with a process that died, once more: one of them may be to blame, and the others are not.
+        """
+        lost = []
+        for job, done in self._together([job for job in jobs if not job.timed], store):
+            if isinstance(done.exception(), BrokenProcessPool):
+                lost.append(job)
+            else:
+                yield job, _error(done)
+        for job in [*lost, *(job for job in jobs if job.timed)]:
+            for _, done in self._together([job], store):
+                yield job, _error(done)
+
+    def _together(
+        self, jobs: Sequence[Job], store: Store
+    ) -> Iterator[tuple[Job, Future[str | None]]]:
+        with _one_library_thread():  # processes start as jobs are submitted
+            futures = {self._submit(job, store): job for job in jobs}
+        for future in as_completed(futures):
+            if isinstance(future.exception(), BrokenProcessPool):
+                self._end(wait=True)
+            yield futures[future], future
+
+    def _submit(self, job: Job, store: Store) -> Future[str | None]:
+        if self._executor is None:
+            self._executor = ProcessPoolExecutor(
+                self._n_workers, mp_context=get_context("spawn"), initializer=_begin_process
+            )
+        try:
+            return self._executor.submit(_run_job, job, store.folder)
+        except BrokenProcessPool as error:
+            future: Future[str | None] = Future()
+            future.set_exception(error)
+            return future
+
+    def _end(self, wait: bool) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(wait=wait, cancel_futures=True)
+            self._executor = None
+
+
 def run_jobs(
     jobs: Iterable[Job],
     store: Store,
+    workers: Workers,
     *,
-    n_workers: int | None = None,
     fresh: bool = False,
     progress: bool = True,
     title: str = "jobs",
 ) -> Outcome:
     """Run the jobs that the store does not have yet.
 
-    Jobs run in n_workers processes with one thread each; those that are timed come after the
-    others, one at a time. A job that fails leaves the others alone. KeyboardInterrupt ends the
-    call; finished jobs are in the store by then.
+    A job that fails leaves the others alone. KeyboardInterrupt ends the call; finished jobs are in
+    the store by then.
 
     Args:
         jobs: Equal ones are run once.
         store: Where results are read and written.
-        n_workers: Processes, by default as many as there are processors.
+        workers: Where they run.
         fresh: Run all, whatever the store has.
         progress: Show a progress bar on stderr.
         title: Of the bar.
     """
+    from tqdm.auto import tqdm
+
     begin = time.perf_counter()
     outcome = Outcome()
     waiting: dict[str, Job] = {}
     for job in jobs:
-        key = job.key()
         stored = None if fresh else store.load(job)
         if stored is None:
-            waiting[key] = job
+            waiting[job.key()] = job
         else:
-            outcome.results[key] = stored
-    together = [job for job in waiting.values() if not job.timed]
-    alone = [job for job in waiting.values() if job.timed]
-    bar = _progress_bar(progress, len(waiting), title)
-    try:
-        for part, n_processes in ((together, n_workers or os.cpu_count() or 1), (alone, 1)):
-            if part:
-                for job, done in _run_in_processes(part, store, min(n_processes, len(part))):
-                    _settle(job, done, store, outcome)
-                    bar.update()
-    finally:
-        bar.close()
+            outcome.results[job.key()] = stored
+    with tqdm(total=len(waiting), desc=title, unit="job", disable=not progress) as bar:
+        for job, error in workers.run(list(waiting.values()), store):
+            result = store.load(job) if error is None else None
+            if result is None:
+                reason = error or "its results cannot be read back"
+                outcome.errors[job.key()] = f"{job.key()}: {job}\n{reason}"
+            else:
+                outcome.results[job.key()] = result
+                outcome.n_run += 1
+            bar.update()
     outcome.seconds = time.perf_counter() - begin
     return outcome
 
 
-def _settle(job: Job, done: Future[str | None], store: Store, outcome: Outcome) -> None:
-    try:
-        error = done.result()
-    except Exception as raised:  # the process itself was lost
-        error = f"{type(raised).__name__}: {raised}"
-    result = store.load(job) if error is None else None
-    if result is None:
-        outcome.errors[job.key()] = f"{job}\n{error or 'its results cannot be read back'}"
-    else:
-        outcome.results[job.key()] = result
-        outcome.n_run += 1
-
-
-def _run_in_processes(
-    jobs: Sequence[Job], store: Store, n_processes: int
-) -> Iterator[tuple[Job, Future[str | None]]]:
-    """Jobs with their futures, as they are done."""
-    with _one_library_thread():
-        executor = ProcessPoolExecutor(
-            n_processes, mp_context=get_context("spawn"), initializer=_begin_process
-        )
-        try:
-            futures = {executor.submit(_run_job, job, store.folder): job for job in jobs}
-            for future in as_completed(futures):
-                yield futures[future], future
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
-        executor.shutdown()
+def _error(done: Future[str | None]) -> str | None:
+    raised = done.exception()
+    return done.result() if raised is None else f"{type(raised).__name__}: {raised}"
 
 
 def _begin_process() -> None:
@@ -150,9 +188,3 @@ def _one_library_thread() -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _progress_bar(enabled: bool, n_jobs: int, title: str) -> Any:
-    from tqdm.auto import tqdm
-
-    return tqdm(total=n_jobs, desc=title, unit="job", disable=not enabled or n_jobs == 0)

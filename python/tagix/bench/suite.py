@@ -14,7 +14,7 @@ from tagix._optional import import_optional
 from tagix.bench.document import check_document, write_document
 from tagix.bench.recipes import Scale
 from tagix.bench.results import Results
-from tagix.bench.runner import run_jobs
+from tagix.bench.runner import Outcome, Workers, run_jobs
 from tagix.bench.section import Section
 from tagix.bench.store import Store, write_atomically
 from tagix.bench.tables import (
@@ -112,35 +112,39 @@ def run_toy(
 
     folder, scale = Path(output_dir), Scale(quick, count)
     store = Store(folder / "jobs")
-    runs = []
-    for name in names:
-        outcome = run_jobs(
-            TABLES[name].jobs(scale),
-            store,
-            n_workers=n_workers,
-            fresh=fresh,
-            progress=progress,
-            title=name,
-        )
-        section: Section = TABLES[name].report(Results(outcome.results, store), scale)
-        _draw(section, folder / "figures")
-        markdown = section.markdown(_command(name, scale), "figures")
-        path = folder / f"{name}.md"
-        _write(path, f"# {section.title}\n\n{markdown}")
-        _write(folder / f"{name}.json", json.dumps(section.to_json(), indent=2) + "\n")
-        if document is not None:
-            _put_into(Path(document), section, scale, folder / "figures")
-        runs.append(
-            TableRun(
-                section,
-                len(outcome.results),
-                outcome.n_run,
-                tuple(outcome.errors.values()),
-                outcome.seconds,
-                path,
+    with Workers(n_workers) as workers:
+        runs = []
+        for name in names:
+            outcome = run_jobs(
+                TABLES[name].jobs(scale),
+                store,
+                workers,
+                fresh=fresh,
+                progress=progress,
+                title=name,
             )
-        )
+            runs.append(_report(name, scale, outcome, store, folder, document))
     return runs
+
+
+def _report(
+    name: str,
+    scale: Scale,
+    outcome: Outcome,
+    store: Store,
+    folder: Path,
+    document: str | Path | None,
+) -> TableRun:
+    """Draw a table's figures and write its files, and the document's part if there is one."""
+    section: Section = TABLES[name].report(Results(outcome.results, store), scale)
+    _draw(section, folder / "figures")
+    path = folder / f"{name}.md"
+    _write(path, f"# {section.title}\n\n{section.markdown(_command(name, scale), 'figures')}")
+    _write(folder / f"{name}.json", json.dumps(section.to_json(), indent=2) + "\n")
+    if document is not None:
+        _put_into(Path(document), section, scale, folder / "figures")
+    errors = tuple(outcome.errors.values())
+    return TableRun(section, len(outcome.results), outcome.n_run, errors, outcome.seconds, path)
 
 
 def _command(name: str, scale: Scale) -> str:

@@ -66,7 +66,7 @@ def _jobs(scale: Scale, data: str) -> dict[str, list[Job]]:
 
 
 def _floor(scale: Scale, data: str) -> list[Job]:
-    return real_jobs(data, _sampling(PLAIN), **_grid(scale)[0][data])
+    return real_jobs(scale, data, _sampling(PLAIN), **_grid(scale)[0][data])
 
 
 def jobs(scale: Scale) -> list[Job]:

@@ -84,7 +84,7 @@ def _groups(scale: Scale) -> dict[str, list[Job]]:
 def _floor(scale: Scale) -> list[Job]:
     settings = _settings(scale)
     sampling = Sampling(n_samples=settings["samplings"][0].n_samples, metrics=METRICS)
-    return real_jobs(DATA, sampling, protocol="toy", n_train=settings["n_train"])
+    return real_jobs(scale, DATA, sampling, protocol="toy", n_train=settings["n_train"])
 
 
 def jobs(scale: Scale) -> list[Job]:

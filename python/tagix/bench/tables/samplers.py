@@ -38,7 +38,7 @@ SAMPLERS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
 
 
 def _n_samples(scale: Scale) -> int:
-    return 4000 if scale.quick else 10_000
+    return 2000 if scale.quick else 10_000
 
 
 def _samplings(scale: Scale, names: tuple[str, ...]) -> tuple[Sampling, ...]:
@@ -57,7 +57,7 @@ def _samplings(scale: Scale, names: tuple[str, ...]) -> tuple[Sampling, ...]:
 
 def _floor(scale: Scale) -> list[Job]:
     sampling = Sampling("default", _n_samples(scale), METRICS)
-    return real_jobs(DATA, sampling, protocol="toy")
+    return real_jobs(scale, DATA, sampling, protocol="toy")
 
 
 def _jobs(scale: Scale) -> dict[str, list[Job]]:

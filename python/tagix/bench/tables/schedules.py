@@ -64,14 +64,14 @@ def jobs(scale: Scale) -> list[Job]:
     """Both methods with every schedule and target, and real points for every data set."""
     names, _ = _grid(scale)
     groups = [group for cell in _cells(scale) for group in _jobs(scale, *cell).values()]
-    floors = [job for data in names for job in real_jobs(data, SAMPLING)]
+    floors = [job for data in names for job in real_jobs(scale, data, SAMPLING)]
     return [job for group in groups for job in group] + floors
 
 
 def report(results: Results, scale: Scale) -> Section:
     """EMD and NLL by data, schedule and target."""
     names, n_epochs = _grid(scale)
-    floors = {data: real_jobs(data, SAMPLING) for data in names}
+    floors = {data: real_jobs(scale, data, SAMPLING) for data in names}
 
     def compare(metric: str, goal: Goal, digits: int) -> Comparison:
         cells = [

@@ -42,7 +42,7 @@ def jobs(scale: Scale) -> list[Job]:
     names, steps, _ = _grid(scale)
     cells = [_jobs(scale, data, n_steps) for data in names for n_steps in steps]
     return [job for cell in cells for group in cell.values() for job in group] + [
-        job for data in names for job in real_jobs(data, SAMPLING)
+        job for data in names for job in real_jobs(scale, data, SAMPLING)
     ]
 
 
@@ -55,7 +55,7 @@ def report(results: Results, scale: Scale) -> Section:
     def compare(metric: str, goal: Goal, digits: int) -> Comparison:
         cells = []
         for data in names:
-            floor = results.summary(real_jobs(data, SAMPLING), metric)
+            floor = results.summary(real_jobs(scale, data, SAMPLING), metric)
             for n_steps in steps:
                 groups = _jobs(scale, data, n_steps)
                 values = {
@@ -115,7 +115,10 @@ def report(results: Results, scale: Scale) -> Section:
                         for data in names
                         for n_steps in steps
                     },
-                    {data: drawings.samples(results, real_jobs(data, SAMPLING)) for data in names},
+                    {
+                        data: drawings.samples(results, real_jobs(scale, data, SAMPLING))
+                        for data in names
+                    },
                     f"{method}, {whole} epochs",
                 ),
             )

@@ -140,8 +140,8 @@ def report(results: Results, scale: Scale) -> Section:
         [
             f"The swiss roll, T = {N_STEPS}: seconds of training, by the clock and without the "
             f"time of measuring, until at most {QUALITY:.1%} of 10 000 samples are off the "
-            "manifold, which is what the published PyTorch model has after 100 epochs in batches of 2048 "
-            f"with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of {BATCH_SIZE}. "
+            "manifold, which is what the published PyTorch model has after 100 epochs in batches "
+            f"of 2048 with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of {BATCH_SIZE}. "
             "Measured after every epoch, in batches of 2048 after every fifth; each training runs "
             f"alone on the machine. {scale.n_seeds} seed(s); the ratio is that of mean times, in "
             "brackets those of all pairs of seeds.",
