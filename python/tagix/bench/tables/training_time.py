@@ -108,29 +108,28 @@ def report(results: Results, scale: Scale) -> Section:
             "epochs": asdict(epochs) if epochs else None,
         }
     targets = []
-    for n_threads in N_THREADS:
-        ours = all_reached(("tagix", n_threads))
-        peers = {
-            name: found
-            for name, threads in groups
-            if threads == n_threads and name != "tagix" and (found := all_reached((name, threads)))
-        }
-        if not ours or not peers:
-            targets.append(Target(f"tagix is faster on {n_threads} thread(s)", "failed", False))
+    for n_threads in (*((n,) for n in N_THREADS), N_THREADS):
+        words = " or ".join(map(str, n_threads)) + " thread(s)"
+        found = {key: each for key in groups if key[1] in n_threads and (each := all_reached(key))}
+
+        def seconds_of(key: tuple[str, int], found: Any = found) -> float:
+            return sum(each[0] for each in found[key])
+
+        ours = min((key for key in found if key[0] == "tagix"), key=seconds_of, default=None)
+        peer = min((key for key in found if key[0] != "tagix"), key=seconds_of, default=None)
+        text = f"tagix is faster than PyTorch at its best on {words}"
+        if ours is None or peer is None:
+            targets.append(Target(text, "failed", False))
             continue
-        best = min(peers, key=lambda name: sum(each[0] for each in peers[name]))
         # Of every pair of seeds: how often one run may beat another is part of the answer.
-        ratios = sorted(b[0] / a[0] for a in ours for b in peers[best])
-        ratio = sum(each[0] for each in peers[best]) / sum(each[0] for each in ours)
-        targets.append(
-            Target(
-                f"tagix is faster than PyTorch at its best on {n_threads} thread(s)",
-                f"{ratio:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}) as fast as {best}",
-                ratio > 1.0,
-            )
-        )
-        numbers[f"ratio, {n_threads} thread(s)"] = {
-            "best": best,
+        ratios = sorted(b[0] / a[0] for a in found[ours] for b in found[peer])
+        ratio = seconds_of(peer) / seconds_of(ours)
+        got = f"{ratio:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}) as fast as {peer[0]}"
+        targets.append(Target(text, got, ratio > 1.0))
+        numbers[f"ratio on {words}"] = {
+            "tagix_threads": ours[1],
+            "peer": peer[0],
+            "peer_threads": peer[1],
             "ratio": ratio,
             "ratios": ratios,
         }
@@ -141,10 +140,10 @@ def report(results: Results, scale: Scale) -> Section:
             f"The swiss roll, T = {N_STEPS}: seconds of training, by the clock and without the "
             f"time of measuring, until at most {QUALITY:.1%} of 10 000 samples are off the "
             "manifold, which is what the published PyTorch model has after 100 epochs in batches "
-            f"of 2048 with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of {BATCH_SIZE}. "
-            "Measured after every epoch, in batches of 2048 after every fifth; each training runs "
-            f"alone on the machine. {scale.n_seeds} seed(s); the ratio is that of mean times, in "
-            "brackets those of all pairs of seeds.",
+            f"of 2048 with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of "
+            f"{BATCH_SIZE}. Measured after every epoch, in batches of 2048 after every fifth; each "
+            f"training runs alone on the machine. {scale.n_seeds} seed(s); the ratio is that of "
+            "mean times, in brackets those of all pairs of seeds.",
             markdown_table(["", "threads", "seeds that got there", "epochs", "seconds"], rows),
         ],
         targets,
