@@ -128,6 +128,26 @@ def as_targets(
     return as_matrix(name, array), array.shape
 
 
+def as_timesteps(name: str, value: Any, n_rows: int, n_steps: int) -> NDArray[np.float64]:
+    """Timesteps of rows, each 0 or in [1, n_steps - 1], as float64 (n_rows,).
+
+    Raises ValueError for other shapes and timesteps, TypeError for what is no array of numbers.
+    """
+    array = as_array(name, value)
+    if array.dtype.kind == "b":
+        raise TypeError(f"{name}: got an array of bool, needed numbers")
+    if array.shape != (n_rows,):
+        raise ValueError(f"{name}: got shape {array.shape}, needed ({n_rows},), one for each row")
+    steps = array.astype(np.float64)
+    wrong = np.flatnonzero(~((steps == 0) | ((steps >= 1) & (steps <= n_steps - 1))))
+    if wrong.size:
+        raise ValueError(
+            f"{name}: got {array[wrong[0]]} at position {wrong[0]}, needed timesteps in "
+            f"[1, {n_steps - 1}], or 0"
+        )
+    return steps
+
+
 def as_points(name: str, value: Any, n_features: int | None = None) -> NDArray[np.float64]:
     """``value`` as a float64 array (n, n_features) of finite numbers with n >= 1.
 

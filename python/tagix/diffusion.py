@@ -18,6 +18,7 @@ from tagix._arrays import (
     as_matrix,
     as_number,
     as_points,
+    as_timesteps,
     refuse_gpu,
 )
 from tagix._classes import (
@@ -377,7 +378,7 @@ class DiffusionModel:
         Args:
             x_t: noisy rows, (batch, n_features), in standardized units: made from data as
                 x_0 = (data - shift) / scale.
-            t: their timesteps in [0, n_steps - 1], (batch,), whole or not.
+            t: their timesteps, (batch,), 0 or in [1, n_steps - 1], whole or not.
             labels: their classes, integers (batch,) or one for all, -1 for none; None: none has
                 one.
 
@@ -400,11 +401,7 @@ class DiffusionModel:
         self, noisy: NDArray[np.float32], t: ArrayLike, labels: ArrayLike | None
     ) -> NDArray[np.float32]:
         """Rows [x_t, time features, class features]."""
-        timesteps = as_array("t", t)
-        if timesteps.shape != (len(noisy),):
-            raise ValueError(
-                f"t: got shape {timesteps.shape}, needed ({len(noisy)},) as x_t has rows"
-            )
+        timesteps = as_timesteps("t", t, len(noisy), self.n_steps)
         table = feature_table(self._settings["class_features"], self.n_classes or 0)
         classes = np.full(len(noisy), UNKNOWN)
         if labels is not None:

@@ -68,9 +68,8 @@ def target(x_0: Array, x: Array, share: float, prediction_type: str) -> Array:
     """What a network predicts where it takes x for a x_0 + b eps."""
     a, b = np.sqrt(share), np.sqrt(1 - share)
     eps = (x - a * x_0) / b
-    return np.asarray(
-        {"epsilon": eps, "sample": x_0, "v_prediction": a * eps - b * x_0}[prediction_type]
-    )
+    targets = {"epsilon": eps, "sample": x_0, "v_prediction": a * eps - b * x_0}
+    return np.asarray(targets[prediction_type])
 
 
 def with_jacobian(

@@ -398,17 +398,17 @@ CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ..
     "schedule": (
         lambda: tx.DiffusionModel(2, schedule="quadratic"),
         ValueError,
-        "schedule: got 'quadratic', needed 'cosine' or",
+        "schedule: got 'quadratic', needed one of 'cosine', 'linear', 'sigmoid', 'edm'",
     ),
     "schedule 3": (
         lambda: tx.DiffusionModel(2, schedule=3),
         TypeError,
-        "^schedule: got 3, needed 'cosine' or 'linear'$",
+        "^schedule: got 3, needed one of 'cosine', 'linear', 'sigmoid', 'edm', or ",
     ),
     "time_features 3": (
         lambda: tx.DiffusionModel(2, time_features=3),
         TypeError,
-        "^time_features: got 3, needed 'cosine', 'scalar' or 'sinusoidal'$",
+        "^time_features: got 3, needed one of 'cosine', 'scalar', 'sinusoidal', 'log_sigma'$",
     ),
     "standardize text": (
         lambda: tx.DiffusionModel(2, standardize="no"),

@@ -349,11 +349,11 @@ DIFFUSION_CALLS: dict[str, tuple[Callable[[tx.DiffusionModel], object], Errors, 
         ValueError,
         "x_t: got 3 columns, needed 2",
     ),
-    "predict NaN": (lambda model: model.predict(NAN * Y, [1] * 5), ValueError, "x_t: got nan"),
+    "predict NaN": (lambda model: model.predict(NAN * Y, [1] * 5), ValueError, "x_t: got NaN"),
     "predict rows": (
         lambda model: model.predict(Y, [1] * 4),
         ValueError,
-        "t: got 4 rows, needed 5",
+        r"t: got shape \(4,\), needed \(5,\)",
     ),
     **{
         f"fit {name} {value!r}": (
