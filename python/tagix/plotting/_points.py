@@ -22,10 +22,16 @@ _MOST_DATA = 2000
 _DATA_MARKERS = {"s": 5.0, "c": BAND_COLOR, "linewidths": 0.0, "rasterized": True}
 
 
-def markers(n_points: int) -> dict[str, Any]:
+def markers(n_points: int, n_features: int = 2) -> dict[str, Any]:
     """How scatter draws so many points: smaller as they get more, so that all show the density."""
     size = float(np.clip(20_000 / max(n_points, 1), 2.0, 12.0))
-    return {"s": size, "alpha": 0.5, "linewidths": 0.0, "rasterized": True}
+    # In perspective, matplotlib fades the far ones.
+    return {
+        "s": size,
+        "alpha": 0.5 if n_features == 2 else 0.75,
+        "linewidths": 0.0,
+        "rasterized": True,
+    }
 
 
 def projected(
@@ -58,7 +64,8 @@ def point_axes(
     axes = figure.add_subplot(*position, projection="3d")
     low, high = _square_limits(reference)
     axes.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), zlim=(low[2], high[2]))
-    axes.set_box_aspect((1, 1, 1), zoom=1.0)
+    axes.set_box_aspect((1, 1, 1))
+    axes.computed_zorder = False  # samples on the data, always, not what is nearer on average
     for axis, label in ((axes.xaxis, "$x_1$"), (axes.yaxis, "$x_2$"), (axes.zaxis, "$x_3$")):
         axis.set_pane_color((0.97, 0.975, 0.98, 1.0))
         axis.set_label_text(label)
@@ -70,7 +77,8 @@ def point_axes(
 def draw_data(axes: Any, data: npt.NDArray[np.float64]) -> None:
     """Data as faint dots for samples to lie on; of more than 2000, as many evenly picked."""
     shown = np.linspace(0, len(data) - 1, min(len(data), _MOST_DATA)).astype(np.int64)
-    axes.scatter(*data[shown].T, **_DATA_MARKERS)
+    shading = {} if data.shape[1] == 2 else {"depthshade": False}
+    axes.scatter(*data[shown].T, **_DATA_MARKERS, **shading, zorder=0.5)
 
 
 def as_labels(name: str, labels: Any, n: int) -> npt.NDArray[np.int64]:

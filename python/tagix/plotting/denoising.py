@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_array, as_count, as_number, as_points
 from tagix._optional import import_optional
-from tagix.plotting._figures import empty_figure, style
+from tagix.plotting._figures import BAND_COLOR, empty_figure, style
 from tagix.plotting._points import (
     Projection,
     as_labels,
@@ -25,6 +25,9 @@ from tagix.plotting._points import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+# The palette of an animation: text and axes are greys with a touch of blue.
+_DARK, _N_GREYS, _N_TINTS = "#1f2933", 12, 3
+
 Array = npt.NDArray[np.float64]
 
 
@@ -32,7 +35,7 @@ def plot_trajectories(
     trajectory: npt.ArrayLike,
     data: npt.ArrayLike | None = None,
     *,
-    n_points: int = 20,
+    n_points: int = 8,
     projection: tuple[int, int] | None = None,
     title: str | None = None,
 ) -> Figure:
@@ -115,7 +118,8 @@ def animate_denoising(
         projection: Two coordinates to draw; None draws three dimensions in perspective.
         fps: Frames per second, at most 50, which is as fast as GIF viewers go.
         hold: Seconds for which the last frame stays.
-        turn: Degrees by which the view of three dimensions turns in all.
+        turn: Degrees by which the view of three dimensions turns in all, to end as other figures
+            have it.
         title: Above the points.
 
     Raises:
@@ -143,25 +147,39 @@ def animate_denoising(
         reference[1] = behind
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    writer = import_optional("matplotlib.animation").PillowWriter(fps=fps)
+    image = import_optional("PIL.Image")
     last = len(states) - 1
     with style():
         figure = empty_figure(width=6.4, height=6.4)
+        figure.set_dpi(100)
+        canvas = import_optional("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
         axes = point_axes(figure, (1, 1, 1), np.concatenate(reference))
         if behind is not None:
             draw_data(axes, behind)
-        dots = axes.scatter(*states[0].T, **(markers(n_points) | {"alpha": 0.8}), c=color)
+        look = markers(n_points) | {"alpha": 1.0}
+        if states.shape[2] == 3:
+            look["depthshade"] = False
+        dots = axes.scatter(*states[0].T, **look, c=color)
         caption = axes.set_title(_caption(title, last, last))
         figure.draw_without_rendering()
         figure.set_layout_engine("none")  # as laid out now in every frame
         azimuth = axes.azim if states.shape[2] == 3 else 0.0
-        with writer.saving(figure, str(target), dpi=100):
-            for step in [*range(len(states)), *[last] * round(hold * fps)]:
-                _move(dots, states[step])
-                caption.set_text(_caption(title, step, last))
-                if states.shape[2] == 3:
-                    axes.view_init(azim=azimuth + turn * step / last)
-                writer.grab_frame()
+        frames = []
+        for step, points in enumerate(states):
+            _move(dots, points)
+            caption.set_text(_caption(title, step, last))
+            if points.shape[1] == 3:
+                axes.view_init(azim=azimuth - turn * (1 - step / last))
+            canvas.draw()
+            pixels = np.array(canvas.buffer_rgba())[..., :3]
+            frames.append(image.fromarray(np.ascontiguousarray(pixels)))
+    palette = _palette(color)
+    first, *others = [frame.quantize(palette=palette, dither=0) for frame in frames]
+    durations = [round(1000 / fps)] * len(states)  # in ms
+    durations[-1] += round(1000 * hold)
+    first.save(
+        target, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
+    )
     return target
 
 
@@ -178,6 +196,24 @@ def _states(trajectory: Any, data: Any, projection: Projection) -> tuple[Array, 
     behind = None if data is None else as_points("data", data, states.shape[2])
     states = projected("trajectory", states, projection)
     return states, None if behind is None else projected("data", behind, projection)
+
+
+def _palette(colors: Any) -> Any:
+    """An image of PIL's whose palette is greys and the given colours, each in tints to white.
+
+    Few colours, the same in all frames, make a small file; tints are what edges of dots need.
+    """
+    to_rgb = import_optional("matplotlib.colors").to_rgb
+    wanted = [(_DARK, _N_GREYS), (BAND_COLOR, _N_TINTS)]
+    wanted += [(color, _N_TINTS) for color in np.unique(colors)]
+    rgb = [
+        1 - share * (1 - np.array(to_rgb(color)))
+        for color, n in wanted
+        for share in np.arange(1, n + 1) / n
+    ]
+    palette = import_optional("PIL.Image").new("P", (1, 1))
+    palette.putpalette(np.rint(255 * np.array([np.ones(3), *rgb])).astype(int).ravel().tolist())
+    return palette
 
 
 def _move(dots: Any, points: Array) -> None:

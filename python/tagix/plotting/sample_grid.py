@@ -64,17 +64,19 @@ def plot_sample_grid(
             if column not in cells.get(row, {}):
                 raise ValueError(f"labels: got {(row, column)}, needed a cell that has samples")
     panels = []
-    for i, row in enumerate(rows):
-        for j, column in enumerate(columns):
-            if column not in cells[row]:
+    for i, row_name in enumerate(rows):
+        for j, column_name in enumerate(columns):
+            if column_name not in cells[row_name]:
                 continue
-            name = f"cells[{row!r}][{column!r}]"
-            samples = as_points(name, cells[row][column])
-            behind = given.get(row, given.get(column)) if isinstance(data, Mapping) else data
+            name = f"cells[{row_name!r}][{column_name!r}]"
+            samples = as_points(name, cells[row_name][column_name])
+            behind = (
+                given.get(row_name, given.get(column_name)) if isinstance(data, Mapping) else data
+            )
             if behind is not None:
                 behind = as_points("data", behind, samples.shape[1])
                 behind = projected("data", behind, projection)
-            classes = (labels or {}).get(row, {}).get(column)
+            classes = (labels or {}).get(row_name, {}).get(column_name)
             if classes is not None:
                 classes = as_labels("labels", classes, len(samples))
             samples = projected(name, samples, projection)
@@ -87,16 +89,17 @@ def plot_sample_grid(
             axes = point_axes(figure, (len(rows), len(columns), index), reference)
             if behind is not None:
                 draw_data(axes, behind)
-            axes.scatter(*samples.T, **markers(len(samples)), c=color)
+            axes.scatter(*samples.T, **markers(*samples.shape), c=color)
             axes.set(xlabel="", ylabel="", xticklabels=[], yticklabels=[])
             axes.tick_params(length=0)
             if samples.shape[1] == 3:
                 axes.set(zlabel="", zticklabels=[])
+                axes.set_box_aspect((1, 1, 1), zoom=1.15)  # the room of the labels
             if not any(above[:2] == (k, j) for k in range(i) for above in panels):
-                axes.set_title(column)
+                axes.set_title(columns[j])
             if not any(left[:2] == (i, k) for k in range(j) for left in panels):
                 axes.annotate(
-                    row,
+                    rows[i],
                     (0.0, 0.5),
                     xycoords="axes fraction",
                     xytext=(-8, 0),

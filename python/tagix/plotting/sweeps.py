@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,8 @@ def plot_scores(
 ) -> Figure:
     """A metric against a swept value for several methods, with error bars.
 
-    An axis is logarithmic where its numbers are positive and span more than a factor of 10.
+    An axis is logarithmic where its numbers are positive and span more than a factor of 10; along
+    x, that holds beside a value of 0, too.
 
     Args:
         x: (n,) values of the setting, in rising order.
@@ -92,10 +94,7 @@ def plot_scores(
                 elinewidth=1.1,
                 **series_style(i),
             )
-        if _spans_decades(values):
-            axes.set_xscale("log")
-            log_ticks(axes.xaxis)
-        _tick_at(axes, values)
+        _scale_x(axes, values)
         if _spans_decades(np.concatenate(shown)):
             axes.set_yscale("log", nonpositive="clip")
             log_ticks(axes.yaxis)
@@ -114,6 +113,7 @@ def plot_trade_off(
     real: tuple[float, float] | None = None,
     xlabel: str = "class accuracy",
     ylabel: str = "EMD",
+    weight_label: str = "guidance weight",
     title: str | None = None,
 ) -> Figure:
     """One metric against another along a setting, each point labelled by it.
@@ -127,6 +127,7 @@ def plot_trade_off(
         real: The two metrics of real data, drawn as a star.
         xlabel: Name of the first metric.
         ylabel: Name of the second.
+        weight_label: What the numbers at the points are.
         title: Above the panel.
 
     Raises:
@@ -146,15 +147,17 @@ def plot_trade_off(
         raise ValueError(f"real: got {real}, needed two finite numbers")
     with style():
         figure, axes = new_figure(1, 1, width=6.6, height=4.9)
-        marks = []
+        marks, paths = [], []
         for i, (name, (weights, first, second)) in enumerate(rows.items()):
             look = series_style(i)
             axes.plot(first, second, linewidth=1.5, markersize=5, label=name, **look)
+            paths.append(np.stack([first, second], axis=1))
             marks += [
                 (f"{weight:g}", (a, b), look["color"])
                 for weight, a, b in zip(weights, first, second, strict=True)
             ]
         if real is not None:
+            paths.append(np.array([real], np.float64))
             axes.plot(
                 *real, "*", color=DATA_COLOR, markersize=13, label="real data", linestyle="none"
             )
@@ -162,51 +165,67 @@ def plot_trade_off(
         axes.set_xlabel(xlabel)
         axes.set_ylabel(ylabel)
         plain_axes(axes)
-        axes.legend(frameon=False, title="labels: guidance weight")
+        axes.legend(frameon=False, title=f"numbers: {weight_label}")
         if title:
             axes.set_title(title)
-        _label_points(figure, axes, marks)
+        _label_points(figure, axes, marks, paths)
         return figure
 
 
 def _label_points(
-    figure: Figure, axes: Axes, marks: Sequence[tuple[str, tuple[float, float], str]]
+    figure: Figure,
+    axes: Axes,
+    marks: Sequence[tuple[str, tuple[float, float], str]],
+    paths: Sequence[Array],
 ) -> None:
-    """Texts beside their points, each on the side and at the distance where most room is left."""
+    """Texts, each with its point and colour, where most room is left of the (n, 2) paths."""
     figure.draw_without_rendering()
     to_pixels = axes.transData.transform
-    pixels_per_point = figure.dpi / 72
-    taken = [np.array([p - 4, p + 4]) for p in to_pixels([mark[1] for mark in marks])]
+    unit = figure.dpi / 72  # pixels per point of the typesetter
+    taken = [_box(each, 8.0 * unit) for path in paths for each in to_pixels(path)]
+    for path in paths:
+        for start, end in pairwise(to_pixels(path)):
+            n = 2 + int(np.linalg.norm(end - start) / (3.0 * unit))
+            taken += [_box(each, 3.0 * unit) for each in np.linspace(start, end, n)]
     legend = axes.get_legend()
     if legend is not None:
         taken.append(legend.get_window_extent().get_points())
     frame = axes.get_window_extent().get_points()
+    directions = np.radians([90, 270, 0, 180, 45, 135, 225, 315])
+    offsets = [
+        distance * np.array([np.cos(angle), np.sin(angle)])
+        for distance in (9.0, 13.0, 18.0, 24.0)
+        for angle in directions
+    ]
     for text, point, color in marks:
-        size = pixels_per_point * np.array([5.2 * len(text), 8.0])
-        best: tuple[float, Any, Any] | None = None
-        for distance in (8.0, 13.0, 18.0):
-            for angle in np.radians([90, 270, 0, 180, 45, 135, 225, 315]):
-                direction = np.array([np.cos(angle), np.sin(angle)])
-                offset = direction * (distance + 0.25 * size * [1.0, 0.0] / pixels_per_point)
-                center = to_pixels(point) + offset * pixels_per_point
-                box = np.array([center - size / 2, center + size / 2])
-                cost = sum(_overlap(box, each) for each in taken) + 0.5 * distance
-                cost += 10 * (np.prod(size) - _overlap(box, frame))
-                if best is None or cost < best[0]:
-                    best = (cost, offset, box)
-        assert best is not None
-        _, offset, box = best
-        taken.append(box)
+        size = np.array([5.5 * len(text), 8.0]) * unit
+        here = to_pixels(point)
+        # A wide text moves farther to the side.
+        shifts = [each * [1 + 0.04 * size[0] / unit, 1.0] for each in offsets]
+        boxes = [_box(here + shift * unit, size) for shift in shifts]
+        costs = [
+            sum(_overlap(box, each) for each in taken)
+            + 10 * (np.prod(size) - _overlap(box, frame))
+            + float(np.linalg.norm(offset)) * unit
+            for box, offset in zip(boxes, offsets, strict=True)
+        ]
+        best = int(np.argmin(costs))
+        taken.append(boxes[best])
         axes.annotate(
             text,
             point,
-            xytext=tuple(offset),
+            xytext=tuple(shifts[best]),
             textcoords="offset points",
             ha="center",
             va="center",
             fontsize=8,
             color=color,
         )
+
+
+def _box(center: Array, size: float | Array) -> Array:
+    """Lower and upper corner."""
+    return np.array([center - 0.5 * size, center + 0.5 * size])
 
 
 def _overlap(a: Array, b: Array) -> float:
@@ -230,11 +249,15 @@ def _spans_decades(values: Array) -> bool:
     return bool(known.size and known.min() > 0 and known.max() > LOG_SCALE_RATIO * known.min())
 
 
-def _tick_at(axes: Axes, values: Array) -> None:
-    """Ticks at the values themselves, where their labels have room."""
+def _scale_x(axes: Axes, values: Array) -> None:
+    """The scale along x, with ticks at the values themselves where their labels have room."""
     ticker = import_optional("matplotlib.ticker")
-    logarithmic = axes.get_xscale() == "log"
-    places = np.log(values) if logarithmic else values
+    if _spans_decades(values):
+        axes.set_xscale("log")
+        log_ticks(axes.xaxis)
+    elif values[0] == 0 and _spans_decades(values[1:]):
+        axes.set_xscale("symlog", linthresh=values[1], linscale=0.4)
+    places = axes.xaxis.get_transform().transform(values)
     if len(values) > 1 and np.diff(places).min() > 0.06 * (places[-1] - places[0]):
         axes.xaxis.set_major_locator(ticker.FixedLocator(values))
         axes.xaxis.set_major_formatter("{x:g}")

@@ -57,8 +57,7 @@ class BackpropDiffusion:
         n_steps: T; the chain starts at t = T - 1.
         schedule: Name, see `schedule.schedule`, or abar_t itself by t: (n_steps,) numbers > 0 that
             fall strictly from alpha_bar[0] = 1.
-        time_features: Name, see `schedule.time_features`; "log_sigma" is ln(sigma) / 4 with sigma
-            = b / a, where t = 0 counts as t = 1 (c_noise of Karras et al., NeurIPS 2022).
+        time_features: Name, see `schedule.time_features`.
         learning_rate: Of Adam.
         seed: Of the weights, of training and of sampling; None draws a fresh one.
         prediction_type: What the network predicts, by the names of diffusers.
@@ -77,7 +76,7 @@ class BackpropDiffusion:
         hidden: Sequence[int] = (64, 64, 64, 64),
         n_steps: int = 40,
         schedule: ScheduleName | npt.ArrayLike = "cosine",
-        time_features: TimeFeatures | Literal["log_sigma"] = "cosine",
+        time_features: TimeFeatures = "cosine",
         learning_rate: float = 3e-3,
         seed: int | None = None,
         *,
@@ -90,7 +89,7 @@ class BackpropDiffusion:
         self.n_classes = None if n_classes is None else as_count("n_classes", n_classes, least=1)
         self.alpha_bar = _alpha_bar(schedule, n_steps)
         self.beta = np.append(0.0, 1 - self.alpha_bar[1:] / self.alpha_bar[:-1])
-        features = _time_table(time_features, self.alpha_bar)
+        features = _time_features(time_features, np.arange(n_steps), n_steps, self.alpha_bar)
         self._time = torch.as_tensor(features, dtype=torch.float32)
         # "No label" is -1 and so takes the last row, of zeros.
         self._classes = torch.eye((self.n_classes or 0) + 1)[:, :-1].contiguous()
@@ -349,14 +348,8 @@ def _alpha_bar(given: ScheduleName | npt.ArrayLike, n_steps: int) -> npt.NDArray
     return alpha_bar
 
 
-def _time_table(
-    kind: TimeFeatures | Literal["log_sigma"], alpha_bar: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
-    """Features of t = 0 .. n_steps - 1, (n_steps, features)."""
-    if kind == "log_sigma":
-        seen = np.append(alpha_bar[1], alpha_bar[1:])
-        return np.asarray(np.log((1 - seen) / seen)[:, np.newaxis] / 8, np.float64)
-    return time_features(kind, np.arange(len(alpha_bar)), len(alpha_bar))
+# An argument of the constructor bears its name.
+_time_features = time_features
 
 
 def _check_name(argument: str, name: str, names: object) -> None:
