@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tagix.bench.compare import Summary
@@ -70,60 +69,44 @@ def seconds_to_quality(checkpoints: Iterable[dict[str, Any]]) -> tuple[float, in
     return None
 
 
+# Seconds and epochs to the quality, one pair a seed.
+Reached = list[tuple[float, int]]
+
+
 def report(results: Results, scale: Scale) -> Section:
     """Seconds and epochs by contender and threads, and how many times faster tagix is."""
-    groups = _groups(scale)
-    reached = {
-        key: [
-            seconds_to_quality(result["checkpoints"])
-            for job in group
-            if (result := results.of(job)) is not None
-        ]
-        for key, group in groups.items()
-    }
-
-    def all_reached(key: tuple[str, int]) -> list[tuple[float, int]] | None:
-        """One entry a seed, or None where one is missing: a mean of the quick ones would lie."""
-        found = [each for each in reached[key] if each is not None]
-        return found if len(found) == scale.n_seeds else None
-
     rows: list[list[str]] = []
     numbers: dict[str, Any] = {}
-    for key in groups:
-        found = all_reached(key)
-        seconds = Summary.of(each[0] for each in found) if found else None
-        epochs = Summary.of(float(each[1]) for each in found) if found else None
-        n_reached = sum(each is not None for each in reached[key])
-        rows.append(
-            [
-                key[0],
-                str(key[1]),
-                f"{n_reached} of {scale.n_seeds}",
-                show(epochs, 1) if epochs else "",
-                show(seconds, 2) if seconds else "",
-            ]
-        )
-        numbers[f"{key[0]}, {key[1]} thread(s)"] = {
-            "seconds": asdict(seconds) if seconds else None,
-            "epochs": asdict(epochs) if epochs else None,
-        }
+    # Of contenders whose seeds all got there: a mean of the quick ones alone would lie.
+    reached: dict[tuple[str, int], Reached] = {}
+    for key, group in _groups(scale).items():
+        finished = [result for job in group if (result := results.of(job)) is not None]
+        times = [seconds_to_quality(result["checkpoints"]) for result in finished]
+        there = [each for each in times if each is not None]
+        row = [key[0], str(key[1]), f"{len(there)} of {scale.n_seeds}", "", ""]
+        if len(there) == scale.n_seeds:
+            reached[key] = there
+            seconds = Summary.of(each[0] for each in there)
+            epochs = Summary.of(float(each[1]) for each in there)
+            row[3:] = [show(epochs, 1), show(seconds, 2)]
+            numbers[f"{key[0]}, {key[1]} thread(s)"] = {
+                "seconds": [each[0] for each in there],
+                "epochs": [each[1] for each in there],
+            }
+        rows.append(row)
     targets = []
     for n_threads in (*((n,) for n in N_THREADS), N_THREADS):
         words = " or ".join(map(str, n_threads)) + " thread(s)"
-        found = {key: each for key in groups if key[1] in n_threads and (each := all_reached(key))}
-
-        def seconds_of(key: tuple[str, int], found: Any = found) -> float:
-            return sum(each[0] for each in found[key])
-
-        ours = min((key for key in found if key[0] == "tagix"), key=seconds_of, default=None)
-        peer = min((key for key in found if key[0] != "tagix"), key=seconds_of, default=None)
         text = f"tagix is faster than PyTorch at its best on {words}"
+        found = {key: each for key, each in reached.items() if key[1] in n_threads}
+        ours = _fastest({key: each for key, each in found.items() if key[0] == "tagix"})
+        peer = _fastest({key: each for key, each in found.items() if key[0] != "tagix"})
         if ours is None or peer is None:
             targets.append(Target(text, "failed", False))
             continue
         # Of every pair of seeds: how often one run may beat another is part of the answer.
         ratios = sorted(b[0] / a[0] for a in found[ours] for b in found[peer])
-        ratio = seconds_of(peer) / seconds_of(ours)
+        ratio = _seconds(found[peer]) / _seconds(found[ours])
         got = f"{ratio:.2f} times ({ratios[0]:.2f} to {ratios[-1]:.2f}) as fast as {peer[0]}"
         targets.append(Target(text, got, ratio > 1.0))
         numbers[f"ratio on {words}"] = {
@@ -149,3 +132,12 @@ def report(results: Results, scale: Scale) -> Section:
         targets,
         numbers=numbers,
     )
+
+
+def _seconds(reached: Reached) -> float:
+    return sum(each[0] for each in reached)
+
+
+def _fastest(reached: Mapping[tuple[str, int], Reached]) -> tuple[str, int] | None:
+    """The contender with the least seconds, None if there is none."""
+    return min(reached, key=lambda key: _seconds(reached[key]), default=None)
