@@ -75,6 +75,7 @@ class Job:
         denoising: Whether held-out error and coverage of the predicted noise are measured, too.
         until: (sampling, metric, value): training ends at the first checkpoint with a lower or
             equal value.
+        max_seconds: Of training; it ends at the first checkpoint beyond.
         n_threads: Threads of both libraries.
         timed: Whether it has to run alone, since its seconds count.
     """
@@ -102,6 +103,7 @@ class Job:
     samplings: tuple[Sampling, ...] = ()
     denoising: bool = False
     until: tuple[str, str, float] | None = None
+    max_seconds: float | None = None
     n_threads: int = 1
     timed: bool = False
 

@@ -129,6 +129,8 @@ def run(job: Job) -> tuple[Result, dict[str, Array]]:
             name, metric, value = job.until
             if samplings[name][metric] <= value:
                 break
+        if job.max_seconds is not None and fit_seconds > job.max_seconds:
+            break
     return _result(checkpoints, model.train_mse, model.predicted_var), arrays
 
 
