@@ -36,6 +36,8 @@ SAMPLERS: Mapping[str, tuple[str, Mapping[str, Any], int]] = {
     "DPM-Solver++ 18": ("DPMSolverMultistep", {"n_steps": 18}, 18),
 }
 
+SHOWN = (BASE, "DDIM 5", "DDIM 10", "Euler 10", "Heun 18", "DPM-Solver++ 10")
+
 
 def _n_samples(scale: Scale) -> int:
     return 2000 if scale.quick else 10_000
@@ -163,15 +165,9 @@ def report(results: Results, scale: Scale) -> Section:
                 "samplers.png",
                 "Samples of tagix by sampler",
                 partial(
-                    drawings.draw_grid,
-                    {
-                        _place(title): drawings.samples(results, groups["tagix"], title)
-                        for title in SAMPLERS
-                    },
-                    dict.fromkeys(
-                        (_place(title)[0] for title in SAMPLERS),
-                        drawings.samples(results, _floor(scale)),
-                    ),
+                    drawings.draw_panels,
+                    {title: drawings.samples(results, groups["tagix"], title) for title in SHOWN},
+                    drawings.samples(results, _floor(scale)),
                     "One model, many samplers",
                 ),
             )
@@ -189,14 +185,6 @@ def report(results: Results, scale: Scale) -> Section:
             },
         },
     )
-
-
-def _place(title: str) -> tuple[str, str]:
-    """Row and column of a sampler in the figure."""
-    name, arguments, _ = SAMPLERS[title]
-    if "variance_type" in arguments:
-        name += f" {arguments['variance_type']}"
-    return name, f"{arguments['n_steps']} steps" if "n_steps" in arguments else "all steps"
 
 
 def _shown(ratio: float | None) -> str:

@@ -133,8 +133,8 @@ def report(results: Results, scale: Scale) -> Section:
             f"of 2048 with Adam at {LEARNING_RATE:g}. tagix: default recipe, batches of "
             f"{BATCH_SIZE}. Measured after every epoch, in batches of 2048 after every fifth; each "
             f"training runs alone, for at most {_max_seconds(scale):.0f} seconds, and wants as "
-            f"many idle processors as it has threads. {scale.n_seeds} seed(s); the ratio is that of "
-            "mean times, in brackets those of all pairs of seeds.",
+            f"many idle processors as it has threads. {scale.n_seeds} seed(s); the ratio is that "
+            "of mean times, in brackets those of all pairs of seeds.",
             markdown_table(["", "threads", "seeds that got there", "epochs", "seconds"], rows),
         ],
         targets,
