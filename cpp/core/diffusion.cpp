@@ -162,12 +162,11 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
       rows, matrix == 0 ? max_chunk : std::max(min_matrix_rows, max_matrix_floats / matrix));
   Index chunk = 0;
   for (const Chunk& each : chunks) chunk = std::max(chunk, each.count);
-  const Index outputs = network.output_features(network_inputs());
   const Index guided_rows = guided ? chunk : 0;
   Buffer<float> noisy(*backend_, chunk * n_features_), carry(*backend_);
   Buffer<float> added_var(*backend_, chunk * n_features_);
   Buffer<float> input(*backend_, (chunk + guided_rows) * network_inputs());
-  Moments combined(*backend_, guided_rows, outputs);
+  Moments combined(*backend_);
   Buffer<float> combined_jacobian(*backend_, guided_rows * matrix);
   Buffer<float> combined_covariance(*backend_, guided_rows * matrix);
   Buffer<float> epistemic(*backend_, chunk * matrix), aleatoric(*backend_, chunk * matrix);
@@ -248,6 +247,7 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
               backend_->combine(both, weight(conditional), both + size, weight(unconditional), size,
                                 result);
             };
+            const Index outputs = prediction.cols;  // those of a noise head, too
             combined.resize(half, outputs);
             const MomentsView guided_prediction = combined.view();
             combine(prediction.mean, half * outputs, false, guided_prediction.mean);
