@@ -151,8 +151,9 @@ def report(results: Results, scale: Scale) -> Section:
             f"left out, {scale.n_seeds} seed(s); 1000 samples of each class. plain: conditional "
             "without guidance; scale w: F_u + w (F_c - F_u); weight w: (1 + w) F_c - w F_u. "
             "EMD, NLL, precision and recall are means over classes, each against its real points; "
-            "accuracy is that of 15 real neighbours. Where classes overlap, as in blobs, real points "
-            "themselves miss it, and only guidance beyond plain conditional samples can exceed them.",
+            "accuracy is that of 15 real neighbours. Where classes overlap, as in blobs, real "
+            "points themselves miss it, and only guidance beyond plain conditional samples can "
+            "exceed them.",
             *(table.markdown() for table in tables.values()),
         ],
         targets,
