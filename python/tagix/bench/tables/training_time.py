@@ -55,7 +55,7 @@ def _groups(scale: Scale) -> dict[tuple[str, int], list[Job]]:
 
 def _max_seconds(scale: Scale) -> float:
     """Of a training, whether it gets there or not; two threads on a busy machine may take ages."""
-    return 20.0 if scale.quick else 60.0
+    return 12.0 if scale.quick else 60.0
 
 
 def _title(batch_size: int, rate: float) -> str:
