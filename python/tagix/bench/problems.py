@@ -1,0 +1,86 @@
+"""The data of a job: train points, held-out points and what is known of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from tagix import datasets
+from tagix.bench.jobs import Job
+
+FloatArray = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Points to learn and points to be judged by, (n, n_features), with labels where there are any.
+
+    Attributes:
+        train: The real points: those learned, and those that samples are compared with.
+        train_labels: Their classes, or None.
+        held_out: As many or more points drawn alike.
+        held_out_labels: Their classes, or None.
+        n_classes: Number of classes, or None.
+        off_manifold_radius: See tagix.metrics.off_manifold_radius; None if the data have none.
+        standardize: Whether models are to standardise the columns themselves.
+    """
+
+    train: FloatArray
+    train_labels: Labels | None
+    held_out: FloatArray
+    held_out_labels: Labels | None
+    n_classes: int | None
+    off_manifold_radius: float | None
+    standardize: bool
+
+    def real(self, label: int | None = None) -> FloatArray:
+        """Train points, of one class or of all."""
+        if label is None:
+            return self.train
+        assert self.train_labels is not None
+        points: FloatArray = self.train[self.train_labels == label]
+        return points
+
+    def draw_held_out(self, n: int, seed: int, label: int | None = None) -> FloatArray:
+        """At most n held-out points of a class or of all, drawn without replacement."""
+        points = self.held_out
+        if label is not None:
+            assert self.held_out_labels is not None
+            points = points[self.held_out_labels == label]
+        return points[np.random.default_rng(seed).permutation(len(points))[:n]]
+
+
+def load_problem(job: Job) -> Problem:
+    """The data of a job, kept for the next one; ValueError for an unknown name."""
+    return _load(job.protocol, job.data, job.n_train)
+
+
+@lru_cache(maxsize=2)
+def _load(protocol: str, name: str, n_train: int | None) -> Problem:
+    if protocol == "classroom":
+        size = {} if n_train is None else {"n_samples": n_train}
+        classroom = datasets.load_classroom(name, **size)
+        return Problem(
+            classroom.train,
+            classroom.train_labels,
+            classroom.held_out,
+            classroom.held_out_labels,
+            classroom.n_classes,
+            off_manifold_radius=None,
+            standardize=True,
+        )
+    size = {} if n_train is None else {"n_train": n_train}
+    toy = datasets.load_toy(name, **size)
+    return Problem(
+        toy.train,
+        toy.train_labels,
+        toy.held_out,
+        toy.held_out_labels,
+        toy.n_classes,
+        off_manifold_radius=toy.off_manifold_radius,
+        standardize=False,
+    )

@@ -1,0 +1,56 @@
+"""How the two methods train unless a table says otherwise; one place to tune them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tagix.bench.jobs import Job, Sampling
+
+# What tagix observes its targets with, by default.
+NOISE = "heteroscedastic"
+# Of Adam, as published for the peer.
+LEARNING_RATE = 1e-3
+# The rates among which the peer's best is looked for.
+LEARNING_RATES = (1e-3, 3e-3, 1e-2)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much of a table is run.
+
+    Attributes:
+        quick: Few cells and epochs, to see that all works, in place of the full grid.
+        n_seeds: Models of each kind.
+    """
+
+    quick: bool
+    n_seeds: int
+
+    @property
+    def seeds(self) -> range:
+        """The seeds of the models."""
+        return range(self.n_seeds)
+
+    @property
+    def floor_seeds(self) -> range:
+        """The seeds of the draws of real points that the floor is measured on."""
+        return range(4 if self.quick else 10)
+
+
+def tagix_job(data: str, seed: int, **settings: Any) -> Job:
+    """A training of tagix by the recipe of the benchmarks, with these settings instead."""
+    return Job("tagix", data, seed=seed, **{"noise": NOISE, **settings})
+
+
+def pytorch_job(data: str, seed: int, **settings: Any) -> Job:
+    """A training of the peer by the recipe of the benchmarks, with these settings instead."""
+    return Job("pytorch", data, seed=seed, **{"learning_rate": LEARNING_RATE, **settings})
+
+
+def real_jobs(scale: Scale, data: str, sampling: Sampling, **settings: Any) -> list[Job]:
+    """Measurements of real points in the place of samples: the floor."""
+    return [
+        Job("real", data, seed=seed, checkpoints=(), samplings=(sampling,), **settings)
+        for seed in scale.floor_seeds
+    ]

@@ -1,0 +1,63 @@
+"""Results of jobs as files, one pair a job: a job whose files are there needs no second run."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from tagix.bench.jobs import Job
+
+Array = npt.NDArray[np.float32]
+
+
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file whole or not at all: under another name first, then renamed.
+
+    Raises whatever ``write`` raises, and OSError; an older file is then as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            write(file)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+class Store:
+    """Files of finished jobs in a folder: <key>.json with numbers, <key>.npz with samples."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def save(self, job: Job, result: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
+        """Write what a job gave. Numbers come last: where they are, samples are, too."""
+        named: dict[str, Any] = dict(arrays)
+        write_atomically(
+            self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
+        )
+        text = json.dumps({"job": job.description(), **result}, indent=1) + "\n"
+        write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
+
+    def load(self, job: Job) -> dict[str, Any] | None:
+        """The numbers of a finished job, or None where there are none, or none that can be read."""
+        try:
+            text = (self.folder / f"{job.key()}.json").read_text(encoding="utf-8")
+            result: dict[str, Any] = json.loads(text)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        return result if result.get("job") == job.description() else None
+
+    def arrays(self, job: Job) -> dict[str, Array]:
+        """The samples of a finished job, by names as tagix.bench.measures.run gives them."""
+        with np.load(self.folder / f"{job.key()}.npz") as archive:
+            return {name: archive[name] for name in archive.files}

@@ -1,0 +1,1 @@
+"""The tables, each a module with a grid of jobs and a report of their results."""
