@@ -465,12 +465,14 @@ class DiffusionModel:
 
             p(c | x) ~ share_c p(x | c),   ln p(x | c) = const - 1/2 int E |x - x_hat_c|^2 d SNR
 
-        over the noise levels of training (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c
-        is the network's estimate of x from x_t, and its variance adds to the squared error.
+        (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c is the network's estimate of x from
+        x_t, and its variance adds to the squared error. The integral is over the noise levels of
+        training; beyond them, at less noise, the data of a class are taken to be smooth.
 
         Args:
             X: rows, (rows, n_features), in the units of the data.
-            n_draws: noises for each row and timestep, the same for all classes.
+            n_draws: noises for each row and timestep, the same for all classes; best an even
+                number of them, as every other one is the one before with the opposite sign.
             class_shares: probabilities of the classes before x is seen, (n_classes,), which need
                 not add up to 1; None: those of the latest fit (:attr:`class_shares`).
             seed: fixes the noise.
