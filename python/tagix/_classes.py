@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,8 @@ ClassFeatures = Literal["one_hot", "sinusoidal", "embedding"]
 GuidanceConvention = Literal["scale", "weight"]
 UNKNOWN = -1
 """The label of a row whose class is not known, or does not matter."""
+MOST_CLASSES = 2**14
+"""What a model can have: the table of one-hot classes is then 1 GiB."""
 
 
 def choice(name: str, value: Any, choices: Any) -> str:
@@ -25,6 +28,7 @@ def choice(name: str, value: Any, choices: Any) -> str:
     return value
 
 
+@lru_cache(maxsize=4)
 def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
     """What is appended to the network's input for each class k, and, last, for none: zeros.
 
@@ -32,14 +36,16 @@ def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
         sinusoidal          sin(k w_i), cos(k w_i) in turn,             8 features
                             w_i = 10000^(-i/3), i < 4  (Vaswani et al., NeurIPS 2017)
 
-    Returns float32 (n_classes + 1, features); (1, 0) for n_classes 0.
+    Returns float32 (n_classes + 1, features), read-only; (1, 0) for n_classes 0.
     """
     if kind == "sinusoidal" and n_classes > 0:
         angles = np.arange(n_classes)[:, np.newaxis] * 10_000.0 ** (-np.arange(4) / 3)
-        table = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(n_classes, 8)
+        features = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(n_classes, 8)
+        table = np.vstack([features, np.zeros((1, 8))]).astype(np.float32)
     else:
-        table = np.eye(n_classes)
-    return np.vstack([table, np.zeros((1, table.shape[1]))]).astype(np.float32)
+        table = np.eye(n_classes + 1, n_classes, dtype=np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDArray[np.int64]:

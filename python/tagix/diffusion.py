@@ -22,6 +22,7 @@ from tagix._arrays import (
     refuse_gpu,
 )
 from tagix._classes import (
+    MOST_CLASSES,
     UNKNOWN,
     ClassFeatures,
     as_labels,
@@ -62,7 +63,8 @@ class DiffusionModel:
             sqrt(alpha_bar[t]) noise - sqrt(1 - alpha_bar[t]) x_0 (Salimans & Ho, 2022).
         time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T),
             "sinusoidal" (16 of them, as in transformers) or "log_sigma" (ln(sigma) / 4, as in EDM).
-        n_classes: of the rows' labels, which :meth:`fit` then takes; None: they have none.
+        n_classes: of the rows' labels, which :meth:`fit` then takes, at most 16384; None: they have
+            none.
         class_features: what the network sees of a class: "one_hot", "sinusoidal" (8 of its number)
             or "embedding", a vector learned for each class (:class:`tagix.nn.ClassEmbedding`).
         embedding_dim: length of that vector.
@@ -130,7 +132,9 @@ class DiffusionModel:
             "schedule": schedules.resolve(schedule),
             "prediction_type": prediction_type,
             "time_features": time_features,
-            "n_classes": None if n_classes is None else as_count("n_classes", n_classes, least=1),
+            "n_classes": None
+            if n_classes is None
+            else as_count("n_classes", n_classes, least=1, most=MOST_CLASSES),
             "class_features": choice("class_features", class_features, ClassFeatures),
             "embedding_dim": as_count("embedding_dim", embedding_dim, least=1),
             "standardize": as_flag("standardize", standardize),

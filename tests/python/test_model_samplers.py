@@ -99,7 +99,7 @@ def test_chain_of_a_deterministic_sampler(name: str, prediction_type: str, devic
     np.testing.assert_array_equal(samples.trajectory[-1], samples.x)
     expected = by_hand(model, DETERMINISTIC[name], chain[0], trajectory=True)
     assert np.abs(expected[-1] - expected[0]).max() > 0.5
-    np.testing.assert_allclose(chain, expected, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(chain, expected, rtol=0, atol=2e-5)
 
 
 @pytest.mark.parametrize("time_features", ["log_sigma", "scalar", "sinusoidal"])
@@ -116,7 +116,7 @@ def test_chain_with_other_schedules_and_time_features(
     samples = model.sample(40, sampler=sampler, trajectory=True, seed=3)
     chain = standardized(model, samples.trajectory)
     expected = by_hand(model, sampler, chain[0], trajectory=True)
-    np.testing.assert_allclose(chain, expected, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(chain, expected, rtol=0, atol=2e-5)
 
 
 @on_every_device
@@ -279,4 +279,4 @@ def test_devices_agree(name: str) -> None:
     on_gpu = standardized(
         model, model.sample(100, sampler=sampler, seed=1, trajectory=True).trajectory
     )
-    np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=2e-4)
+    np.testing.assert_allclose(on_gpu, on_cpu, rtol=0, atol=2e-5)
