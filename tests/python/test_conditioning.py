@@ -236,8 +236,8 @@ def test_guidance_moves_samples_away_from_the_other_class() -> None:
         for w in (0.0, 1.0, 3.0)
     ]
     assert confidence[0] < 0.6  # any class
-    # Of rows of class 1 it is 0.902, by 10^6 of them.
-    assert confidence[1] == pytest.approx(0.902, abs=0.03)
+    # Of rows of class 1 it is 0.899, by 10^6 of them.
+    assert confidence[1] == pytest.approx(0.899, abs=0.04)
     assert confidence[2] > 0.97
 
 
@@ -373,27 +373,24 @@ def test_label_chooses_the_cluster(class_features: str) -> None:
 @pytest.mark.parametrize(
     ("options", "worst"),
     [
-        ({"class_features": "one_hot"}, 0.02),
-        ({"class_features": "sinusoidal"}, 0.02),
+        ({"class_features": "one_hot"}, 0.025),
+        ({"class_features": "sinusoidal"}, 0.025),
         ({"class_features": "embedding"}, 0.025),
-        ({"prediction_type": "v_prediction", "time_features": "log_sigma"}, 0.02),
-        ({"prediction_type": "sample"}, 0.05),
-        ({"schedule": "linear"}, 0.03),
-        (
-            {
-                "schedule": "edm",
-                "prediction_type": "v_prediction",
-                "time_features": "log_sigma",
-            },
-            0.03,
-        ),
+        ({"prediction_type": "v_prediction"}, 0.02),
+        ({"prediction_type": "v_prediction", "time_features": "log_sigma"}, 0.03),
+        ({"schedule": "sigmoid"}, 0.025),
+        ({"schedule": "edm", "prediction_type": "v_prediction"}, 0.03),
+        ({"schedule": "linear"}, 0.05),
+        # Its error where there is little noise weighs most, and is what "sample" learns least.
+        ({"prediction_type": "sample"}, 0.1),
     ],
     ids=str,
 )
 def test_class_probabilities_are_those_of_bayes(options: dict[str, Any], worst: float) -> None:
-    """Two Gaussians of which Bayes' theorem tells 92.3 % apart.
+    """Two Gaussians of which Bayes' theorem tells 93 % apart.
 
-    The bounds are on the mean absolute difference of p(class 1 | x), over 500 rows.
+    The bounds are on the mean absolute difference of p(class 1 | x) over 500 rows, at 1.3 times
+    or more what the worst of three seeds has.
     """
     model = tx.DiffusionModel(2, (32, 32), 20, n_classes=2, seed=0, **options)
     model.fit(*two_classes(4000), n_epochs=10, batch_size=64, progress=False)
@@ -402,9 +399,9 @@ def test_class_probabilities_are_those_of_bayes(options: dict[str, Any], worst: 
     assert actual.dtype == np.float64
     np.testing.assert_allclose(actual.sum(axis=1), 1)
     assert np.abs(actual - expected)[:, 1].mean() < worst
-    assert np.corrcoef(actual[:, 1], expected[:, 1])[0, 1] > 0.99
+    assert np.corrcoef(actual[:, 1], expected[:, 1])[0, 1] > 1 - worst / 2
     best = (expected.argmax(axis=1) == labels).mean()
-    assert (actual.argmax(axis=1) == labels).mean() > best - 0.02
+    assert (actual.argmax(axis=1) == labels).mean() > best - 0.03
 
 
 def test_class_shares_weigh_the_probabilities() -> None:
@@ -468,15 +465,26 @@ def test_class_probabilities_are_seeded() -> None:
     assert first.tobytes() != model.predict_proba(x, n_draws=5, seed=1).tobytes()
 
 
-@pytest.mark.parametrize("time_features", ["cosine", "log_sigma"])
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize(
-    "schedule", ["cosine", "linear", "sigmoid", schedules.EDM(0.02, 80.0)], ids=str
+    ("schedule", "time_features"),
+    [
+        ("cosine", "cosine"),
+        (schedules.Linear(0.01, 0.4), "sinusoidal"),
+        ("sigmoid", "scalar"),
+        ("edm", "log_sigma"),
+        (schedules.EDM(0.02, 20.0), "cosine"),
+    ],
+    ids=str,
 )
 def test_every_target_and_schedule_learns_a_gaussian(
-    schedule: Any, prediction_type: str, time_features: str
+    schedule: Any, time_features: str, prediction_type: str
 ) -> None:
-    """Mean [3, -1], covariance [[4, 1.2], [1.2, 1]]."""
+    """Mean [3, -1], covariance [[4, 1.2], [1.2, 1]]; errors are in standard deviations.
+
+    Of three seeds, the worst errors are 0.14 in the mean and 0.27 in the covariance, both of the
+    EDM schedule; those of "epsilon" are half of that and less.
+    """
     generator = np.random.default_rng(0)
     mean, covariance = np.array([3.0, -1.0]), np.array([[4.0, 1.2], [1.2, 1.0]])
     data = generator.multivariate_normal(mean, covariance, 4000)
@@ -490,11 +498,11 @@ def test_every_target_and_schedule_learns_a_gaussian(
         seed=0,
     )
     model.fit(data, n_epochs=10, batch_size=64, progress=False)
-    x = model.sample(4000, sampler=samplers.Heun()).x.astype(np.float64)
+    x = model.sample(4000).x.astype(np.float64)
     spread = np.sqrt(np.diag(covariance))
-    assert (np.abs(x.mean(axis=0) - mean) < 0.12 * spread).all()
+    assert (np.abs(x.mean(axis=0) - mean) < 0.15 * spread).all()
     difference = (np.cov(x.T) - covariance) / np.outer(spread, spread)
-    assert np.abs(difference).max() < 0.2
+    assert np.abs(difference).max() < 0.35
 
 
 # Wrong calls.
