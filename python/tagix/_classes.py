@@ -67,6 +67,22 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
     return np.ascontiguousarray(np.broadcast_to(array, (n_rows,)), dtype=np.int64)
 
 
+def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64]:
+    """How much of each class there is, float64 (n_classes,), in any unit.
+
+    Raises ValueError for other shapes, NaN, infinity, negative numbers and zeros alone; TypeError
+    for what is no array of numbers.
+    """
+    shares = np.array(as_array(name, value), np.float64)
+    if shares.shape != (n_classes,):
+        raise ValueError(f"{name}: got shape {shares.shape}, needed ({n_classes},)")
+    if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.any()):
+        raise ValueError(
+            f"{name}: got {shares.tolist()}, needed finite numbers of at least 0, one of them above"
+        )
+    return shares
+
+
 def guidance_weights(guidance: float | None, convention: str) -> tuple[float, float]:
     """The weights of the predictions with label and without, F_c and F_u, that guidance combines.
 

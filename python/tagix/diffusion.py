@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, likelihood, nn, schedules
 from tagix._arrays import (
-    as_array,
     as_count,
     as_flag,
     as_matrix,
@@ -25,6 +24,7 @@ from tagix._classes import (
     MOST_CLASSES,
     UNKNOWN,
     ClassFeatures,
+    as_class_shares,
     as_labels,
     choice,
     feature_table,
@@ -425,6 +425,12 @@ class DiffusionModel:
         is exact, by the Jacobian of the network (:func:`tagix.likelihood.log_prob`, which has the
         equations and their error). It integrates to 1 over the data's units.
 
+        It is nearest to the data's with prediction_type "v_prediction", which needs not learn that
+        x_t is all noise where it is, while every error of "epsilon" there counts: of a Gaussian in
+        the plane, ln p was off by 0.05 nats on average with networks of two layers of 32, and by
+        0.3 with "epsilon"; of two that overlap, by 0.2 and 0.5, or, with three layers of 64 and
+        more training, by 0.1 and 0.3.
+
         Args:
             X: rows, (rows, n_features), in the units of the data.
             labels: condition on classes, as in :meth:`predict`.
@@ -473,12 +479,17 @@ class DiffusionModel:
         x_t, and its variance adds to the squared error. The integral is over the noise levels of
         training; beyond them, at less noise, the data of a class are taken to be smooth.
 
+        On two Gaussians of which the exact probabilities tell 93 % apart, those of networks of two
+        layers of 32 were off by 0.01 to 0.02 on average with "epsilon" and "v_prediction", by 0.05
+        to 0.1 with "sample", whose errors at little noise weigh most here.
+
         Args:
             X: rows, (rows, n_features), in the units of the data.
             n_draws: noises for each row and timestep, the same for all classes; best an even
                 number of them, as every other one is the one before with the opposite sign.
             class_shares: probabilities of the classes before x is seen, (n_classes,), which need
-                not add up to 1; None: those of the latest fit (:attr:`class_shares`).
+                not add up to 1; None: those of the latest fit (:attr:`class_shares`), or equal ones
+                where it had no labels.
             seed: fixes the noise.
 
         Returns:
@@ -496,11 +507,7 @@ class DiffusionModel:
             raise ValueError("n_classes: got a model without classes, needed one that knows them")
         shares = np.full(self.n_classes, 1.0) if self._class_shares is None else self._class_shares
         if class_shares is not None:
-            shares = np.asarray(as_array("class_shares", class_shares), np.float64)
-        if shares.shape != (self.n_classes,):
-            raise ValueError(f"class_shares: got shape {shares.shape}, needed ({self.n_classes},)")
-        if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
-            raise ValueError("class_shares: got NaN, infinity, negative numbers or zeros alone")
+            shares = as_class_shares("class_shares", class_shares, self.n_classes)
 
         def predict(x_t: Any, t: NDArray[np.int64], label: int) -> tuple[Any, Any]:
             prediction = self.net(self._network_input(x_t.astype(np.float32), t, label))
