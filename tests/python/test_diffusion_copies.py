@@ -274,7 +274,7 @@ def test_file_says_what_is_new(tmp_path: Path) -> None:
         (lambda d, t: d.update(class_shares=[0.5, 0.5]), "class_shares: got shape"),
         (
             lambda d, t: d.update(class_shares=[1, -1, 1]),
-            r"class_shares: got \[1\.0, -1\.0, 1\.0\]",
+            r"class_shares: got \[1.0, -1.0",
         ),
         (lambda d, t: d.update(class_shares="many"), "class_shares"),
     ],
