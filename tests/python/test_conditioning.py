@@ -278,15 +278,23 @@ def test_embedding_of_a_class_never_seen_stays_at_its_prior() -> None:
         assert (new[:2] != old[:2]).all()
 
 
-def test_model_of_one_class_without_dropout_is_one_with_a_bias() -> None:
-    """p_uncond 0 and label 0 for all: every row has the same 1 beside its other features."""
+def test_without_dropout_every_row_is_learned_with_its_label() -> None:
+    """With p_uncond 0 and one class the 1 of that class is a second bias.
+
+    Its weights and the biases, of equal priors here, then learn the same in each update.
+    """
     x, _ = two_classes(300)
     model = small(n_classes=1)
-    model.fit(x, np.zeros(300, int), p_uncond=0.0, n_epochs=1, progress=False)
-    before, after = small(n_classes=1).net.state_dict(), model.net.state_dict()
-    assert (after["0.weight.mean"][:, 7] != before["0.weight.mean"][:, 7]).all()
-    # All that was seen of the class was seen with label 0, nothing without.
-    assert model.sample(3, label=0, seed=0).x.tobytes() != model.sample(3, seed=0).x.tobytes()
+    state = model.net.state_dict()
+    for part in ("mean", "var"):
+        state[f"0.weight.{part}"][:, 7] = state[f"0.bias.{part}"]
+    model.net.load_state_dict(state)
+    model.fit(x, np.zeros(300, int), p_uncond=0.0, n_epochs=1, batch_size=16, progress=False)
+    after = model.net.state_dict()
+    for part in ("mean", "var"):
+        weights, biases = after[f"0.weight.{part}"][:, 7], after[f"0.bias.{part}"]
+        assert (biases != state[f"0.bias.{part}"]).any()
+        np.testing.assert_allclose(weights, biases, rtol=1e-4, atol=1e-6)
 
 
 def test_labels_change_what_is_learned_and_equal_seeds_give_equal_bits() -> None:
