@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,6 +14,8 @@ ClassFeatures = Literal["one_hot", "sinusoidal", "embedding"]
 GuidanceConvention = Literal["scale", "weight"]
 UNKNOWN = -1
 """The label of a row whose class is not known, or does not matter."""
+MOST_CLASSES = 2**14
+"""What a model can have: the table of one-hot classes is then 1 GiB."""
 
 
 def choice(name: str, value: Any, choices: Any) -> str:
@@ -25,6 +28,7 @@ def choice(name: str, value: Any, choices: Any) -> str:
     return value
 
 
+@lru_cache(maxsize=4)
 def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
     """What is appended to the network's input for each class k, and, last, for none: zeros.
 
@@ -32,14 +36,16 @@ def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
         sinusoidal          sin(k w_i), cos(k w_i) in turn,             8 features
                             w_i = 10000^(-i/3), i < 4  (Vaswani et al., NeurIPS 2017)
 
-    Returns float32 (n_classes + 1, features); (1, 0) for n_classes 0.
+    Returns float32 (n_classes + 1, features), read-only; (1, 0) for n_classes 0.
     """
     if kind == "sinusoidal" and n_classes > 0:
         angles = np.arange(n_classes)[:, np.newaxis] * 10_000.0 ** (-np.arange(4) / 3)
-        table = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(n_classes, 8)
+        features = np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(n_classes, 8)
+        table = np.vstack([features, np.zeros((1, 8))]).astype(np.float32)
     else:
-        table = np.eye(n_classes)
-    return np.vstack([table, np.zeros((1, table.shape[1]))]).astype(np.float32)
+        table = np.eye(n_classes + 1, n_classes, dtype=np.float32)
+    table.flags.writeable = False
+    return table
 
 
 def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDArray[np.int64]:
@@ -59,6 +65,22 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
         wrong = array.min() if array.min() < UNKNOWN else array.max()
         raise ValueError(f"{name}: got {wrong}, needed classes in [0, {n_classes}), or -1 for none")
     return np.ascontiguousarray(np.broadcast_to(array, (n_rows,)), dtype=np.int64)
+
+
+def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64]:
+    """How much of each class there is, float64 (n_classes,), in any unit.
+
+    Raises ValueError for other shapes, NaN, infinity, negative numbers and zeros alone; TypeError
+    for what is no array of numbers.
+    """
+    shares = np.array(as_array(name, value), np.float64)
+    if shares.shape != (n_classes,):
+        raise ValueError(f"{name}: got shape {shares.shape}, needed ({n_classes},)")
+    if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.any()):
+        raise ValueError(
+            f"{name}: got {shares.tolist()}, needed finite numbers of at least 0, one of them above"
+        )
+    return shares
 
 
 def guidance_weights(guidance: float | None, convention: str) -> tuple[float, float]:

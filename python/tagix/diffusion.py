@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, likelihood, nn, schedules
 from tagix._arrays import (
-    as_array,
     as_count,
     as_flag,
     as_matrix,
@@ -22,8 +21,10 @@ from tagix._arrays import (
     refuse_gpu,
 )
 from tagix._classes import (
+    MOST_CLASSES,
     UNKNOWN,
     ClassFeatures,
+    as_class_shares,
     as_labels,
     choice,
     feature_table,
@@ -62,7 +63,8 @@ class DiffusionModel:
             sqrt(alpha_bar[t]) noise - sqrt(1 - alpha_bar[t]) x_0 (Salimans & Ho, 2022).
         time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T),
             "sinusoidal" (16 of them, as in transformers) or "log_sigma" (ln(sigma) / 4, as in EDM).
-        n_classes: of the rows' labels, which :meth:`fit` then takes; None: they have none.
+        n_classes: of the rows' labels, which :meth:`fit` then takes, at most 16384; None: they have
+            none.
         class_features: what the network sees of a class: "one_hot", "sinusoidal" (8 of its number)
             or "embedding", a vector learned for each class (:class:`tagix.nn.ClassEmbedding`).
         embedding_dim: length of that vector.
@@ -130,7 +132,9 @@ class DiffusionModel:
             "schedule": schedules.resolve(schedule),
             "prediction_type": prediction_type,
             "time_features": time_features,
-            "n_classes": None if n_classes is None else as_count("n_classes", n_classes, least=1),
+            "n_classes": None
+            if n_classes is None
+            else as_count("n_classes", n_classes, least=1, most=MOST_CLASSES),
             "class_features": choice("class_features", class_features, ClassFeatures),
             "embedding_dim": as_count("embedding_dim", embedding_dim, least=1),
             "standardize": as_flag("standardize", standardize),
@@ -424,6 +428,12 @@ class DiffusionModel:
         densities than "epsilon": on two overlapping Gaussians, ln p was off by .13 and .32 on
         average.
 
+        It is nearest to the data's with prediction_type "v_prediction", which needs not learn that
+        x_t is all noise where it is, while every error of "epsilon" there counts: of a Gaussian in
+        the plane, ln p was off by 0.05 nats on average with networks of two layers of 32, and by
+        0.3 with "epsilon"; of two that overlap, by 0.2 and 0.5, or, with three layers of 64 and
+        more training, by 0.1 and 0.3.
+
         Args:
             X: rows, (rows, n_features), in the units of the data.
             labels: condition on classes, as in :meth:`predict`.
@@ -468,14 +478,21 @@ class DiffusionModel:
 
             p(c | x) ~ share_c p(x | c),   ln p(x | c) = const - 1/2 int E |x - x_hat_c|^2 d SNR
 
-        over the noise levels of training (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c
-        is the network's estimate of x from x_t, and its variance adds to the squared error.
+        (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c is the network's estimate of x from
+        x_t, and its variance adds to the squared error. The integral is over the noise levels of
+        training; beyond them, at less noise, the data of a class are taken to be smooth.
+
+        On two Gaussians of which the exact probabilities tell 93 % apart, those of networks of two
+        layers of 32 were off by 0.01 to 0.02 on average with "epsilon" and "v_prediction", by 0.05
+        to 0.1 with "sample", whose errors at little noise weigh most here.
 
         Args:
             X: rows, (rows, n_features), in the units of the data.
-            n_draws: noises for each row and timestep, the same for all classes.
+            n_draws: noises for each row and timestep, the same for all classes; best an even
+                number of them, as every other one is the one before with the opposite sign.
             class_shares: probabilities of the classes before x is seen, (n_classes,), which need
-                not add up to 1; None: those of the latest fit (:attr:`class_shares`).
+                not add up to 1; None: those of the latest fit (:attr:`class_shares`), or equal ones
+                where it had no labels.
             seed: fixes the noise.
 
         Returns:
@@ -493,11 +510,7 @@ class DiffusionModel:
             raise ValueError("n_classes: got a model without classes, needed one that knows them")
         shares = np.full(self.n_classes, 1.0) if self._class_shares is None else self._class_shares
         if class_shares is not None:
-            shares = np.asarray(as_array("class_shares", class_shares), np.float64)
-        if shares.shape != (self.n_classes,):
-            raise ValueError(f"class_shares: got shape {shares.shape}, needed ({self.n_classes},)")
-        if not (np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
-            raise ValueError("class_shares: got NaN, infinity, negative numbers or zeros alone")
+            shares = as_class_shares("class_shares", class_shares, self.n_classes)
 
         def predict(x_t: Any, t: NDArray[np.int64], label: int) -> tuple[Any, Any]:
             prediction = self.net(self._network_input(x_t.astype(np.float32), t, label))

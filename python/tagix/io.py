@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix import _core, nn, schedules
+from tagix._classes import as_class_shares
 from tagix.diffusion import DiffusionModel
 
 # 1 had no noise that is learned and no forgetting; 2 schedules without arguments and no classes.
@@ -170,7 +171,8 @@ def _rebuild(
     model._process.set_standardization(shift.tolist(), scale.tolist())
     model._fitted = bool(description["fitted"])
     shares = description.get("class_shares")  # not in older files
-    model._class_shares = None if shares is None else np.asarray(shares, dtype=np.float64)
+    if shares is not None:
+        model._class_shares = as_class_shares("class_shares", shares, model.n_classes or 0)
     model._sample_calls = int(description["sample_calls"])
     return model
 

@@ -111,8 +111,9 @@ class Sequential:
         TypeError: for something that is not a layer, a rule, a noise model, a Forgetting, an
             integer seed, or the name of a device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it, noise is to be
-            inferred where the last layer is no :class:`Linear`, the seed is not in [0, 2**63), or
-            the device or the precision is not there; says why not.
+            inferred where the last layer is no :class:`Linear`, a :class:`ClassEmbedding` is to
+            forget, the seed is not in [0, 2**63), or the device or the precision is not there; says
+            why not.
     """
 
     def __init__(
@@ -158,6 +159,8 @@ class Sequential:
         self._made_model: _core.Model | None = None
         self._making_model = threading.Lock()
         self._training = True
+        if forgetting is not None:
+            _ = self._model  # raises for layers whose constants cannot drift
 
     @property
     def _model(self) -> _core.Model:
