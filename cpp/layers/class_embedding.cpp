@@ -5,17 +5,26 @@
 namespace tagix {
 namespace {
 
-Index at_least_one(const char* name, Index value) {
-  require(value >= 1, name, ": got ", value, ", needed at least 1");
+/// Of inputs and outputs together, as each element that is constant is listed.
+constexpr Index max_weights = Index{1} << 24;
+
+Index checked_count(const char* name, Index value) {
+  require(value >= 1 && value <= max_weights, name, ": got ", value, ", needed 1 to ", max_weights);
   return value;
+}
+
+Linear checked_map(Index n_values, Index n_classes, Index embedding_dim) {
+  const Index in = checked_count("n_values", n_values) + checked_count("n_classes", n_classes);
+  const Index out = n_values + checked_count("embedding_dim", embedding_dim);
+  require(in * out <= max_weights, "n_values, n_classes, embedding_dim: got ", n_values, ", ",
+          n_classes, " and ", embedding_dim, ", needed at most ", max_weights, " weights");
+  return {in, out, /*bias=*/false, Linear::Init::he, 1, 1};
 }
 
 }  // namespace
 
 ClassEmbedding::ClassEmbedding(Index n_values, Index n_classes, Index embedding_dim, double gain)
-    : Linear(at_least_one("n_values", n_values) + at_least_one("n_classes", n_classes),
-             n_values + at_least_one("embedding_dim", embedding_dim), /*bias=*/false, Init::he, 1,
-             1),
+    : Linear(checked_map(n_values, n_classes, embedding_dim)),
       n_values_(n_values),
       n_classes_(n_classes),
       embedding_dim_(embedding_dim),

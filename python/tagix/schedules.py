@@ -96,7 +96,9 @@ class Cosine(Schedule):
 class Linear(Schedule):
     """alpha_bar[t] = prod_{i <= t} (1 - beta[i]), beta evenly spaced over t = 1 .. T - 1.
 
-    Where T = 2 there is only the last beta. Each is at most 0.999.
+    Where T = 2 there is only the last beta. Each is at most 0.999. The rescaled defaults leave next
+    to no signal at the end where T is small (1e-10 at T = 20), and samples of networks that predict
+    the noise may diverge there: give smaller betas, or predict v.
     Source: Ho, Jain & Abbeel, NeurIPS 2020, whose 1e-4 and 0.02 for 1000 steps the defaults
     rescale to T.
 

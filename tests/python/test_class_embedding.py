@@ -309,7 +309,18 @@ CONSTRUCTIONS: dict[str, tuple[tuple[Any, ...], dict[str, Any], type[Exception],
         TypeError,
         rf"^ClassEmbedding: got \(3, 4, 2, width=5\), {NEEDED}$",
     ),
-    "too many weights": ((2**32, 2**32, 2), {}, ValueError, "got .*needed at most .*weights"),
+    "too many values": (
+        (2**62, 2**62, 2**62),
+        {},
+        ValueError,
+        "^n_values: got 4611686018427387904, needed 1 to 16777216$",
+    ),
+    "too many weights": (
+        (3000, 3000, 3000),
+        {},
+        ValueError,
+        "^n_values, n_classes, embedding_dim: got 3000, 3000 and 3000, needed at most .* weights$",
+    ),
 }
 
 

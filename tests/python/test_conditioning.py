@@ -127,9 +127,17 @@ def guided_by_hand(
 @on_every_device
 @pytest.mark.parametrize("prediction_type", PREDICTION_TYPES)
 @pytest.mark.parametrize("convention", ["scale", "weight"])
-@pytest.mark.parametrize("w", [-0.5, 0.4, 2.5])
-def test_guidance_by_hand(w: float, convention: str, prediction_type: str, device: str) -> None:
-    model = fitted(prediction_type=prediction_type, device=device)
+@pytest.mark.parametrize(
+    ("w", "noise"), [(-0.5, None), (0.4, tx.Heteroscedastic()), (2.5, tx.Heteroscedastic())]
+)
+def test_guidance_by_hand(
+    w: float,
+    noise: tx.Heteroscedastic | None,
+    convention: str,
+    prediction_type: str,
+    device: str,
+) -> None:
+    model = fitted(prediction_type=prediction_type, device=device, noise=noise)
     labels = np.arange(30) % 3 - 1
     samples = model.sample(
         30,
