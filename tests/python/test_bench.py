@@ -209,15 +209,18 @@ def test_summary() -> None:
     assert summary is not None
     assert (summary.mean, summary.n) == (3.0, 3)
     assert summary.std == pytest.approx(math.sqrt(7.0))  # (4 + 1 + 9) / 2
-    assert Summary.of([4.0]) == Summary(4.0, 0.0, 1)
+    single = Summary((4.0,))
+    assert (single.mean, single.std, single.n) == (4.0, 0.0, 1)
     assert Summary.of([]) is None
-    assert (show(Summary(3.0, math.sqrt(7.0), 3), 2), show(Summary(4.0, 0.0, 1), 1)) == (
-        "3.00 ± 2.65",
-        "4.0",
-    )
+    assert (show(summary, 2), show(single, 1)) == ("3.00 ± 2.65", "4.0")
 
 
-FLOOR = Summary(10.0, 1.0, 5)
+def spread(mean: float, std: float) -> Summary:
+    """Three values with this mean and standard deviation."""
+    return Summary((mean - std, mean, mean + std))
+
+
+FLOOR = spread(10.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -228,8 +231,11 @@ FLOOR = Summary(10.0, 1.0, 5)
         ((17.0, 3.0), (12.0, 4.0), "lower", "PyTorch", -1.0),
         # Below the floor is better still, where low is good; too low, where the floor is the goal.
         ((8.0, 3.0), (11.0, 4.0), "lower", "tagix", 0.6),
-        ((8.0, 3.0), (11.0, 4.0), "floor", "PyTorch", -0.2),
-        ((8.0, 3.0), (12.0, 4.0), "floor", "equal", 0.0),
+        # Ours miss by 5, 2 and 1, mean 8/3, sd sqrt(13/3); theirs by 3, 1 and 5, mean 3, sd 2.
+        ((8.0, 3.0), (11.0, 4.0), "floor", "tagix", (1 / 3) / math.sqrt(13 / 3 + 4)),
+        # On either side by 3, 0 and 3 is farther than by 1.5, 1 and 0.5, whose mean is not at 10.
+        ((10.0, 3.0), (9.0, 0.5), "floor", "PyTorch", -1 / math.sqrt(3 + 0.25)),
+        ((8.0, 1.0), (12.0, 1.0), "floor", "equal", 0.0),
         ((9.0, 0.3), (8.5, 0.4), "higher", "tagix", 1.0),
         ((9.0, 0.0), (8.5, 0.0), "higher", "tagix", None),
     ],
@@ -241,7 +247,7 @@ def test_verdict(
     winner: str,
     deviations: float | None,
 ) -> None:
-    judged = verdict(Summary(*ours, 3), Summary(*theirs, 3), FLOOR, goal)
+    judged = verdict(spread(*ours), spread(*theirs), FLOOR, goal)
     assert judged.winner == winner
     assert judged.deviations == (None if deviations is None else pytest.approx(deviations))
 
@@ -260,13 +266,13 @@ def test_verdict(
     ],
 )
 def test_reaches_floor(value: float, goal: compare.Goal, reaches: bool) -> None:
-    assert reaches_floor(Summary(value, 5.0, 3), FLOOR, goal) is reaches
+    assert reaches_floor(spread(value, 5.0), FLOOR, goal) is reaches
 
 
 def test_comparison_counts_and_table() -> None:
     def cell(name: str, ours: float | None, theirs: float) -> Cell:
-        values = {"tagix 5": None if ours is None else Summary(ours, 3.0, 3)}
-        return Cell((name,), FLOOR, values | {"PyTorch 5": Summary(theirs, 4.0, 3)})
+        values = {"tagix 5": None if ours is None else spread(ours, 3.0)}
+        return Cell((name,), FLOOR, values | {"PyTorch 5": spread(theirs, 4.0)})
 
     comparison = Comparison(
         "EMD",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -15,20 +15,30 @@ Goal = Literal["lower", "higher", "floor"]
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and standard deviation (of one value, n - 1 in the denominator) over seeds."""
+    """Values of several seeds, their mean and standard deviation (n - 1 in the denominator).
 
-    mean: float
-    std: float
-    n: int
+    One value has standard deviation 0.
+    """
+
+    values: tuple[float, ...]
+    mean: float = field(init=False)
+    std: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        std = np.std(self.values, ddof=1) if len(self.values) > 1 else 0.0
+        object.__setattr__(self, "mean", float(np.mean(self.values)))
+        object.__setattr__(self, "std", float(std))
 
     @classmethod
     def of(cls, values: Iterable[float]) -> Summary | None:
-        """The summary of the values, or None without any; one value has standard deviation 0."""
-        numbers = [float(value) for value in values]
-        if not numbers:
-            return None
-        std = float(np.std(numbers, ddof=1)) if len(numbers) > 1 else 0.0
-        return cls(float(np.mean(numbers)), std, len(numbers))
+        """The summary of the values, or None without any."""
+        numbers = tuple(float(value) for value in values)
+        return cls(numbers) if numbers else None
+
+    @property
+    def n(self) -> int:
+        """Number of values."""
+        return len(self.values)
 
 
 @dataclass(frozen=True)
@@ -63,9 +73,18 @@ def distance(value: float, floor: float, goal: Goal) -> float:
 
 
 def verdict(ours: Summary, theirs: Summary, floor: Summary, goal: Goal) -> Verdict:
-    """Compare tagix with PyTorch by their distances to the floor."""
-    lead = distance(theirs.mean, floor.mean, goal) - distance(ours.mean, floor.mean, goal)
-    spread = math.hypot(ours.std, theirs.std)
+    """Compare tagix with PyTorch by the distances of their models to the floor's mean.
+
+    Distances of single models, not of their mean: models that miss the floor on either side are
+    not near it because their misses cancel.
+    """
+
+    def distances(each: Summary) -> Summary:
+        return Summary(tuple(distance(value, floor.mean, goal) for value in each.values))
+
+    near, far = distances(ours), distances(theirs)
+    lead = far.mean - near.mean
+    spread = math.hypot(near.std, far.std)
     winner = "equal" if lead == 0 else "tagix" if lead > 0 else "PyTorch"
     return Verdict(winner, lead / spread if spread > 0 else None)
 

@@ -7,10 +7,14 @@ from typing import Any
 
 from tagix.bench.jobs import Job, Sampling
 
-# What tagix observes its targets with, by default.
-NOISE = "heteroscedastic"
+# What tagix observes its targets with, by default: noise whose size is learned for each output.
+# Noise that depends on x_t and t is as good by EMD, but shrinks samples by half a percent: it
+# weighs timesteps by how well their targets can be told.
+NOISE = {"noise": "homoscedastic", "noise_arguments": {"learn": True}}
 # Of Adam, as published for the peer.
 LEARNING_RATE = 1e-3
+# Samples of a model where densities are compared: of fewer, NLL varies more than models differ.
+N_SAMPLES = 8000
 # The rates among which the peer's best is looked for.
 LEARNING_RATES = (1e-3, 3e-3, 1e-2)
 
@@ -40,7 +44,8 @@ class Scale:
 
 def tagix_job(data: str, seed: int, **settings: Any) -> Job:
     """A training of tagix by the recipe of the benchmarks, with these settings instead."""
-    return Job("tagix", data, seed=seed, **{"noise": NOISE, **settings})
+    noise = {} if "noise" in settings else NOISE
+    return Job("tagix", data, seed=seed, **{**noise, **settings})
 
 
 def pytorch_job(data: str, seed: int, **settings: Any) -> Job:

@@ -9,11 +9,11 @@ from typing import Any
 from tagix.bench import drawings
 from tagix.bench.compare import Goal
 from tagix.bench.jobs import Job, Sampling
-from tagix.bench.recipes import Scale, pytorch_job, real_jobs, tagix_job
+from tagix.bench.recipes import N_SAMPLES, Scale, pytorch_job, real_jobs, tagix_job
 from tagix.bench.results import Results
 from tagix.bench.section import Cell, Comparison, Figure, Section
 
-SAMPLING = Sampling(metrics=("emd", "nll"))
+SAMPLING = Sampling(n_samples=N_SAMPLES, metrics=("emd", "nll"))
 BATCH_SIZE = 64
 N_STEPS = 100
 PREDICTION_TYPES = ("epsilon", "sample", "v_prediction")

@@ -7,11 +7,11 @@ from functools import partial
 from tagix.bench import drawings
 from tagix.bench.compare import Goal
 from tagix.bench.jobs import Job, Sampling
-from tagix.bench.recipes import Scale, pytorch_job, real_jobs, tagix_job
+from tagix.bench.recipes import N_SAMPLES, Scale, pytorch_job, real_jobs, tagix_job
 from tagix.bench.results import Results
 from tagix.bench.section import Cell, Comparison, Figure, Section, Target
 
-SAMPLING = Sampling(metrics=("emd", "nll"))
+SAMPLING = Sampling(n_samples=N_SAMPLES, metrics=("emd", "nll"))
 BATCH_SIZE = 64
 
 
