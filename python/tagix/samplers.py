@@ -165,15 +165,46 @@ class Sampler(ABC):
         if n_steps is not None:
             object.__setattr__(self, "n_steps", as_count("n_steps", n_steps, least=1))
 
-    def _set_rho(self, rho: float) -> None:
-        number = as_number("rho", rho)
-        if not 0 < number < math.inf:
-            raise ValueError(f"rho: got {number}, needed a finite number above 0")
-        object.__setattr__(self, "rho", number)
+
+class _EvenSampler(Sampler):
+    """One stage for each of ``n_steps`` timesteps that are evenly spaced."""
+
+    n_steps: int | None
+
+    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
+        timesteps = _even_timesteps(alpha_bar, self.n_steps)
+        return _plan(self._stage(t, s) for t, s in _steps(timesteps, alpha_bar, prediction_type))
+
+    @abstractmethod
+    def _stage(self, t: Level, s: Level) -> _Stage:
+        """The step from t to s."""
 
 
 @dataclass(frozen=True)
-class DDPM(Sampler):
+class _KarrasSampler(Sampler):
+    """Steps over ``n_steps`` timesteps with sigma^(1/rho) evenly spaced, and on to 0."""
+
+    n_steps: int | None = None
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        self._set_n_steps(self.n_steps)
+        rho = as_number("rho", self.rho)
+        if not 0 < rho < math.inf:
+            raise ValueError(f"rho: got {rho}, needed a finite number above 0")
+        object.__setattr__(self, "rho", rho)
+
+    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
+        timesteps = _karras_timesteps(alpha_bar, self.n_steps, self.rho)
+        return _plan(self._stages(_steps(timesteps, alpha_bar, prediction_type)))
+
+    @abstractmethod
+    def _stages(self, steps: Iterable[tuple[Level, Level]]) -> Iterator[_Stage]:
+        """The stages of all steps, from t to s each."""
+
+
+@dataclass(frozen=True)
+class DDPM(_EvenSampler):
     """Ancestral sampling (Ho, Jain & Abbeel, NeurIPS 2020, algorithm 2), from t to the next s < t:
 
         x_s = (x_t - beta / b_t eps) / sqrt(alpha) + sqrt(var) n
@@ -202,12 +233,6 @@ class DDPM(Sampler):
         if self.variance_type not in get_args(VarianceType):
             raise ValueError(f"variance_type: got {self.variance_type!r}, needed {needed}")
 
-    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
-        return _plan(
-            self._stage(t, s)
-            for t, s in _steps(_even_timesteps(alpha_bar, self.n_steps), alpha_bar, prediction_type)
-        )
-
     def _stage(self, t: Level, s: Level) -> _Stage:
         alpha = t.alpha_bar / s.alpha_bar
         beta = 1 - alpha
@@ -220,7 +245,7 @@ class DDPM(Sampler):
 
 
 @dataclass(frozen=True)
-class DDIM(Sampler):
+class DDIM(_EvenSampler):
     """Denoising diffusion implicit models (Song, Meng & Ermon, ICLR 2021, eq. 12, 16), t to s < t:
 
         x_s = a_s x_0 + sqrt(b_s^2 - std^2) eps + std n
@@ -246,12 +271,6 @@ class DDIM(Sampler):
             raise ValueError(f"eta: got {eta}, needed a number in [0, 1]")
         object.__setattr__(self, "eta", eta)
 
-    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
-        return _plan(
-            self._stage(t, s)
-            for t, s in _steps(_even_timesteps(alpha_bar, self.n_steps), alpha_bar, prediction_type)
-        )
-
     def _stage(self, t: Level, s: Level) -> _Stage:
         std = self.eta * s.b / t.b * math.sqrt(1 - t.alpha_bar / s.alpha_bar)
         # Rounding alone can make it negative, for eta = 1 and next to no signal in x_t.
@@ -260,7 +279,7 @@ class DDIM(Sampler):
 
 
 @dataclass(frozen=True)
-class Euler(Sampler):
+class Euler(_KarrasSampler):
     """Euler's method on the probability-flow ODE dz/dsigma = eps, z = x / a (Karras et al., 2022):
 
         z_s = z_t + (sigma_s - sigma_t) eps
@@ -276,23 +295,13 @@ class Euler(Sampler):
         ValueError, TypeError: with the argument's name, for what it cannot take.
     """
 
-    n_steps: int | None = None
-    rho: float = 7.0
-
-    def __post_init__(self) -> None:
-        self._set_n_steps(self.n_steps)
-        self._set_rho(self.rho)
-
-    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
-        timesteps = _karras_timesteps(alpha_bar, self.n_steps, self.rho)
-        return _plan(
-            _Stage(t, s.a * (X / t.a + (s.sigma - t.sigma) * t.eps))
-            for t, s in _steps(timesteps, alpha_bar, prediction_type)
-        )
+    def _stages(self, steps: Iterable[tuple[Level, Level]]) -> Iterator[_Stage]:
+        for t, s in steps:
+            yield _Stage(t, s.a * (X / t.a + (s.sigma - t.sigma) * t.eps))
 
 
 @dataclass(frozen=True)
-class Heun(Sampler):
+class Heun(_KarrasSampler):
     """Heun's method on the ODE of :class:`Euler` (Karras et al., NeurIPS 2022, algorithm 1):
 
         z~  = z_t + h eps(z_t, t),   h = sigma_s - sigma_t
@@ -310,33 +319,21 @@ class Heun(Sampler):
     """
 
     n_steps: int | None = 18
-    rho: float = 7.0
 
-    def __post_init__(self) -> None:
-        self._set_n_steps(self.n_steps)
-        self._set_rho(self.rho)
-
-    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
-        timesteps = _karras_timesteps(alpha_bar, self.n_steps, self.rho)
-        return _plan(
-            stage
-            for t, s in _steps(timesteps, alpha_bar, prediction_type)
-            for stage in self._stages(t, s)
-        )
-
-    def _stages(self, t: Level, s: Level) -> Iterator[_Stage]:
-        h = s.sigma - t.sigma
-        if s.is_clean:
-            yield _Stage(t, X / t.a + h * t.eps)
-            return
-        predicted = s.a * (X / t.a + h * t.eps)
-        halfway = s.a * (X / t.a + h / 2 * t.eps)
-        yield _Stage(t, predicted, carry=halfway, ends_step=False)
-        yield _Stage(s, Y + s.a * h / 2 * s.eps)
+    def _stages(self, steps: Iterable[tuple[Level, Level]]) -> Iterator[_Stage]:
+        for t, s in steps:
+            h = s.sigma - t.sigma
+            if s.is_clean:
+                yield _Stage(t, X / t.a + h * t.eps)
+                return
+            predicted = s.a * (X / t.a + h * t.eps)
+            halfway = s.a * (X / t.a + h / 2 * t.eps)
+            yield _Stage(t, predicted, carry=halfway, ends_step=False)
+            yield _Stage(s, Y + s.a * h / 2 * s.eps)
 
 
 @dataclass(frozen=True)
-class DPMSolverMultistep(Sampler):
+class DPMSolverMultistep(_KarrasSampler):
     """DPM-Solver++(2M) (Lu et al., 2022, algorithm 2), from t to s < t, with r the timestep before:
 
         x_s = b_s / b_t x_t - a_s (exp(-h_s) - 1) D
@@ -355,15 +352,6 @@ class DPMSolverMultistep(Sampler):
     """
 
     n_steps: int | None = 20
-    rho: float = 7.0
-
-    def __post_init__(self) -> None:
-        self._set_n_steps(self.n_steps)
-        self._set_rho(self.rho)
-
-    def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
-        timesteps = _karras_timesteps(alpha_bar, self.n_steps, self.rho)
-        return _plan(self._stages(_steps(timesteps, alpha_bar, prediction_type)))
 
     def _stages(self, steps: Iterable[tuple[Level, Level]]) -> Iterator[_Stage]:
         previous_h = 0.0
