@@ -62,5 +62,6 @@ python -m benchmarks cpu --quick --threads 1
 python -m benchmarks gpu --quick --device cpu
 python -m benchmarks quality --seeds 1 --epochs 1
 python -m benchmarks uncertainty --quick
+tagix bench toy --table samplers --quick --output build/bench_toy
 
 step "all passed"

@@ -46,12 +46,12 @@ class Problem:
         return points
 
     def draw_held_out(self, n: int, seed: int, label: int | None = None) -> FloatArray:
-        """At most n held-out points of a class or of all, drawn without replacement."""
+        """n held-out points of a class or of all, drawn with replacement, for each seed its own."""
         points = self.held_out
         if label is not None:
             assert self.held_out_labels is not None
             points = points[self.held_out_labels == label]
-        return points[np.random.default_rng(seed).permutation(len(points))[:n]]
+        return points[np.random.default_rng(seed).integers(0, len(points), size=n)]
 
 
 def load_problem(job: Job) -> Problem:
