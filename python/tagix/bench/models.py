@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 import tagix as tx
-from tagix import nn
+from tagix import nn, samplers, schedules
 from tagix.bench.jobs import Job, Sampling
 from tagix.bench.problems import Problem
 
@@ -65,20 +65,15 @@ def build(job: Job, problem: Problem) -> Model:
     return TagixModel(job, problem) if job.method == "tagix" else PyTorchModel(job, problem)
 
 
-def make_schedule(job: Job) -> Any:
-    """The job's schedule: its name where it has no arguments, else an object of tagix.schedules."""
-    if not job.schedule_arguments:
-        return job.schedule
-    from tagix import schedules
-
-    return type(schedules.resolve(job.schedule))(**job.schedule_arguments)
+def make_schedule(job: Job) -> schedules.Schedule:
+    """The job's schedule."""
+    return schedules.resolve(job.schedule, job.schedule_arguments)
 
 
-def make_sampler(sampling: Sampling) -> Any:
+def make_sampler(sampling: Sampling) -> samplers.Sampler:
     """The object of tagix.samplers that a Sampling names."""
-    from tagix import samplers
-
-    return getattr(samplers, str(sampling.sampler))(**sampling.sampler_arguments)
+    made: samplers.Sampler = getattr(samplers, str(sampling.sampler))(**sampling.sampler_arguments)
+    return made
 
 
 def _guidance(sampling: Sampling) -> dict[str, Any]:
@@ -97,10 +92,6 @@ class TagixModel:
         self._data, self._labels = problem.train, problem.train_labels
         self._job = job
         options: dict[str, Any] = {}
-        if job.prediction_type != "epsilon":
-            options["prediction_type"] = job.prediction_type
-        if job.conditional:
-            options["n_classes"] = problem.n_classes
         if job.noise is not None:
             options["noise"] = NOISES[job.noise](**job.noise_arguments)
         if job.rule is not None:
@@ -111,7 +102,9 @@ class TagixModel:
             hidden=job.hidden,
             n_steps=job.n_steps,
             schedule=make_schedule(job),
+            prediction_type=job.prediction_type,
             time_features=job.time_features,
+            n_classes=problem.n_classes if job.conditional else None,
             activation=nn.ReLU(moments=job.relu_moments),
             standardize=problem.standardize,
             seed=job.seed,
@@ -180,24 +173,17 @@ class PyTorchModel:
         if problem.standardize:
             self._shift, self._scale = problem.train.mean(axis=0), problem.train.std(axis=0)
         self._data = ((problem.train - self._shift) / self._scale).astype(np.float32)
-        options: dict[str, Any] = {}
-        if job.prediction_type != "epsilon":
-            options["prediction_type"] = job.prediction_type
-        if job.conditional:
-            options["n_classes"] = problem.n_classes
-        schedule = make_schedule(job)
-        if not isinstance(schedule, str):
-            schedule = schedule.alpha_bar(job.n_steps)
         assert job.learning_rate is not None
         self.model = BackpropDiffusion(
             n_features,
             hidden=job.hidden,
             n_steps=job.n_steps,
-            schedule=schedule,
+            schedule=make_schedule(job).alpha_bar(job.n_steps),
+            prediction_type=job.prediction_type,  # type: ignore[arg-type]
             time_features=job.time_features,  # type: ignore[arg-type]
+            n_classes=problem.n_classes if job.conditional else None,
             learning_rate=job.learning_rate,
             seed=job.seed,
-            **options,
         )
         self.train_mse: list[float] = []
         self.predicted_var: list[float] = []
