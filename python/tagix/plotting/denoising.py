@@ -147,7 +147,7 @@ def animate_denoising(
         reference[1] = behind
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    image = import_optional("PIL.Image")
+    image = import_optional("PIL.Image", package="pillow")
     last = len(states) - 1
     with style():
         figure = empty_figure(width=6.4, height=6.4)
@@ -211,7 +211,7 @@ def _palette(colors: Any) -> Any:
         for color, n in wanted
         for share in np.arange(1, n + 1) / n
     ]
-    palette = import_optional("PIL.Image").new("P", (1, 1))
+    palette = import_optional("PIL.Image", package="pillow").new("P", (1, 1))
     palette.putpalette(np.rint(255 * np.array([np.ones(3), *rgb])).astype(int).ravel().tolist())
     return palette
 
