@@ -40,6 +40,47 @@ std::vector<Chunk> chunks_of(Index rows, Index most) {
   return chunks;
 }
 
+/// What guidance makes of rows that were predicted with their labels and then, behind them,
+/// without.
+class Guided {
+ public:
+  Guided(Backend& backend, Guidance guidance)
+      : backend_(backend),
+        guidance_(guidance),
+        prediction_(backend),
+        jacobian_(backend),
+        covariance_(backend) {}
+
+  /// Queues the combination, which is valid until the next; `matrix` numbers of a Jacobian and of a
+  /// covariance for each of `rows`, or 0 where there are none.
+  Linearized combine(const Linearized& both, Index rows, Index matrix) {
+    const Index cols = both.prediction.cols;  // those of a noise head, too
+    prediction_.resize(rows, cols);
+    const MomentsView prediction = prediction_.view();
+    add(both.prediction.mean, rows * cols, /*variance=*/false, prediction.mean);
+    add(both.prediction.var, rows * cols, /*variance=*/true, prediction.var);
+    if (matrix == 0) return {prediction, nullptr, nullptr};
+    jacobian_.resize(rows * matrix);
+    covariance_.resize(rows * matrix);
+    add(both.jacobian, rows * matrix, /*variance=*/false, jacobian_.data());
+    add(both.covariance, rows * matrix, /*variance=*/true, covariance_.data());
+    return {prediction, jacobian_.data(), covariance_.data()};
+  }
+
+ private:
+  void add(const float* both, Index size, bool variance, float* result) {
+    const auto weight = [&](float each) { return variance ? each * each : each; };
+    backend_.combine(both, weight(guidance_.conditional), both + size,
+                     weight(guidance_.unconditional), size, result);
+  }
+
+  Backend& backend_;
+  Guidance guidance_;
+  Moments prediction_;
+  Buffer<float> jacobian_;
+  Buffer<float> covariance_;
+};
+
 /// Columns of a table of `rows` rows. Throws unless it has as many values in each.
 Index columns_of(const char* name, const std::vector<float>& table, Index rows) {
   const Index size = static_cast<Index>(table.size());
@@ -155,7 +196,6 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
   if (request.labels != nullptr) check_labels(request.labels, rows);
   const bool guided = request.guidance.exists();
   require(!guided || request.labels != nullptr, "guidance: got no label, needed one to guide to");
-  const auto [conditional, unconditional] = request.guidance;
 
   const Index matrix = output.uncertainty == nullptr ? 0 : n_features_ * n_features_;
   const std::vector<Chunk> chunks = chunks_of(
@@ -166,9 +206,7 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
   Buffer<float> noisy(*backend_, chunk * n_features_), carry(*backend_);
   Buffer<float> added_var(*backend_, chunk * n_features_);
   Buffer<float> input(*backend_, (chunk + guided_rows) * network_inputs());
-  Moments combined(*backend_);
-  Buffer<float> combined_jacobian(*backend_, guided_rows * matrix);
-  Buffer<float> combined_covariance(*backend_, guided_rows * matrix);
+  Guided guidance(*backend_, request.guidance);
   Buffer<float> epistemic(*backend_, chunk * matrix), aleatoric(*backend_, chunk * matrix);
   Buffer<Index> stage(*backend_), first_row(*backend_), labels(*backend_);
   const bool carries = std::any_of(plan.stages.begin(), plan.stages.end(),
@@ -220,53 +258,32 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
           output.trajectory != nullptr ? 1 : std::min(burst.n_steps(), n_stages - i);
       burst.begin();
       network.read_parameters([&](ConstMomentsView parameters) {
-        const auto queue = [&, half = count] {
+        const auto queue = [&, count = count] {
           const Index* own_labels = request.labels == nullptr ? nullptr : labels.data();
           backend_->append_conditions(conditions, noisy.data(), n_features_, stage.data(),
-                                      own_labels, half, input.data());
+                                      own_labels, count, input.data());
           if (guided) {
             backend_->append_conditions(conditions, noisy.data(), n_features_, stage.data(),
-                                        nullptr, half, input.data() + half * network_inputs());
+                                        nullptr, count, input.data() + count * network_inputs());
           }
-          const Index n_inputs = guided ? 2 * half : half;
+          const Index n_inputs = guided ? 2 * count : count;
           const ConstMomentsView network_input{input.data(), nullptr, n_inputs, network_inputs()};
-          ConstMomentsView prediction;
-          const float *jacobian = nullptr, *covariance = nullptr;
+          Linearized predicted;
           if (matrix == 0) {
-            prediction = executor->predict(parameters, network_input);
+            predicted.prediction = executor->predict(parameters, network_input);
           } else {
-            const Linearized linearized = executor->linearize(
-                parameters, network_input, {n_features_, n_features_, /*covariance=*/true});
-            prediction = linearized.prediction;
-            jacobian = linearized.jacobian;
-            covariance = linearized.covariance;
+            predicted = executor->linearize(parameters, network_input,
+                                            {n_features_, n_features_, /*covariance=*/true});
           }
-          if (guided) {
-            const auto combine = [&](const float* both, Index size, bool variance, float* result) {
-              const auto weight = [&](float each) { return variance ? each * each : each; };
-              backend_->combine(both, weight(conditional), both + size, weight(unconditional), size,
-                                result);
-            };
-            const Index outputs = prediction.cols;  // those of a noise head, too
-            combined.resize(half, outputs);
-            const MomentsView guided_prediction = combined.view();
-            combine(prediction.mean, half * outputs, false, guided_prediction.mean);
-            combine(prediction.var, half * outputs, true, guided_prediction.var);
-            prediction = guided_prediction;
-            if (matrix > 0) {
-              combine(jacobian, half * matrix, false, combined_jacobian.data());
-              combine(covariance, half * matrix, true, combined_covariance.data());
-              jacobian = combined_jacobian.data();
-              covariance = combined_covariance.data();
-            }
-          }
+          if (guided) predicted = guidance.combine(predicted, count, matrix);
           if (matrix > 0) {
-            backend_->denoise_covariance(stages.data(), stage.data(), jacobian, covariance, half,
-                                         n_features_, epistemic.data(), aleatoric.data());
+            backend_->denoise_covariance(stages.data(), stage.data(), predicted.jacobian,
+                                         predicted.covariance, count, n_features_, epistemic.data(),
+                                         aleatoric.data());
           }
-          backend_->denoise(stages.data(), stage.data(), prediction, n_features_, request.seed,
-                            first_row.data(), noisy.data(), carries ? carry.data() : nullptr,
-                            added_var.data());
+          backend_->denoise(stages.data(), stage.data(), predicted.prediction, n_features_,
+                            request.seed, first_row.data(), noisy.data(),
+                            carries ? carry.data() : nullptr, added_var.data());
           backend_->advance(stage.data(), 1);
         };
         std::unique_ptr<Recording>& recording = recordings[count];

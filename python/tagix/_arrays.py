@@ -191,6 +191,16 @@ def as_number(name: str, value: Any) -> float:
     raise TypeError(f"{name}: got {value!r}, needed a number")
 
 
+def as_choice(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    """``value`` if it is one of some strings, else TypeError or ValueError."""
+    needed = f"one of {', '.join(map(repr, choices))}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: got {value!r}, needed {needed}")
+    if value not in choices:
+        raise ValueError(f"{name}: got {value!r}, needed {needed}")
+    return value
+
+
 def as_flag(name: str, value: Any) -> bool:
     """``value`` as a bool if it is one of Python's or numpy's, else TypeError."""
     if not isinstance(value, (bool, np.bool_)):

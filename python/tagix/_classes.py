@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix._arrays import as_array, as_number
+from tagix._arrays import as_array, as_choice, as_number
 
 ClassFeatures = Literal["one_hot", "sinusoidal", "embedding"]
 GuidanceConvention = Literal["scale", "weight"]
@@ -16,16 +16,6 @@ UNKNOWN = -1
 """The label of a row whose class is not known, or does not matter."""
 MOST_CLASSES = 2**14
 """What a model can have: the table of one-hot classes is then 1 GiB."""
-
-
-def choice(name: str, value: Any, choices: Any) -> str:
-    """``value`` if it is one of a Literal's strings, else TypeError or ValueError."""
-    needed = f"one of {', '.join(map(repr, get_args(choices)))}"
-    if not isinstance(value, str):
-        raise TypeError(f"{name}: got {value!r}, needed {needed}")
-    if value not in get_args(choices):
-        raise ValueError(f"{name}: got {value!r}, needed {needed}")
-    return value
 
 
 @lru_cache(maxsize=4)
@@ -92,7 +82,7 @@ def guidance_weights(guidance: float | None, convention: str) -> tuple[float, fl
     Raises ValueError for another convention or a number that is not finite, TypeError for what is
     no number.
     """
-    choice("guidance_convention", convention, GuidanceConvention)
+    as_choice("guidance_convention", convention, get_args(GuidanceConvention))
     if guidance is None:
         return 1.0, 0.0
     w = as_number("guidance", guidance)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core, likelihood, nn, schedules
 from tagix._arrays import (
+    as_choice,
     as_count,
     as_flag,
     as_matrix,
@@ -26,7 +27,6 @@ from tagix._classes import (
     ClassFeatures,
     as_class_shares,
     as_labels,
-    choice,
     feature_table,
     guidance_weights,
 )
@@ -135,7 +135,7 @@ class DiffusionModel:
             "n_classes": None
             if n_classes is None
             else as_count("n_classes", n_classes, least=1, most=MOST_CLASSES),
-            "class_features": choice("class_features", class_features, ClassFeatures),
+            "class_features": as_choice("class_features", class_features, get_args(ClassFeatures)),
             "embedding_dim": as_count("embedding_dim", embedding_dim, least=1),
             "standardize": as_flag("standardize", standardize),
         }

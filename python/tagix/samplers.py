@@ -23,7 +23,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tagix._arrays import as_count, as_flag, as_number, as_points
+from tagix._arrays import as_choice, as_count, as_flag, as_number, as_points
 from tagix._forms import ZERO, Form, Level, X, Y, as_prediction, levels_at
 from tagix._seeds import check_seed
 from tagix.schedules import as_alpha_bar, karras_sigmas, timestep_of
@@ -227,11 +227,7 @@ class DDPM(_EvenSampler):
 
     def __post_init__(self) -> None:
         self._set_n_steps(self.n_steps)
-        needed = f"one of {', '.join(map(repr, get_args(VarianceType)))}"
-        if not isinstance(self.variance_type, str):
-            raise TypeError(f"variance_type: got {self.variance_type!r}, needed {needed}")
-        if self.variance_type not in get_args(VarianceType):
-            raise ValueError(f"variance_type: got {self.variance_type!r}, needed {needed}")
+        as_choice("variance_type", self.variance_type, get_args(VarianceType))
 
     def _stage(self, t: Level, s: Level) -> _Stage:
         alpha = t.alpha_bar / s.alpha_bar

@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tagix._arrays import as_array, as_count, as_number
+from tagix._arrays import as_array, as_choice, as_count, as_number
 
 PredictionType = Literal["epsilon", "sample", "v_prediction"]
 TimeFeatures = Literal["cosine", "scalar", "sinusoidal", "log_sigma"]
@@ -371,6 +371,7 @@ def time_features(kind: str, t: ArrayLike, alpha_bar: ArrayLike) -> NDArray[np.f
         ValueError: for another kind, other timesteps, or an ``alpha_bar`` that is no schedule's.
         TypeError: for what is no array of numbers.
     """
+    as_choice("time_features", kind, get_args(TimeFeatures))
     shares = as_alpha_bar(alpha_bar)
     n_steps = len(shares)
     steps = _as_steps(t, n_steps)
@@ -385,13 +386,8 @@ def time_features(kind: str, t: ArrayLike, alpha_bar: ArrayLike) -> NDArray[np.f
     if kind == "sinusoidal":
         angles = column * 10_000.0 ** (-np.arange(8) / 7)
         return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(steps), 16)
-    if kind == "log_sigma":
-        noisy = alpha_bar_at(shares, np.where(column == 0, 1.0, column))
-        return np.asarray(np.log(_sigma_of(noisy)) / 4)
-    names = ", ".join(map(repr, get_args(TimeFeatures)))
-    if not isinstance(kind, str):
-        raise TypeError(f"time_features: got {kind!r}, needed one of {names}")
-    raise ValueError(f"time_features: got {kind!r}, needed one of {names}")
+    noisy = alpha_bar_at(shares, np.where(column == 0, 1.0, column))
+    return np.asarray(np.log(_sigma_of(noisy)) / 4)
 
 
 def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float64]:
@@ -427,11 +423,7 @@ def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float
 
 def check_prediction_type(prediction_type: str) -> None:
     """ValueError unless it is the name of a prediction type, TypeError if it is no string."""
-    needed = f"one of {', '.join(map(repr, get_args(PredictionType)))}"
-    if not isinstance(prediction_type, str):
-        raise TypeError(f"prediction_type: got {prediction_type!r}, needed {needed}")
-    if prediction_type not in get_args(PredictionType):
-        raise ValueError(f"prediction_type: got {prediction_type!r}, needed {needed}")
+    as_choice("prediction_type", prediction_type, get_args(PredictionType))
 
 
 def _with_capped_betas(betas: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -61,26 +61,19 @@ def load_problem(job: Job) -> Problem:
 
 @lru_cache(maxsize=2)
 def _load(protocol: str, name: str, n_train: int | None) -> Problem:
+    data: datasets.ClassroomData | datasets.ToyData
     if protocol == "classroom":
-        size = {} if n_train is None else {"n_samples": n_train}
-        classroom = datasets.load_classroom(name, **size)
-        return Problem(
-            classroom.train,
-            classroom.train_labels,
-            classroom.held_out,
-            classroom.held_out_labels,
-            classroom.n_classes,
-            off_manifold_radius=None,
-            standardize=True,
-        )
-    size = {} if n_train is None else {"n_train": n_train}
-    toy = datasets.load_toy(name, **size)
+        data = datasets.load_classroom(name, **({} if n_train is None else {"n_samples": n_train}))
+        radius = None
+    else:
+        data = datasets.load_toy(name, **({} if n_train is None else {"n_train": n_train}))
+        radius = data.off_manifold_radius
     return Problem(
-        toy.train,
-        toy.train_labels,
-        toy.held_out,
-        toy.held_out_labels,
-        toy.n_classes,
-        off_manifold_radius=toy.off_manifold_radius,
-        standardize=False,
+        data.train,
+        data.train_labels,
+        data.held_out,
+        data.held_out_labels,
+        data.n_classes,
+        off_manifold_radius=radius,
+        standardize=protocol == "classroom",
     )

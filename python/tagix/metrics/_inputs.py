@@ -9,6 +9,9 @@ from tagix._arrays import as_array, as_number, as_points
 
 FloatArray = npt.NDArray[np.float64]
 
+# Numbers in a block of pairwise distances: 16 MiB.
+BLOCK = 2**21
+
 
 def as_predictions(
     y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike

@@ -13,10 +13,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_count, as_number
 from tagix._optional import import_optional
-from tagix.metrics._inputs import FloatArray, as_point_sets
-
-# Numbers in a block of pairwise distances: 16 MiB.
-BLOCK = 2**21
+from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets
 
 
 def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
