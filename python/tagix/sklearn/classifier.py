@@ -1,0 +1,1 @@
+class TagiClassifier: pass
