@@ -11,10 +11,14 @@ pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from tagix.sklearn import TagiRegressor
+from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
 
 # As they come, but for fewer networks where a check fits many times.
-ESTIMATORS = [TagiRegressor(n_estimators=2, max_epochs=30)]
+ESTIMATORS = [
+    TagiRegressor(n_estimators=2, max_epochs=30),
+    TagiClassifier(n_estimators=2, max_epochs=30),
+    TagiDiffusion(hidden=(16,), n_epochs=2, batch_size=16),
+]
 
 
 CHECKS = parametrize_with_checks(ESTIMATORS)

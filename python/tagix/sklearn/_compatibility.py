@@ -26,10 +26,10 @@ def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = True
 
 
 def validate_rows_and_targets(
-    estimator: Any, X: Any, y: Any, *, reset: bool, **for_targets: Any
+    estimator: Any, X: Any, y: Any, *, reset: bool, allow_nan: bool = True, **for_targets: Any
 ) -> Any:
     """As :func:`validate_rows`, with finite targets y of as many rows."""
-    finite = {_FINITE: "allow-nan"}
+    finite = {_FINITE: "allow-nan" if allow_nan else True}
     return validate_data(estimator, X, y, reset=reset, dtype=np.float64, **finite, **for_targets)
 
 
