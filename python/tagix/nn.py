@@ -120,9 +120,9 @@ class Sequential:
             Forgetting, an integer seed, or the name of a device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it or the likelihood,
             there is both noise and a likelihood, a likelihood with a Forgetting that tests for
-            drift, noise is to be inferred where the last layer is no :class:`Linear`, a :class:`ClassEmbedding` is to
-            forget, the seed is not in [0, 2**63), or the device or the precision is not there; says
-            why not.
+            drift, noise is to be inferred where the last layer is no :class:`Linear`, a
+            :class:`ClassEmbedding` is to forget, the seed is not in [0, 2**63), or the device or
+            the precision is not there; says why not.
     """
 
     def __init__(
@@ -409,7 +409,7 @@ class Sequential:
     def _targets(
         self, name: str, y: Any, n_rows: int, n_features: int
     ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-        """Targets as the core takes them, of a class its number or NaN, and their shape as given."""
+        """Targets as the core takes them (classes as numbers or NaN), and their shape as given."""
         if self._likelihood is None:
             return as_targets(name, y, self._model.out_features(n_features))
         refuse_gpu("a network of classes", **{name: y})
@@ -808,8 +808,9 @@ class Sequential:
     ) -> NDArray[np.float32] | None:
         """Noise variances as the core takes them: 1, one for each output, or like the targets.
 
-        None where the network infers them or has none. ``shape`` is the shape of y as it was given, to which an
-        array of variances broadcasts, and ``matrix_shape`` the same with two dimensions.
+        None where the network infers them or has none. ``shape`` is the shape of y as it was given,
+        to which an array of variances broadcasts, and ``matrix_shape`` the same with two
+        dimensions.
         """
         model = self._noise_model(noise)
         if model is not None:
