@@ -79,7 +79,7 @@ def test_probabilities_are_the_mean_of_the_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [["b", "a", "c"], [30, -10, 20], [2.5, 0.5, 1.5], [True, False, True]]
+    "names", [["b", "a", "c"], [30, -10, 20], [2.0, 0.0, 1.0], [True, False, True]]
 )
 def test_labels_of_any_kind(names: list[Any]) -> None:
     X, labels, _ = table(300)
@@ -130,15 +130,13 @@ def test_classes_that_appear_later(likelihood: str) -> None:
         np.testing.assert_allclose(model.predict_proba(X[:20]).sum(axis=1), 1, rtol=1e-9)
     X_test, labels_test, truth = table(1000, 4, seed=1)
     best = (truth.argmax(axis=1) == labels_test).mean()
-    assert model.score(
-        X_test, names[:0].dtype.type("wxyz") and np.array(list("wxyz"))[labels_test]
-    ) > (best - 0.1)
+    assert model.score(X_test, np.array(list("wxyz"))[labels_test]) > best - 0.1
     assert model.prequential_log_.n_new_labels >= 4
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 4, 5, 8, 13])
 def test_a_new_class_takes_from_one_class_alone(n_classes: int) -> None:
-    """In the tree it shares the leaf of one other, with 1/2 on average of the prior; in remax all."""
+    """In the tree it shares the leaf of one other; what the networks know of the rest stays."""
     X, _, _ = table(50)
     labels = np.arange(50) % n_classes
     model = small(n_estimators=1, max_epochs=3).fit(X, labels)

@@ -59,7 +59,7 @@ def test_target_is_ignored_unless_conditional() -> None:
 
 def test_classes() -> None:
     """Two clouds; a label draws its own, and samples without come in the shares of the table."""
-    left, right = data(3000), data(1000, seed=1) + [200.0, 0.0]
+    left, right = data(3000), data(1000, seed=1) + np.array([200.0, 0.0])
     labels = np.array(["left"] * 3000 + ["right"] * 1000)
     model = TagiDiffusion((32, 32), conditional=True, random_state=0)
     model.fit(np.vstack([left, right]), labels)
