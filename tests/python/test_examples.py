@@ -16,6 +16,7 @@ for package in ("matplotlib", "sklearn", "scipy", "ot"):
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, dict[str, Any]] = {
     "regression_1d": {},
+    "table_regression": {},
     "diffusion_swiss_roll": {},
     "heteroscedastic_1d": {"n_rows": 1000, "n_epochs": 50},
     "diffusion_noise_by_timestep": {"n_train": 4000, "n_epochs": 2},
@@ -30,6 +31,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 FIGURES = {
     "regression_1d": ["regression_1d"],
+    "table_regression": ["table_regression"],
     "heteroscedastic_1d": ["heteroscedastic_1d"],
     "diffusion_noise_by_timestep": ["diffusion_noise_by_timestep"],
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
@@ -83,6 +85,14 @@ def test_every_example_is_here() -> None:
 @of("regression_1d")
 def test_regression(output: str) -> None:
     assert output == "output/regression_1d.png\n"
+
+
+@of("table_regression")
+def test_table(output: str) -> None:
+    rows = {line.split()[0]: numbers(line) for line in output.splitlines()[:4]}
+    assert rows["rows"] == [331, 111]
+    assert rows["R2"][-1] > 0.15 and 0 < rows["CRPS"][-1] < 45
+    assert 0.8 < rows["coverage"][0] < 0.98
 
 
 @of("heteroscedastic_1d")

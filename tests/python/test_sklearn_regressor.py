@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import pickle
 import warnings
 from statistics import NormalDist
@@ -23,9 +24,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 import tagix as tx
 from tagix import nn
-from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
+from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor, _table_training
 from tagix.sklearn._ensemble import cubature
-from tagix.sklearn._recipe import StopOnPlateau
+from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 
 Array = np.ndarray
 
@@ -58,7 +59,7 @@ def test_error_bars(fitted: TagiRegressor) -> None:
     assert np.sqrt(np.mean((mean - truth)[inner] ** 2)) < 10
     # Noise of 5 and of 25, and what the networks do not know.
     quiet, loud = (np.median(std[half & inner]) for half in (z < -0.4, z > 0.4))
-    assert 4 < quiet < 10 and 20 < loud < 33
+    assert 4 < quiet < 13 and 20 < loud < 33
     low, high = fitted.predict_interval(X, level=0.9).T
     assert 0.85 < np.mean((low < y) & (y < high)) < 0.95
     assert fitted.score(X, y) > 0.85
@@ -249,8 +250,13 @@ def test_prior_before_any_fit() -> None:
         TagiDiffusion().sample()
 
 
-def test_early_stopping() -> None:
-    """Phases end where the mean of 5 epochs has not risen by 5 tol, and not before 10 epochs."""
+def without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_table_training, "RECIPE", dataclasses.replace(RECIPE, n_folds=0))
+
+
+def test_phases_end_on_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the mean of 5 epochs has not risen by 5 tol, and not before 10 epochs."""
+    without_cross_validation(monkeypatch)
     X, y = table()
     model = small(max_epochs=100).fit(X, y)
     for history in model.histories_:
@@ -259,8 +265,35 @@ def test_early_stopping() -> None:
         assert np.mean(log_likelihood[-5:]) - np.mean(log_likelihood[-10:-5]) < 5 * 0.02
     assert model.n_iter_ == max(len(history.train_mse) for history in model.histories_)
     assert model.history_ is model.histories_[0]
+
+
+def test_number_of_epochs() -> None:
+    X, y = table()
     fixed = small(max_epochs=4, early_stopping=False).fit(X, y)
     assert fixed.n_iter_ == 8 and not fixed.history_.stopped
+    model = small(max_epochs=100).fit(X, y)
+    # By cross-validation: the same for all networks, each of which learns all rows.
+    assert {len(history.train_mse) for history in model.histories_} == {model.n_iter_}
+    assert set(model.history_.n_rows) == {400}
+
+
+def test_noise_is_not_learned_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On few rows of a linear law with much noise, where the plateau comes far too late."""
+
+    def coverage() -> float:
+        covered = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            X = rng.standard_normal((1150, 8))
+            y = X[:, 0] + 0.5 * X[:, 1] + rng.standard_normal(1150)
+            model = TagiRegressor(random_state=0).fit(X[:150], y[:150])
+            low, high = model.predict_interval(X[150:]).T
+            covered.append(((low < y[150:]) & (y[150:] < high)).mean())
+        return float(np.mean(covered))
+
+    assert 0.84 < coverage() < 0.96
+    without_cross_validation(monkeypatch)
+    assert coverage() < 0.8
 
 
 def test_rule_to_stop() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -22,8 +21,9 @@ from tagix.sklearn._compatibility import as_rows, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
-from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import TableTraining
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -188,24 +188,22 @@ class TabularEstimator(BaseEstimator):
         """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe."""
         x, x_var = self._x_scaler.inputs(X, std)
         batch_size = self._batch_size(len(x))
-
-        def run(net: nn.Sequential, tol: float) -> History:
-            return net.fit(
-                x,
-                y,
-                x_var=x_var,
-                n_epochs=self.max_epochs,
-                batch_size=batch_size,
-                progress=bool(self.verbose),
-                callback=StopOnPlateau(self.patience, tol) if self.early_stopping else None,
-            )
-
-        self.histories_ = []
-        for net in self.nets_:
-            search = self._make_network(x.shape[1], net.seed, RECIPE.search(batch_size))
-            history = run(search, RECIPE.search_tol * self.tol)
-            net.load_state_dict(search.state_dict())
-            self.histories_.append(_joined(history, run(net, self.tol)))
+        search = RECIPE.search(batch_size)
+        training = TableTraining(
+            x,
+            x_var,
+            y,
+            lambda seed, searching: self._make_network(
+                x.shape[1], seed, search if searching else None
+            ),
+            batch_size=batch_size,
+            max_epochs=self.max_epochs,
+            early_stopping=self.early_stopping,
+            patience=self.patience,
+            tol=self.tol,
+            progress=bool(self.verbose),
+        )
+        self.histories_ = training.fit(self.nets_)
         self._n_rows, self._settled = len(x), True
         self._drifts_in_fit = self._n_drifts()
 
@@ -464,16 +462,6 @@ def first_keys(x: Any) -> list[Any]:
     if not x:
         raise ValueError("x: got no features, needed at least one in the first row")
     return list(x)
-
-
-def _joined(first: History, second: History) -> History:
-    """The epochs of two phases one after the other; ``stopped`` is that of the second."""
-    joined = {
-        field.name: getattr(first, field.name) + getattr(second, field.name)
-        for field in fields(History)
-        if field.name != "stopped"
-    }
-    return History(**joined, stopped=second.stopped)
 
 
 def _n_inputs(net: nn.Sequential) -> int:

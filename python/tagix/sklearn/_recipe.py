@@ -2,7 +2,9 @@
 
 Each network is trained in two phases. While it searches, a random walk keeps its weights uncertain,
 so that their means go on moving; without it variances close too early, and training stalls. Then it
-settles, without the walk. Both end on a plateau of the prequential likelihood.
+settles, without the walk. A phase ends on a plateau of the likelihood of targets by predictions
+made just before each update, or, in tables that are not large, after the number of epochs that
+predicts rows best which were not learned: by cross-validation, after which all rows are learned.
 """
 
 from __future__ import annotations
@@ -39,6 +41,12 @@ class Recipe:
     """Less gain in mean log-likelihood an epoch ends the second phase."""
     search_tol: float = 0.5
     """The same for the first phase, as a share of that."""
+    n_folds: int = 3
+    """Folds of the cross-validation; 0: never any."""
+    least_rows: int = 15
+    """Rows from which on there is one."""
+    most_rows: int = 10_000
+    """Rows up to which there is one: more hardly mislead a network."""
     least_batch_size: int = 16
     """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
     most_batch_size: int = 256
@@ -49,6 +57,10 @@ class Recipe:
     def batch_size(self, n_rows: int) -> int:
         """Rows of an update in a table of ``n_rows``."""
         return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
+
+    def cross_validates(self, n_rows: int) -> bool:
+        """Whether the numbers of epochs are found by cross-validation."""
+        return self.n_folds > 1 and self.least_rows <= n_rows <= self.most_rows
 
     def search(self, batch_size: int) -> Forgetting:
         """The random walk of the first phase, the same for a row whatever the batch size."""

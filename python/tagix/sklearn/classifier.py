@@ -31,9 +31,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """Classification with calibrated probabilities.
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
-    updates, and their probabilities averaged. X is scaled inside, and training ends when
-    predictions made just before each update stop to improve, so that no rows are held out. NaN in
-    X is a missing value, of which the network is told the training data's mean and variance.
+    updates, and their probabilities averaged. X is scaled inside, and the length of training is
+    chosen without holding out rows. NaN in X is a missing value, of which the network is told the
+    training data's mean and variance.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
