@@ -27,6 +27,7 @@ from tagix import nn
 from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor, _table_training
 from tagix.sklearn._ensemble import cubature
 from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tests.python.helpers import needs_cuda
 
 Array = np.ndarray
 
@@ -414,3 +415,20 @@ def test_rows_do_not_depend_on_their_neighbours(fitted: TagiRegressor) -> None:
     X = table(40, seed=6)[0]
     together = fitted.predict(X)
     assert np.array_equal([fitted.predict(row[np.newaxis])[0] for row in X], together)
+
+
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("Estimator", [TagiRegressor, TagiClassifier])
+def test_on_a_gpu(device: str, Estimator: Any) -> None:
+    """Nearly what the CPU predicts: with missing values, as a table and then as a stream."""
+    X, y = table(60)
+    X[::7, 1] = np.nan
+    target = (y > 1e4).astype(int) if Estimator is TagiClassifier else y
+    outcomes = []
+    for each in ("cpu", device):
+        model = Estimator((8,), n_estimators=1, max_epochs=2, random_state=0, device=each)
+        model.fit(X, target).partial_fit(X, target)
+        model.learn_one(dict(zip("abc", X[1].tolist(), strict=True)), target[1])
+        classes = Estimator is TagiClassifier
+        outcomes.append(model.predict_proba(X) if classes else model.predict(X) / y.std())
+    np.testing.assert_allclose(*outcomes, atol=2e-3)
