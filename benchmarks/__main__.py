@@ -5,6 +5,7 @@
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
 ``python -m benchmarks uncertainty``: how far variances can be trusted; the table of
 docs/uncertainty.md.
+``python -m benchmarks streams``: rows learned one at a time, as dicts.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
 of a shared machine mean little.
@@ -16,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gpu, gpu_opponents, quality, speed, uncertainty
+from benchmarks import gpu, gpu_opponents, quality, speed, streams, uncertainty
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -70,7 +71,9 @@ def main() -> None:
     trust.add_argument(
         "--output", type=Path, help="write the table there; default: docs/uncertainty.md"
     )
-    for command in (cpu, toy, trust):
+    rows = commands.add_parser("streams", help="rows one at a time, beside River and others")
+    rows.add_argument("--quick", action="store_true", help="few rows, 3 short rounds")
+    for command in (cpu, toy, trust, rows):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in ("threads", "seeds", "epochs"):
@@ -79,6 +82,9 @@ def main() -> None:
             parser.error(f"--{name}: got {value}, needed at least 1")
     if arguments.command == "quality":
         quality.run(arguments.threads, arguments.seeds, arguments.epochs)
+        return
+    if arguments.command == "streams":
+        streams.run(arguments.threads, arguments.quick)
         return
     if arguments.command == "uncertainty":
         output = arguments.output
