@@ -411,8 +411,11 @@ class Sequential:
             ValueError: if the seed is not in [0, 2**63).
             TypeError: for what is no integer.
         """
-        seed = check_seed(seed)
-        drawn = Sequential(
+        return self._with_model(self._model.draw(check_seed(seed)))
+
+    def _with_model(self, model: _core.Model) -> Sequential:
+        """A new network as this one, with the parameters and counts of a model made of its own."""
+        other = Sequential(
             *self._layers,
             seed=self._seed,
             device=self._device,
@@ -420,10 +423,10 @@ class Sequential:
             noise=self._noise,
             forgetting=self._forgetting,
         )
-        drawn._wanted_precision, drawn._precision = self._wanted_precision, self._precision
-        drawn._training = self._training
-        drawn._made_model = self._model.draw(seed)
-        return drawn
+        other._wanted_precision, other._precision = self._wanted_precision, self._precision
+        other._training = self._training
+        other._made_model = model
+        return other
 
     def update(
         self,
