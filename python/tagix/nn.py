@@ -48,6 +48,7 @@ from tagix._core import (
     Tanh,
     UpdateRule,
 )
+from tagix._input_inference import InputPosterior, infer_inputs
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
@@ -393,6 +394,47 @@ class Sequential:
         """
         refuse_gpu("covariance", x=x, x_var=x_var)
         return self._model.covariance(as_matrix("x", x), _optional_matrix("x_var", x_var))
+
+    def infer_inputs(
+        self,
+        y: ArrayLike,
+        prior: tuple[ArrayLike, ArrayLike],
+        noise: Noise | None = None,
+        *,
+        start: ArrayLike | None = None,
+        n_iterations: int = 50,
+        tolerance: float = 1e-3,
+    ) -> InputPosterior:
+        """The posterior of inputs that give wanted outputs, by iterated linearization.
+
+        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): what the network does
+        not know about an input makes it less likely, as noise does. Near a most probable x it is
+        taken for a Gaussian. A network may give the same outputs at many inputs: which of the modes
+        is found depends on where the search starts.
+
+        Args:
+            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where anything will
+                do.
+            prior: a :class:`tagix.Gaussian`, or (mean, var), of the inputs: each (rows, features)
+                or (features,). A variance of 0 is an input that is known.
+            noise: as for :meth:`update`: how far from y an output may be; none for a network that
+                knows its noise.
+            start: where the search begins, as the prior's mean, which is the default.
+            n_iterations: steps at most.
+            tolerance: the length of a step, in posterior standard deviations, at which to end.
+
+        Returns:
+            Mean, full covariance, log evidence and whether the search ended by its tolerance, each
+            by row.
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
+                y, a count below 1, a tolerance that is not above 0, and noise as for
+                :meth:`update`.
+            TypeError: for what is no array of numbers or lies on the GPU, and noise as for
+                :meth:`update`.
+        """
+        return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
 
     def draw(self, seed: int) -> Sequential:
         """A network without uncertainty, its weights drawn from what this one believes of them.
