@@ -57,6 +57,7 @@ from tagix._training import (
     run_epochs,
     undone_on_error,
 )
+from tagix._variance_attribution import VarianceAttribution, attribute_variance
 from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
@@ -435,6 +436,33 @@ class Sequential:
                 :meth:`update`.
         """
         return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
+
+    def attribute_variance(
+        self,
+        x: ArrayLike,
+        x_var: ArrayLike | None = None,
+        *,
+        n_orders: int | None = None,
+        seed: int = 0,
+    ) -> VarianceAttribution:
+        """What a predictive variance comes from: input features, layers, noise.
+
+        The share of a source is what it adds to the variance as sources are switched on one after
+        the other, the rest taken at their means, on average over orders in which to do it. So the
+        shares add up to the variance that calling the network gives. Noise is as predicted.
+
+        Args:
+            x: inputs, (batch, features).
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+            n_orders: how many random orders to average over, each a prediction for every source;
+                None takes all orders of up to 8 sources, by 2^n predictions, and 16 of more.
+            seed: fixes the random orders.
+
+        Raises:
+            ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
+                below 1 and a seed outside [0, 2**63), or what are no integers.
+        """
+        return attribute_variance(self, x, x_var, n_orders, seed)
 
     def draw(self, seed: int) -> Sequential:
         """A network without uncertainty, its weights drawn from what this one believes of them.
