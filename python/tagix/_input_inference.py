@@ -39,7 +39,6 @@ _MOST_HALVINGS = 12
 # Differences of covariances are taken over so many posterior standard deviations: enough for
 # float32 (errors of 1e-5), little enough for what bends (errors of the square).
 _COVARIANCE_STEP = 0.02
-_LEAST_CURVATURE = 1e-4  # in units of the one before, that counts as positive
 _MOST_WIDTHS = 8  # that are tried until a curvature is measured over the width that it gives
 
 
@@ -285,28 +284,29 @@ def _curvature(
 ) -> tuple[Array, NDArray[np.bool_]]:
     """The curvature of L, or Fisher's information where it is not positive; and where it is.
 
-    It is measured over the posterior's width, which follows from it: they are found in turns.
+    It is measured over the posterior's width, which follows from it: they are found in turns. No
+    direction counts as wider than the prior, and where L falls on the way that far, as between two
+    modes, less of the way has to do.
     """
     hessian, positive = fisher.copy(), np.zeros(len(rows), bool)
     root = np.linalg.cholesky(fisher)
     reach = np.ones(len(rows))
     todo = np.arange(len(rows))
     for _ in range(_MOST_WIDTHS):
-        steps = reach[todo, None, None] * np.linalg.inv(root[todo]).transpose(0, 2, 1)
+        inverse = np.linalg.inv(root[todo])
+        steps = reach[todo, None, None] * inverse.transpose(0, 2, 1)
         curved = problem.curvature(u[todo], rows[todo], width[todo], steps)
-        curved /= reach[todo, None, None] ** 2  # 1 where it is that of the root
-        least, most = np.linalg.eigvalsh(curved)[:, [0, -1]].T
-        is_maximum = least > _LEAST_CURVATURE
-        positive[todo] = is_maximum
-        fits = (least > 0.9) & (most < 1.1)
-        found = root[todo] @ curved @ root[todo].transpose(0, 2, 1)
+        curved /= reach[todo, None, None] ** 2
+        is_maximum = np.linalg.eigvalsh(curved)[:, 0] > 0
+        values, vectors = np.linalg.eigh(root[todo] @ curved @ root[todo].transpose(0, 2, 1))
+        found = (vectors * np.maximum(values, 1.0)[:, None, :]) @ vectors.transpose(0, 2, 1)
+        change = np.linalg.eigvalsh(inverse @ found @ inverse.transpose(0, 2, 1))
+        settled = (reach[todo] < 1) | ((change[:, 0] > 0.9) & (change[:, -1] < 1.1))
         good, bad = todo[is_maximum], todo[~is_maximum]
-        hessian[good] = found[is_maximum]
+        hessian[good], positive[good] = found[is_maximum], True
         root[good] = np.linalg.cholesky(hessian[good])
-        hessian[bad] = fisher[bad]
-        reach[good] = 1.0
-        reach[bad] *= 0.25  # too far, or no maximum
-        todo = todo[~fits]
+        reach[bad] *= 0.25
+        todo = todo[~np.where(is_maximum, settled, positive[todo])]
         if todo.size == 0:
             break
     return hessian, positive
