@@ -294,3 +294,29 @@ def test_errors() -> None:
                 net.infer_inputs(*arguments, **({"noise": noise} | options))
     with pytest.raises(ValueError, match=r"noise: got .*, needed none"):
         trained(1, tx.Heteroscedastic()).infer_inputs([0.1], (np.zeros(1), np.ones(1)), noise)
+
+
+def test_beside_one_pass_on_a_grid() -> None:
+    """A network that bends, a prior as wide as its data: distances to the truth by the grid."""
+    net = trained(2, tx.Homoscedastic(std=0.2), n_outputs=2)
+    rng = np.random.default_rng(5)
+    x = rng.uniform(-1.2, 1.2, (12, 2))
+    y = net(x).mean.astype(np.float64)
+    mean, var = np.zeros((12, 2)), np.full((12, 2), 0.5)
+    posterior = net.infer_inputs(y, (mean, var))
+    once = one_pass(net, y, mean, var, np.full(2, 0.04))
+    truth = [grid_posterior(net, *row, n=201) for row in zip(y, mean, var, strict=True)]
+    half = [np.linalg.inv(np.linalg.cholesky(covariance)) for _, covariance, _ in truth]
+
+    def beside_truth(means: Array, covariances: Any) -> tuple[float, float]:
+        """Medians of the distance in posterior standard deviations and of the mean variance."""
+        rows = list(zip(half, means, covariances, truth, strict=True))
+        distances = [np.linalg.norm(h @ (m - t[0])) for h, m, _, t in rows]
+        return float(np.median(distances)), float(
+            np.median([np.trace(h @ c @ h.T) / 2 for h, _, c, _ in rows])
+        )
+
+    distance, ratio = beside_truth(posterior.mean, posterior.covariance)
+    assert posterior.converged.all() and distance < 0.25 and 0.8 < ratio < 1.1
+    distance, ratio = beside_truth(once[0], [np.diag(v) for v in once[1]])
+    assert distance > 5 and ratio > 5
