@@ -48,7 +48,7 @@ class Sizes:
     n_shards: tuple[int, ...] = (2, 4, 8, 16)
 
 
-QUICK = Sizes(n_common=64, n_train=256, n_test=200, n_epochs=2, n_shards=(2, 4))
+QUICK = Sizes(n_common=64, n_train=160, n_test=200, n_epochs=1, n_shards=(2, 4))
 
 
 def make_rows(n_rows: int, seed: int) -> Rows:
