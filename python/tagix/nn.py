@@ -404,7 +404,7 @@ class Sequential:
         *,
         start: ArrayLike | None = None,
         n_iterations: int = 50,
-        tolerance: float = 1e-3,
+        tolerance: float = 0.01,
     ) -> InputPosterior:
         """The posterior of inputs that give wanted outputs, by iterated linearization.
 
