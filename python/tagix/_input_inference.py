@@ -185,6 +185,11 @@ def infer_inputs(
     tolerance: float,
 ) -> InputPosterior:
     """See :meth:`tagix.nn.Sequential.infer_inputs`."""
+    if net.likelihood is not None:
+        raise ValueError(
+            f"infer_inputs: got a network with likelihood={net.likelihood!r}, needed one whose "
+            "targets are its outputs with noise"
+        )
     n_iterations = as_count("n_iterations", n_iterations, least=1)
     tolerance = as_number("tolerance", tolerance)
     if not tolerance > 0:

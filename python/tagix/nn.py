@@ -499,8 +499,8 @@ class Sequential:
 
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
-                y, a count below 1, a tolerance that is not above 0, and noise as for
-                :meth:`update`.
+                y, a count below 1, a tolerance that is not above 0, noise as for
+                :meth:`update`, and a network with a :attr:`likelihood`.
             TypeError: for what is no array of numbers or lies on the GPU, and noise as for
                 :meth:`update`.
         """

@@ -316,6 +316,9 @@ def test_errors() -> None:
                 net.infer_inputs(*arguments, **({"noise": noise} | options))
     with pytest.raises(ValueError, match=r"noise: got .*, needed none"):
         trained(1, tx.Heteroscedastic()).infer_inputs([0.1], (np.zeros(1), np.ones(1)), noise)
+    classes = nn.Sequential(nn.Linear(3, 2), likelihood=tx.Remax(2), seed=0)
+    with pytest.raises(ValueError, match=r"infer_inputs: got a network with likelihood"):
+        classes.infer_inputs(y, prior)
 
 
 def test_beside_one_pass_on_a_grid() -> None:
