@@ -13,7 +13,7 @@ from tagix import metrics
 from tagix.bench.compare import Summary
 from tagix.bench.results import Results
 from tagix.bench.section import Section, Target, markdown_table
-from tagix.bench.uci.job import UciJob
+from tagix.bench.uci.job import Method, UciJob
 from tagix.bench.uci.published import (
     COVERAGE,
     DEEP_ENSEMBLES,
@@ -88,7 +88,7 @@ def reaches_rmse(ours: Summary, published: float) -> bool:
 
 
 def report(
-    jobs: Mapping[str, Mapping[str, Sequence[UciJob]]],
+    jobs: Mapping[Method, Mapping[str, Sequence[UciJob]]],
     results: Results,
     *,
     seconds: float | None,
