@@ -21,11 +21,14 @@ def parse_json(text: str, name: str) -> Any:
     """The value that a text of JSON stands for.
 
     Raises ValueError, with the name, for what is no JSON, nesting beyond ``MOST_DEPTH``, names that
-    an object has twice, and integers beyond 64 bits.
+    an object has twice, integers beyond 64 bits, and strings that are no Unicode text.
     """
     _check_depth(text, name)
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+        value = json.loads(text, object_pairs_hook=_unique, parse_int=_integer)
+        if "\\u" in text:  # may stand for half of a surrogate pair
+            json.dumps(value, ensure_ascii=False).encode()
+        return value
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -27,8 +27,8 @@ NOISE_MODELS: dict[str, Any] = {
     "Heteroscedastic": _core.Heteroscedastic,
 }
 # What a network may be made with beside layers and a rule: the arguments of nn.Sequential, which
-# are None or an instance of one of these classes, with its constructor's arguments as `config`. What
-# is added here needs its None in _versions.py, for older files.
+# are None or an instance of one of these classes, with its constructor's arguments as `config`.
+# What is added here needs its None in _versions.py, for older files.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "noise": NOISE_MODELS,
     "forgetting": {"Forgetting": _core.Forgetting},
