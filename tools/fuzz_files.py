@@ -196,7 +196,7 @@ def _edit(value: Any, rng: random.Random) -> None:
     elif how == 1 and isinstance(container, dict):
         container[rng.choice(["x", "type", "seed", "layers", "\ud800"])] = container.pop(key)
     elif how == 2 and isinstance(container, list):
-        container.extend([old] * rng.choice([1, 2, 50]))
+        container.extend(copy.deepcopy(old) for _ in range(rng.choice([1, 2, 50])))
     elif how == 3:
         other, place = rng.choice(slots)
         container[key] = copy.deepcopy(other[place])
@@ -205,7 +205,7 @@ def _edit(value: Any, rng: random.Random) -> None:
             [old + 1, old - 1, -old, old * 2, old * 1000, old * 10**9, old / 3, 10**40]
         )
     else:
-        container[key] = rng.choice(_VALUES)
+        container[key] = copy.deepcopy(rng.choice(_VALUES))
 
 
 def _edit_bytes(content: bytes, rng: random.Random) -> bytes:
@@ -261,11 +261,11 @@ def _header_text(whole: bytes, rng: random.Random) -> bytes:
 
 def _nested(whole: bytes, rng: random.Random) -> bytes:
     """A header, or a description, of brackets, as deep as the size of files allows, or long."""
-    count = rng.choice([10, 70, 1000, 100_000, 1_000_000])
-    text = rng.choice(
-        ["[", "[" * count + "]", '{"a":', '{"a":' * 3 + "{}", "[1,", '"', "9", "[[],"]
+    count = rng.choice([10, 70, 1000, 30_000, 300_000])
+    unit = rng.choice(["[", '{"a":', "[1,", '"', "9", "[[],", "1,", "{},", '"a",'])
+    text = (
+        rng.choice(["", "["]) + unit * count + rng.choice(["", "]", "]" * count, "1" + "}" * count])
     )
-    text = (text * count)[:1_000_000]
     if rng.random() < 0.5:
         header = text.encode()
     else:
@@ -372,11 +372,11 @@ def _header(file: File, rng: random.Random, _: list[File]) -> bytes:
             entry = entries[name]
             key = rng.choice(list(entry) or ["shape"])
             if isinstance(entry.get(key), list) and entry[key]:
-                entry[key][rng.randrange(len(entry[key]))] = rng.choice(huge)
+                entry[key][rng.randrange(len(entry[key]))] = copy.deepcopy(rng.choice(huge))
                 if rng.random() < 0.3:
                     entry[key] = entry[key] * rng.choice([2, 20])
             else:
-                entry[key] = rng.choice([*_VALUES, *huge])
+                entry[key] = copy.deepcopy(rng.choice([*_VALUES, *huge]))
 
     return file.content(change)
 
@@ -405,7 +405,7 @@ def _transplant(file: File, rng: random.Random, others: list[File]) -> bytes:
         description = json.loads(file.metadata["description"])
         container, key = rng.choice(_slots(description))
         donor, place = rng.choice(_slots(other))
-        container[key] = donor[place]
+        container[key] = copy.deepcopy(donor[place])
     file.metadata["description"] = json.dumps(description)
     return file.content()
 
