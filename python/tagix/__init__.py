@@ -16,8 +16,10 @@ from tagix._core import (
     Capped,
     Forgetting,
     Heteroscedastic,
+    HierarchicalSoftmax,
     Homoscedastic,
     Information,
+    Remax,
     UpdateRule,
     __version__,
     get_num_threads,
@@ -28,6 +30,7 @@ from tagix._training import Callback, EpochRecord, History
 from tagix.diffusion import DiffusionModel
 from tagix.gaussian import Gaussian, Prediction
 from tagix.io import load
+from tagix.merging import forget, merge
 from tagix.samples import Samples
 
 __all__ = [
@@ -38,17 +41,21 @@ __all__ = [
     "Forgetting",
     "Gaussian",
     "Heteroscedastic",
+    "HierarchicalSoftmax",
     "History",
     "Homoscedastic",
     "Information",
     "Prediction",
+    "Remax",
     "Samples",
     "UpdateRule",
     "__version__",
     "cuda",
+    "forget",
     "get_num_threads",
     "load",
     "manual_seed",
+    "merge",
     "nn",
     "samplers",
     "schedules",

@@ -26,6 +26,7 @@ __all__: list[str] = [
     "GELU",
     "Hardtanh",
     "Heteroscedastic",
+    "HierarchicalSoftmax",
     "Homoscedastic",
     "Identity",
     "Information",
@@ -36,10 +37,12 @@ __all__: list[str] = [
     "PredictionSums",
     "ReLU",
     "RegressionSource",
+    "Remax",
     "SamplerPlan",
     "SiLU",
     "Sigmoid",
     "Softplus",
+    "Stream",
     "Tanh",
     "Trainer",
     "UpdateRule",
@@ -446,6 +449,85 @@ class Heteroscedastic:
         How the head gives a noise variance, "exp" or "softplus".
         """
 
+class HierarchicalSoftmax:
+    """
+    Classes as the leaves of a balanced binary tree.
+
+    Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
+    right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+    With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
+    r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+
+        P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+
+    and the probability of a class is the product along its path, whose nodes count as independent. A row
+    changes no more than log2(n_classes) outputs, so thousands of classes are cheap to learn. n_outputs is
+    n_classes - 1.
+
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(self, n_classes: typing.SupportsIndex) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
+class Remax:
+    """
+    Classes by rectified outputs, one for each, over their sum.
+
+    With M_i = max(z_i, 0) of mean m_i and variance s_i, and their sum of mean m and variance s, the share
+    A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^2, c = s_i / (m_i m):
+
+        E A_i = (m_i / m) (1 + b) / (1 + c)
+
+    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; probabilities are the
+    expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
+    every output. n_outputs is n_classes.
+
+    Raises ValueError unless n_classes is in [2, 2**24] and std in [1e-6, 1e6], TypeError for what is no
+    number.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        n_classes: typing.SupportsIndex,
+        std: typing.SupportsFloat | typing.SupportsIndex = 0.1,
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
 class UpdateRule:
     """
     How observations change the parameters.
@@ -620,6 +702,7 @@ class Model:
         precision: str,
         noise: typing.Any,
         forgetting: Forgetting | None,
+        likelihood: typing.Any = None,
     ) -> None:
         """
         Of the noise counts what is learned.
@@ -692,9 +775,18 @@ class Model:
         """
         predict for arrays on the GPU, except noise_var.
         """
+    def predict_proba(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The probabilities of classes, for a network that has them.
+        """
     def set_parameters(
         self, mean: numpy.typing.NDArray[numpy.float32], var: numpy.typing.NDArray[numpy.float32]
     ) -> None: ...
+    def target_features(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def update(
         self,
         x: numpy.typing.NDArray[numpy.float32],
@@ -775,6 +867,7 @@ class RegressionSource(BatchSource):
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
     def set_noise_var_per_target(self, noise_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def set_x_var(self, x_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
 class Trainer:
     """
@@ -869,6 +962,40 @@ class DiffusionSource(BatchSource):
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
+
+class Stream:
+    """
+    One row after the other, as dicts; see core/stream.h.
+    """
+    def __init__(
+        self,
+        model: Model,
+        names: collections.abc.Sequence[str],
+        columns: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        noise_var: typing.SupportsFloat | typing.SupportsIndex | None,
+        sums: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rescale: collections.abc.Callable,
+    ) -> None:
+        """
+        columns: float64 (features + 1, 5), the last row for the target: mean and scale of the standardization; count, mean and sum of squared deviations of what was seen. sums: float64 (7,): rows, observed rows, log-likelihood, squared and absolute error, covered, correct. rescale() is called when the number of rows becomes a power of two.
+        """
+    def learn(self, x: dict, y: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    def predict(self, x: dict) -> tuple[float, float, float]:
+        """
+        Mean, variance and epistemic variance of the target, in its units.
+        """
+    def predict_proba(
+        self, x: dict, n_classes: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    @property
+    def columns(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        To set it changes the standardization alone.
+        """
+    @columns.setter
+    def columns(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None: ...
+    @property
+    def sums(self) -> numpy.typing.NDArray[numpy.float64]: ...
 
 def backend_name(device: str, precision: str = "float32") -> str:
     """
