@@ -11,12 +11,13 @@ FORMAT_VERSION = 4
 # What every entry that an older file may lack was for it.
 _NETWORK = {
     "noise": None,
+    "likelihood": None,
     "forgetting": None,
     "precision": "float32",
     "training": True,
     "drift": [0.0, 0.0, 0.0, 0],
 }
-_IMPLIED = ("layers", "noise", "forgetting")
+_IMPLIED = ("layers", "noise", "likelihood", "forgetting")
 _SETTINGS = {
     "prediction_type": "epsilon",
     "time_features": "cosine",
