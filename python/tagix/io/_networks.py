@@ -114,7 +114,7 @@ class NetworkRecord(Record):
             return nn.Sequential(*layers, seed=seed)
         arguments = record.rest()
         self._check_counts(kind, arguments)
-        layer: Layer = _LAYERS[kind](**arguments)
+        layer: Layer = make_whole(_LAYERS[kind], arguments)
         return layer
 
     def _check_counts(self, name: str, arguments: Any) -> None:
@@ -221,4 +221,13 @@ def rebuild_value(description: Any, name: str, classes: Mapping[str, Any]) -> An
     """What :func:`describe_value` described, if its class is one of ``classes``."""
     record = Record(description, name)
     kind = record.text("type", classes)
-    return classes[kind](**record.rest())
+    return make_whole(classes[kind], record.rest())
+
+
+def make_whole(cls: Any, arguments: dict[str, Any]) -> Any:
+    """``cls(**arguments)``; ValueError if an argument is missing that has a default, too."""
+    value = cls(**arguments)
+    missing = [key for key in value.config if key not in arguments]
+    if missing:
+        raise ValueError(f"{cls.__name__}: {missing[0]} is missing")
+    return value

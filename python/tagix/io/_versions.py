@@ -27,6 +27,12 @@ _SETTINGS = {
     "standardize": True,
 }
 
+_SCHEDULES = {
+    "cosine": {"s": 0.008},
+    "linear": {"beta_start": None, "beta_end": None},
+    "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0},
+}
+
 
 def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     """The description of a file of an older version as this one would have it.
@@ -48,11 +54,12 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if isinstance(settings, dict):
         settings = {**_SETTINGS, **settings}
         if isinstance(settings.get("schedule"), str):
-            settings["schedule"] = {"name": settings["schedule"], "config": {}}
+            name = settings["schedule"]
+            settings["schedule"] = {"name": name, "config": _SCHEDULES.get(name, {})}
         description = {"class_shares": None, **description, "settings": settings}
         noise = description.get("noise")
-        if isinstance(noise, dict):
-            description["noise"] = {"type": "Homoscedastic", **noise}
+        if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
+            description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
     return description
 
 
