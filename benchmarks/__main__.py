@@ -5,6 +5,8 @@
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
 ``python -m benchmarks uncertainty``: how far variances can be trusted; the table of
 docs/uncertainty.md.
+``python -m benchmarks classes``: networks of classes beside softmax and Adam; the tables of
+docs/classification.md.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
 of a shared machine mean little.
@@ -16,7 +18,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gpu, gpu_opponents, quality, speed, uncertainty
+from benchmarks import classes, gpu, gpu_opponents, quality, speed, uncertainty
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -70,7 +72,11 @@ def main() -> None:
     trust.add_argument(
         "--output", type=Path, help="write the table there; default: docs/uncertainty.md"
     )
-    for command in (cpu, toy, trust):
+    of_classes = commands.add_parser("classes", help="networks of classes beside softmax")
+    of_classes.add_argument("--quick", action="store_true", help="small sizes, 1 seed")
+    of_classes.add_argument("--seeds", type=int, help="default: 5, or 1 with --quick")
+    of_classes.add_argument("--json", type=Path, help="also write the results to this file")
+    for command in (cpu, toy, trust, of_classes):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in ("threads", "seeds", "epochs"):
@@ -86,6 +92,11 @@ def main() -> None:
             output = Path(__file__).resolve().parents[1] / "docs" / "uncertainty.md"
         n_seeds = arguments.seeds or (1 if arguments.quick else 3)
         uncertainty.run(arguments.threads, n_seeds, arguments.quick, output)
+        return
+
+    if arguments.command == "classes":
+        n_seeds = arguments.seeds or (1 if arguments.quick else 5)
+        classes.run(arguments.threads, n_seeds, arguments.quick, arguments.json)
         return
 
     def chosen(option: str, text: str, known: list[str]) -> list[str]:

@@ -384,8 +384,10 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
                         to_host(*backend, learned.input_delta)};
         };
         const Result got = result_of(*fused), expected = result_of(*layerwise);
-        const auto same = [](const HostPair& a, const HostPair& b) {
-          check_close(a, doubles(b.mean), doubles(b.var), 2e-5);
+        // Shares are observed with little noise, which magnifies the rounding of the outputs.
+        const double tolerance = is_tree ? 2e-5 : 1e-4;
+        const auto same = [tolerance](const HostPair& a, const HostPair& b) {
+          check_close(a, doubles(b.mean), doubles(b.var), tolerance);
         };
         same(got.prediction, expected.prediction);
         same(got.innovation, expected.innovation);
