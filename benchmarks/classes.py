@@ -29,7 +29,8 @@ Predictor = Callable[[Inputs], Array]
 MNIST = Path(__file__).resolve().parents[2] / "shared" / "data" / "mnist"
 N_HIDDEN, BATCH_SIZE = 64, 16
 LEARNING_RATES = (3e-4, 1e-3, 3e-3, 1e-2)
-REMAX_STDS = (0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
+REMAX_STDS = (0.01, 0.03, 0.1, 0.2, 0.3, 0.5, 1.0)
+N_PLACES = 128
 
 
 @dataclass(frozen=True)
@@ -82,13 +83,49 @@ def load(quick: bool) -> Iterator[Data]:
     for name, n_epochs in (("digits", 20), ("wine", 50), ("breast_cancer", 20)):
         x, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
         yield Data(name, x.astype(np.float32), labels, 2 if quick else n_epochs)
-    if quick or not MNIST.is_dir():
+    if quick:
+        return
+    yield places()
+    if not MNIST.is_dir():
         return
     with gzip.open(MNIST / "t10k-images-idx3-ubyte.gz") as file:
         pixels = np.frombuffer(file.read(), np.uint8, offset=16)
     with gzip.open(MNIST / "t10k-labels-idx1-ubyte.gz") as file:
         labels = np.frombuffer(file.read(), np.uint8, offset=8).astype(np.int64)
     yield Data("MNIST's 10 000 test images", pixels.reshape(-1, 784) / np.float32(255), labels, 5)
+
+
+def places() -> Data:
+    """Many classes, each a normal cloud at a random place in 8 dimensions, in no order."""
+    generator = np.random.default_rng(0)
+    labels = np.tile(np.arange(N_PLACES), 60)
+    x = generator.standard_normal((N_PLACES, 8))[labels]
+    x += 0.3 * generator.standard_normal(x.shape)
+    return Data(f"{N_PLACES} places", x.astype(np.float32), labels, 10)
+
+
+def neighbours_alike(x: Inputs, labels: Labels, n_classes: int) -> Labels:
+    """Numbers of classes by which those that share a path in the tree lie near to each other.
+
+    Their means are halved along their principal axis, the halves likewise, and so on; the classes
+    then follow the leaves of the tree from left to right.
+    """
+    means = np.stack([x[labels == label].mean(axis=0) for label in range(n_classes)])
+
+    def halved(classes: Labels) -> list[int]:
+        if len(classes) == 1:
+            return [int(classes[0])]
+        centred = means[classes] - means[classes].mean(axis=0)
+        axis = np.linalg.svd(centred, full_matrices=False)[2][0]
+        classes = classes[np.argsort(centred @ axis)]
+        half = len(classes) // 2
+        return halved(classes[:half]) + halved(classes[half:])
+
+    # The lowest level of the tree, which is its left part, has the classes from this one on.
+    lowest = 2 ** int(np.ceil(np.log2(n_classes))) - n_classes
+    numbers = np.empty(n_classes, np.int64)
+    numbers[halved(np.arange(n_classes))] = np.roll(np.arange(n_classes), -lowest)
+    return numbers
 
 
 def network(n_features: int, head: Likelihood, seed: int) -> nn.Sequential:
@@ -159,8 +196,7 @@ def compare(data: Data, seeds: Iterable[int]) -> dict[str, list[Scores]]:
     """Scores by method and seed; a seed divides the rows, too."""
     heads: dict[str, Likelihood] = {
         "HierarchicalSoftmax": tx.HierarchicalSoftmax(data.n_classes),
-        "Remax(std=0.1)": tx.Remax(data.n_classes, std=0.1),
-        "Remax(std=0.3)": tx.Remax(data.n_classes, std=0.3),
+        "Remax": tx.Remax(data.n_classes),
     }
     scores: dict[str, list[Scores]] = {}
     for seed in seeds:
@@ -190,19 +226,22 @@ def by_std(data: Data, seeds: Iterable[int]) -> dict[float, list[Scores]]:
 
 
 def by_order(data: Data, n_orders: int) -> dict[str, list[Scores]]:
-    """Scores of a tree over classes in random orders, and of as many seeds in the given order."""
-    scores: dict[str, list[Scores]] = {"orders of the classes": [], "seeds of the network": []}
+    """Scores of a tree by the numbers of its classes, and by the network's seed."""
     x, labels, held_out, truth = data.split(0)
     head = tx.HierarchicalSoftmax(data.n_classes)
-    for i in range(n_orders):
-        order = np.random.default_rng(i).permutation(data.n_classes)
-        for what, names, seed in (
-            ("orders of the classes", order, 0),
-            ("seeds of the network", np.arange(data.n_classes), i),
-        ):
-            predict, seconds = learn(head, x, names[labels], data.n_epochs, seed)
-            scores[what].append(Scores.of(predict(held_out), names[truth], seconds))
-    return scores
+    given = np.arange(data.n_classes)
+    alike = neighbours_alike(x, labels, data.n_classes)
+
+    def score(numbers: Labels, seed: int) -> Scores:
+        predict, seconds = learn(head, x, numbers[labels], data.n_epochs, seed)
+        return Scores.of(predict(held_out), numbers[truth], seconds)
+
+    seeds = range(n_orders)
+    return {
+        "classes as given, by seed": [score(given, seed) for seed in seeds],
+        "random orders": [score(np.random.default_rng(i).permutation(given), 0) for i in seeds],
+        "neighbours alike, by seed": [score(alike, seed) for seed in seeds],
+    }
 
 
 def calls_by_classes(n_classes: int, x: Inputs) -> dict[str, Callable[[], object]]:
@@ -280,12 +319,11 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> None:
         seeds = range(n_seeds)
         size = f"{data.name}: {len(data.x)} rows, {data.n_classes} classes, {data.n_epochs} epochs"
         show(f"{size}, {n_seeds} splits", compare(data, seeds))
-        if len(data.x) < 5000:
-            stds = {f"Remax(std={std})": s for std, s in by_std(data, seeds).items()}
-            show(f"{data.name}, the noise of shares", stds)
-        if data.name == "digits":
-            orders = by_order(data, 2 if quick else 10)
-            show("digits, HierarchicalSoftmax on one split", orders)
+        stds = {f"Remax(std={std})": s for std, s in by_std(data, seeds).items()}
+        show(f"{data.name}, the noise of shares", stds)
+        if data.n_classes > 3:
+            orders = by_order(data, 2 if quick else 5)
+            show(f"{data.name}, HierarchicalSoftmax on one split", orders)
 
     counts = (10, 100) if quick else (10, 100, 1000, 10_000)
     costs = microseconds_by_classes(counts, 2 if quick else 9, 0.01 if quick else 0.1)

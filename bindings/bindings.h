@@ -63,5 +63,6 @@ void bind_noise(py::module_& m);
 void bind_likelihood(py::module_& m);
 void bind_model(py::module_& m);
 void bind_diffusion(py::module_& m);
+void bind_stream(py::module_& m);
 
 }  // namespace tagix::python

@@ -82,4 +82,5 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
   tagix::python::bind_likelihood(m);
   tagix::python::bind_model(m);
   tagix::python::bind_diffusion(m);
+  tagix::python::bind_stream(m);
 }

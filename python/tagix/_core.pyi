@@ -42,6 +42,7 @@ __all__: list[str] = [
     "SiLU",
     "Sigmoid",
     "Softplus",
+    "Stream",
     "Tanh",
     "Trainer",
     "UpdateRule",
@@ -961,6 +962,40 @@ class DiffusionSource(BatchSource):
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
+
+class Stream:
+    """
+    One row after the other, as dicts; see core/stream.h.
+    """
+    def __init__(
+        self,
+        model: Model,
+        names: collections.abc.Sequence[str],
+        columns: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        noise_var: typing.SupportsFloat | typing.SupportsIndex | None,
+        sums: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rescale: collections.abc.Callable,
+    ) -> None:
+        """
+        columns: float64 (features + 1, 5), the last row for the target: mean and scale of the standardization; count, mean and sum of squared deviations of what was seen. sums: float64 (7,): rows, observed rows, log-likelihood, squared and absolute error, covered, correct. rescale() is called when the number of rows becomes a power of two.
+        """
+    def learn(self, x: dict, y: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    def predict(self, x: dict) -> tuple[float, float, float]:
+        """
+        Mean, variance and epistemic variance of the target, in its units.
+        """
+    def predict_proba(
+        self, x: dict, n_classes: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    @property
+    def columns(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        To set it changes the standardization alone.
+        """
+    @columns.setter
+    def columns(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None: ...
+    @property
+    def sums(self) -> numpy.typing.NDArray[numpy.float64]: ...
 
 def backend_name(device: str, precision: str = "float32") -> str:
     """

@@ -430,6 +430,8 @@ def test_values() -> None:
         with pytest.raises(AttributeError):
             value.n_classes = 3
     assert len({tree, remax, tx.HierarchicalSoftmax(9), tx.Remax(10)}) == 4
+    for n_classes, std in ((2, 0.3), (10, 0.2), (1000, 0.002), (2**24, 1e-6)):
+        assert tx.Remax(n_classes).config["std"] == pytest.approx(std)
     assert classifier(tree).likelihood == tree and small().likelihood is None
 
 
