@@ -21,11 +21,11 @@ def main() -> None:
 
     numpy_seconds = time.perf_counter() - begin
     import tagix as tx
-    from tagix import nn
-    from tagix.cli import doctor
 
     seconds = time.perf_counter() - begin
     print(f"import tagix: {1e3 * seconds:.0f} ms, of which numpy {1e3 * numpy_seconds:.0f} ms")
+    from tagix import nn
+    from tagix.cli import doctor
 
     assert tx.__version__ == version("tagix")
     loaded = [module for module in HEAVY if module in sys.modules]
@@ -54,8 +54,8 @@ def main() -> None:
         raise AssertionError("an input of the wrong shape was taken")
     with tempfile.TemporaryDirectory() as scratch:
         net.save(Path(scratch) / "net.safetensors")
-        loaded_net = tx.load(Path(scratch) / "net.safetensors")
-    assert (loaded_net(x).mean == mean).all()
+        again = tx.load(Path(scratch) / "net.safetensors")
+    assert isinstance(again, nn.Sequential) and (again(x).mean == mean).all()
 
     found = doctor.examine()
     print(doctor.report(found))
