@@ -60,7 +60,9 @@ void bind_as_value(Class& cls) {
 void bind_cuda(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_noise(py::module_& m);
+void bind_likelihood(py::module_& m);
 void bind_model(py::module_& m);
 void bind_diffusion(py::module_& m);
+void bind_stream(py::module_& m);
 
 }  // namespace tagix::python

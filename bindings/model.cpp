@@ -12,6 +12,7 @@
 #include "core/training.h"
 #include "cuda_array.h"
 #include "layers/sequential.h"
+#include "likelihood.h"
 #include "noise.h"
 #include "prediction.h"
 
@@ -54,7 +55,7 @@ Observation observation(const Model& model, const Array& x, const std::optional<
                         const Array& y, const std::optional<Array>& noise_var) {
   const HostMoments input = host_moments(x, x_var);
   const Index outputs = model.output_features(input.cols);
-  require_matrix("y", y, outputs);
+  require_matrix("y", y, model.target_features(input.cols));
   require_same_rows("y", y, "x", x);
   return {input, y.data(), noise_view(noise_var, input.rows, outputs), outputs};
 }
@@ -108,14 +109,12 @@ ConstMomentsView device_moments(const CudaArgument& x, const std::optional<CudaA
   return {x.data(), x_var ? x_var->data() : nullptr, x.shape()[0], x.shape()[1]};
 }
 
-/// The shape that targets on the GPU have: (rows, outputs); throws unless it is that, or (rows,)
-/// for one output.
-std::vector<Index> require_target_shape(const CudaArgument& y, Index rows, Index outputs) {
+/// Throws unless targets on the GPU have the shape (rows, outputs), or (rows,) for one output.
+void require_target_shape(const CudaArgument& y, Index rows, Index outputs) {
   const std::vector<Index> shape{rows, outputs};
   require(y.shape() == shape || (outputs == 1 && y.shape() == std::vector<Index>{rows}),
           "y: got an array of shape ", shape_text(y.shape()), ", needed ", shape_text(shape),
           ", (rows, outputs)");
-  return shape;
 }
 
 /// The rules as Python classes of their own.
@@ -264,14 +263,15 @@ at least 1, TypeError for what is no number.)");
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
       .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
                        const Argument<std::string>& device, const Argument<std::string>& precision,
-                       const py::object& noise, const std::optional<Forgetting>& forgetting) {
-             return std::make_shared<Model>(std::move(network), rule, seed,
-                                            parse_backend(device, parse_precision(precision)),
-                                            learned_noise(noise), forgetting);
+                       const py::object& noise, const std::optional<Forgetting>& forgetting,
+                       const py::object& likelihood) {
+             return std::make_shared<Model>(
+                 std::move(network), rule, seed, parse_backend(device, parse_precision(precision)),
+                 learned_noise(noise), forgetting, class_head(likelihood));
            }),
            py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
            py::arg("precision"), py::arg("noise"), py::arg("forgetting"),
-           "Of the noise counts what is learned.")
+           py::arg("likelihood") = py::none(), "Of the noise counts what is learned.")
       .def(
           "copy_to",
           [](const Model& model, const Argument<std::string>& device,
@@ -298,6 +298,7 @@ at least 1, TypeError for what is no number.)");
       .def_property_readonly("rule", &Model::rule)
       .def_property_readonly("in_features", &Model::input_features)
       .def("out_features", &Model::output_features, py::arg("in_features"))
+      .def("target_features", &Model::target_features, py::arg("in_features"))
       .def_property("epochs_trained", &Model::epochs_trained, &Model::set_epochs_trained)
       .def_property_readonly(
           "parameter_layout",
@@ -364,6 +365,20 @@ at least 1, TypeError for what is no number.)");
           "mean, var, and, with noise variances or where the network infers them, the noise "
           "variances and the sums of both.")
       .def(
+          "predict_proba",
+          [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
+            const HostMoments input = host_moments(x, x_var);
+            Array probabilities = empty({input.rows, model.class_head().n_classes});
+            float* data = probabilities.mutable_data();
+            {
+              const py::gil_scoped_release release;
+              model.predict_proba(input, data);
+            }
+            return probabilities;
+          },
+          py::arg("x").noconvert(), py::arg("x_var").noconvert() = py::none(),
+          "The probabilities of classes, for a network that has them.")
+      .def(
           "jacobian",
           [](const Model& model, const Array& x, const std::optional<Array>& x_var,
              std::optional<Index> n_first) {
@@ -405,7 +420,8 @@ at least 1, TypeError for what is no number.)");
           [](Model& model, const Array& x, const Array& y, const std::optional<Array>& noise_var,
              const std::optional<Array>& x_var) {
             const Observation seen = observation(model, x, x_var, y, noise_var);
-            PredictionOf<Array> prediction({seen.input.rows, seen.outputs}, true);
+            PredictionOf<Array> prediction({seen.input.rows, seen.outputs},
+                                           !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
@@ -442,9 +458,9 @@ at least 1, TypeError for what is no number.)");
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const std::vector<Index> shape = require_target_shape(y, input.rows, outputs);
+            require_target_shape(y, input.rows, model.target_features(input.cols));
             const NoiseView noise = noise_view(noise_var, input.rows, outputs);
-            PredictionOf<CudaArray> prediction(shape, true);
+            PredictionOf<CudaArray> prediction({input.rows, outputs}, !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
@@ -490,11 +506,12 @@ at least 1, TypeError for what is no number.)");
   py::class_<RegressionSource, BatchSource>(m, "RegressionSource")
       .def(py::init([](const Model& model, const Array& x, const Array& y) {
              require_matrix("x", x, model.input_features().value_or(-1));
-             require_matrix("y", y, model.output_features(x.shape(1)));
+             require_matrix("y", y, model.target_features(x.shape(1)));
              require_same_rows("y", y, "x", x);
+             model.require_targets(y.data(), y.shape(0), y.shape(1));
              auto source = std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
                                                               x.shape(0), x.shape(1), y.shape(1));
-             source->set_noise_head(model.noise_head());
+             source->set_heads(model.noise_head(), model.class_head());
              return source;
            }),
            py::arg("model"), py::arg("x").noconvert(), py::arg("y").noconvert(),
@@ -502,18 +519,27 @@ at least 1, TypeError for what is no number.)");
       .def(py::init([](const Model& model, const CudaArgument& x, const CudaArgument& y) {
              require_on_device(model);
              const ConstMomentsView input = device_moments(x, std::nullopt);
-             const Index outputs = model.output_features(input.cols);
+             const Index outputs = model.target_features(input.cols);
              require_target_shape(y, input.rows, outputs);
              // The arguments, and so their owners, live as long as the source.
              auto owner = std::make_shared<std::pair<CudaArgument, CudaArgument>>(x, y);
              auto source =
                  std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(), input.rows,
                                                     input.cols, outputs, std::move(owner));
-             source->set_noise_head(model.noise_head());
+             source->set_heads(model.noise_head(), model.class_head());
              return source;
            }),
            py::arg("model"), py::arg("x"), py::arg("y"), py::keep_alive<1, 2>(),
            "Rows that lie on the GPU, which stay there.")
+      .def(
+          "set_x_var",
+          [](RegressionSource& source, const Array& x_var) {
+            require_matrix("x_var", x_var, source.in_features());
+            require(x_var.shape(0) == source.n_rows(), "x_var: got ", x_var.shape(0),
+                    " rows, needed ", source.n_rows());
+            source.set_x_var(x_var.data());
+          },
+          py::arg("x_var").noconvert())
       .def("set_noise_var", &RegressionSource::set_noise_var, py::arg("noise_var"))
       .def(
           "set_noise_var_per_target",

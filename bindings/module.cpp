@@ -79,6 +79,8 @@ for less than 1, TypeError for what is no integer; the number is then as it was.
   tagix::python::bind_cuda(m);
   tagix::python::bind_layers(m);
   tagix::python::bind_noise(m);
+  tagix::python::bind_likelihood(m);
   tagix::python::bind_model(m);
   tagix::python::bind_diffusion(m);
+  tagix::python::bind_stream(m);
 }

@@ -98,6 +98,10 @@ class CudaBackend final : public Backend {
                         float* noise_var, float* total_var) override {
     cuda::split_prediction(prediction, noise, values, noise_var, total_var);
   }
+  void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
+                           float* probabilities) override {
+    cuda::class_probabilities(prediction, classes, probabilities);
+  }
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
               MomentsView parameters, const TrainingState* state) override {
     cuda::update(rule, batch_size, innovation, parameters, state);

@@ -216,7 +216,11 @@ void scale_deltas(const float* jacobian, MomentsView delta) {
 
 void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
              MomentsView delta) {
-  for_each("observe", prediction.rows * noise.head.n_targets(prediction.cols),
+  if (noise.classes.exists()) {
+    observe_classes(prediction, target, noise.classes, spread, delta);
+    return;
+  }
+  for_each("observe", prediction.rows * noise.n_targets(prediction.cols),
            Observe{prediction, target, noise, spread, delta});
 }
 

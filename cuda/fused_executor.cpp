@@ -49,7 +49,9 @@ class FusedExecutor final : public Executor {
 
   void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
              MomentsView parameters, TrainingState* state) override {
-    if (rows.noise.head.link == math::NoiseLink::softplus) {
+    const NoiseView& noise = rows.noise;
+    if (noise.head.link == math::NoiseLink::softplus || noise.classes.exists() ||
+        rows.input.var != nullptr) {
       by_steps_->train(rule, rows, batch_size, parameters, state);
       return;
     }

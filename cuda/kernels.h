@@ -27,6 +27,13 @@ void forget(const ForgettingStep& step, const math::DriftState* drift, const Tra
 void add(ConstMomentsView values, MomentsView sum);
 void check_innovation(ConstMomentsView innovation, TrainingState* state);
 
+// classes.cu: one thread for each element in a tree, one block for each row of shares.
+
+void observe_classes(ConstMomentsView prediction, const float* target,
+                     const math::ClassHead& classes, float spread, MomentsView delta);
+void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
+                         float* probabilities);
+
 // tangents.cu: one thread for each element of the output.
 
 void start_tangents(Index n_directions, MomentsView tangents);

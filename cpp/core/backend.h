@@ -14,6 +14,7 @@
 #include "core/step.h"
 #include "core/training_state.h"
 #include "math/activations.h"
+#include "math/classes.h"
 #include "math/diffusion.h"
 #include "math/forgetting.h"
 #include "math/inference.h"
@@ -40,14 +41,20 @@ struct UpdateRule {
   float bound_for(Index batch_size) const;
 };
 
-/// The noise of targets: variances over their rows x cols grid, which repeat along a dimension
-/// whose stride is 0; or a noise head, which infers them, and then there are no data.
+/// What is known of targets beside the outputs of a network: noise variances over their rows x cols
+/// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them, and
+/// then there are no data; or that the one target of a row is a class.
 struct NoiseView {
   const float* data = nullptr;
   Index row_stride = 0;
   Index col_stride = 0;
   math::NoiseHead head = {};
+  math::ClassHead classes = {};
 
+  /// The number of targets of a network of so many outputs.
+  TAGIX_HD constexpr Index n_targets(Index outputs) const {
+    return classes.exists() ? 1 : head.n_targets(outputs);
+  }
   /// The noise from a row of the targets on.
   constexpr NoiseView from_row(Index first) const {
     NoiseView rest = *this;
@@ -159,14 +166,20 @@ class Backend {
   virtual void scale_deltas(const float* jacobian, MomentsView delta) = 0;
 
   /// Innovations of the outputs (delta has the shape of the prediction) from targets: rows x
-  /// noise.head.n_targets(cols), NaN = missing.
+  /// noise.n_targets(cols), NaN = missing.
   virtual void observe(ConstMomentsView prediction, const float* target, NoiseView noise,
                        float spread, MomentsView delta) = 0;
 
-  /// Takes a prediction apart: the values (rows x n, n = noise.head.n_targets(prediction.cols)),
-  /// the noise variances of targets (rows x n), and the sum of both variances (rows x n).
+  /// Takes a prediction of numbers apart: the values (rows x n,
+  /// n = noise.n_targets(prediction.cols)), the noise variances of targets (rows x n), and the sum
+  /// of both variances (rows x n).
   virtual void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,
                                 float* noise_var, float* total_var) = 0;
+
+  /// The probabilities of classes (rows x classes.n_classes) from the outputs (math/classes.h),
+  /// each row of which sums to 1.
+  virtual void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
+                                   float* probabilities) = 0;
 
   /// Changes parameters by their summed innovations (same shape) in a batch of `batch_size`, unless
   /// `state` says that something has failed.

@@ -151,7 +151,7 @@ class DiffusionSource final : public BatchSource {
     noise_.set_var(noise_var, process_.n_features());
   }
   /// The noise is what the network's head infers.
-  void set_noise_head(math::NoiseHead head) { noise_.set_head(head); }
+  void set_noise_head(math::NoiseHead head) { noise_.set_heads(head, {}); }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return process_.network_inputs(); }

@@ -8,7 +8,7 @@
 
 namespace tagix {
 
-/// Rows to train on, in a backend's memory: known inputs, targets (NaN = missing) and their noise.
+/// Rows to train on, in a backend's memory: inputs, targets (NaN = missing) and their noise.
 struct TrainingRows {
   ConstMomentsView input;
   const float* target;
@@ -18,7 +18,7 @@ struct TrainingRows {
   TrainingRows slice(Index first, Index count, Index outputs) const {
     TrainingRows part = *this;
     part.input = input.slice(first * input.cols, count, input.cols);
-    part.target += first * noise.head.n_targets(outputs);
+    part.target += first * noise.n_targets(outputs);
     part.noise = noise.from_row(first);
     return part;
   }
@@ -33,7 +33,7 @@ struct Observations {
 
   /// Those of the rows from `first` on, for a network of that many outputs.
   Observations from_row(Index first, Index outputs) const {
-    return {target + first * noise.head.n_targets(outputs), noise.from_row(first), spread};
+    return {target + first * noise.n_targets(outputs), noise.from_row(first), spread};
   }
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <stdexcept>
 #include <utility>
 
 #include "core/require.h"
@@ -76,7 +77,7 @@ struct Model::Workspace {
   Buffer<float> target;
   Buffer<float> noise_var;
   Moments values;           // of a prediction that is taken apart
-  Buffer<float> variances;  // its noise variances, then the sums
+  Buffer<float> variances;  // its noise variances, then the sums; or probabilities of classes
   Buffer<TrainingState> state;
 };
 
@@ -109,19 +110,26 @@ class Model::WorkspaceLease {
 
 Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
              std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
-             const std::optional<Forgetting>& forgetting)
+             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes)
     : backend_(std::move(backend)),
       network_(noise ? with_noise_head(network, *noise) : std::move(network)),
       rule_(rule),
       seed_(seed),
       noise_head_{noise ? noise->link : math::NoiseLink::none,
                   rule.kind == UpdateRule::Kind::information},
+      class_head_(classes),
       specs_(network_->parameters()),
       parameter_count_(count_parameters(specs_)),
       parameters_(*backend_, 1, parameter_count_),
       forgetting_(forgetting),
       forgetting_steps_(forgetting_steps(specs_, forgetting)),
       drift_(*backend_) {
+  require(!classes.exists() || !noise,
+          "likelihood: got one of classes for a network that infers noise, needed noise=None");
+  require(!classes.exists() || !forgetting || !forgetting->tests_drift(),
+          "forgetting: got a test for drift with classes, needed drift_level=None: it goes by the "
+          "errors of numbers");
+  if (const auto inputs = network_->input_features()) output_features(*inputs);
   const math::DriftState no_drift;
   drift_.assign(&no_drift, 1);
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
@@ -152,6 +160,7 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
       rule_(other.rule_),
       seed_(other.seed_),
       noise_head_(other.noise_head_),
+      class_head_(other.class_head_),
       specs_(other.specs_),
       parameter_count_(other.parameter_count_),
       parameters_(*backend_, 1, parameter_count_),
@@ -198,7 +207,16 @@ Index Model::output_features(Index input_features) const {
   if (const std::optional<Index> needed = network_->input_features()) {
     require(input_features == *needed, "x: got ", input_features, " features, needed ", *needed);
   }
-  return noise_head_.n_targets(network_->output_features(input_features));
+  const Index outputs = noise_head_.n_targets(network_->output_features(input_features));
+  require(!class_head_.exists() || outputs == class_head_.n_outputs(), "likelihood: got ", outputs,
+          " outputs of the last layer, needed ", class_head_.n_outputs(), " for ",
+          class_head_.n_classes, " classes");
+  return outputs;
+}
+
+Index Model::target_features(Index input_features) const {
+  const Index outputs = output_features(input_features);
+  return class_head_.exists() ? 1 : outputs;
 }
 
 void Model::check_input(const HostMoments& input) const {
@@ -262,6 +280,23 @@ void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& 
     const ConstMomentsView prediction = workspace.executor->predict(
         parameters_.view(), upload(workspace, row_slice(input, first, rows)));
     write_to_host(workspace, prediction, noise.from_row(first), output.from(first * outputs));
+  }
+}
+
+void Model::predict_proba(HostMoments input, float* probabilities) const {
+  if (!class_head_.exists()) throw std::logic_error("predict_proba: the network has no classes");
+  check_input(input);
+  const auto lock = lock_for_reading();
+  WorkspaceLease lease(*this);
+  Workspace& workspace = *lease;
+  const Index rows = workspace.executor->prediction_rows(), n_classes = class_head_.n_classes;
+  for (Index first = 0; first < input.rows; first += rows) {
+    const ConstMomentsView prediction = workspace.executor->predict(
+        parameters_.view(), upload(workspace, row_slice(input, first, rows)));
+    workspace.variances.resize(prediction.rows * n_classes);
+    backend_->class_probabilities(prediction, class_head_, workspace.variances.data());
+    backend_->download(workspace.variances.data(), probabilities + first * n_classes,
+                       float_bytes(prediction.rows * n_classes));
   }
 }
 
@@ -336,9 +371,9 @@ void Model::change_parameters(const std::function<void(MomentsView)>& change) {
 }
 
 void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
-  if (noise_head_.exists()) {
-    require(noise.data == nullptr,
-            "noise: got noise variances, needed none: the network infers its noise");
+  if (noise_head_.exists() || class_head_.exists()) {
+    require(noise.data == nullptr, "noise: got noise variances, needed none: the network ",
+            class_head_.exists() ? "predicts classes" : "infers its noise");
     return;
   }
   require(noise.data != nullptr,
@@ -350,13 +385,24 @@ void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
 void Model::check_targets(const HostMoments& input, const float* target, NoiseView noise) const {
   check_input(input);
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  const Index outputs = output_features(input.cols);
-  require_finite_or_missing("y", target, input.rows * outputs);
-  check_noise(noise, input.rows, outputs);
+  require_targets(target, input.rows, target_features(input.cols));
+  check_noise(noise, input.rows, output_features(input.cols));
+}
+
+void Model::require_targets(const float* target, Index rows, Index cols) const {
+  require_finite_or_missing("y", target, rows * cols);
+  if (!class_head_.exists()) return;
+  for (Index i = 0; i < rows; ++i) {
+    if (std::isnan(target[i])) continue;
+    const auto label = class_head_.label_of(target[i]);
+    require(label >= 0 && static_cast<float>(label) == target[i], "y: got ", target[i], " at row ",
+            i, ", needed a class, an integer from 0 to ", class_head_.n_classes - 1, ", or NaN");
+  }
 }
 
 NoiseView Model::load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const {
   noise.head = noise_head_;
+  noise.classes = class_head_;
   if (noise.data == nullptr || backend_->reads_host_memory()) return noise;
   workspace.noise_var.assign(noise.data, broadcast_size(noise, rows, outputs));
   noise.data = workspace.noise_var.data();
@@ -368,7 +414,7 @@ Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const f
   const Index outputs = output_features(input.cols);
   noise = load(workspace, noise, input.rows, outputs);
   if (backend_->reads_host_memory()) return {input, target, noise};
-  workspace.target.assign(target, input.rows * outputs);
+  workspace.target.assign(target, input.rows * target_features(input.cols));
   return {upload(workspace, input), workspace.target.data(), noise};
 }
 
@@ -479,6 +525,7 @@ void Model::update_on_device(ConstMomentsView input, const float* target, NoiseV
                              const PredictionArrays& prediction) {
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
   const Index outputs = output_features(input.cols), size = input.rows * outputs;
+  const Index n_targets = input.rows * target_features(input.cols);
   check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_change();
   WorkspaceLease lease(*this);
@@ -494,7 +541,7 @@ void Model::update_on_device(ConstMomentsView input, const float* target, NoiseV
   const TrainingState end = workspace.state.first();
   if (end.failure == Failure::none) return;
   require_finite_input(input);
-  require_finite_or_missing("y", to_host(target, size).data(), size);
+  require_finite_or_missing("y", to_host(target, n_targets).data(), n_targets);
   std::vector<float> mean = to_host(prediction.mean, size);
   std::vector<float> var =
       to_host(prediction.has_noise() ? prediction.total_var : prediction.var, size);
@@ -537,7 +584,7 @@ PredictionSums Model::evaluate(HostMoments input, const float* target, NoiseView
         load(workspace, row_slice(input, first, rows), target, noise.from_row(first));
     const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
     backend_->record_predictions(output, batch.target, batch.noise, workspace.state.data());
-    target += output.rows * noise_head_.n_targets(output.cols);
+    target += output.rows * batch.noise.n_targets(output.cols);
   }
   const TrainingState end = workspace.state.first();
   require_no_failure(end);

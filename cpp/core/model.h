@@ -50,7 +50,8 @@ struct Innovations {
 ///
 /// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
 /// NoiseView of a call is empty. `outputs` are the values that it predicts, whatever stands beside
-/// them.
+/// them. Or its outputs give the probabilities of classes; then a row has one target, a class, NaN
+/// where it is missing, and there is no noise either.
 ///
 /// Predictions may run in several threads at once; a change waits for them and keeps them out.
 /// Arguments are checked before anything changes, and a call that throws std::invalid_argument
@@ -58,11 +59,11 @@ struct Innovations {
 class Model {
  public:
   /// Draws the means of the parameters from their priors with `seed`.
-  /// With `noise`, adds a noise head; throws std::invalid_argument for a network that cannot have
-  /// it.
+  /// With `noise`, adds a noise head; with `classes`, outputs give their probabilities. Throws
+  /// std::invalid_argument for a network that cannot have them.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
         std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {},
-        const std::optional<Forgetting>& forgetting = {});
+        const std::optional<Forgetting>& forgetting = {}, const math::ClassHead& classes = {});
   /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
   /// that `other` has now.
   Model(const Model& other, std::shared_ptr<Backend> backend);
@@ -74,6 +75,10 @@ class Model {
   std::optional<Index> input_features() const { return network_->input_features(); }
   /// Throws std::invalid_argument, naming the input x, if the network cannot take so many.
   Index output_features(Index input_features) const;
+  /// How many targets a row has: outputs, or one class. Throws as output_features.
+  Index target_features(Index input_features) const;
+  /// What the outputs say of classes, if they do.
+  math::ClassHead class_head() const { return class_head_; }
   /// The noise head, where there is one.
   math::NoiseHead noise_head() const { return noise_head_; }
   const std::vector<ParameterSpec>& parameters() const { return specs_; }
@@ -92,6 +97,14 @@ class Model {
   /// comes from the noise head, or from `noise`.
   void predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const;
 
+  /// Throws std::invalid_argument for a target on the host (rows x target_features) that is
+  /// infinite, or no class where it should be one.
+  void require_targets(const float* target, Index rows, Index cols) const;
+
+  /// The probabilities of classes for `input`, written to a host array (batch x n_classes). Throws
+  /// std::logic_error for a network without classes.
+  void predict_proba(HostMoments input, float* probabilities) const;
+
   /// d E[output] / d input at `input` (batch x in) by its first `n_inputs` columns, of the forward
   /// pass through means and variances, written to a host array (batch x out x n_inputs).
   void jacobian(HostMoments input, Index n_inputs, float* jacobian) const;
@@ -104,8 +117,8 @@ class Model {
   /// variances of 0. Rule, seed, backend and epochs are those of this one.
   std::shared_ptr<Model> draw(std::uint64_t seed) const;
 
-  /// Writes the prediction made before, then updates the parameters by targets (batch x out, NaN =
-  /// missing) with their noise.
+  /// Writes the prediction made before, then updates the parameters by targets (batch x
+  /// target_features, NaN = missing) with their noise.
   void update(HostMoments input, const float* target, NoiseView noise,
               const PredictionArrays& prediction);
 
@@ -165,7 +178,8 @@ class Model {
   void require_finite_input(ConstMomentsView input) const;
   std::vector<float> to_host(const float* values, Index size) const;
   void check_targets(const HostMoments& input, const float* target, NoiseView noise) const;
-  /// Throws unless `noise` has variances where there is no noise head, and only there.
+  /// Throws unless `noise` has variances where there is neither a noise head nor a class head, and
+  /// only there.
   void check_noise(NoiseView noise, Index rows, Index outputs) const;
   /// The noise where the backend can read it: that of the head, or `noise`, uploaded.
   NoiseView load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const;
@@ -191,6 +205,7 @@ class Model {
   UpdateRule rule_;
   std::uint64_t seed_;
   math::NoiseHead noise_head_;
+  math::ClassHead class_head_;
   std::vector<ParameterSpec> specs_;
   Index parameter_count_;
   Moments parameters_;

@@ -28,7 +28,7 @@ Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuff
       step_rows_(batch_size) {
   require(batch_size >= 1, "batch_size: got ", batch_size, ", needed at least 1");
   step_rows_ = model.forgets() ? batch_size : executor_->training_rows(batch_size);
-  const Index outputs = model.output_features(source.in_features());
+  const Index outputs = model.target_features(source.in_features());
   require(source.out_features() == outputs, "source: got targets of ", source.out_features(),
           " features, needed ", outputs);
 }
@@ -113,7 +113,7 @@ void SharedNoise::set_var(const std::vector<float>& var, Index n_outputs) {
 }
 
 NoiseView SharedNoise::view() const {
-  if (head_.exists()) return {nullptr, 0, 0, head_};
+  if (head_.exists() || classes_.exists()) return {nullptr, 0, 0, head_, classes_};
   require(var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   return {var_.data(), 0, var_.size() > 1 ? 1 : 0};
 }
@@ -132,7 +132,9 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
       y_(y),
       noise_(backend),
       noise_var_per_target_(backend),
+      x_var_(backend),
       batch_x_(backend),
+      batch_x_var_(backend),
       batch_y_(backend),
       batch_noise_var_(backend) {
   require(rows >= 1, "x: got 0 rows, needed at least 1");
@@ -166,19 +168,29 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
   noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }
 
+void RegressionSource::set_x_var(const float* x_var) {
+  require_variances("x_var", x_var, rows_ * in_features_);
+  x_var_.assign(x_var, rows_ * in_features_);
+}
+
 BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
   batch_x_.resize(n_rows * in_features_);
   batch_y_.resize(n_rows * out_features_);
   backend_.gather_rows(x_, in_features_, rows, n_rows, batch_x_.data());
   backend_.gather_rows(y_, out_features_, rows, n_rows, batch_y_.data());
-  if (noise_var_per_target_.size() == 0) {
-    return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise_.view()};
+  const float* batch_x_var = nullptr;
+  if (x_var_.size() > 0) {
+    batch_x_var_.resize(n_rows * in_features_);
+    backend_.gather_rows(x_var_.data(), in_features_, rows, n_rows, batch_x_var_.data());
+    batch_x_var = batch_x_var_.data();
   }
+  const ConstMomentsView input{batch_x_.data(), batch_x_var, n_rows, in_features_};
+  if (noise_var_per_target_.size() == 0) return {input, batch_y_.data(), noise_.view()};
   batch_noise_var_.resize(n_rows * out_features_);
   backend_.gather_rows(noise_var_per_target_.data(), out_features_, rows, n_rows,
                        batch_noise_var_.data());
   const NoiseView noise{batch_noise_var_.data(), out_features_, 1};
-  return {{batch_x_.data(), nullptr, n_rows, in_features_}, batch_y_.data(), noise};
+  return {input, batch_y_.data(), noise};
 }
 
 }  // namespace tagix

@@ -95,8 +95,11 @@ class SharedNoise {
 
   /// Variances: 1 or n_outputs values; throws std::invalid_argument for another number.
   void set_var(const std::vector<float>& var, Index n_outputs);
-  /// What the network's head infers, if there is one.
-  void set_head(math::NoiseHead head) { head_ = head; }
+  /// What the network's head infers, and what its outputs say of classes, if it does either.
+  void set_heads(math::NoiseHead head, math::ClassHead classes) {
+    head_ = head;
+    classes_ = classes;
+  }
 
   /// Throws std::invalid_argument if none has been set.
   NoiseView view() const;
@@ -104,10 +107,11 @@ class SharedNoise {
  private:
   Buffer<float> var_;
   math::NoiseHead head_;
+  math::ClassHead classes_;
 };
 
-/// Rows of inputs and targets, with one noise variance, one for each output, or one for each
-/// target.
+/// Rows of inputs, known or uncertain, and targets, with one noise variance, one for each output,
+/// or one for each target.
 class RegressionSource final : public BatchSource {
  public:
   /// Uploads host arrays: x (rows x in), y (rows x out, NaN = missing). Throws
@@ -124,8 +128,12 @@ class RegressionSource final : public BatchSource {
   void set_noise_var(const std::vector<float>& noise_var);
   /// One noise variance for each target: a host array, rows x out.
   void set_noise_var_per_target(const float* noise_var);
-  /// The noise is what the network's head infers.
-  void set_noise_head(math::NoiseHead head) { noise_.set_head(head); }
+  /// Variances of the inputs: a host array, rows x in, of finite numbers of at least 0.
+  void set_x_var(const float* x_var);
+  /// What the network's outputs say of noise or of classes, if they do.
+  void set_heads(math::NoiseHead head, math::ClassHead classes = {}) {
+    noise_.set_heads(head, classes);
+  }
 
   Index n_rows() const override { return rows_; }
   Index in_features() const override { return in_features_; }
@@ -144,7 +152,9 @@ class RegressionSource final : public BatchSource {
   const float* y_;
   SharedNoise noise_;
   Buffer<float> noise_var_per_target_;  // empty unless it is in force
+  Buffer<float> x_var_;                 // empty where inputs are known
   Buffer<float> batch_x_;
+  Buffer<float> batch_x_var_;
   Buffer<float> batch_y_;
   Buffer<float> batch_noise_var_;
 };

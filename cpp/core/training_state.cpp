@@ -26,6 +26,14 @@ void PredictionSums::add(double target, double mean, double prediction_var,
   ++n_observed;
 }
 
+void PredictionSums::add(const math::RecordedClass& observed) {
+  squared_error += observed.squared_error;
+  var += observed.var;
+  chi_square += observed.chi_square;
+  log_likelihood += observed.log_likelihood;
+  ++n_observed;
+}
+
 void require_no_failure(const TrainingState& state) {
   require(state.failure != Failure::prediction,
           "x: the predictions overflow float32, needed inputs of a smaller scale");

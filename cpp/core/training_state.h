@@ -3,11 +3,13 @@
 #include <cstdint>
 
 #include "core/index.h"
+#include "math/classes.h"
 #include "math/forgetting.h"
 
 namespace tagix {
 
-/// Sums over the observed targets of a batch, for the record of a training run.
+/// Sums over the observed targets of a batch, for the record of a training run; of classes, they
+/// are those of math::RecordedClass.
 struct PredictionSums {
   double squared_error = 0;   ///< sum of (target - mean)^2
   double var = 0;             ///< sum of the predicted variances, noise left out
@@ -19,6 +21,8 @@ struct PredictionSums {
   PredictionSums& operator+=(const PredictionSums& other);
   /// Adds an observed target.
   void add(double target, double mean, double prediction_var, double target_noise_var);
+  /// Adds an observed class.
+  void add(const math::RecordedClass& observed);
 };
 
 /// What overflowed float32, after which nothing more is learned. The greater one hides the other.

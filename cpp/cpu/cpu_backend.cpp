@@ -27,6 +27,7 @@ struct PartialSums {};
 struct RepeatedNoise {};
 struct NoisyColumns {};
 struct NoiseVariances {};
+struct TreeNodes {};
 struct TangentFactors {};
 struct SquareMatrix {};
 
@@ -59,6 +60,7 @@ Index spread_stride(Index size) {
 constexpr double multiply_add_ns = 0.02;
 constexpr double element_ns = 0.5;
 constexpr double random_ns = 10;
+constexpr double class_ns = 20;
 
 class CpuBackend final : public Backend {
  public:
@@ -192,6 +194,10 @@ class CpuBackend final : public Backend {
       observe_noisy(prediction, target, noise_view.head, spread, delta);
       return;
     }
+    if (noise_view.classes.exists()) {
+      observe_classes(prediction, target, noise_view.classes, spread, delta);
+      return;
+    }
     const Index cols = prediction.cols;
     const auto observe_rows = [&](Index row, Index rows, const float* noise, Index noise_stride) {
       const Index first = row * cols;
@@ -227,6 +233,34 @@ class CpuBackend final : public Backend {
     });
     std::copy_n(values.var, size, total_var);
     kernels_.add(noise_var, size, total_var);
+  }
+
+  void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
+                           float* probabilities) override {
+    const Index n = prediction.cols, n_classes = classes.n_classes;
+    for_rows_of(prediction.rows, static_cast<double>(n) * class_ns, [&](Index row) {
+      const float *const mean = prediction.mean + row * n, *const var = prediction.var + row * n;
+      float* const of_class = probabilities + row * n_classes;
+      if (classes.link == math::ClassLink::tree) {
+        // From the root down: node i, whose probability is nodes[i], has the children 2 i, 2 i + 1.
+        float* const nodes = scratch<TreeNodes>(2 * n_classes);
+        nodes[1] = 1;
+        for (Index node = 1; node < n_classes; ++node) {
+          const float m = mean[node - 1], v = var[node - 1];
+          nodes[2 * node] = nodes[node] * math::probit_probability(-m, v);
+          nodes[2 * node + 1] = nodes[node] * math::probit_probability(m, v);
+        }
+        std::copy_n(nodes + n_classes, n_classes, of_class);
+        return;
+      }
+      const math::RemaxTotals totals = math::remax_totals(mean, var, n);
+      double sum = 0;
+      for (Index i = 0; i < n; ++i) {
+        of_class[i] = math::remax_weight(mean[i], var[i], totals);
+        sum += static_cast<double>(of_class[i]);
+      }
+      for (Index i = 0; i < n; ++i) of_class[i] = static_cast<float>(of_class[i] / sum);
+    });
   }
 
   void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
@@ -394,17 +428,11 @@ class CpuBackend final : public Backend {
     if (state->failure != Failure::none) return;
     PredictionSums sums;
     bool overflows = false;
-    for_noise_variances(prediction, noise, [&](Index first, Index rows, const float* noise_var) {
-      const Index n_targets = noise.head.n_targets(prediction.cols);
-      for (Index i = 0; i < rows * n_targets; ++i) {
-        const Index row = first + i / n_targets, col = i % n_targets;
-        const Index predicted = row * prediction.cols + col;
-        const float mean = prediction.mean[predicted], var = prediction.var[predicted];
-        const float observed = target[row * n_targets + col];
-        overflows = overflows || !std::isfinite(mean) || !std::isfinite(var + noise_var[i]);
-        if (!std::isnan(observed)) sums.add(observed, mean, var, noise_var[i]);
-      }
-    });
+    if (noise.classes.exists()) {
+      overflows = record_classes(prediction, target, noise.classes, sums);
+    } else {
+      overflows = record_numbers(prediction, target, noise, sums);
+    }
     if (overflows) {
       state->failure = Failure::prediction;
       return;
@@ -552,7 +580,7 @@ class CpuBackend final : public Backend {
   /// Calls body(first row, rows, their noise variances: rows x n) for all the rows of a prediction.
   template <class Body>
   void for_noise_variances(ConstMomentsView prediction, NoiseView noise, Body&& body) const {
-    const Index cols = prediction.cols, n = noise.head.n_targets(cols);
+    const Index cols = prediction.cols, n = noise.n_targets(cols);
     const Index block = std::max<Index>(1, elementwise_piece / (4 * n));
     float* const noise_var = scratch<NoiseVariances>(3 * block * n);
     for (Index first = 0; first < prediction.rows; first += block) {
@@ -577,6 +605,75 @@ class CpuBackend final : public Backend {
     for (Index row = 0; row < rows; ++row) {
       std::copy_n(source + row * source_cols, cols, target + row * target_cols);
     }
+  }
+
+  /// Sums what was predicted of numbers; returns whether a prediction is not finite.
+  bool record_numbers(ConstMomentsView prediction, const float* target, NoiseView noise,
+                      PredictionSums& sums) const {
+    bool overflows = false;
+    for_noise_variances(prediction, noise, [&](Index first, Index rows, const float* noise_var) {
+      const Index n_targets = noise.n_targets(prediction.cols);
+      for (Index i = 0; i < rows * n_targets; ++i) {
+        const Index row = first + i / n_targets, col = i % n_targets;
+        const Index predicted = row * prediction.cols + col;
+        const float mean = prediction.mean[predicted], var = prediction.var[predicted];
+        const float observed = target[row * n_targets + col];
+        overflows = overflows || !std::isfinite(mean) || !std::isfinite(var + noise_var[i]);
+        if (!std::isnan(observed)) sums.add(observed, mean, var, noise_var[i]);
+      }
+    });
+    return overflows;
+  }
+
+  /// The same of classes.
+  static bool record_classes(ConstMomentsView prediction, const float* target,
+                             const math::ClassHead& classes, PredictionSums& sums) {
+    bool overflows = false;
+    for (Index row = 0; row < prediction.rows; ++row) {
+      const float* mean = prediction.mean + row * prediction.cols;
+      const float* var = prediction.var + row * prediction.cols;
+      for (Index i = 0; i < prediction.cols; ++i) {
+        overflows = overflows || !std::isfinite(mean[i]) || !std::isfinite(var[i]);
+      }
+      const Index label = classes.label_of(target[row]);
+      if (label >= 0) sums.add(math::recorded_class(classes, mean, var, label));
+    }
+    return overflows;
+  }
+
+  /// `observe` of classes. In the tree no output has an innovation but those on the class's path.
+  static void observe_classes(ConstMomentsView prediction, const float* target,
+                              const math::ClassHead& classes, float spread, MomentsView delta) {
+    const Index n = prediction.cols;
+    const bool by_path = classes.link == math::ClassLink::tree;
+    const double row_ns = static_cast<double>(n) * (by_path ? element_ns : class_ns);
+    for_rows_of(prediction.rows, row_ns, [&](Index row) {
+      const float *const mean = prediction.mean + row * n, *const var = prediction.var + row * n;
+      float *const delta_mean = delta.mean + row * n, *const delta_var = delta.var + row * n;
+      const Index label = classes.label_of(target[row]);
+      std::fill_n(delta_mean, n, 0.0f);
+      std::fill_n(delta_var, n, 0.0f);
+      if (label < 0) return;
+      const auto write = [&](Index output, const math::Innovation<float>& innovation) {
+        delta_mean[output] = innovation.delta_mean;
+        delta_var[output] = innovation.delta_var;
+      };
+      if (by_path) {
+        for (Index node = classes.n_classes + label; node > 1; node >>= 1) {
+          const Index output = (node >> 1) - 1;
+          const float branch = node % 2 == 1 ? 1.0f : -1.0f;
+          write(output, math::probit_innovation(mean[output], var[output], branch, spread));
+        }
+        return;
+      }
+      const math::RemaxTotals totals = math::remax_totals(mean, var, n);
+      for (Index i = 0; i < n; ++i) {
+        const auto share =
+            math::remax_share(math::remax_unit(mean[i], var[i]), totals.mean, totals.var);
+        write(i,
+              math::remax_innovation(share, i == label ? 1.0f : 0.0f, classes.noise_var, spread));
+      }
+    });
   }
 
   /// `observe` with a noise head. Rows may be narrower than a vector, so some at a time are sorted
@@ -618,10 +715,15 @@ class CpuBackend final : public Backend {
   /// Calls body(row) for rows that each draw `numbers` random numbers.
   template <class Body>
   static void for_rows(Index n_rows, Index numbers, Body&& body) {
-    for_pieces(n_rows, 512, static_cast<double>(numbers) * random_ns,
-               [&](Index first, Index count) {
-                 for (Index row = first; row < first + count; ++row) body(row);
-               });
+    for_rows_of(n_rows, static_cast<double>(numbers) * random_ns, body);
+  }
+
+  /// Calls body(row) for rows that each take so many nanoseconds.
+  template <class Body>
+  static void for_rows_of(Index n_rows, double row_ns, Body&& body) {
+    for_pieces(n_rows, 512, row_ns, [&](Index first, Index count) {
+      for (Index row = first; row < first + count; ++row) body(row);
+    });
   }
 
   /// output = input * weight, with weight seen as depth x columns through its strides.

@@ -62,17 +62,18 @@ class History:
     """
 
     train_mse: list[float] = field(default_factory=list)
-    """Mean squared error."""
+    """Mean squared error; of classes, of the label's probability p: (1 - p)^2."""
     predicted_var: list[float] = field(default_factory=list)
-    """Mean predicted variance of the outputs, observation noise left out."""
+    """Mean predicted variance of the outputs, observation noise left out; of classes p (1 - p)."""
     train_log_likelihood: list[float] = field(default_factory=list)
-    """Mean log density of a target, observation noise included."""
+    """Mean log density of a target, observation noise included; of classes log p."""
     noise_var: list[float] = field(default_factory=list)
     """Mean noise variance of the targets, known or inferred."""
     surprise: list[float] = field(default_factory=list)
     """Mean of squared errors over their predicted variances, noise included.
 
-    1 where the variances are right, more where the network is too sure of itself.
+    1 where the variances are right, more where the network is too sure of itself. Of classes, the
+    mean of (1/p - 1) / (n_classes - 1), of which the same is true.
     """
     seconds: list[float] = field(default_factory=list)
     """Wall-clock duration of the epoch, validation left out."""

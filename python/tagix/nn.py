@@ -29,6 +29,7 @@ from tagix._arrays import (
     like,
     refuse_gpu,
 )
+from tagix._classes import UNKNOWN, as_labels
 from tagix._core import (
     GELU,
     Activation,
@@ -37,12 +38,14 @@ from tagix._core import (
     Forgetting,
     Hardtanh,
     Heteroscedastic,
+    HierarchicalSoftmax,
     Homoscedastic,
     Identity,
     Layer,
     LeakyReLU,
     Linear,
     ReLU,
+    Remax,
     Sigmoid,
     SiLU,
     Softplus,
@@ -83,6 +86,7 @@ _log = logging.getLogger("tagix.nn")
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
+Likelihood: TypeAlias = "HierarchicalSoftmax | Remax"
 
 
 class Sequential:
@@ -102,6 +106,10 @@ class Sequential:
             ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
             layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
             known. None leaves it to each call.
+        likelihood: what makes the network one of classes, :class:`tagix.HierarchicalSoftmax` or
+            :class:`tagix.Remax`: targets are then labels, and :meth:`predict_proba` gives
+            probabilities. The last layer has ``likelihood.n_outputs`` outputs, and there is no
+            noise.
         forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
             by default.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
@@ -112,12 +120,13 @@ class Sequential:
             bfloat16 runs float32 instead, with a RuntimeWarning.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, a noise model, a Forgetting, an
-            integer seed, or the name of a device or a precision.
-        ValueError: if there is no layer, a layer does not fit the one before it, noise is to be
-            inferred where the last layer is no :class:`Linear`, a :class:`ClassEmbedding` is to
-            forget, the seed is not in [0, 2**63), or the device or the precision is not there; says
-            why not.
+        TypeError: for something that is not a layer, a rule, a noise model, a likelihood, a
+            Forgetting, an integer seed, or the name of a device or a precision.
+        ValueError: if there is no layer, a layer does not fit the one before it or the likelihood,
+            there is both noise and a likelihood, a likelihood with a Forgetting that tests for
+            drift, noise is to be inferred where the last layer is no :class:`Linear`, a
+            :class:`ClassEmbedding` is to forget, the seed is not in [0, 2**63), or the device or
+            the precision is not there; says why not.
     """
 
     def __init__(
@@ -127,6 +136,7 @@ class Sequential:
         device: str = "cpu",
         rule: UpdateRule | None = None,
         noise: NoiseModel | None = None,
+        likelihood: Likelihood | None = None,
         forgetting: Forgetting | None = None,
         precision: str = "float32",
     ) -> None:
@@ -135,10 +145,12 @@ class Sequential:
                 raise TypeError(
                     f"layers: got {layer!r} at position {position}, needed a layer of tagix.nn"
                 )
-            if isinstance(layer, Sequential) and (layer.noise or layer.forgetting) is not None:
+            if isinstance(layer, Sequential) and (
+                (layer.noise or layer.likelihood or layer.forgetting) is not None
+            ):
                 raise ValueError(
-                    f"layers: got a Sequential with noise or forgetting at position {position}, "
-                    "needed both on the outer network, which has the parameters"
+                    "layers: got a Sequential with noise, a likelihood or forgetting at position "
+                    f"{position}, needed them on the outer network, which has the parameters"
                 )
         if rule is not None and not isinstance(rule, UpdateRule):
             raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
@@ -149,11 +161,21 @@ class Sequential:
             )
         if forgetting is not None and not isinstance(forgetting, Forgetting):
             raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
+        if likelihood is not None and not isinstance(likelihood, (HierarchicalSoftmax, Remax)):
+            raise TypeError(
+                f"likelihood: got {likelihood!r}, needed tagix.HierarchicalSoftmax() or "
+                "tagix.Remax()"
+            )
+        if likelihood is not None and noise is not None:
+            raise ValueError(
+                f"noise: got {noise!r}, needed None: with likelihood={likelihood!r} targets are "
+                "labels, which have no noise"
+            )
         self._container: _core.Container = _core.Container(
             [layer._container if isinstance(layer, Sequential) else layer for layer in layers]
         )
         self._container.check_noise(noise)
-        self._noise, self._forgetting = noise, forgetting
+        self._noise, self._likelihood, self._forgetting = noise, likelihood, forgetting
         self._seed = resolve_seed(seed)
         _core.backend_name(device)  # raises for a device that is not there
         self._device = device
@@ -163,8 +185,8 @@ class Sequential:
         self._made_model: _core.Model | None = None
         self._making_model = threading.Lock()
         self._training = True
-        if forgetting is not None:
-            _ = self._model  # raises for layers whose constants cannot drift
+        if forgetting is not None or likelihood is not None:
+            _ = self._model  # raises for layers that have constants, or other outputs
 
     @property
     def _model(self) -> _core.Model:
@@ -180,6 +202,7 @@ class Sequential:
                         self._precision,
                         self._noise,
                         self._forgetting,
+                        self._likelihood,
                     )
                     if _log.isEnabledFor(logging.DEBUG):
                         backend = _core.backend_name(self._device, self._precision)
@@ -207,6 +230,11 @@ class Sequential:
         return self._noise
 
     @property
+    def likelihood(self) -> Likelihood | None:
+        """What the outputs say of classes; None for a network of numbers."""
+        return self._likelihood
+
+    @property
     def forgetting(self) -> Forgetting | None:
         """What the network forgets after each update."""
         return self._forgetting
@@ -221,6 +249,10 @@ class Sequential:
         return isinstance(self._noise, Heteroscedastic) or (
             self._noise is not None and self._noise.learn
         )
+
+    @property
+    def _takes_no_noise_var(self) -> bool:
+        return self._infers_noise or self._likelihood is not None
 
     @property
     def device(self) -> str:
@@ -320,7 +352,8 @@ class Sequential:
         Returns:
             Mean and variance, each float32 (batch, outputs), with the parts of the variance:
             ``epistemic``, of the mean, and ``aleatoric``, of the noise that the network knows
-            (:attr:`noise`); without, ``var`` is the variance of the mean.
+            (:attr:`noise`); without, ``var`` is the variance of the mean. With a
+            :attr:`likelihood` these are its outputs, and :meth:`predict_proba` has the classes.
 
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
@@ -354,6 +387,42 @@ class Sequential:
             return None
         assert isinstance(self._noise, Homoscedastic)
         return np.asarray(self._noise.var(self.epochs_trained), dtype=np.float32)
+
+    def predict_proba(self, x: ArrayLike, x_var: ArrayLike | None = None) -> NDArray[np.float32]:
+        """The probabilities of classes, by a network with a :attr:`likelihood`.
+
+        What the network does not know is in them: they are expected over its outputs, whose
+        variances draw them together.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+
+        Returns:
+            (batch, n_classes), each row of which sums to 1.
+
+        Raises:
+            ValueError, TypeError: as calling the network, for an array on the GPU, and for a
+                network without a likelihood.
+        """
+        if self._likelihood is None:
+            raise ValueError(
+                "predict_proba: got a network without a likelihood, needed one made with "
+                "likelihood=tagix.HierarchicalSoftmax(n_classes) or tagix.Remax(n_classes)"
+            )
+        refuse_gpu("predict_proba", x=x, x_var=x_var)
+        return self._model.predict_proba(as_matrix("x", x), _optional_matrix("x_var", x_var))
+
+    def _targets(
+        self, name: str, y: Any, n_rows: int, n_features: int
+    ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+        """Targets as the core takes them (classes as numbers or NaN), and their shape as given."""
+        if self._likelihood is None:
+            return as_targets(name, y, self._model.out_features(n_features))
+        refuse_gpu("a network of classes", **{name: y})
+        labels = as_labels(name, y, n_rows, self._likelihood.n_classes)
+        targets = np.where(labels == UNKNOWN, np.float32("nan"), labels.astype(np.float32))
+        return targets[:, np.newaxis], labels.shape
 
     def jacobian(self, x: ArrayLike, x_var: ArrayLike | None = None) -> NDArray[np.float32]:
         """How the means of the outputs follow the inputs, d mean[b, o] / d x[b, i].
@@ -425,6 +494,7 @@ class Sequential:
             device=self._device,
             rule=self._rule,
             noise=self._noise,
+            likelihood=self._likelihood,
             forgetting=self._forgetting,
         )
         drawn._wanted_precision, drawn._precision = self._wanted_precision, self._precision
@@ -444,6 +514,7 @@ class Sequential:
         Args:
             x: inputs, (batch, features).
             y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
+                For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
             noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
                 to y; None for a network that was made with its noise. The decay of a noise model
                 goes by the epochs of :meth:`fit`, and an update is none: in a stream of updates
@@ -474,14 +545,15 @@ class Sequential:
         if is_on_gpu("x", x, self._device):
             return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)
-        targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+        targets, shape = self._targets("y", y, *inputs.shape)
         noise_var = self._noise_var(noise, shape, targets.shape)
         return self._prediction(
             self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
         )
 
     def _update_on_gpu(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
-        inputs, targets = _core.CudaArgument("x", x), self._argument("y", y)
+        inputs = _core.CudaArgument("x", x)
+        targets = self._targets_on_gpu(inputs, y)
         shape = targets.shape
         noise = self._on_host("noise", noise)
         noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
@@ -489,6 +561,12 @@ class Sequential:
             inputs, targets, noise_var, self._optional_argument("x_var", x_var)
         )
         return self._prediction(on_gpu, x)
+
+    def _targets_on_gpu(self, inputs: _core.CudaArgument, y: Any) -> _core.CudaArgument:
+        """Targets of inputs on the GPU: there, too, but for labels, which come from the CPU."""
+        if self._likelihood is None or len(inputs.shape) != 2:
+            return self._argument("y", y)
+        return self._argument("y", self._targets("y", y, *inputs.shape)[0])
 
     def _argument(self, name: str, value: Any) -> _core.CudaArgument:
         """An array of a user on the GPU; from the CPU it is uploaded."""
@@ -509,6 +587,7 @@ class Sequential:
         y: ArrayLike,
         *,
         noise: Noise | None = None,
+        x_var: ArrayLike | None = None,
         n_epochs: int = 10,
         batch_size: int = 256,
         shuffle: bool = True,
@@ -526,7 +605,10 @@ class Sequential:
         Args:
             x: inputs, (rows, features).
             y: targets, (rows, outputs), or (rows,) for one output; NaN is a missing observation.
+                For a network with a :attr:`likelihood`, labels, integers (rows,); -1 is missing.
             noise: as for :meth:`update`.
+            x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
+                known exactly.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
@@ -556,20 +638,24 @@ class Sequential:
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
         if is_on_gpu("x", x, self._device):
-            on_gpu = self._argument("y", y)
-            source = _core.RegressionSource(self._model, _core.CudaArgument("x", x), on_gpu)
+            inputs_on_gpu = _core.CudaArgument("x", x)
+            on_gpu = self._targets_on_gpu(inputs_on_gpu, y)
+            source = _core.RegressionSource(self._model, inputs_on_gpu, on_gpu)
             noise = self._on_host("noise", noise)
             shape = on_gpu.shape
             rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
         else:
             refuse_gpu("fit", y=y, noise=noise)
             inputs = as_matrix("x", x)
-            targets, shape = as_targets("y", y, self._model.out_features(inputs.shape[1]))
+            targets, shape = self._targets("y", y, *inputs.shape)
             source = _core.RegressionSource(self._model, inputs, targets)
             rows_by_outputs = targets.shape
         model = self._noise_model(noise)
         validation_var = None
-        if not self._infers_noise and model is None:
+        if x_var is not None:
+            refuse_gpu("fit", x_var=x_var)
+            source.set_x_var(as_matrix("x_var", x_var))
+        if not self._takes_no_noise_var and model is None:
             noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
             validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
@@ -681,7 +767,7 @@ class Sequential:
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
         state["rule"], state["noise"] = self._rule, self._noise
-        state["forgetting"] = self._forgetting
+        state["likelihood"], state["forgetting"] = self._likelihood, self._forgetting
         state["precision"] = self._wanted_precision
         state["training"] = self._training
         if self._made_model is not None:
@@ -692,7 +778,8 @@ class Sequential:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         arguments = {
-            key: state[key] for key in ("seed", "rule", "noise", "forgetting", "precision")
+            key: state[key]
+            for key in ("seed", "rule", "noise", "likelihood", "forgetting", "precision")
         }
         device = _available_device(state["device"])
         Sequential.__init__(self, *state["layers"], device=device, **arguments)
@@ -707,6 +794,12 @@ class Sequential:
 
         Raises ValueError for noise that the call must not name, TypeError if it has to name some.
         """
+        if self._likelihood is not None:
+            if noise is not None:
+                raise ValueError(
+                    f"noise: got {noise!r}, needed none: the network has {self._likelihood!r}"
+                )
+            return None
         if noise is None:
             if self._noise is None:
                 raise TypeError(
@@ -730,13 +823,14 @@ class Sequential:
     ) -> NDArray[np.float32] | None:
         """Noise variances as the core takes them: 1, one for each output, or like the targets.
 
-        None where the network infers them. ``shape`` is the shape of y as it was given, to which an
-        array of variances broadcasts, and ``matrix_shape`` the same with two dimensions.
+        None where the network infers them or has none. ``shape`` is the shape of y as it was given,
+        to which an array of variances broadcasts, and ``matrix_shape`` the same with two
+        dimensions.
         """
         model = self._noise_model(noise)
         if model is not None:
             return np.asarray(model.var(self.epochs_trained), dtype=np.float32)
-        if self._infers_noise:
+        if self._takes_no_noise_var:
             return None
         return self._noise_var_per_target(noise, shape, matrix_shape)
 
@@ -770,8 +864,8 @@ class Sequential:
             raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
         refuse_gpu("fit", **{"validation x": validation[0], "validation y": validation[1]})
         x = as_matrix("validation x", validation[0])
-        n_outputs = _for_validation(lambda: self._model.out_features(x.shape[1]))
-        y, _ = as_targets("validation y", validation[1], n_outputs)
+        _for_validation(lambda: self._model.out_features(x.shape[1]))
+        y, _ = self._targets("validation y", validation[1], *x.shape)
 
         def evaluate(history: History, epoch: int) -> None:
             sums = self._model.evaluate(x, y, noise_var())

@@ -77,7 +77,7 @@ struct Trained {
           bool shuffle, int n_epochs, const Extras& extras = {}) {
     const auto model = make_model(backend, {3, 20, 33, 2}, 3, extras);
     const auto source = table.source(*backend);
-    source->set_noise_head(model->noise_head());
+    source->set_heads(model->noise_head(), model->class_head());
     Trainer trainer(*model, *source, batch_size, shuffle);
     for (int i = 0; i < n_epochs; ++i) records.push_back(trainer.run_epoch({}));
     parameters = parameters_of(*model);

@@ -1,0 +1,117 @@
+#include "likelihood.h"
+
+#include <cmath>
+#include <string>
+
+#include "arguments.h"
+
+namespace tagix::python {
+namespace {
+
+// Labels travel as float32, which holds every integer up to 2^24.
+constexpr Index most_classes = Index{1} << 24;
+
+Index checked_classes(const Argument<Index>& n_classes) {
+  const Index count = n_classes.as("n_classes");
+  require(count >= 2 && count <= most_classes, "n_classes: got ", count, ", needed 2 to ",
+          most_classes);
+  return count;
+}
+
+struct HierarchicalSoftmax {
+  Index n_classes;
+
+  math::ClassHead head() const { return {math::ClassLink::tree, n_classes, 0}; }
+  py::dict config() const {
+    py::dict dict;
+    dict["n_classes"] = n_classes;
+    return dict;
+  }
+};
+
+struct Remax {
+  Index n_classes;
+  double std;
+
+  math::ClassHead head() const {
+    return {math::ClassLink::remax, n_classes, static_cast<float>(std * std)};
+  }
+  py::dict config() const {
+    py::dict dict;
+    dict["n_classes"] = n_classes;
+    dict["std"] = std;
+    return dict;
+  }
+};
+
+/// What both have.
+template <class Likelihood>
+void bind_likelihood_of(py::class_<Likelihood>& cls) {
+  cls.def_property_readonly("config", &Likelihood::config, "The constructor's arguments by name.")
+      .def_property_readonly(
+          "n_classes", [](const Likelihood& likelihood) { return likelihood.n_classes; },
+          "The number of classes; labels are 0 to n_classes - 1.")
+      .def_property_readonly(
+          "n_outputs", [](const Likelihood& likelihood) { return likelihood.head().n_outputs(); },
+          "The outputs that the last layer of a network has to have.");
+  bind_as_value(cls);
+}
+
+}  // namespace
+
+math::ClassHead class_head(const py::object& likelihood) {
+  if (py::isinstance<HierarchicalSoftmax>(likelihood)) {
+    return likelihood.cast<HierarchicalSoftmax>().head();
+  }
+  if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
+  return {};
+}
+
+void bind_likelihood(py::module_& m) {
+  py::class_<HierarchicalSoftmax> tree_class(m, "HierarchicalSoftmax",
+                                             R"(Classes as the leaves of a balanced binary tree.
+
+Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
+right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
+r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+
+    P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+
+and the probability of a class is the product along its path, whose nodes count as independent. A row
+changes no more than log2(n_classes) outputs, so thousands of classes are cheap to learn. n_outputs is
+n_classes - 1.
+
+Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
+  def_constructor(tree_class, py::init([](const Argument<Index>& n_classes) {
+                    return HierarchicalSoftmax{checked_classes(n_classes)};
+                  }),
+                  py::arg("n_classes"));
+  bind_likelihood_of(tree_class);
+
+  py::class_<Remax> remax_class(m, "Remax",
+                                R"(Classes by rectified outputs, one for each, over their sum.
+
+With M_i = max(z_i, 0) of mean m_i and variance s_i, and their sum of mean m and variance s, the share
+A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^2, c = s_i / (m_i m):
+
+    E A_i = (m_i / m) (1 + b) / (1 + c)
+
+A label is observed as shares of 1 and 0 with noise of standard deviation `std`; probabilities are the
+expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
+every output. n_outputs is n_classes.
+
+Raises ValueError unless n_classes is in [2, 2**24] and std in [1e-6, 1e6], TypeError for what is no
+number.)");
+  def_constructor(remax_class,
+                  py::init([](const Argument<Index>& n_classes, const Argument<double>& std) {
+                    const double noise = std.as("std");
+                    require(noise >= 1e-6 && noise <= 1e6, "std: got ", noise,
+                            ", needed a number in [1e-6, 1e6]");
+                    return Remax{checked_classes(n_classes), noise};
+                  }),
+                  py::arg("n_classes"), py::arg("std") = 0.1);
+  bind_likelihood_of(remax_class);
+}
+
+}  // namespace tagix::python
