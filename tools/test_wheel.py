@@ -125,7 +125,14 @@ def main() -> None:
         run([*start, PYTHON, "-m", "venv", environment])
         python = environment / "bin" / "python"
         begin = time.perf_counter()
-        pip = [*start, python, "-m", "pip", "--quiet", "--disable-pip-version-check"]
+        pip: list[str | Path] = [
+            *start,
+            python,
+            "-m",
+            "pip",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         run([*pip, "install", "--no-index", "--find-links", source, "tagix"])
         installed = time.perf_counter()
         run([*start, python, "-c", "import tagix"])
