@@ -1,0 +1,333 @@
+"""What the estimators for tables share: units, networks, uncertain inputs and streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+
+from tagix import _core, nn
+from tagix._arrays import as_choice, as_count, as_flag, as_number
+from tagix._core import Forgetting
+from tagix._rescaling import rescale
+from tagix._training import History
+from tagix.sklearn import _ensemble
+from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._growth import take_over
+from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix.sklearn._scaling import Moments, Scaler
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+# So many rows of a stream give units that a network can be re-expressed in; before, the units follow
+# every batch, and the network, which has hardly learned, stays as it is.
+SETTLED_ROWS = 16
+
+
+class TabularEstimator(BaseEstimator):
+    """Networks that see rows of numbers in standardized units; for what targets are, see the rest.
+
+    A derived class has the parameters of :class:`TagiRegressor` but ``noise``, gives
+    :meth:`_network_arguments` and :meth:`_n_outputs`, and learns by :meth:`_fit_rows` and
+    :meth:`_learn_rows`.
+    """
+
+    _supervised = True  # for River's pipelines
+
+    hidden: str | Sequence[int]
+    n_estimators: int
+    max_epochs: int
+    batch_size: str | int
+    early_stopping: bool
+    patience: int
+    tol: float
+    forgetting: Forgetting | None
+    random_state: Any
+    device: str
+    precision: str
+    verbose: int | bool
+
+    nets_: list[nn.Sequential]
+    histories_: list[History]
+    n_features_in_: int
+    _x_moments: Moments
+    _x_scaler: Scaler
+    _n_rows: int
+    _settled: bool
+    _feature_keys: list[Any] | None
+
+    # -- what differs ------------------------------------------------------------------------------
+
+    def _n_outputs(self) -> int:
+        """Outputs of a network."""
+        raise NotImplementedError
+
+    def _network_arguments(self) -> dict[str, Any]:
+        """What a network is made with for its targets: noise or likelihood."""
+        raise NotImplementedError
+
+    # -- attributes --------------------------------------------------------------------------------
+
+    @property
+    def net_(self) -> nn.Sequential:
+        """The first of the networks."""
+        return self.nets_[0]
+
+    @property
+    def history_(self) -> History:
+        """What each epoch of the last fit of the first network gave."""
+        return self.histories_[0]
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs of the last fit, those of the network that took most."""
+        return max(len(history.train_mse) for history in self.histories_)
+
+    @property
+    def x_mean_(self) -> Array:
+        """What is taken from each column of X, (n_features,)."""
+        return self._x_scaler.mean
+
+    @property
+    def x_scale_(self) -> Array:
+        """What each column of X is divided by then, (n_features,)."""
+        return self._x_scaler.scale
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "nets_")
+
+    # -- parameters --------------------------------------------------------------------------------
+
+    def _check_parameters(self) -> None:
+        """ValueError or TypeError, with its name, for a parameter that makes no sense."""
+        as_count("n_estimators", self.n_estimators, least=1)
+        as_count("max_epochs", self.max_epochs, least=1)
+        as_count("patience", self.patience, least=1)
+        as_flag("early_stopping", self.early_stopping)
+        as_number("tol", self.tol)
+        self._hidden_widths()
+        if self.batch_size != "auto":
+            as_count("batch_size", self.batch_size, least=1)
+
+    def _hidden_widths(self) -> list[int]:
+        if isinstance(self.hidden, str):
+            as_choice("hidden", self.hidden, ("auto",))
+            return list(RECIPE.hidden)
+        if not isinstance(self.hidden, (Sequence, np.ndarray)):
+            raise TypeError(f'hidden: got {self.hidden!r}, needed "auto" or a sequence of widths')
+        return [as_count("hidden", width, least=1) for width in self.hidden]
+
+    def _batch_size(self, n_rows: int) -> int:
+        """Rows of an update; in streams, ``n_rows`` is 0 and does not matter."""
+        if self.batch_size == "auto":
+            return RECIPE.batch_size(n_rows)
+        return as_count("batch_size", self.batch_size, least=1)
+
+    # -- networks ----------------------------------------------------------------------------------
+
+    def _make_networks(self, n_features: int) -> list[nn.Sequential]:
+        self._check_parameters()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return [
+            self._make_network(n_features, _core.derive_seed(seed, member))
+            for member in range(self.n_estimators)
+        ]
+
+    def _make_network(self, n_features: int, seed: int) -> nn.Sequential:
+        return nn.Sequential(
+            *RECIPE.layers(n_features, self._hidden_widths(), self._n_outputs()),
+            seed=seed,
+            device=self.device,
+            precision=self.precision,
+            forgetting=self.forgetting,
+            rule=_core.Information(share=RECIPE.share),
+            **self._network_arguments(),
+        )
+
+    def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
+        """Networks and units that have seen nothing; ``keys`` name features of dicts."""
+        self.nets_ = self._make_networks(n_features)
+        self.histories_ = [History() for _ in self.nets_]
+        self._x_moments = Moments.of_nothing(n_features)
+        self._x_scaler = Scaler.identity(n_features)
+        self._n_rows = 0
+        self._settled = False
+        if keys is None:
+            names = getattr(self, "feature_names_in_", None)
+            self._feature_keys = None if names is None else names.tolist()
+        else:
+            self.n_features_in_ = n_features
+            self._name_features(keys)
+
+    # -- tables ------------------------------------------------------------------------------------
+
+    def _as_std(self, X_std: Any, X: Array) -> Array | None:
+        """Standard deviations of X, float64 of its shape, 0 where X is missing."""
+        if X_std is None:
+            return None
+        std: Array = as_rows(X_std, "X_std")
+        if std.shape != X.shape:
+            raise ValueError(f"X_std: got shape {std.shape}, needed that of X, {X.shape}")
+        std = np.where(np.isnan(X), 0.0, std)
+        if np.isnan(std).any() or (std < 0).any():
+            raise ValueError(
+                "X_std: got NaN or negative numbers, needed a standard deviation for every number "
+                "of X that is there"
+            )
+        return std
+
+    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
+        """Epochs over a table in the units of ``_x_scaler``."""
+        x, x_var = self._x_scaler.inputs(X, std)
+        stop = as_flag("early_stopping", self.early_stopping)
+        self.histories_ = _ensemble.fit(
+            self.nets_,
+            x,
+            y,
+            x_var,
+            n_epochs=self.max_epochs,
+            batch_size=self._batch_size(len(x)),
+            new_stop=(lambda: StopOnPlateau(self.patience, self.tol)) if stop else None,
+            progress=bool(self.verbose),
+        )
+        self._n_rows, self._settled = len(x), True
+
+    def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
+        rows = validate_rows(self, X, reset=False)
+        return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
+
+    # -- streams -----------------------------------------------------------------------------------
+
+    def _takes_over_units(self, n_rows: int) -> bool:
+        """Whether ``n_rows`` more rows of a stream make it take over the moments so far.
+
+        Every batch does while the units are not settled; later, those in which the number of rows
+        reaches a power of two.
+        """
+        if not self._settled:
+            return True
+        return (self._n_rows + n_rows).bit_length() > self._n_rows.bit_length()
+
+    def _x_moments_with(self, X: Array) -> Moments:
+        return moments_with(self._x_moments, X, "X")
+
+    def _take_over_inputs(self, moments: Moments) -> None:
+        """The moments become the units of X, in which the networks are re-expressed."""
+        scaler = moments.scaler()
+        if self._settled:
+            for net in self.nets_:
+                rescale(net, inputs=self._x_scaler.units_towards(scaler))
+        self._x_scaler = scaler
+
+    def _counted(self, n_rows: int) -> None:
+        self._n_rows += n_rows
+        self._settled = self._settled or self._n_rows >= SETTLED_ROWS
+
+    def _n_drifts(self) -> int:
+        if self.forgetting is None:
+            return 0
+        return sum(net.n_drifts for net in self.nets_)
+
+    # -- River -------------------------------------------------------------------------------------
+
+    def _row_of(self, x: Mapping[Any, Any], *, learn: bool) -> Array:
+        """A dict of features as a row (1, n_features); what it lacks is missing.
+
+        With ``learn``, features that are new get inputs of their own; without, they are left out.
+        Raises TypeError for what is no dict and for a feature that is no number.
+        """
+        if not isinstance(x, Mapping):
+            raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        values = {}
+        for key, value in x.items():
+            values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
+            if np.isinf(values[key]):
+                raise ValueError(f"x[{key!r}]: got infinity, needed a finite number, NaN or None")
+        keys = self._feature_keys
+        if keys is None:
+            if len(values) != self.n_features_in_:
+                raise ValueError(
+                    f"x: got {len(values)} features, needed {self.n_features_in_}: the estimator "
+                    "was fitted to rows without names"
+                )
+            keys = list(values)
+            if learn:
+                self._feature_keys = keys
+        if learn:
+            new = [key for key in values if key not in keys]
+            if new:
+                self._add_features(new)
+                keys = self._feature_keys or []
+        return np.array([[values.get(key, float("nan")) for key in keys]])
+
+    def _name_features(self, keys: list[Any]) -> None:
+        self._feature_keys = keys
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if all(isinstance(key, str) for key in keys):
+            self.feature_names_in_ = np.array(keys, dtype=object)
+
+    def _add_features(self, keys: list[Any]) -> None:
+        """Inputs for features that were not there before, with the prior's weights."""
+        n_features = self.n_features_in_ + len(keys)
+        self.nets_ = [
+            take_over(self._make_network(n_features, net.seed), net) for net in self.nets_
+        ]
+        self._x_moments.append(len(keys))
+        scaler = self._x_scaler
+        added = np.zeros(len(keys))
+        self._x_scaler = Scaler(
+            np.append(scaler.mean, added),
+            np.append(scaler.scale, added + 1.0),
+            np.append(scaler.varies, added > 0),
+        )
+        self.n_features_in_ = n_features
+        self._name_features([*(self._feature_keys or []), *keys])
+
+    # -- copies and files --------------------------------------------------------------------------
+
+    def clone(self, new_params: dict[str, Any] | None = None) -> Any:
+        """A new estimator with the same parameters, or some others, as River's ensembles need."""
+        return clone(self).set_params(**(new_params or {}))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters, networks, units, names and counters to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+
+def moments_with(moments: Moments, rows: Array, name: str) -> Moments:
+    """The moments, with some more rows; those given stay as they are.
+
+    Raises ValueError, with the argument's name, where they overflow.
+    """
+    more = Moments(moments.count, moments.mean, moments.squares)
+    try:
+        more.add(rows)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return more
+
+
+def first_keys(x: Any) -> list[Any]:
+    """The names of features in the first row of a stream; TypeError or ValueError for none."""
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+    if not x:
+        raise ValueError("x: got no features, needed at least one in the first row")
+    return list(x)

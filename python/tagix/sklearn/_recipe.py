@@ -1,0 +1,82 @@
+"""The defaults of the estimators: one recipe for all tables, found by experiment and not by table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tagix import nn
+from tagix._training import EpochRecord
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an estimator does unless it is told otherwise."""
+
+    n_estimators: int = 5
+    """Networks that differ by their seeds alone; they are a mixture with equal weights."""
+    hidden: tuple[int, ...] = (50,)
+    """Widths of hidden layers for hidden="auto"."""
+    gain_bias: float = 3.0
+    """Factor on the prior of the first layer's biases: it spreads the kinks of the ReLUs over the
+    data, where standardized inputs need more than a weight's own scale."""
+    share: float = 0.1
+    """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`)."""
+    max_epochs: int = 100
+    """At most so many passes over the data."""
+    patience: int = 5
+    """Epochs in each of the two groups that the rule to stop compares."""
+    tol: float = 0.02
+    """Less gain in mean log-likelihood an epoch ends the fit."""
+    least_batch_size: int = 16
+    """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
+    most_batch_size: int = 256
+    """Rows of an update in large tables."""
+    most_updates: int = 1000
+    """Updates an epoch from which on batch_size="auto" takes larger batches instead."""
+
+    def batch_size(self, n_rows: int) -> int:
+        """Rows of an update in a table of ``n_rows``."""
+        return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
+
+    def layers(self, n_features: int, hidden: Sequence[int], n_outputs: int) -> list[nn.Layer]:
+        """The layers of each network."""
+        layers: list[nn.Layer] = []
+        features = n_features
+        for width in hidden:
+            gains: dict[str, Any] = {} if layers else {"gain_bias": self.gain_bias}
+            layers += [nn.Linear(features, width, **gains), nn.ReLU()]
+            features = width
+        return [*layers, nn.Linear(features, n_outputs)]
+
+
+RECIPE = Recipe()
+
+
+class StopOnPlateau:
+    """A callback that ends a fit once the prequential log-likelihood has stopped to rise.
+
+    With L the mean log-likelihood of the targets in an epoch, by predictions made just before
+    each update, it ends after the first epoch e with
+
+        mean(L[e - patience + 1 .. e]) - mean(L[e - 2 patience + 1 .. e - patience]) < patience tol
+    """
+
+    def __init__(self, patience: int, tol: float) -> None:
+        self._patience, self._tol = patience, tol
+        self._log_likelihoods: list[float] = []
+
+    def __call__(self, record: EpochRecord) -> bool:
+        """Note an epoch; true where it was the last one."""
+        return self.note(record.log_likelihood)
+
+    def note(self, log_likelihood: float) -> bool:
+        """As calling it, with the mean log-likelihood of the epoch."""
+        self._log_likelihoods.append(log_likelihood)
+        n = self._patience
+        if len(self._log_likelihoods) < 2 * n:
+            return False
+        recent = sum(self._log_likelihoods[-n:]) / n
+        before = sum(self._log_likelihoods[-2 * n : -n]) / n
+        return recent - before < n * self._tol
