@@ -18,6 +18,11 @@ MOST_CLASSES = 2**14
 """What a model can have: the table of one-hot classes is then 1 GiB."""
 
 
+def n_class_features(kind: str, n_classes: int) -> int:
+    """Columns of :func:`feature_table`, which need not be made for it."""
+    return 8 if kind == "sinusoidal" and n_classes > 0 else n_classes
+
+
 @lru_cache(maxsize=4)
 def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
     """What is appended to the network's input for each class k, and, last, for none: zeros.

@@ -753,16 +753,32 @@ class Sequential:
         """Write all that the network is made of, and what it has learned, to a safetensors file.
 
         :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        whole, and on the disk; of a symbolic link, the file that it points to.
 
         Raises:
-            ValueError: for networks with an :class:`Activation`, whose functions no file holds.
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
             TypeError: for what is no path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_network
+        from tagix.io import save_model
 
-        save_network(self, path)
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(self)}, self.state_dict()
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Sequential:
+        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
+        from tagix.io._networks import rebuild_network
+
+        return rebuild_network(description, tensors, device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}
