@@ -157,7 +157,9 @@ def rewrite_file(
     change(description, tensors)
     kept["description"] = json.dumps(description)
     kept |= metadata or {}
-    if "crc32" in kept and all(array.dtype.str in ("<f4", "<f8", "<i8") for array in tensors.values()):
+    if "crc32" in kept and all(
+        array.dtype.str in ("<f4", "<f8", "<i8") for array in tensors.values()
+    ):
         kept["crc32"] = checksum(kept, tensors)
     save_file(tensors, path, metadata=kept)
 
