@@ -35,6 +35,7 @@ from tagix._training import Callback, EpochRecord, History
 from tagix.diffusion import DiffusionModel
 from tagix.gaussian import Gaussian, Prediction
 from tagix.io import load
+from tagix.merging import forget, merge
 from tagix.samples import Samples
 
 __all__ = [
@@ -55,9 +56,11 @@ __all__ = [
     "UpdateRule",
     "__version__",
     "cuda",
+    "forget",
     "get_num_threads",
     "load",
     "manual_seed",
+    "merge",
     "nn",
     "samplers",
     "schedules",

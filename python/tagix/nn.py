@@ -52,6 +52,7 @@ from tagix._core import (
     Tanh,
     UpdateRule,
 )
+from tagix._input_inference import InputPosterior, infer_inputs
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
@@ -61,6 +62,7 @@ from tagix._training import (
     run_epochs,
     undone_on_error,
 )
+from tagix._variance_attribution import VarianceAttribution, attribute_variance
 from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
@@ -470,6 +472,74 @@ class Sequential:
         refuse_gpu("covariance", x=x, x_var=x_var)
         return self._model.covariance(as_matrix("x", x), _optional_matrix("x_var", x_var))
 
+    def infer_inputs(
+        self,
+        y: ArrayLike,
+        prior: tuple[ArrayLike, ArrayLike],
+        noise: Noise | None = None,
+        *,
+        start: ArrayLike | None = None,
+        n_iterations: int = 50,
+        tolerance: float = 1e-3,
+    ) -> InputPosterior:
+        """The posterior of inputs that give wanted outputs, by iterated linearization.
+
+        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): what the network does
+        not know about an input makes it less likely, as noise does. Near a most probable x it is
+        taken for a Gaussian. A network may give the same outputs at many inputs: which of the modes
+        is found depends on where the search starts.
+
+        Args:
+            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where anything will
+                do.
+            prior: a :class:`tagix.Gaussian`, or (mean, var), of the inputs: each (rows, features)
+                or (features,). A variance of 0 is an input that is known.
+            noise: as for :meth:`update`: how far from y an output may be; none for a network that
+                knows its noise.
+            start: where the search begins, as the prior's mean, which is the default.
+            n_iterations: steps at most.
+            tolerance: the length of a step, in posterior standard deviations, at which to end.
+
+        Returns:
+            Mean, full covariance, log evidence and whether the search ended by its tolerance, each
+            by row.
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
+                y, a count below 1, a tolerance that is not above 0, and noise as for
+                :meth:`update`.
+            TypeError: for what is no array of numbers or lies on the GPU, and noise as for
+                :meth:`update`.
+        """
+        return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
+
+    def attribute_variance(
+        self,
+        x: ArrayLike,
+        x_var: ArrayLike | None = None,
+        *,
+        n_orders: int | None = None,
+        seed: int = 0,
+    ) -> VarianceAttribution:
+        """What a predictive variance comes from: input features, layers, noise.
+
+        The share of a source is what it adds to the variance as sources are switched on one after
+        the other, the rest taken at their means, on average over orders in which to do it. So the
+        shares add up to the variance that calling the network gives. Noise is as predicted.
+
+        Args:
+            x: inputs, (batch, features).
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+            n_orders: how many random orders to average over, each a prediction for every source;
+                None takes all orders of up to 8 sources, by 2^n predictions, and 16 of more.
+            seed: fixes the random orders.
+
+        Raises:
+            ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
+                below 1 and a seed outside [0, 2**63), or what are no integers.
+        """
+        return attribute_variance(self, x, x_var, n_orders, seed)
+
     def draw(self, seed: int) -> Sequential:
         """A network without uncertainty, its weights drawn from what this one believes of them.
 
@@ -487,8 +557,11 @@ class Sequential:
             ValueError: if the seed is not in [0, 2**63).
             TypeError: for what is no integer.
         """
-        seed = check_seed(seed)
-        drawn = Sequential(
+        return self._with_model(self._model.draw(check_seed(seed)))
+
+    def _with_model(self, model: _core.Model) -> Sequential:
+        """A new network as this one, with the parameters and counts of a model made of its own."""
+        other = Sequential(
             *self._layers,
             seed=self._seed,
             device=self._device,
@@ -497,10 +570,10 @@ class Sequential:
             likelihood=self._likelihood,
             forgetting=self._forgetting,
         )
-        drawn._wanted_precision, drawn._precision = self._wanted_precision, self._precision
-        drawn._training = self._training
-        drawn._made_model = self._model.draw(seed)
-        return drawn
+        other._wanted_precision, other._precision = self._wanted_precision, self._precision
+        other._training = self._training
+        other._made_model = model
+        return other
 
     def update(
         self,

@@ -27,6 +27,8 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "diffusion_classes": {"n_epochs": 8, "n_samples": 600, "grid": 20},
     "streaming_drift": {"n_after": 1000},
+    "merge_shards": {},
+    "inverse_design": {},
 }
 FIGURES = {
     "regression_1d": ["regression_1d"],
@@ -35,6 +37,8 @@ FIGURES = {
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
     "diffusion_classes": ["diffusion_classes_guidance", "diffusion_classes_density"],
     "streaming_drift": ["streaming_drift"],
+    "merge_shards": ["merge_shards"],
+    "inverse_design": ["inverse_design"],
 }
 
 
@@ -134,6 +138,25 @@ def test_drift(output: str) -> None:
     assert before < later < at_once and drifts == 0
     tested = rows["process_noise=0"]
     assert tested[-1] >= 1 and tested[2] < at_once
+
+
+@of("merge_shards")
+def test_merge(output: str) -> None:
+    lines = output.splitlines()
+    rmse = [float(line.partition("RMSE ")[2].partition(",")[0]) for line in lines[:6]]
+    prior, *sites, merged, without = rmse
+    assert 0.09 < merged < min(prior, *sites)  # the noise is 0.1
+    assert merged < without
+
+
+@of("inverse_design")
+def test_inverse_design(output: str) -> None:
+    *modes, shares, _ = output.splitlines()[1:]
+    weights, truth = zip(*(numbers(line.partition("weight")[2]) for line in modes), strict=True)
+    assert len(modes) >= 2 and sum(weights) == pytest.approx(1, abs=0.02)
+    for weight, y in zip(weights, truth, strict=True):
+        assert weight < 0.1 or y == pytest.approx(1.5, abs=0.2)
+    assert sum(numbers(shares.replace("%", ""))) > 95
 
 
 def test_swiss_roll_runs_the_job(
