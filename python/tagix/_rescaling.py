@@ -1,11 +1,11 @@
-"""A network in other units of its inputs and targets: predictions stay, its first and last layer move.
+"""A network in other units of its inputs and targets: predictions stay, first and last layer move.
 
 A network that sees x = (X - mean) / scale and predicts y = (Y - mean) / scale can be told of other
 means and scales without forgetting anything, because an affine map of units is one of the weights:
 
     inputs    W' = W s'/s,   b' = b + W (mean' - mean)/s      of the first layer
     targets   W' = W s/s',   b' = (b s + mean - mean')/s'     of the last one
-              w' = w + 2 ln(s/s')                             of a noise head whose variance is exp(w)
+              w' = w + 2 ln(s/s')                             of a noise head, variance exp(w)
 
 Means are exact, and so are the variances of targets. The shift of inputs gives the bias a part of
 the weights' uncertainty, Var b' = Var b + Var W ((mean' - mean)/s)^2, of which TAGI's independent
@@ -42,10 +42,10 @@ def rescale(
     """Re-express a network in new units, in place; each argument is a pair (old, new).
 
     Raises:
-        ValueError: where the first or the last layer is no :class:`tagix.nn.Linear` with a bias, the
-            columns are not its own, a mean is not finite, a scale not positive and finite, or the
-            noise head has the link "softplus", whose variances do not scale by a shift.
-            The network is then as it was.
+        ValueError: where the first or the last layer is no :class:`tagix.nn.Linear` with a bias,
+            the columns are not its own, a mean is not finite, a scale not positive and finite, or
+            the noise head has the link "softplus", whose variances do not scale by a shift. The
+            network is then as it was.
     """
     state = {name: array.astype(np.float64) for name, array in net.state_dict().items()}
     leaves = list(_leaves(net))

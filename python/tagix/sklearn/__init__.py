@@ -6,8 +6,9 @@
     >>> low, high = model.predict_interval(X_new, level=0.9).T
 
 They scale X and y, infer the noise, and stop by the likelihood of predictions made before each
-update, without a hold-out. NaN in X is a missing value, ``X_std`` gives uncertain inputs, and all
-take streams (``partial_fit``, and ``learn_one`` with dicts, as in River). Needs the extra "sklearn".
+update, without a hold-out. NaN in X is a missing value, ``X_std`` gives uncertain inputs, and
+regressor and classifier take streams (``partial_fit``, and ``learn_one`` with dicts, as in River).
+Needs the extra "sklearn".
 """
 
 from tagix._optional import import_optional

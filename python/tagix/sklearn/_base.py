@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -16,17 +17,18 @@ from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
-from tagix.sklearn import _ensemble
 from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import take_over
+from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 from tagix.sklearn._scaling import Moments, Scaler
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-# So many rows of a stream give units that a network can be re-expressed in; before, the units follow
-# every batch, and the network, which has hardly learned, stays as it is.
+# So many rows of a stream give units that a network can be re-expressed in. Before, the units
+# follow every batch, and the network, which has hardly learned, stays as it is.
 SETTLED_ROWS = 16
 
 
@@ -60,7 +62,10 @@ class TabularEstimator(BaseEstimator):
     _x_scaler: Scaler
     _n_rows: int
     _settled: bool
+    _drifts_in_fit: int
     _feature_keys: list[Any] | None
+    _log: PrequentialLog
+    _stream: CoreStream | None = None
 
     # -- what differs ------------------------------------------------------------------------------
 
@@ -139,25 +144,30 @@ class TabularEstimator(BaseEstimator):
             for member in range(self.n_estimators)
         ]
 
-    def _make_network(self, n_features: int, seed: int) -> nn.Sequential:
+    def _make_network(
+        self, n_features: int, seed: int, forgetting: Forgetting | None = None
+    ) -> nn.Sequential:
+        """A network of the prior, with the forgetting of the estimator or that of a search."""
         return nn.Sequential(
             *RECIPE.layers(n_features, self._hidden_widths(), self._n_outputs()),
             seed=seed,
             device=self.device,
             precision=self.precision,
-            forgetting=self.forgetting,
+            forgetting=forgetting or self.forgetting,
             rule=_core.Information(share=RECIPE.share),
             **self._network_arguments(),
         )
 
     def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
         """Networks and units that have seen nothing; ``keys`` name features of dicts."""
+        self._stream = None
         self.nets_ = self._make_networks(n_features)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
         self._n_rows = 0
         self._settled = False
+        self._drifts_in_fit = 0
         if keys is None:
             names = getattr(self, "feature_names_in_", None)
             self._feature_keys = None if names is None else names.tolist()
@@ -183,20 +193,29 @@ class TabularEstimator(BaseEstimator):
         return std
 
     def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
-        """Epochs over a table in the units of ``_x_scaler``."""
+        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe."""
         x, x_var = self._x_scaler.inputs(X, std)
-        stop = as_flag("early_stopping", self.early_stopping)
-        self.histories_ = _ensemble.fit(
-            self.nets_,
-            x,
-            y,
-            x_var,
-            n_epochs=self.max_epochs,
-            batch_size=self._batch_size(len(x)),
-            new_stop=(lambda: StopOnPlateau(self.patience, self.tol)) if stop else None,
-            progress=bool(self.verbose),
-        )
+        batch_size = self._batch_size(len(x))
+
+        def run(net: nn.Sequential, tol: float) -> History:
+            return net.fit(
+                x,
+                y,
+                x_var=x_var,
+                n_epochs=self.max_epochs,
+                batch_size=batch_size,
+                progress=bool(self.verbose),
+                callback=StopOnPlateau(self.patience, tol) if self.early_stopping else None,
+            )
+
+        self.histories_ = []
+        for net in self.nets_:
+            search = self._make_network(x.shape[1], net.seed, RECIPE.search(batch_size))
+            history = run(search, RECIPE.search_tol * self.tol)
+            net.load_state_dict(search.state_dict())
+            self.histories_.append(_joined(history, run(net, self.tol)))
         self._n_rows, self._settled = len(x), True
+        self._drifts_in_fit = self._n_drifts()
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
@@ -204,35 +223,95 @@ class TabularEstimator(BaseEstimator):
 
     # -- streams -----------------------------------------------------------------------------------
 
-    def _takes_over_units(self, n_rows: int) -> bool:
-        """Whether ``n_rows`` more rows of a stream make it take over the moments so far.
+    def _learn_batch(self, X: Array, std: Array | None, update: Callable[..., None]) -> None:
+        """Learn rows of a stream by ``update(x, x_var)``, and let the units of X follow them.
 
-        Every batch does while the units are not settled; later, those in which the number of rows
-        reaches a power of two.
+        Until the units are settled they are those of all rows so far, these included, and the
+        networks stay as they are. Later, rows are learned in the units of the rows before them, and
+        where the number of rows reaches a power of two, the networks are re-expressed in new ones.
         """
+        self._end_stream()
+        moments = moments_with(self._x_moments, X, "X")
         if not self._settled:
-            return True
-        return (self._n_rows + n_rows).bit_length() > self._n_rows.bit_length()
+            self._x_scaler = moments.scaler()
+        update(*self._x_scaler.inputs(X, std))
+        self._x_moments = moments
+        before, self._n_rows = self._n_rows, self._n_rows + len(X)
+        if not self._settled:
+            self._settled = self._n_rows >= SETTLED_ROWS
+        elif self._n_rows.bit_length() > before.bit_length():
+            self._take_over_units()
 
-    def _x_moments_with(self, X: Array) -> Moments:
-        return moments_with(self._x_moments, X, "X")
-
-    def _take_over_inputs(self, moments: Moments) -> None:
-        """The moments become the units of X, in which the networks are re-expressed."""
-        scaler = moments.scaler()
-        if self._settled:
-            for net in self.nets_:
-                rescale(net, inputs=self._x_scaler.units_towards(scaler))
+    def _take_over_units(self) -> None:
+        """The moments so far become the units, in which the networks are re-expressed."""
+        scaler = self._x_moments.scaler()
+        for net in self.nets_:
+            rescale(net, inputs=self._x_scaler.units_towards(scaler))
         self._x_scaler = scaler
 
-    def _counted(self, n_rows: int) -> None:
-        self._n_rows += n_rows
-        self._settled = self._settled or self._n_rows >= SETTLED_ROWS
+    def _take_over_units_of_stream(self) -> None:
+        """:meth:`_take_over_units` for rows that the core has learned."""
+        self._take_in_stream()
+        self._take_over_units()
+        assert self._stream is not None
+        self._stream.set_units(self._units())
+
+    def _units(self) -> list[tuple[Scaler, Moments]]:
+        """Those of X and of the target."""
+        raise NotImplementedError
+
+    def _sums(self) -> list[float]:
+        """The log as the core keeps it: what follows the number of rows in PrequentialSums."""
+        raise NotImplementedError
+
+    def _set_sums(self, sums: list[float]) -> None:
+        raise NotImplementedError
+
+    def _set_moments(self, inputs: Moments, target: Moments) -> None:
+        self._x_moments = inputs
+
+    def _fits_the_core(self) -> bool:
+        """Whether the core can learn the rows that are to come."""
+        return (
+            self._settled
+            and len(self.nets_) == 1
+            and can_stream(self.net_, self._feature_keys, [scaler for scaler, _ in self._units()])
+        )
+
+    def _begin_stream(self) -> None:
+        """Let the core learn the next rows, if it can."""
+        if self._stream is None and self._fits_the_core():
+            sums = [float(self._n_rows), *self._sums()]
+            names = list(self._feature_keys or [])
+            self._stream = CoreStream(self, self.net_, names, self._units(), sums)
+
+    def _take_in_stream(self) -> None:
+        """Take over what the core has counted."""
+        if self._stream is not None:
+            n_rows, *sums = self._stream.sums()
+            self._n_rows = int(n_rows)
+            self._set_sums(sums)
+            self._set_moments(*self._stream.moments())
+
+    def _end_stream(self) -> None:
+        """Rows come from elsewhere again."""
+        self._take_in_stream()
+        self._stream = None
+
+    def __getstate__(self) -> Any:
+        self._take_in_stream()
+        state = dict(super().__getstate__())
+        state.pop("_stream", None)
+        return state
 
     def _n_drifts(self) -> int:
-        if self.forgetting is None:
-            return 0
-        return sum(net.n_drifts for net in self.nets_)
+        """How many the stream has had, of all networks together."""
+        return sum(net.n_drifts for net in self.nets_) - self._drifts_in_fit
+
+    def _note_drifts(self) -> None:
+        if self.forgetting is not None and self._n_drifts() > self._log.n_drifts:
+            self._take_in_stream()
+            self._log.note_drifts(self._n_drifts(), self._n_rows)
 
     # -- River -------------------------------------------------------------------------------------
 
@@ -250,6 +329,8 @@ class TabularEstimator(BaseEstimator):
             if np.isinf(values[key]):
                 raise ValueError(f"x[{key!r}]: got infinity, needed a finite number, NaN or None")
         keys = self._feature_keys
+        if learn:
+            self._end_stream()
         if keys is None:
             if len(values) != self.n_features_in_:
                 raise ValueError(
@@ -331,3 +412,13 @@ def first_keys(x: Any) -> list[Any]:
     if not x:
         raise ValueError("x: got no features, needed at least one in the first row")
     return list(x)
+
+
+def _joined(first: History, second: History) -> History:
+    """The epochs of two phases one after the other; ``stopped`` is that of the second."""
+    joined = {
+        field.name: getattr(first, field.name) + getattr(second, field.name)
+        for field in fields(History)
+        if field.name != "stopped"
+    }
+    return History(**joined, stopped=second.stopped)

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-LEVEL = 0.9
-"""The share of targets that the counted intervals and sets of classes claim."""
+_REACH = NormalDist().inv_cdf(0.95)  # of a central 90 % interval, in standard deviations
+# The core's, so that no label is infinitely unlikely.
+_LEAST_PROBABILITY = 1e-30
 
 
 @dataclass
 class PrequentialLog:
-    """Counts and running means over the rows of ``partial_fit`` and ``learn_one``."""
+    """Counts and sums over the rows of ``partial_fit`` and ``learn_one``."""
 
     n_rows: int = 0
-    """Rows counted: all that were learned, but for the first 16 of a regression's stream, from which
-    the units of its targets are taken."""
-    mean_log_likelihood: float = 0.0
-    """Mean log density of a target in its own units, or log probability of a label."""
-    coverage: float = 0.0
-    """Share of the targets in their 90 % interval, or in the fewest classes with 90 % together."""
+    """Rows counted."""
+    log_likelihood: float = 0.0
+    """Sum of the log densities of targets, in their own units, or log probabilities of labels."""
     drifts: list[int] = field(default_factory=list)
     """How many rows had been learned when ``forgetting`` found each change of the data."""
 
@@ -35,54 +34,91 @@ class PrequentialLog:
         """Note that there have been ``n_drifts`` in all, ``n_rows`` having been learned."""
         self.drifts += [n_rows] * (n_drifts - len(self.drifts))
 
-    def _share_of(self, n_rows: int) -> float:
-        """Count rows; what they weigh in a running mean."""
-        self.n_rows += n_rows
-        return n_rows / self.n_rows
-
 
 @dataclass
 class RegressionLog(PrequentialLog):
-    """A log with the error of a regression; several outputs count as their mean."""
+    """A log of numbers; of several outputs it counts the mean.
 
-    mean_squared_error: float = 0.0
-    """Mean squared error, in the units of the targets squared."""
+    The first 16 rows of a stream, from which the units of its targets are taken, are left out.
+    Means are NaN before the first row that counts.
+    """
 
-    def add(self, log_likelihood: Array, squared_error: Array, covered: NDArray[np.bool_]) -> None:
-        """Take in rows, each argument (rows, outputs)."""
-        share = self._share_of(len(covered))
-        self.mean_log_likelihood += share * (float(log_likelihood.mean()) - self.mean_log_likelihood)
-        self.mean_squared_error += share * (float(squared_error.mean()) - self.mean_squared_error)
-        self.coverage += share * (float(covered.mean()) - self.coverage)
+    squared_error: float = 0.0
+    """Sum of squared errors, in the units of the targets squared."""
+    absolute_error: float = 0.0
+    """Sum of absolute errors, in the units of the targets."""
+    covered: float = 0.0
+    """How many targets lay in the central 90 % intervals of their predictions."""
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Mean log density of a target, in its own units."""
+        return _share(self.log_likelihood, self.n_rows)
+
+    @property
+    def mean_squared_error(self) -> float:
+        """Mean squared error, in the units of the targets squared."""
+        return _share(self.squared_error, self.n_rows)
+
+    @property
+    def mean_absolute_error(self) -> float:
+        """Mean absolute error, in the units of the targets."""
+        return _share(self.absolute_error, self.n_rows)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the targets in the central 90 % intervals of their predictions."""
+        return _share(self.covered, self.n_rows)
+
+    def add(self, y: Array, mean: Array, var: Array) -> None:
+        """Take in targets and the total moments expected of them, all (rows, outputs)."""
+        error = np.abs(y - mean)
+        self.n_rows += len(y)
+        per_output = 1.0 / y.shape[1]
+        log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + error**2 / var)
+        self.log_likelihood += per_output * float(log_likelihood.sum())
+        self.squared_error += per_output * float((error**2).sum())
+        self.absolute_error += per_output * float(error.sum())
+        self.covered += per_output * float((error <= _REACH * np.sqrt(var)).sum())
 
 
 @dataclass
 class ClassificationLog(PrequentialLog):
-    """A log with the accuracy of a classifier."""
+    """A log of labels.
 
-    accuracy: float = 0.0
-    """Share of the labels that were the most probable class."""
+    The first row of a class, of which nothing could be expected, counts as wrong, and not in the
+    likelihood. Means are NaN before the first row that counts.
+    """
+
+    squared_error: float = 0.0
+    """Sum of (1 - p)^2 over labels of probability p."""
+    n_correct: int = 0
+    """How many labels were the most probable class."""
     n_new_labels: int = 0
-    """Rows that were the first of their class: wrong, and of no finite likelihood, which leaves
-    them out of that mean."""
+    """Rows that were the first of their class, in ``n_rows``."""
 
-    def add(self, probabilities: Array, labels: NDArray[np.int64]) -> None:
-        """Take in rows: probabilities (rows, classes) and the classes' numbers, -1 for new ones."""
-        known = labels >= 0
-        self.n_new_labels += int((~known).sum())
-        share = self._share_of(len(labels))
-        right = np.zeros(len(labels))
-        covered = np.zeros(len(labels))
-        if known.any():
-            rows = np.arange(len(labels))[known]
-            of_label = probabilities[rows, labels[known]]
-            right[known] = probabilities[known].argmax(axis=1) == labels[known]
-            # In the smallest set, if what is more probable does not fill it yet.
-            above = probabilities[known] > of_label[:, np.newaxis]
-            covered[known] = np.where(above, probabilities[known], 0.0).sum(axis=1) < LEVEL
-            n_likely = self.n_rows - self.n_new_labels
-            floor = np.finfo(np.float32).tiny
-            mean = float(np.log(np.maximum(of_label, floor)).mean())
-            self.mean_log_likelihood += (len(rows) / n_likely) * (mean - self.mean_log_likelihood)
-        self.accuracy += share * (float(right.mean()) - self.accuracy)
-        self.coverage += share * (float(covered.mean()) - self.coverage)
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Mean log probability of a label."""
+        return _share(self.log_likelihood, self.n_rows - self.n_new_labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the labels that were the most probable class."""
+        return _share(self.n_correct, self.n_rows)
+
+    def add(self, probabilities: Array, columns: NDArray[np.int64]) -> None:
+        """Take in rows: probabilities (rows, classes), and the labels' columns, -1 for new ones."""
+        known = np.flatnonzero(columns >= 0)
+        self.n_rows += len(columns)
+        self.n_new_labels += len(columns) - len(known)
+        if not len(known):
+            return
+        of_label = probabilities[known, columns[known]]
+        self.log_likelihood += float(np.log(np.maximum(of_label, _LEAST_PROBABILITY)).sum())
+        self.squared_error += float(((1.0 - of_label) ** 2).sum())
+        self.n_correct += int((probabilities[known].argmax(axis=1) == columns[known]).sum())
+
+
+def _share(total: float, count: int) -> float:
+    return total / count if count else float("nan")

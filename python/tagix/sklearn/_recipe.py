@@ -1,4 +1,9 @@
-"""The defaults of the estimators: one recipe for all tables, found by experiment and not by table."""
+"""How the estimators learn a table, and their defaults: one recipe for all, found by experiment.
+
+Each network is trained in two phases. While it searches, a random walk keeps its weights uncertain, so
+that their means go on moving; without it variances close too early, and training stalls. Then it
+settles, without the walk. Both end on a plateau of the prequential likelihood.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tagix import nn
+from tagix._core import Forgetting
 from tagix._training import EpochRecord
 
 
@@ -14,7 +20,7 @@ from tagix._training import EpochRecord
 class Recipe:
     """What an estimator does unless it is told otherwise."""
 
-    n_estimators: int = 5
+    n_estimators: int = 3
     """Networks that differ by their seeds alone; they are a mixture with equal weights."""
     hidden: tuple[int, ...] = (50,)
     """Widths of hidden layers for hidden="auto"."""
@@ -24,11 +30,15 @@ class Recipe:
     share: float = 0.1
     """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`)."""
     max_epochs: int = 100
-    """At most so many passes over the data."""
+    """At most so many passes over the data in each phase."""
+    process_noise: float = 1e-3
+    """The walk's variance for an update by 16 rows, in units of the prior's."""
     patience: int = 5
     """Epochs in each of the two groups that the rule to stop compares."""
     tol: float = 0.02
-    """Less gain in mean log-likelihood an epoch ends the fit."""
+    """Less gain in mean log-likelihood an epoch ends the second phase."""
+    search_tol: float = 0.5
+    """The same for the first phase, as a share of that."""
     least_batch_size: int = 16
     """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
     most_batch_size: int = 256
@@ -39,6 +49,13 @@ class Recipe:
     def batch_size(self, n_rows: int) -> int:
         """Rows of an update in a table of ``n_rows``."""
         return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
+
+    def search(self, batch_size: int) -> Forgetting:
+        """The random walk of the first phase, the same for a row whatever the batch size."""
+        return Forgetting(
+            process_noise=min(1.0, self.process_noise * batch_size / self.least_batch_size),
+            drift_level=None,
+        )
 
     def layers(self, n_features: int, hidden: Sequence[int], n_outputs: int) -> list[nn.Layer]:
         """The layers of each network."""
@@ -69,11 +86,7 @@ class StopOnPlateau:
 
     def __call__(self, record: EpochRecord) -> bool:
         """Note an epoch; true where it was the last one."""
-        return self.note(record.log_likelihood)
-
-    def note(self, log_likelihood: float) -> bool:
-        """As calling it, with the mean log-likelihood of the epoch."""
-        self._log_likelihoods.append(log_likelihood)
+        self._log_likelihoods.append(record.log_likelihood)
         n = self._patience
         if len(self._log_likelihoods) < 2 * n:
             return False

@@ -5,9 +5,7 @@ from __future__ import annotations
 import sys
 
 
-def register_if_imported(
-    *, regressor: type | None = None, classifier: type | None = None
-) -> None:
+def register_if_imported(*, regressor: type | None = None, classifier: type | None = None) -> None:
     """Make a class a virtual subclass of River's base class, if River has been imported.
 
     River's metrics and evaluations ask for instances of these.

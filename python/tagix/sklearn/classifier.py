@@ -11,15 +11,15 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tagix import _core
 from tagix._arrays import as_choice
-from tagix._core import Forgetting
+from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _river
-from tagix.sklearn._base import TabularEstimator, first_keys
+from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import take_over
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._scaling import Moments, Scaler
 
 Array = NDArray[np.float64]
 
@@ -46,8 +46,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     Attributes:
         classes_ : the labels, sorted.
         nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
-        histories_ : what each epoch of the last fit gave, for each network (:class:`tagix.History`);
-            ``history_`` is the first.
+        histories_ : what each epoch of the last fit gave, for each network
+            (:class:`tagix.History`); ``history_`` is the first.
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
@@ -61,11 +61,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """
 
     classes_: NDArray[Any]
-    prequential_log_: ClassificationLog
+    _log: ClassificationLog
     _labels: list[Any]
     """The label of each class of the networks, in their order."""
     _columns: NDArray[np.int64]
     """The network's class for each of ``classes_``."""
+    _number_of: dict[Any, int]
     _classes_are_given: bool
 
     def __init__(
@@ -109,6 +110,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         """The same before scikit-learn 1.6."""
         return {"allow_nan": True}
 
+    @property
+    def prequential_log_(self) -> ClassificationLog:
+        """What predictions of a stream were worth, each made before its row was learned."""
+        self._take_in_stream()
+        return self._log
+
     # -- learning ----------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiClassifier:
@@ -130,7 +137,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         self._start_classes(rows.shape[1], np.unique(labels).tolist())
         self._classes_are_given = False
-        self._x_moments = self._x_moments_with(rows)
+        self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
@@ -181,6 +188,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             TypeError, ValueError: for what is no dict of numbers, for NaN and None as a label, and
                 for one that is not among the ``classes`` given to :meth:`partial_fit`.
         """
+        stream = self._stream
+        if stream is not None and type(x) is dict and x.keys() <= stream.keys:
+            number = self._number_of.get(y)
+            if number is not None:
+                stream.learn(x, number)
+                self._note_drifts()
+                return
         if y is None or y != y:
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y
@@ -191,11 +205,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         elif self._classes_are_given and label not in self._labels:
             raise ValueError(f"y: got {y!r}, needed one of the classes, {self.classes_}")
         self._learn(self._row_of(x, learn=True), [label], None)
+        self._begin_stream()
 
     # -- predictions -------------------------------------------------------------------------------
 
     def predict(self, X: Any, X_std: ArrayLike | None = None) -> NDArray[Any]:
-        """The most probable label of each row, (n_rows,); arguments as for :meth:`predict_proba`."""
+        """The most probable label of each row, (n_rows,); as :meth:`predict_proba`."""
         probabilities = self.predict_proba(X, X_std)  # raises where there is no class yet
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
@@ -226,6 +241,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if not self.__sklearn_is_fitted__():
             first_keys(x)
             return {}
+        if self._stream is not None and type(x) is dict:
+            of_classes = self._stream.predict_proba(x, len(self._labels))
+            return dict(zip(self._labels, of_classes.tolist(), strict=True))
         row = self._x_scaler.inputs(self._row_of(x, learn=False))
         probabilities = self._probabilities(*row)[0]
         labels = (self._labels[number] for number in self._columns)
@@ -243,8 +261,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         as_choice("likelihood", self.likelihood, ("auto", "hierarchical_softmax", "remax"))
 
     def _head(self) -> Any:
-        head = _core.Remax if self.likelihood == "remax" else _core.HierarchicalSoftmax
-        return head(len(self._labels))
+        n_classes = len(self._labels)
+        return Remax(n_classes) if self.likelihood == "remax" else HierarchicalSoftmax(n_classes)
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
@@ -262,7 +280,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     ) -> None:
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
         self._name_classes()
-        self.prequential_log_ = ClassificationLog()
+        self._log = ClassificationLog()
         self._start(n_features, keys)
 
     def _name_classes(self) -> None:
@@ -274,17 +292,14 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         else:
             self.classes_ = np.empty(len(known), dtype=object)
             self.classes_[:] = known
-        numbers = {label: number for number, label in enumerate(self._labels)}
-        self._columns = np.array([numbers[label] for label in self.classes_.tolist()], np.int64)
+        self._number_of = {label: number for number, label in enumerate(self._labels)}
+        self._columns = self._numbers(self.classes_.tolist())
 
     def _numbers(self, labels: list[Any]) -> NDArray[np.int64]:
         """The networks' classes of labels, -1 for what is none of them."""
-        numbers = {label: number for number, label in enumerate(self._labels)}
-        return np.array([numbers.get(label, -1) for label in labels], np.int64)
+        return np.array([self._number_of.get(label, -1) for label in labels], np.int64)
 
-    def _probabilities(
-        self, x: NDArray[np.float32], x_var: NDArray[np.float32] | None
-    ) -> Array:
+    def _probabilities(self, x: Float32, x_var: Float32 | None) -> Array:
         """Of ``classes_``, for standardized inputs."""
         probabilities = _ensemble.predict_proba(self.nets_, x, x_var)[:, self._columns]
         if len(self._columns) < len(self._labels):  # what is left of a class that does not exist
@@ -294,25 +309,38 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return probabilities
 
     def _learn(self, X: Array, labels: list[Any], std: Array | None) -> None:
-        """Predict for a batch of a stream, for the log, and learn it."""
+        """Learn a batch of a stream, and log what was expected of it."""
         probabilities = self._probabilities(*self._x_scaler.inputs(X, std))
         columns = {label: column for column, label in enumerate(self.classes_.tolist())}
         expected = np.array([columns.get(label, -1) for label in labels], np.int64)
-        moments = self._x_moments_with(X)
-        if self._takes_over_units(len(X)):
-            self._take_over_inputs(moments)
         new = [label for label in dict.fromkeys(labels) if label not in columns]
+        for label in new:
+            self._add_class(label)
         if new:
-            for label in new:
-                self._add_class(label)
             self._name_classes()
-        x, x_var = self._x_scaler.inputs(X, std)
-        for net in self.nets_:
-            net.update(x, self._numbers(labels), x_var=x_var)
-        self._x_moments = moments
-        self._counted(len(X))
-        self.prequential_log_.add(probabilities, expected)
-        self.prequential_log_.note_drifts(self._n_drifts(), self._n_rows)
+
+        def update(x: Float32, x_var: Float32 | None) -> None:
+            _ensemble.update(self.nets_, x, self._numbers(labels), x_var)
+            self._log.add(probabilities, expected)
+
+        self._learn_batch(X, std, update)
+        self._note_drifts()
+
+    def _units(self) -> list[tuple[Scaler, Moments]]:
+        return [(self._x_scaler, self._x_moments), (Scaler.identity(1), Moments.of_nothing(1))]
+
+    def _sums(self) -> list[float]:
+        log = self._log
+        n_rows, n_correct = float(log.n_rows), float(log.n_correct)
+        return [n_rows, log.log_likelihood, log.squared_error, 0.0, 0.0, n_correct]
+
+    def _set_sums(self, sums: list[float]) -> None:
+        log = self._log
+        log.n_rows, log.n_correct = int(sums[0]), int(sums[5])
+        log.log_likelihood, log.squared_error = sums[1:3]
+
+    def _fits_the_core(self) -> bool:
+        return _NO_LABEL not in self._labels and super()._fits_the_core()
 
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.

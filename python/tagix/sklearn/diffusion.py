@@ -108,9 +108,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
                 raise ValueError("y: got None, needed labels, as the estimator is conditional")
             rows, classes = validate_rows_and_targets(self, X, y, reset=True, allow_nan=False)
             check_classification_targets(classes)
-            self.classes_, labels = np.unique(
-                column_or_1d(classes, warn=True), return_inverse=True
-            )
+            self.classes_, labels = np.unique(column_or_1d(classes, warn=True), return_inverse=True)
         else:
             rows = validate_rows(self, X, reset=True, allow_nan=False)
         model = DiffusionModel(

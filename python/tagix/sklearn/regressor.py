@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
@@ -15,10 +16,10 @@ from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
 from tagix.sklearn import _ensemble, _river
-from tagix.sklearn._base import TabularEstimator, first_keys, moments_with
+from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
-from tagix.sklearn._prequential import LEVEL, RegressionLog
+from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
 
@@ -42,13 +43,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         noise: "heteroscedastic", noise that depends on X, "homoscedastic", the same everywhere, or
             "auto", the former; both are inferred.
         n_estimators: networks in the mixture. A stream is learned as many times faster with fewer.
-        max_epochs: at most so many passes over the rows in :meth:`fit`.
+        max_epochs: at most so many passes over the rows in each of the two phases of :meth:`fit`:
+            in the first a random walk keeps the weights uncertain, in the second they settle.
         batch_size: rows of an update; "auto": 16, more in :meth:`fit` with many rows.
-        early_stopping: end :meth:`fit` once the log-likelihood of targets, by predictions made just
+        early_stopping: end a phase once the log-likelihood of a target, by predictions made just
             before each update, has risen by less than ``tol`` an epoch, in the mean of ``patience``
             epochs against that of as many before them.
         patience: epochs in each of these two groups.
-        tol: see early_stopping.
+        tol: see early_stopping; half of it in the first phase.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
             sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
@@ -74,7 +76,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         >>> low, high = model.predict_interval(X_new, level=0.9).T
     """
 
-    prequential_log_: RegressionLog
+    _log: RegressionLog
     _y_moments: Moments
     _y_scaler: Scaler
     _y_is_vector: bool
@@ -132,6 +134,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """What y is divided by then, (n_outputs,)."""
         return self._y_scaler.scale
 
+    @property
+    def prequential_log_(self) -> RegressionLog:
+        """What predictions of a stream were worth, each made before its row was learned."""
+        self._take_in_stream()
+        return self._log
+
     # -- learning ----------------------------------------------------------------------------------
 
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
@@ -152,8 +160,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
         self._start_regression(rows.shape[1], targets.shape[1])
-        self._x_moments = self._x_moments_with(rows)
-        self._y_moments = self._y_moments_with(targets)
+        self._x_moments = moments_with(self._x_moments, rows, "X")
+        self._y_moments = moments_with(self._y_moments, targets, "y")
         self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
         self._train(rows, std, self._y_scaler.targets(targets))
         return self
@@ -193,6 +201,17 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         Raises:
             TypeError, ValueError: for what is no dict of numbers, and a target that is not finite.
         """
+        stream = self._stream
+        if (
+            stream is not None
+            and type(x) is dict
+            and isinstance(y, (float, int))
+            and y - y == 0  # finite
+            and x.keys() <= stream.keys
+        ):
+            stream.learn(x, y)
+            self._note_drifts()
+            return
         targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
@@ -203,11 +222,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         elif targets.shape[1] != len(self.y_mean_):
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
         self._learn(self._row_of(x, learn=True), targets, None)
+        self._begin_stream()
 
     # -- predictions -------------------------------------------------------------------------------
 
     def predict(self, X: Any, return_std: bool = False, X_std: ArrayLike | None = None) -> Any:
-        """Means of the targets, and, with ``return_std``, their standard deviations, noise included.
+        """Means of the targets, and, with ``return_std``, standard deviations, noise included.
 
         Args:
             X: rows, (n_rows, n_features); NaN is a missing value.
@@ -221,9 +241,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
 
-    def predict_interval(
-        self, X: Any, level: float = 0.9, X_std: ArrayLike | None = None
-    ) -> Array:
+    def predict_interval(self, X: Any, level: float = 0.9, X_std: ArrayLike | None = None) -> Array:
         """Central intervals that hold a target with probability ``level``.
 
         Returns:
@@ -266,9 +284,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """Draw targets as they might be, with what rows have in common.
 
         For each sample one network is chosen and its weights are drawn from what it believes
-        (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together,
-        and which differs from the mean of all networks as much as :meth:`predict` counts. Missing
-        and uncertain inputs are drawn, too, and each row has noise of its own.
+        (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together.
+        Missing and uncertain inputs are drawn, too, and each row has noise of its own.
 
         Args:
             X, X_std: as for :meth:`predict`.
@@ -282,22 +299,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         generator = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
         model = self._or_prior(X)
         x, x_var = model._inputs_to_predict(X, X_std)
-        nets, spread = model.nets_, 1.0 / np.sqrt(len(model.nets_))
         samples = np.empty((count, len(x), model._n_outputs()))
         for sample in samples:
             inputs = x
             if x_var is not None:
                 noise = generator.standard_normal(x.shape)
                 inputs = (x + np.sqrt(x_var) * noise).astype(np.float32)
-            member = int(generator.integers(len(nets)))
-            drawn = nets[member].draw(int(generator.integers(2**62)))
-            each = [_ensemble.predict([net], inputs, None).mean for net in nets]
-            centre = np.mean(each, axis=0)
-            function = _ensemble.predict([drawn], inputs, None)
-            noise = np.sqrt(function.aleatoric) * generator.standard_normal(centre.shape)
-            # As in Mixture: the networks' spread about their mean counts as that of a mean.
-            shift = (1.0 - spread) * (centre - each[member])
-            sample[:] = function.mean + shift + noise
+            member = model.nets_[generator.integers(len(model.nets_))]
+            function = _ensemble.predict(
+                [member.draw(int(generator.integers(2**62)))], inputs, None
+            )
+            noise = generator.standard_normal(function.mean.shape)
+            sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
         samples = samples * model.y_scale_ + model.y_mean_
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
@@ -311,6 +324,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             A float, or an array (n_outputs,) for several outputs; a pair of them with
             ``return_std``.
         """
+        if self._stream is not None and type(x) is dict:
+            mean, var, _ = self._stream.predict(x)
+            return (mean, math.sqrt(var)) if return_std else mean
         model: TagiRegressor = self
         if self.__sklearn_is_fitted__():
             inputs = self._x_scaler.inputs(self._row_of(x, learn=False))
@@ -356,42 +372,51 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
-        self.prequential_log_ = RegressionLog()
+        self._log = RegressionLog()
         self._start(n_features, keys)
 
-    def _y_moments_with(self, y: Array) -> Moments:
-        return moments_with(self._y_moments, y, "y")
-
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
-        """Predict for a batch of a stream, for the log, and learn it."""
-        n_rows = len(X)
-        counts = self._settled  # in units that do not come from the rows themselves
-        takes_over = self._takes_over_units(n_rows)
-        x_moments, y_moments = self._x_moments_with(X), self._y_moments_with(y)
-        if takes_over:
-            # The new units know of these targets: a prediction of them has to come first.
-            before = self._in_units(_ensemble.predict(self.nets_, *self._x_scaler.inputs(X, std)))
-            self._take_over_inputs(x_moments)
-            self._take_over_targets(y_moments)
-        inputs, x_var = self._x_scaler.inputs(X, std)
-        mixture = _ensemble.update(self.nets_, inputs, self._y_scaler.targets(y), x_var)
-        if not takes_over:
-            before = self._in_units(mixture)
-        self._x_moments, self._y_moments = x_moments, y_moments
-        self._counted(n_rows)
-        log = self.prequential_log_
-        if counts:
-            squared_error = (y - before.mean) ** 2
-            log_likelihood = -0.5 * (np.log(2.0 * np.pi * before.var) + squared_error / before.var)
-            reach = NormalDist().inv_cdf(0.5 + 0.5 * LEVEL)
-            log.add(log_likelihood, squared_error, squared_error <= reach**2 * before.var)
-        log.note_drifts(self._n_drifts(), self._n_rows)
+        """Learn a batch of a stream, and log what was expected of it."""
+        moments = moments_with(self._y_moments, y, "y")
+        counts = self._settled  # in units that do not come from these rows
+        if not counts:
+            self._y_scaler = moments.scaler()
 
-    def _take_over_targets(self, moments: Moments) -> None:
-        scaler = moments.scaler()
-        if self._settled:
-            for net in self.nets_:
-                rescale(net, targets=self._y_scaler.units_towards(scaler))
+        def update(x: Float32, x_var: Float32 | None) -> None:
+            before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
+            self._y_moments = moments
+            if counts:
+                before = self._in_units(before)
+                self._log.add(y, before.mean, before.var)
+
+        self._learn_batch(X, std, update)
+        self._note_drifts()
+
+    def _units(self) -> list[tuple[Scaler, Moments]]:
+        return [(self._x_scaler, self._x_moments), (self._y_scaler, self._y_moments)]
+
+    def _sums(self) -> list[float]:
+        log = self._log
+        errors = [log.log_likelihood, log.squared_error, log.absolute_error, log.covered]
+        return [float(log.n_rows), *errors, 0.0]
+
+    def _set_sums(self, sums: list[float]) -> None:
+        log = self._log
+        log.n_rows = int(sums[0])
+        log.log_likelihood, log.squared_error, log.absolute_error, log.covered = sums[1:5]
+
+    def _set_moments(self, inputs: Moments, target: Moments) -> None:
+        super()._set_moments(inputs, target)
+        self._y_moments = target
+
+    def _fits_the_core(self) -> bool:
+        return super()._fits_the_core() and self._y_is_vector
+
+    def _take_over_units(self) -> None:
+        super()._take_over_units()
+        scaler = self._y_moments.scaler()
+        for net in self.nets_:
+            rescale(net, targets=self._y_scaler.units_towards(scaler))
         self._y_scaler = scaler
 
     def _or_prior(self, X: Any) -> TagiRegressor:
