@@ -1,4 +1,4 @@
-"""What mkdocs calls while it builds the site: the gallery, links into the repository, names in docstrings.
+"""What mkdocs calls while it builds the site: gallery, links out of docs/, names in docstrings.
 
 The gallery shows every script of examples/ with the figures that it draws. They are looked for in
 the folder that the environment variable TAGIX_GALLERY names (by default build/gallery), in a folder

@@ -73,14 +73,12 @@ def _copy(path: Path, root: Path) -> None:
 
 def enter(root: Path) -> list[str] | None:
     """The start of a command that runs in ``root``, or None where that is not allowed."""
-    for start in (["chroot"], ["unshare", "--user", "--map-root-user", "chroot"]):
-        if shutil.which(start[0]) is None:
-            continue
-        trial = subprocess.run(
-            [*start, root, PYTHON, "-c", "pass"], capture_output=True, check=False
-        )
-        if trial.returncode == 0:
-            return [*start, str(root)]
+    chroot = shutil.which("chroot") or "/usr/sbin/chroot"
+    for start in ([chroot], ["/usr/bin/unshare", "--user", "--map-root-user", chroot]):
+        if all(Path(name).exists() for name in start if name.startswith("/")):
+            command = [*start, str(root), str(PYTHON), "-c", "pass"]
+            if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+                return [*start, str(root)]
     return None
 
 
