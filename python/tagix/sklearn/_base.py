@@ -17,9 +17,10 @@ from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
+from tagix.sklearn import _files
 from tagix.sklearn._compatibility import as_rows, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
-from tagix.sklearn._growth import take_over
+from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 from tagix.sklearn._scaling import Moments, Scaler
@@ -58,6 +59,7 @@ class TabularEstimator(BaseEstimator):
     nets_: list[nn.Sequential]
     histories_: list[History]
     n_features_in_: int
+    feature_names_in_: NDArray[Any]
     _x_moments: Moments
     _x_scaler: Scaler
     _n_rows: int
@@ -67,8 +69,6 @@ class TabularEstimator(BaseEstimator):
     _log: PrequentialLog
     _stream: CoreStream | None = None
 
-    # -- what differs ------------------------------------------------------------------------------
-
     def _n_outputs(self) -> int:
         """Outputs of a network."""
         raise NotImplementedError
@@ -76,8 +76,6 @@ class TabularEstimator(BaseEstimator):
     def _network_arguments(self) -> dict[str, Any]:
         """What a network is made with for its targets: noise or likelihood."""
         raise NotImplementedError
-
-    # -- attributes --------------------------------------------------------------------------------
 
     @property
     def net_(self) -> nn.Sequential:
@@ -107,8 +105,6 @@ class TabularEstimator(BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "nets_")
 
-    # -- parameters --------------------------------------------------------------------------------
-
     def _check_parameters(self) -> None:
         """ValueError or TypeError, with its name, for a parameter that makes no sense."""
         as_count("n_estimators", self.n_estimators, least=1)
@@ -133,8 +129,6 @@ class TabularEstimator(BaseEstimator):
         if self.batch_size == "auto":
             return RECIPE.batch_size(n_rows)
         return as_count("batch_size", self.batch_size, least=1)
-
-    # -- networks ----------------------------------------------------------------------------------
 
     def _make_networks(self, n_features: int) -> list[nn.Sequential]:
         self._check_parameters()
@@ -174,8 +168,6 @@ class TabularEstimator(BaseEstimator):
         else:
             self.n_features_in_ = n_features
             self._name_features(keys)
-
-    # -- tables ------------------------------------------------------------------------------------
 
     def _as_std(self, X_std: Any, X: Array) -> Array | None:
         """Standard deviations of X, float64 of its shape, 0 where X is missing."""
@@ -220,8 +212,6 @@ class TabularEstimator(BaseEstimator):
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
         return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
-
-    # -- streams -----------------------------------------------------------------------------------
 
     def _learn_batch(self, X: Array, std: Array | None, update: Callable[..., None]) -> None:
         """Learn rows of a stream by ``update(x, x_var)``, and let the units of X follow them.
@@ -313,8 +303,6 @@ class TabularEstimator(BaseEstimator):
             self._take_in_stream()
             self._log.note_drifts(self._n_drifts(), self._n_rows)
 
-    # -- River -------------------------------------------------------------------------------------
-
     def _row_of(self, x: Mapping[Any, Any], *, learn: bool) -> Array:
         """A dict of features as a row (1, n_features); what it lacks is missing.
 
@@ -356,10 +344,7 @@ class TabularEstimator(BaseEstimator):
 
     def _add_features(self, keys: list[Any]) -> None:
         """Inputs for features that were not there before, with the prior's weights."""
-        n_features = self.n_features_in_ + len(keys)
-        self.nets_ = [
-            take_over(self._make_network(n_features, net.seed), net) for net in self.nets_
-        ]
+        self.nets_ = [wider(net, more_inputs=len(keys)) for net in self.nets_]
         self._x_moments.append(len(keys))
         scaler = self._x_scaler
         added = np.zeros(len(keys))
@@ -368,10 +353,75 @@ class TabularEstimator(BaseEstimator):
             np.append(scaler.scale, added + 1.0),
             np.append(scaler.varies, added > 0),
         )
-        self.n_features_in_ = n_features
+        self.n_features_in_ += len(keys)
         self._name_features([*(self._feature_keys or []), *keys])
 
-    # -- copies and files --------------------------------------------------------------------------
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and arrays."""
+        parameters = _files.describe_parameters(self.get_params(deep=False))
+        tensors: dict[str, NDArray[Any]] = {}
+        if not self.__sklearn_is_fitted__():
+            return {"parameters": parameters, "learned": None}, tensors
+        self._take_in_stream()
+        keys = self._feature_keys
+        learned = {
+            "n_features": self.n_features_in_,
+            "feature_keys": None if keys is None else _files.describe_labels("features", keys),
+            "has_feature_names": hasattr(self, "feature_names_in_"),
+            "n_rows": self._n_rows,
+            "settled": self._settled,
+            "drifts_in_fit": self._drifts_in_fit,
+            "log": _files.describe_log(self._log),
+            "networks": _files.describe_networks(self.nets_, self.histories_, tensors),
+            **self._describe_targets(tensors),
+        }
+        _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
+        return {"parameters": parameters, "learned": learned}, tensors
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
+        return _files.rebuild(cls, description, tensors, device)
+
+    def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
+        self.nets_, self.histories_ = _files.read_networks(
+            learned.items("networks"), tensors, device
+        )
+        n_features = learned.count("n_features", least=1, most=_n_inputs(self.nets_[0]))
+        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_features)
+        self.n_features_in_ = n_features
+        keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
+        self._feature_keys = None
+        if keys is not None:
+            if not isinstance(keys, list) or len(keys) != n_features:
+                raise ValueError(f"feature_keys: got {keys!r:.80}, needed {n_features} names")
+            self._name_features(_files.read_labels("feature_keys", keys))
+        if hasattr(self, "feature_names_in_") and not has_names:
+            del self.feature_names_in_
+        self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
+        self._drifts_in_fit = learned.count("drifts_in_fit")
+        self._read_targets(learned, tensors)
+        _files.read_log(learned.record("log"), self._log)
+        learned.done()
+        n_outputs, arguments = self._n_outputs(), self._network_arguments()
+        for net in self.nets_:
+            if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):
+                raise ValueError(
+                    f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
+                    f"needed {n_features} and {n_outputs}"
+                )
+            if any(getattr(net, name) != value for name, value in arguments.items()):
+                raise ValueError(f"networks: got one of other {', '.join(arguments)}")
+
+    def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
+        """What a file says of targets; their arrays go into ``tensors``."""
+        raise NotImplementedError
+
+    def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
+        """Take what :meth:`_describe_targets` said out of a record; makes an empty log."""
+        raise NotImplementedError
 
     def clone(self, new_params: dict[str, Any] | None = None) -> Any:
         """A new estimator with the same parameters, or some others, as River's ensembles need."""
@@ -422,3 +472,21 @@ def _joined(first: History, second: History) -> History:
         if field.name != "stopped"
     }
     return History(**joined, stopped=second.stopped)
+
+
+def _n_inputs(net: nn.Sequential) -> int:
+    """Inputs of a network that begins with a Linear; ValueError for another one."""
+    return _linear(net, 0)["in_features"]
+
+
+def _n_outputs(net: nn.Sequential) -> int:
+    """Outputs of a network that ends with a Linear; ValueError for another one."""
+    return _linear(net, -1)["out_features"]
+
+
+def _linear(net: nn.Sequential, position: int) -> dict[str, int]:
+    layer = net.layers[position]
+    if not isinstance(layer, nn.Linear):
+        raise ValueError(f"networks: got {layer!r} first or last, needed a Linear")
+    config: dict[str, int] = layer.config
+    return config

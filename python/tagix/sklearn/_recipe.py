@@ -1,7 +1,7 @@
 """How the estimators learn a table, and their defaults: one recipe for all, found by experiment.
 
-Each network is trained in two phases. While it searches, a random walk keeps its weights uncertain, so
-that their means go on moving; without it variances close too early, and training stalls. Then it
+Each network is trained in two phases. While it searches, a random walk keeps its weights uncertain,
+so that their means go on moving; without it variances close too early, and training stalls. Then it
 settles, without the walk. Both end on a plateau of the prequential likelihood.
 """
 

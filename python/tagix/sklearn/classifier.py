@@ -13,10 +13,10 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
-from tagix.sklearn import _ensemble, _river
+from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows_and_targets
-from tagix.sklearn._growth import take_over
+from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
@@ -116,8 +116,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._take_in_stream()
         return self._log
 
-    # -- learning ----------------------------------------------------------------------------------
-
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiClassifier:
         """Learn a table from scratch.
 
@@ -207,8 +205,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._learn(self._row_of(x, learn=True), [label], None)
         self._begin_stream()
 
-    # -- predictions -------------------------------------------------------------------------------
-
     def predict(self, X: Any, X_std: ArrayLike | None = None) -> NDArray[Any]:
         """The most probable label of each row, (n_rows,); as :meth:`predict_proba`."""
         probabilities = self.predict_proba(X, X_std)  # raises where there is no class yet
@@ -253,8 +249,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         """The most probable label for a row of a stream; None before the first label."""
         probabilities = self.predict_proba_one(x)
         return max(probabilities, key=probabilities.__getitem__) if probabilities else None
-
-    # -- inside ------------------------------------------------------------------------------------
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
@@ -342,6 +336,18 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _fits_the_core(self) -> bool:
         return _NO_LABEL not in self._labels and super()._fits_the_core()
 
+    def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
+        known = [label for label in self._labels if label is not _NO_LABEL]
+        labels = _files.describe_labels("classes_", known)
+        return {"labels": labels, "classes_are_given": self._classes_are_given}
+
+    def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
+        self._labels = list(_files.read_labels("labels", learned.items("labels")))
+        self._labels += [_NO_LABEL] * (2 - len(self._labels))
+        self._name_classes()
+        self._classes_are_given = learned.flag("classes_are_given")
+        self._log = ClassificationLog()
+
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.
 
@@ -356,6 +362,4 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             self._labels = [*self._labels, label]
         else:
             self._labels = [*self._labels[1:], self._labels[0], label]
-        self.nets_ = [
-            take_over(self._make_network(self.n_features_in_, net.seed), net) for net in self.nets_
-        ]
+        self.nets_ = [wider(net, likelihood=self._head()) for net in self.nets_]

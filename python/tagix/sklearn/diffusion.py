@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from tagix._arrays import as_count
 from tagix._training import History
 from tagix.diffusion import DiffusionModel
 from tagix.samplers import Sampler
+from tagix.sklearn import _files
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 
 Array = NDArray[np.float64]
@@ -186,6 +187,56 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
     def score(self, X: Any, y: Any = None) -> float:
         """Mean ln p(x) of the rows; y is ignored."""
         return float(self.score_samples(X).mean())
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and arrays."""
+        parameters = _files.describe_parameters(self.get_params(deep=False))
+        if not self.__sklearn_is_fitted__():
+            return {"parameters": parameters, "learned": None}, {}
+        model, arrays = self.model_._to_file()
+        tensors: dict[str, NDArray[Any]] = {"history": _files.history_array(self.history_)}
+        _files.put(tensors, "model", arrays)
+        names = getattr(self, "feature_names_in_", None)
+        labels = self.classes_.tolist() if self.conditional else None
+        learned = {
+            "model": model,
+            "stopped": self.history_.stopped,
+            "feature_names": None if names is None else names.tolist(),
+            "labels": None if labels is None else _files.describe_labels("classes_", labels),
+        }
+        return {"parameters": parameters, "learned": learned}, tensors
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
+        return _files.rebuild(cls, description, tensors, device)
+
+    def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
+        model = DiffusionModel._from_file(
+            learned.take("model"), _files.take(tensors, "model"), device
+        )
+        self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
+        names, labels = learned.take("feature_names"), learned.take("labels")
+        learned.done()
+        n_classes = model.n_classes if self.conditional else None
+        if n_classes != model.n_classes or (labels is None) != (n_classes is None):
+            raise ValueError("labels: got a model or labels that do not fit `conditional`")
+        self.n_features_in_ = model.n_features
+        if names is not None:
+            if not isinstance(names, list) or len(names) != model.n_features:
+                raise ValueError(f"feature_names: got {names!r:.80}, needed {model.n_features}")
+            self.feature_names_in_ = np.array(
+                _files.read_labels("feature_names", names), dtype=object
+            )
+        if labels is not None:
+            if not isinstance(labels, list) or len(labels) != n_classes:
+                raise ValueError(f"labels: got {labels!r:.80}, needed {n_classes} of them")
+            self.classes_ = np.unique(_files.read_labels("labels", labels))
+            if len(self.classes_) != n_classes:
+                raise ValueError(f"labels: got {labels!r:.80}, needed ones of a kind")
+        self.model_ = model
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and model to a safetensors file; :func:`tagix.load` reads it back.

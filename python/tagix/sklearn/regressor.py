@@ -15,7 +15,7 @@ from sklearn.utils import check_random_state
 from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
-from tagix.sklearn import _ensemble, _river
+from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
@@ -140,8 +140,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._take_in_stream()
         return self._log
 
-    # -- learning ----------------------------------------------------------------------------------
-
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn a table from scratch.
 
@@ -223,8 +221,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
         self._learn(self._row_of(x, learn=True), targets, None)
         self._begin_stream()
-
-    # -- predictions -------------------------------------------------------------------------------
 
     def predict(self, X: Any, return_std: bool = False, X_std: ArrayLike | None = None) -> Any:
         """Means of the targets, and, with ``return_std``, standard deviations, noise included.
@@ -344,8 +340,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             return (float(mean[0]), float(std[0])) if return_std else float(mean[0])
         return (mean, std) if return_std else mean
 
-    # -- inside ------------------------------------------------------------------------------------
-
     def _check_parameters(self) -> None:
         super()._check_parameters()
         as_choice("noise", self.noise, ("auto", "heteroscedastic", "homoscedastic"))
@@ -418,6 +412,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         for net in self.nets_:
             rescale(net, targets=self._y_scaler.units_towards(scaler))
         self._y_scaler = scaler
+
+    def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
+        _files.put_units(tensors, "y", self._y_scaler, self._y_moments)
+        return {"y_is_vector": self._y_is_vector}
+
+    def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
+        n_outputs = tensors["y"].shape[-1] if "y" in tensors and tensors["y"].ndim else 0
+        self._y_scaler, self._y_moments = _files.take_units(tensors, "y", n_outputs)
+        self._y_is_vector = learned.flag("y_is_vector")
+        if self._y_is_vector and n_outputs != 1:
+            raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
+        self._log = RegressionLog()
 
     def _or_prior(self, X: Any) -> TagiRegressor:
         """The estimator, or one that has learned nothing for rows as wide as X."""
