@@ -39,6 +39,7 @@ _MOST_HALVINGS = 12
 # Differences of covariances are taken over so many posterior standard deviations: enough for
 # float32 (errors of 1e-5), little enough for what bends (errors of the square).
 _COVARIANCE_STEP = 0.02
+_MOST_NUMBERS = 2**24  # in an array of intermediate results
 _MOST_WIDTHS = 8  # that are tried until a curvature is measured over the width that it gives
 
 
@@ -170,10 +171,8 @@ class _Problem:
         )
         distance = np.einsum("bkk->bk", above.astype(np.float64) - below)  # what float32 made of it
         distance = np.where(distance > 0, distance, 1.0)
-        return (
-            difference.reshape(n_rows, n_features, *difference.shape[1:])
-            / (distance[:, :, None, None])
-        )
+        slopes = difference.reshape(n_rows, n_features, *difference.shape[1:])
+        return np.asarray(slopes / distance[:, :, None, None])
 
 
 def infer_inputs(
@@ -186,6 +185,11 @@ def infer_inputs(
     tolerance: float,
 ) -> InputPosterior:
     """See :meth:`tagix.nn.Sequential.infer_inputs`."""
+    if net.likelihood is not None:
+        raise ValueError(
+            f"infer_inputs: got a network with likelihood={net.likelihood!r}, needed one whose "
+            "targets are its outputs with noise"
+        )
     n_iterations = as_count("n_iterations", n_iterations, least=1)
     tolerance = as_number("tolerance", tolerance)
     if not tolerance > 0:
@@ -240,7 +244,7 @@ def _minimize(problem: _Problem, u: Array, n_iterations: int, tolerance: float) 
     steps_taken = np.zeros(n_rows, np.int64)
 
     def look_around(rows: NDArray[Any]) -> None:
-        """L and the next step of some rows, by the curvature where it is a Newton's turn."""
+        """L and the next step of some rows, by the curvature where it is Newton's turn."""
         expansion = problem.expand(u[rows], rows, width[rows])
         value[rows], hessian[rows] = expansion.value, expansion.hessian
         newton = is_newton[rows]
@@ -256,16 +260,22 @@ def _minimize(problem: _Problem, u: Array, n_iterations: int, tolerance: float) 
         # g' H^-1 g is the squared length of the step in posterior standard deviations.
         decrement[rows] = -np.einsum("bk,bk->b", expansion.gradient, step)
 
-    active = np.arange(n_rows)
-    while active.size:
-        look_around(active)
-        wanting = active[(decrement[active] > tolerance**2) & (steps_taken[active] < n_iterations)]
-        moved = _line_search(problem, u, value, direction, decrement, wanting)
-        steps_taken[moved] += 1
-        # What does not move is Newton's turn, and what has had it is done.
-        stays = active[~np.isin(active, moved) & ~is_newton[active]]
-        is_newton[stays] = True
-        active = np.sort(np.concatenate([moved, stays]))
+    # Differences of gradients, which are themselves of differences, take 4 d^2 predictions a row.
+    n_outputs = problem.y.shape[1]
+    numbers_per_row = 4 * n_features**2 * (n_features + n_outputs) * n_outputs
+    chunk = max(1, _MOST_NUMBERS // numbers_per_row)
+    for first in range(0, n_rows, chunk):
+        active = np.arange(first, min(first + chunk, n_rows))
+        while active.size:
+            look_around(active)
+            wanting = active[decrement[active] > tolerance**2]
+            wanting = wanting[steps_taken[wanting] < n_iterations]
+            moved = _line_search(problem, u, value, direction, decrement, wanting)
+            steps_taken[moved] += 1
+            # What does not move is Newton's turn, and what has had it is done.
+            stays = active[~np.isin(active, moved) & ~is_newton[active]]
+            is_newton[stays] = True
+            active = np.sort(np.concatenate([moved, stays]))
     covariance = np.linalg.inv(hessian)
     scale = problem.prior_std
     n_wanted = (~np.isnan(problem.y)).sum(axis=1)

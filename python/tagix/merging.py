@@ -38,13 +38,14 @@ def merge(
             put what would be less certain than the prior back to the "prior".
 
     Returns:
-        A new network with the layers, seed, rule, noise, forgetting, device and precision of
-        ``prior``. It counts the most epochs that a posterior does, so that a noise schedule goes
-        on, and the drifts that they found; a test for drift starts as the prior's stood.
+        A new network with the layers, seed, rule, noise, likelihood, forgetting, device and
+        precision of ``prior``. It counts the most epochs that a posterior does, so that a noise
+        schedule goes on, and the drifts that they found; a test for drift starts as the prior's
+        stood.
 
     Raises:
-        ValueError: for no posterior, one whose layers, noise, seed or constants are not the
-            prior's, parameters that are not finite, and products as above.
+        ValueError: for no posterior, one whose layers, noise, likelihood, seed or constants are
+            not the prior's, parameters that are not finite, and products as above.
         TypeError: for what is no list of networks. Of a :class:`tagix.DiffusionModel`, give its
             ``net``.
     """
@@ -143,6 +144,11 @@ def _checked(
     if network.noise != prior.noise:
         raise ValueError(
             f"{name}: got noise {network.noise!r}, needed the prior's, {prior.noise!r}"
+        )
+    if network.likelihood != prior.likelihood:
+        raise ValueError(
+            f"{name}: got likelihood {network.likelihood!r}, needed the prior's, "
+            f"{prior.likelihood!r}"
         )
     if network.seed != prior.seed:
         raise ValueError(

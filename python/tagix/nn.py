@@ -480,7 +480,7 @@ class Sequential:
         *,
         start: ArrayLike | None = None,
         n_iterations: int = 50,
-        tolerance: float = 1e-3,
+        tolerance: float = 0.01,
     ) -> InputPosterior:
         """The posterior of inputs that give wanted outputs, by iterated linearization.
 
@@ -506,8 +506,8 @@ class Sequential:
 
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
-                y, a count below 1, a tolerance that is not above 0, and noise as for
-                :meth:`update`.
+                y, a count below 1, a tolerance that is not above 0, noise as for
+                :meth:`update`, and a network with a :attr:`likelihood`.
             TypeError: for what is no array of numbers or lies on the GPU, and noise as for
                 :meth:`update`.
         """

@@ -266,6 +266,28 @@ def test_beside_the_innovations_of_one_pass() -> None:
     assert relative_error(once[1][0], expected_var) > 0.05
 
 
+def test_rows_are_worked_out_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Together, in chunks, and one by one; noise and prior of each row's own."""
+    net = nn.Sequential(nn.Linear(3, 20), nn.Tanh(), nn.Linear(20, 2), seed=0)
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 3))
+    net.fit(x, np.tanh(x[:, :2]), noise=tx.Homoscedastic(std=0.1), n_epochs=20, progress=False)
+    y = rng.uniform(-0.5, 0.5, (7, 2))
+    prior = rng.standard_normal((7, 3)), rng.uniform(0.2, 0.4, (7, 3))
+    noise = rng.uniform(0.01, 0.1, (7, 2))
+    together = net.infer_inputs(y, prior, noise)
+    monkeypatch.setattr("tagix._input_inference._MOST_NUMBERS", 1000)
+    chunked = net.infer_inputs(y, prior, noise)
+    assert together.converged.all() and chunked.converged.all()
+    for row in range(7):
+        alone = net.infer_inputs(
+            y[row : row + 1], (prior[0][row], prior[1][row]), noise[row : row + 1]
+        )
+        for other in (together, chunked):
+            assert (np.abs(other.mean[row] - alone.mean[0]) < 0.01 * alone.std[0]).all()
+            np.testing.assert_allclose(other.std[row], alone.std[0], rtol=0.01)
+
+
 def test_errors() -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), seed=0)
     y, prior, noise = np.zeros((5, 2)), (np.zeros(3), np.ones(3)), tx.Homoscedastic(std=0.1)
@@ -294,6 +316,9 @@ def test_errors() -> None:
                 net.infer_inputs(*arguments, **({"noise": noise} | options))
     with pytest.raises(ValueError, match=r"noise: got .*, needed none"):
         trained(1, tx.Heteroscedastic()).infer_inputs([0.1], (np.zeros(1), np.ones(1)), noise)
+    classes = nn.Sequential(nn.Linear(3, 2), likelihood=tx.Remax(2), seed=0)
+    with pytest.raises(ValueError, match=r"infer_inputs: got a network with likelihood"):
+        classes.infer_inputs(y, prior)
 
 
 def test_beside_one_pass_on_a_grid() -> None:

@@ -248,6 +248,31 @@ def test_quotients_that_are_no_distributions() -> None:
         tx.forget(posterior, shard, prior, improper="clip")
 
 
+@pytest.mark.parametrize("head", [tx.HierarchicalSoftmax(3), tx.Remax(3)], ids=repr)
+def test_networks_of_classes(head: Any) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(3, size=300)
+    x = rng.standard_normal((300, 2)) + 2 * np.array([[0, 1], [1, -1], [-1, -1]])[labels]
+    prior = nn.Sequential(
+        nn.Linear(2, 16), nn.ReLU(), nn.Linear(16, head.n_outputs), likelihood=head, seed=0
+    )
+    prior.fit(x[:100], labels[:100], n_epochs=5, batch_size=4, progress=False)
+    parts = [copy.deepcopy(prior) for _ in range(2)]
+    for part, rows in zip(parts, (slice(100, 200), slice(200, 300)), strict=True):
+        part.fit(x[rows], labels[rows], n_epochs=1, batch_size=4, progress=False)
+    merged = tx.merge(parts, prior)
+    assert merged.likelihood == head
+    assert (merged.predict_proba(x).argmax(axis=1) == labels).mean() > 0.85
+    back = tx.forget(merged, parts[1], prior)
+    assert state_error(back.state_dict(), parts[0].state_dict()) < 1e-3
+    other = tx.Remax(3, std=0.3)
+    with pytest.raises(ValueError, match=r"posteriors\[0\]: got likelihood .*, needed the prior's"):
+        tx.merge(
+            [nn.Sequential(nn.Linear(2, 3), likelihood=other, seed=0)],
+            nn.Sequential(nn.Linear(2, 3), likelihood=tx.Remax(3), seed=0),
+        )
+
+
 def test_errors() -> None:
     prior = small()
     other = copy.deepcopy(prior)
