@@ -21,10 +21,10 @@ NOISE_STD = 0.2
 
 
 def invoke(*arguments: object, code: int = 0) -> str:
-    """What the command prints, or the words of its error without the frame."""
+    """What the command prints, errors included."""
     result = CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
     assert result.exit_code == code, (result.output[-1000:], result.exception)
-    return " ".join(result.output.replace("│", " ").split()) if code else str(result.stdout)
+    return str(result.output if code else result.stdout)
 
 
 def write(path: Path, header: str, rows: Any) -> Path:
@@ -55,7 +55,7 @@ def regression(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = write(folder / "data.csv", "name,a,b,y", rows)
     model = folder / "model.safetensors"
     output = invoke("fit", data, "--target", "y", "--drop", "name", "--output", model)
-    assert f"{model}: a regression of 'y' by 2 columns, 400 rows" in output.replace("\n", "")
+    assert f"{model}: a regression of 'y' by 2 columns, 400 rows" in output
     # Other order of columns, the target among them.
     write(folder / "new.csv", "y,b,a", plane(300, 1)[:, [2, 1, 0]])
     return model
@@ -103,18 +103,18 @@ def test_update_learns_new_rows(regression: Path, tmp_path: Path) -> None:
     updated = tmp_path / "updated.safetensors"
     before = regression.read_bytes()
     output = invoke("update", regression, new, "--output", updated)
-    assert output.replace("\n", "") == f"{updated}: learned 'y' of 600 rows more"
+    assert output == f"{updated}: learned 'y' of 600 rows more\n"
     assert regression.read_bytes() == before
     errors = []
     for model in (regression, updated):
         invoke("predict", model, new, "--output", tmp_path / "out.csv")
         cells = np.array(read(tmp_path / "out.csv")[1], dtype=float)
         errors.append(abs(np.mean(cells[:, 3] - cells[:, 2])))
-    assert errors[0] == pytest.approx(20, abs=0.5) and errors[1] < 10
+    assert errors[0] == pytest.approx(20, abs=0.5) and errors[1] < 1
     invoke("update", updated, new, "--target", "y", "--quiet")
     invoke("predict", updated, new, "--output", tmp_path / "out.csv")
     cells = np.array(read(tmp_path / "out.csv")[1], dtype=float)
-    assert abs(np.mean(cells[:, 3] - cells[:, 2])) < errors[1]
+    assert abs(np.mean(cells[:, 3] - cells[:, 2])) < 1
 
 
 def test_classes(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_classes(tmp_path: Path) -> None:
     np.testing.assert_allclose(p.sum(axis=1), 1.0, rtol=1e-5)
     chosen = np.array([row[3] == "up" for row in cells], dtype=int)
     assert (p[np.arange(len(p)), chosen] >= 0.5).all()
-    assert "learned 'way' of 300 rows more" in invoke("update", model, data).replace("\n", " ")
+    assert "learned 'way' of 300 rows more" in invoke("update", model, data)
 
 
 BAD: dict[str, tuple[str, str]] = {
@@ -162,8 +162,7 @@ def test_bad_tables_are_refused_in_words(name: str, tmp_path: Path) -> None:
     data.write_text(text, encoding="utf-8")
     model = tmp_path / "model.safetensors"
     words = invoke("fit", data, "--target", "y", "--output", model, code=2)
-    # The path of the file is long: it may break a line anywhere.
-    assert message.replace(" ", "") in words.replace(" ", "")
+    assert words.startswith(f"tagix: {data}") and message in words and words.count("\n") == 1
     assert not model.exists()
 
 

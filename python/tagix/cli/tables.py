@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,7 +15,7 @@ import numpy as np
 from tagix._optional import import_optional
 from tagix.cli import csv_tables
 from tagix.cli.csv_tables import Table
-from tagix.cli.options import Device, check_device, usage_error
+from tagix.cli.options import Device, check_device
 
 if TYPE_CHECKING:
     from tagix.sklearn import TagiClassifier, TagiRegressor
@@ -131,12 +132,13 @@ def _named_by_us() -> Iterator[None]:
 
 
 @contextmanager
-def _said_as_usage() -> Iterator[None]:
-    """Turn what is wrong with files into a usage error: one message, exit status 2."""
+def _in_one_line() -> Iterator[None]:
+    """What is wrong with files is one line on stderr and exit status 2, as a missing extra is."""
     try:
         yield
     except (ValueError, OSError) as error:
-        raise usage_error(str(error)) from error
+        print(f"tagix: {error}", file=sys.stderr)
+        raise import_optional("typer", extra="cli").Exit(2) from error
 
 
 def _load(path: Path, device: Device) -> Any:
@@ -152,8 +154,12 @@ def _load(path: Path, device: Device) -> Any:
 def add_commands(app: Any) -> None:
     """Add the commands to a typer application."""
     typer = import_optional("typer", extra="cli")
-    data = typer.Argument(exists=True, dir_okay=False, help="A CSV file with names of columns.")
-    model_file = typer.Argument(exists=True, dir_okay=False, help="A file that fit has written.")
+    data = typer.Argument(
+        exists=True, dir_okay=False, metavar="DATA.csv", help="A CSV file with names of columns."
+    )
+    model_file = typer.Argument(
+        exists=True, dir_okay=False, metavar="MODEL", help="A file that fit has written."
+    )
     on_device = typer.Option(Device.cpu, help="Where the model is while it works.")
 
     @app.command()  # type: ignore[untyped-decorator]
@@ -173,7 +179,7 @@ def add_commands(app: Any) -> None:
         parameters: dict[str, Any] = {"random_state": seed, "device": device.value}
         if max_epochs is not None:
             parameters["max_epochs"] = max_epochs
-        with _said_as_usage():
+        with _in_one_line():
             table = csv_tables.read(path)
             begin = time.perf_counter()
             model = fit_table(
@@ -198,7 +204,7 @@ def add_commands(app: Any) -> None:
     ) -> None:
         """Write a table with its predictions: mean, std and interval, or class probabilities."""
         check_device(device)
-        with _said_as_usage():
+        with _in_one_line():
             names, rows = predict_table(_load(model, device), csv_tables.read(path), level)
             csv_tables.write(output, names, rows)
 
@@ -215,7 +221,7 @@ def add_commands(app: Any) -> None:
     ) -> None:
         """Learn new rows, once, in their order, and write the model."""
         check_device(device)
-        with _said_as_usage():
+        with _in_one_line():
             estimator = _load(model, device)
             table = csv_tables.read(path)
             column = update_with_table(estimator, table, target)
