@@ -228,3 +228,21 @@ def test_missing_extra_is_one_line_and_exit_code_2(
         result.stderr == f'tagix: {distribution} is not installed: pip install "tagix[{extra}]"\n'
     )
     assert result.stdout == "" and not (tmp_path / "unused").exists()
+
+
+UCI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "uci"
+
+
+@pytest.mark.skipif(not UCI.is_dir(), reason="needs the shared data sets")
+def test_bench_uci_scores_splits(tmp_path: Path) -> None:
+    arguments = ["--dataset", "yacht", "--quick", "--workers", "1", "--quiet"]
+    result = invoke("bench", "uci", "--data", str(UCI), *arguments, "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 jobs run, 0 failed" in result.output.replace("\n", " ")
+    assert "| yacht |" in (tmp_path / "uci.md").read_text(encoding="utf-8")
+
+
+def test_bench_uci_names_a_folder_without_sets(tmp_path: Path) -> None:
+    result = invoke("bench", "uci", "--data", str(tmp_path), "--output", str(tmp_path / "unused"))
+    assert result.exit_code == 2 and "Usage" in result.output
+    assert not (tmp_path / "unused").exists()

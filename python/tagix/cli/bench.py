@@ -73,6 +73,46 @@ def add_commands(app: Any) -> None:
         if any(run.errors for run in runs):
             raise typer.Exit(1)
 
+    @bench.command()  # type: ignore[untyped-decorator]
+    def uci(
+        data: Path = typer.Option(exists=True, file_okay=False, help="Folder of the sets."),
+        dataset: list[str] = typer.Option(
+            [], help="Which set; may be repeated. Default: all that the folder has."
+        ),
+        quick: bool = typer.Option(False, "--quick", help="The first 2 splits of each set."),
+        peer: bool = typer.Option(False, "--peer", help="A PyTorch peer, too; takes far longer."),
+        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
+        output: Path = typer.Option(Path("output/uci"), help="Folder of results."),
+        document: Path | None = typer.Option(
+            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
+        ),
+        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
+        quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
+    ) -> None:
+        """Score TagiRegressor, as it is, on the published splits of UCI sets.
+
+        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        """
+        from tagix.bench.uci import run_uci
+
+        try:
+            run = run_uci(
+                data,
+                dataset or None,
+                quick=quick,
+                peer=peer,
+                n_workers=workers,
+                output_dir=output,
+                document=document,
+                fresh=fresh,
+                progress=not quiet,
+            )
+        except ValueError as error:
+            raise usage_error(str(error)) from error
+        print_bench([run])
+        if run.errors:
+            raise typer.Exit(1)
+
 
 def print_bench(runs: Sequence[TableRun]) -> None:
     """Print what came of the targets of each table, how long it took and where it is."""
