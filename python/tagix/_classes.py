@@ -59,7 +59,8 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
     if array.size and (array.min() < UNKNOWN or array.max() >= n_classes):
         wrong = array.min() if array.min() < UNKNOWN else array.max()
         raise ValueError(f"{name}: got {wrong}, needed classes in [0, {n_classes}), or -1 for none")
-    return np.ascontiguousarray(np.broadcast_to(array, (n_rows,)), dtype=np.int64)
+    # Copied where it is not aligned, too, as the core reads it where it lies.
+    return np.require(np.broadcast_to(array, (n_rows,)), np.int64, ["C", "A"])
 
 
 def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64]:

@@ -148,7 +148,7 @@ def rewrite_file(
     import safetensors
     from safetensors.numpy import save_file
 
-    from tagix.io import checksum
+    from tagix.io._safetensors import checksum
 
     with safetensors.safe_open(path, framework="numpy") as file:
         kept = dict(file.metadata())

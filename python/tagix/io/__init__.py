@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
@@ -19,10 +19,6 @@ from tagix import _core
 from tagix.io._json import Record, parse_json, shown
 from tagix.io._safetensors import SafetensorsFile, checksum, write_safetensors
 from tagix.io._versions import FORMAT_VERSION, upgrade
-
-if TYPE_CHECKING:
-    from tagix.diffusion import DiffusionModel
-    from tagix.nn import Sequential
 
 __all__ = ["FORMAT_VERSION", "Record", "load", "save_model"]
 
@@ -47,7 +43,7 @@ class Savable(Protocol):
         """A description for JSON and arrays of float32, float64 or int64, by name."""
 
 
-def load(path: str | os.PathLike[str], device: str = "cpu") -> Sequential | DiffusionModel | Any:
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
     """Read what ``save`` of a network, a diffusion model or an estimator wrote.
 
     Args:
@@ -55,7 +51,8 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Sequential | Diff
         device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
 
     Returns:
-        An object of the class that was saved.
+        An object of the class that was saved: :class:`tagix.nn.Sequential`,
+        :class:`tagix.DiffusionModel`, or an estimator of ``tagix.sklearn``.
 
     Raises:
         TypeError: for what is no path, and for a device that is no string.
@@ -94,7 +91,7 @@ def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
     """Write a model to a file, in place of one of that name when the new one is whole.
 
     Where ``path`` is a symbolic link, the file that it points to is replaced. See
-    :meth:`tagix.nn.Sequential.save`.
+    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
     """
     target = _as_path(path)
     description, tensors = model._to_file()
@@ -104,6 +101,7 @@ def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
         "release": _core.__version__,
         "description": json.dumps({"kind": type(model).__name__, **description}),
     }
+    parse_json(metadata["description"], "description")  # within the limits of reading
     metadata["crc32"] = checksum(metadata, tensors)
     write_safetensors(target, metadata, tensors)
 
