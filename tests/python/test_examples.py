@@ -1,9 +1,15 @@
-"""Examples run, in small, and say and draw what they claim to."""
+"""Examples run, in small, and say and draw what they claim to.
+
+If the environment variable TAGIX_GALLERY names a folder, their figures are left there for the
+documentation (tools/site_hooks.py).
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -52,6 +58,15 @@ def load(name: str) -> ModuleType:
     return module
 
 
+def keep(name: str, figures: Path) -> None:
+    """Leave the figures of an example for the documentation, if it asks for them."""
+    if gallery := os.environ.get("TAGIX_GALLERY"):
+        folder = Path(gallery) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in figures.glob("*.png"):
+            shutil.copy(path, folder)
+
+
 @pytest.fixture
 def output(
     request: pytest.FixtureRequest,
@@ -68,6 +83,7 @@ def output(
     for figure in FIGURES[name]:
         path = tmp_path / "output" / f"{figure}.png"
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    keep(name, tmp_path / "output")
     return str(capsys.readouterr().out)
 
 
@@ -184,3 +200,4 @@ def test_swiss_roll_runs_the_job(
     lines = capsys.readouterr().out.splitlines()
     assert all(numbers(line)[0] >= 0 for line in lines[:4])
     assert all(Path(line).is_file() for line in lines[4:]) and len(lines) == 7
+    keep("diffusion_swiss_roll", tmp_path)
