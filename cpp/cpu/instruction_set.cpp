@@ -8,24 +8,28 @@
 
 namespace tagix::cpu {
 
-// Each is defined by one compilation of kernels.cpp.
+// Each is defined by one compilation of kernels.cpp; which there are, CMake says.
 const Kernels* kernels_baseline();
-#if defined(TAGIX_X86_64_LEVELS)
 const Kernels* kernels_x86_64_v3();
 const Kernels* kernels_x86_64_v4();
 const Kernels* kernels_x86_64_v4_bf16();
-#endif
 
 namespace {
 
 std::vector<const Kernels*> supported_kernels() {
   std::vector<const Kernels*> supported;
-#if defined(TAGIX_X86_64_LEVELS)
+#if defined(__x86_64__)
   __builtin_cpu_init();
-  if (__builtin_cpu_supports("x86-64-v4")) {
-    if (__builtin_cpu_supports("avx512bf16")) supported.push_back(kernels_x86_64_v4_bf16());
-    supported.push_back(kernels_x86_64_v4());
+#endif
+#if defined(TAGIX_HAS_KERNELS_X86_64_V4_BF16)
+  if (__builtin_cpu_supports("x86-64-v4") && __builtin_cpu_supports("avx512bf16")) {
+    supported.push_back(kernels_x86_64_v4_bf16());
   }
+#endif
+#if defined(TAGIX_HAS_KERNELS_X86_64_V4)
+  if (__builtin_cpu_supports("x86-64-v4")) supported.push_back(kernels_x86_64_v4());
+#endif
+#if defined(TAGIX_HAS_KERNELS_X86_64_V3)
   if (__builtin_cpu_supports("x86-64-v3")) supported.push_back(kernels_x86_64_v3());
 #endif
   supported.push_back(kernels_baseline());

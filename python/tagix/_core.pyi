@@ -14,6 +14,7 @@ __all__: list[str] = [
     "Activation",
     "BatchSource",
     "Capped",
+    "ClassEmbedding",
     "Container",
     "CudaArgument",
     "CudaArray",
@@ -21,8 +22,11 @@ __all__: list[str] = [
     "DiffusionSource",
     "EpochRecord",
     "Exp",
+    "Forgetting",
     "GELU",
     "Hardtanh",
+    "Heteroscedastic",
+    "HierarchicalSoftmax",
     "Homoscedastic",
     "Identity",
     "Information",
@@ -33,9 +37,12 @@ __all__: list[str] = [
     "PredictionSums",
     "ReLU",
     "RegressionSource",
+    "Remax",
+    "SamplerPlan",
     "SiLU",
     "Sigmoid",
     "Softplus",
+    "Stream",
     "Tanh",
     "Trainer",
     "UpdateRule",
@@ -141,6 +148,29 @@ class Linear(Layer):
         init: str = "he",
         gain_weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
         gain_bias: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    ) -> None: ...
+
+class ClassEmbedding(Layer):
+    """
+    A learned vector for each class, with a posterior of its own.
+
+    Takes (batch, n_values + n_classes), rows of values and a one-hot class, to (batch, n_values +
+    embedding_dim): values pass as they are, and the embedding of the class stands beside them; of a row
+    without a class, all zeros, it is 0. It is an affine map, of which all but the embeddings is constant:
+    in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the embedding of
+    class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
+    variances are gain^2.
+
+    Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are no
+    integers and the like.
+    """
+    def __init__(
+        self,
+        n_values: typing.SupportsIndex,
+        n_classes: typing.SupportsIndex,
+        embedding_dim: typing.SupportsIndex,
+        *,
+        gain: typing.SupportsFloat | typing.SupportsIndex = 1.0,
     ) -> None: ...
 
 class Identity(Layer):
@@ -313,6 +343,190 @@ class Container(Layer):
     Layers one after the other, as tagix.nn.Sequential describes them.
     """
     def __init__(self, layers: collections.abc.Sequence[Layer]) -> None: ...
+    def check_noise(self, noise: typing.Any) -> None:
+        """
+        ValueError for noise that the network cannot have.
+        """
+
+class Homoscedastic:
+    """
+    Observation noise that is equal for all samples.
+
+    Known noise: std (a standard deviation in the unit of the targets, or one for each output) holds in
+    epoch 0 and is multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`,
+    counted over the life of a model; `update` counts none, so that in a stream of updates the noise stays
+    as it is.
+
+    learn=True: a network made with this noise infers one noise variance v for each output with its
+    weights, from the log-normal prior E v = std^2 (1 by default, for targets of that scale); nothing has
+    to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
+
+    Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
+    for a schedule of noise that is learned; TypeError for what is no number, and for no std where it is
+    not learned.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        std: typing.Any = None,
+        min_std: typing.SupportsFloat | typing.SupportsIndex = 0.0,
+        decay: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        learn: bool = False,
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
+        """
+        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
+        """
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def decay(self) -> float:
+        """
+        Factor on the standard deviations after each epoch, in (0, 1].
+        """
+    @property
+    def learn(self) -> bool:
+        """
+        Whether a network infers them with its weights.
+        """
+    @property
+    def min_std(self) -> float:
+        """
+        The standard deviation that decay ends at.
+        """
+    @property
+    def std(self) -> list[float]:
+        """
+        Standard deviations in epoch 0, or before anything was learned.
+        """
+
+class Heteroscedastic:
+    """
+    Observation noise whose variance a network infers from the input, beside the values.
+
+    A network made with it has a noise head: a second output w for each target, with noise variance
+    v = link(w), "exp" or "softplus" (log(1 + exp(w))). Weights and biases of the head start with
+    standard deviations, and weights with means, `gain` times those of the last layer, biases with mean 0:
+    v is about 1 at first, for targets of that scale. With V = E v, rho = Var v / V^2,
+    j = Cov(w, v) / (Var w V), S the variance of a value, r its error, g = V / (V + S) and B rows at a
+    time, k the share of the update rule:
+
+        value   delta_mean = r / (V + S s),              delta_var = -1 / (V + S s),  s = 1 + k (B - 1)
+        head    delta_mean = j g (r^2 / (V + S) - 1)/D,  delta_var = -j^2 g^2 / D,    D = 2 + 3 rho s
+
+    For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
+    precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
+
+    Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
+    or no string.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self, link: str = "exp", gain: typing.SupportsFloat | typing.SupportsIndex = 0.1
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def gain(self) -> float:
+        """
+        Factor on the priors of the noise head.
+        """
+    @property
+    def link(self) -> str:
+        """
+        How the head gives a noise variance, "exp" or "softplus".
+        """
+
+class HierarchicalSoftmax:
+    """
+    Classes as the leaves of a balanced binary tree.
+
+    Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
+    right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+    With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
+    r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+
+        P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+
+    and the probability of a class is the product along its path, whose nodes count as independent. A row
+    changes no more than log2(n_classes) outputs, so thousands of classes are cheap to learn. n_outputs is
+    n_classes - 1.
+
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(self, n_classes: typing.SupportsIndex) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
+class Remax:
+    """
+    Classes by rectified outputs, one for each, over their sum.
+
+    With M_i = max(z_i, 0) of mean m_i and variance s_i, and their sum of mean m and variance s, the share
+    A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^2, c = s_i / (m_i m):
+
+        E A_i = (m_i / m) (1 + b) / (1 + c)
+
+    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; probabilities are the
+    expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
+    every output. n_outputs is n_classes.
+
+    Raises ValueError unless n_classes is in [2, 2**24] and std in [1e-6, 1e6], TypeError for what is no
+    number.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        n_classes: typing.SupportsIndex,
+        std: typing.SupportsFloat | typing.SupportsIndex = 0.1,
+    ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
 
 class UpdateRule:
     """
@@ -349,55 +563,63 @@ class Capped(UpdateRule):
     The capped update of cuTAGI, for comparisons with published results.
 
     mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
-    that would not be positive becomes 1e-5. cap=None takes 0.1 for batches of 1, 2 below 256, and 3
-    from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
+    that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2
+    below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
-class Homoscedastic:
+class Forgetting:
     """
-    Observation noise that is equal for all samples.
+    How a network forgets, to follow a stream that changes.
 
-    std (a standard deviation in the unit of the targets, or one for each output) holds in epoch 0 and is
-    multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`, counted over the
-    life of a model; `update` counts none, so that in a stream of updates the noise stays as it is.
+    After each update every parameter takes a step of a random walk, no further than its prior:
 
-    Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1],
-    TypeError for what is no number.
+        var' = min(var + process_noise prior_var, max(var, prior_var))
+
+    and the targets' squared errors over their predicted variances, noise included, are tested. Those of
+    the last `window` targets or so (each weighs 1 - 1/window times what the next one does) have a mean of
+    1 if the variances are right; where a chi-square test (Wilson & Hilferty, 1931) finds more, at a
+    probability of drift_level of a false alarm, the data have changed: all variances are raised to at
+    least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
+
+    Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
+    at least 1, TypeError for what is no number.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
     def __init__(
         self,
-        std: typing.Any,
-        min_std: typing.SupportsFloat | typing.SupportsIndex = 0.0,
-        decay: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        process_noise: typing.SupportsFloat | typing.SupportsIndex = 1e-06,
+        drift_level: typing.SupportsFloat | typing.SupportsIndex | None = 1e-06,
+        window: typing.SupportsFloat | typing.SupportsIndex = 100.0,
+        inflation: typing.SupportsFloat | typing.SupportsIndex = 0.1,
     ) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
-    def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
-        """
-        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
-        """
     @property
     def config(self) -> dict:
         """
         The constructor's arguments by name.
         """
     @property
-    def decay(self) -> float:
+    def drift_level(self) -> float | None:
         """
-        Factor on the standard deviations after each epoch, in (0, 1].
-        """
-    @property
-    def min_std(self) -> float:
-        """
-        The standard deviation that decay ends at.
+        Probability of a false alarm of a test; None where nothing is tested.
         """
     @property
-    def std(self) -> list[float]:
+    def inflation(self) -> float:
         """
-        Standard deviations in epoch 0.
+        What variances are raised to on drift, in units of the prior's.
+        """
+    @property
+    def process_noise(self) -> float:
+        """
+        Variance gained after an update, in units of the prior's.
+        """
+    @property
+    def window(self) -> float:
+        """
+        Targets that a test remembers.
         """
 
 class PredictionSums:
@@ -405,9 +627,13 @@ class PredictionSums:
     Sums over observed targets.
     """
     @property
+    def chi_square(self) -> float: ...
+    @property
     def log_likelihood(self) -> float: ...
     @property
     def n_observed(self) -> int: ...
+    @property
+    def noise_var(self) -> float: ...
     @property
     def squared_error(self) -> float: ...
     @property
@@ -438,6 +664,11 @@ class EpochRecord:
         Rows seen: all, unless a callback ended the epoch early.
         """
     @property
+    def noise_var(self) -> float:
+        """
+        Mean noise variance of the targets, known or inferred.
+        """
+    @property
     def predicted_var(self) -> float:
         """
         Mean predicted variance, observation noise left out.
@@ -452,6 +683,11 @@ class EpochRecord:
         """
         Whether a callback ended the epoch early; it does not count as trained then.
         """
+    @property
+    def surprise(self) -> float:
+        """
+        Mean of squared errors over their predicted variances, observation noise included: 1 where variances are right.
+        """
 
 class Model:
     """
@@ -464,16 +700,31 @@ class Model:
         seed: typing.SupportsInt | typing.SupportsIndex,
         device: str,
         precision: str,
-    ) -> None: ...
+        noise: typing.Any,
+        forgetting: Forgetting | None,
+        likelihood: typing.Any = None,
+    ) -> None:
+        """
+        Of the noise counts what is learned.
+        """
     def copy_to(self, device: str, precision: str) -> Model:
         """
         A copy on another device or in another precision, parameters and epochs included.
+        """
+    def covariance(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    def draw(self, seed: typing.SupportsInt | typing.SupportsIndex) -> Model:
+        """
+        The network with means drawn from the posterior and variances of 0.
         """
     def evaluate(
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
     ) -> PredictionSums: ...
     def get_parameters(
         self,
@@ -482,12 +733,18 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> dict:
         """
         delta_mean and delta_var (first axis) of outputs, inputs and parameters for a batch, without an update.
         """
+    def jacobian(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        n_inputs: typing.SupportsInt | typing.SupportsIndex | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
     def out_features(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def parameter_mean(
         self, arg0: typing.SupportsInt | typing.SupportsIndex
@@ -499,33 +756,77 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
-    def predict_on_device(
-        self, x: CudaArgument, x_var: CudaArgument | None = None
-    ) -> tuple[CudaArray, CudaArray]:
+        noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32] | None,
+        numpy.typing.NDArray[numpy.float32] | None,
+    ]:
         """
-        predict for arrays on the GPU.
+        mean, var, and, with noise variances or where the network infers them, the noise variances and the sums of both.
+        """
+    def predict_on_device(
+        self,
+        x: CudaArgument,
+        x_var: CudaArgument | None = None,
+        noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
+        """
+        predict for arrays on the GPU, except noise_var.
+        """
+    def predict_proba(
+        self,
+        x: numpy.typing.NDArray[numpy.float32],
+        x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The probabilities of classes, for a network that has them.
         """
     def set_parameters(
         self, mean: numpy.typing.NDArray[numpy.float32], var: numpy.typing.NDArray[numpy.float32]
     ) -> None: ...
+    def target_features(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> int: ...
     def update(
         self,
         x: numpy.typing.NDArray[numpy.float32],
         y: numpy.typing.NDArray[numpy.float32],
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
+    ) -> tuple[
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32] | None,
+        numpy.typing.NDArray[numpy.float32] | None,
+    ]:
+        """
+        The prediction made before, as predict.
+        """
     def update_on_device(
         self,
         x: CudaArgument,
         y: CudaArgument,
-        noise_var: numpy.typing.NDArray[numpy.float32],
+        noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: CudaArgument | None = None,
-    ) -> tuple[CudaArray, CudaArray]:
+    ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
         update for arrays on the GPU, except noise_var.
         """
+    @property
+    def drift(self) -> tuple[float, float, float, int]:
+        """
+        The sums of the test for drift, and how often it has found one.
+        """
+    @drift.setter
+    def drift(
+        self,
+        arg1: tuple[
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsFloat | typing.SupportsIndex,
+            typing.SupportsInt | typing.SupportsIndex,
+        ],
+    ) -> None: ...
     @property
     def epochs_trained(self) -> int: ...
     @epochs_trained.setter
@@ -533,9 +834,10 @@ class Model:
     @property
     def in_features(self) -> int | None: ...
     @property
-    def parameter_names(self) -> list[str]: ...
-    @property
-    def parameter_shapes(self) -> list[tuple]: ...
+    def parameter_layout(self) -> list:
+        """
+        (number, name, shape, start in get_parameters()) of each array that can be learned.
+        """
     @property
     def rule(self) -> UpdateRule: ...
     @property
@@ -565,6 +867,7 @@ class RegressionSource(BatchSource):
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
     def set_noise_var_per_target(self, noise_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def set_x_var(self, x_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
 class Trainer:
     """
@@ -582,41 +885,60 @@ class Trainer:
         Train for one pass over the source, without returning to Python in between except to call progress(rows_done) some 20 times a second; true ends the epoch.
         """
 
+class SamplerPlan:
+    """
+    What a sampler does: its stages, as a table.
+    """
+    def __init__(
+        self,
+        stages: numpy.typing.NDArray[numpy.float32],
+        time_features: numpy.typing.NDArray[numpy.float32],
+        ends_step: collections.abc.Sequence[bool],
+        last_noise_var: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
+
 class DiffusionProcess:
     """
-    Schedule, time features and units of a diffusion model.
+    Levels of noise, conditions and units of a diffusion model.
     """
     def __init__(
         self,
         n_features: typing.SupportsInt | typing.SupportsIndex,
-        n_steps: typing.SupportsInt | typing.SupportsIndex,
-        schedule: str,
-        time_features: str,
+        levels: numpy.typing.NDArray[numpy.float32],
+        time_features: numpy.typing.NDArray[numpy.float32],
+        class_features: numpy.typing.NDArray[numpy.float32],
         device: str,
     ) -> None: ...
-    def predict(
-        self,
-        network: Model,
-        x_t: numpy.typing.NDArray[numpy.float32],
-        t: numpy.typing.NDArray[numpy.int64],
-    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]: ...
     def sample(
         self,
         network: Model,
+        plan: SamplerPlan,
         n_samples: typing.SupportsInt | typing.SupportsIndex,
         seed: typing.SupportsInt | typing.SupportsIndex,
+        labels: numpy.typing.NDArray[numpy.int64] | None,
+        guidance: tuple[
+            typing.SupportsFloat | typing.SupportsIndex, typing.SupportsFloat | typing.SupportsIndex
+        ],
         trajectory: bool,
+        uncertainty: bool,
+        ensemble: typing.SupportsInt | typing.SupportsIndex,
     ) -> tuple[
-        numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32], typing.Any
-    ]: ...
+        numpy.typing.NDArray[numpy.float32],
+        numpy.typing.NDArray[numpy.float32],
+        typing.Any,
+        typing.Any,
+        typing.Any,
+        typing.Any,
+    ]:
+        """
+        x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is none. guidance has the weights of the predictions with labels and without, (1, 0): none.
+        """
     def set_standardization(
         self,
         shift: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
         scale: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex],
     ) -> None: ...
     def standardize_by(self, data: numpy.typing.NDArray[numpy.float32]) -> None: ...
-    @property
-    def alpha_bar(self) -> numpy.typing.NDArray[numpy.float64]: ...
     @property
     def n_features(self) -> int: ...
     @property
@@ -632,9 +954,48 @@ class DiffusionSource(BatchSource):
     def __init__(
         self, model: Model, process: DiffusionProcess, data: numpy.typing.NDArray[numpy.float32]
     ) -> None: ...
+    def set_labels(
+        self,
+        labels: numpy.typing.NDArray[numpy.int64],
+        p_uncond: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> None: ...
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
+
+class Stream:
+    """
+    One row after the other, as dicts; see core/stream.h.
+    """
+    def __init__(
+        self,
+        model: Model,
+        names: collections.abc.Sequence[str],
+        columns: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        noise_var: typing.SupportsFloat | typing.SupportsIndex | None,
+        sums: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        rescale: collections.abc.Callable,
+    ) -> None:
+        """
+        columns: float64 (features + 1, 5), the last row for the target: mean and scale of the standardization; count, mean and sum of squared deviations of what was seen. sums: float64 (7,): rows, observed rows, log-likelihood, squared and absolute error, covered, correct. rescale() is called when the number of rows becomes a power of two.
+        """
+    def learn(self, x: dict, y: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
+    def predict(self, x: dict) -> tuple[float, float, float]:
+        """
+        Mean, variance and epistemic variance of the target, in its units.
+        """
+    def predict_proba(
+        self, x: dict, n_classes: typing.SupportsInt | typing.SupportsIndex
+    ) -> numpy.typing.NDArray[numpy.float32]: ...
+    @property
+    def columns(self) -> numpy.typing.NDArray[numpy.float64]:
+        """
+        To set it changes the standardization alone.
+        """
+    @columns.setter
+    def columns(self, arg1: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> None: ...
+    @property
+    def sums(self) -> numpy.typing.NDArray[numpy.float64]: ...
 
 def backend_name(device: str, precision: str = "float32") -> str:
     """

@@ -6,6 +6,7 @@ torch.nn.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -51,14 +52,17 @@ from tagix._core import (
     Tanh,
     UpdateRule,
 )
+from tagix._input_inference import InputPosterior, infer_inputs
 from tagix._seeds import check_seed, resolve_seed
 from tagix._training import (
     FitCallback,
     History,
     check_callback,
+    log_drifts,
     run_epochs,
     undone_on_error,
 )
+from tagix._variance_attribution import VarianceAttribution, attribute_variance
 from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
@@ -78,6 +82,8 @@ __all__ = [
     "Softplus",
     "Tanh",
 ]
+
+_log = logging.getLogger("tagix.nn")
 
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
@@ -200,6 +206,9 @@ class Sequential:
                         self._forgetting,
                         self._likelihood,
                     )
+                    if _log.isEnabledFor(logging.DEBUG):
+                        backend = _core.backend_name(self._device, self._precision)
+                        _log.debug("a network of %d layers on %s", len(self._layers), backend)
         return self._made_model
 
     @property
@@ -463,6 +472,74 @@ class Sequential:
         refuse_gpu("covariance", x=x, x_var=x_var)
         return self._model.covariance(as_matrix("x", x), _optional_matrix("x_var", x_var))
 
+    def infer_inputs(
+        self,
+        y: ArrayLike,
+        prior: tuple[ArrayLike, ArrayLike],
+        noise: Noise | None = None,
+        *,
+        start: ArrayLike | None = None,
+        n_iterations: int = 50,
+        tolerance: float = 0.01,
+    ) -> InputPosterior:
+        """The posterior of inputs that give wanted outputs, by iterated linearization.
+
+        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): what the network does
+        not know about an input makes it less likely, as noise does. Near a most probable x it is
+        taken for a Gaussian. A network may give the same outputs at many inputs: which of the modes
+        is found depends on where the search starts.
+
+        Args:
+            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where anything will
+                do.
+            prior: a :class:`tagix.Gaussian`, or (mean, var), of the inputs: each (rows, features)
+                or (features,). A variance of 0 is an input that is known.
+            noise: as for :meth:`update`: how far from y an output may be; none for a network that
+                knows its noise.
+            start: where the search begins, as the prior's mean, which is the default.
+            n_iterations: steps at most.
+            tolerance: the length of a step, in posterior standard deviations, at which to end.
+
+        Returns:
+            Mean, full covariance, log evidence and whether the search ended by its tolerance, each
+            by row.
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
+                y, a count below 1, a tolerance that is not above 0, noise as for
+                :meth:`update`, and a network with a :attr:`likelihood`.
+            TypeError: for what is no array of numbers or lies on the GPU, and noise as for
+                :meth:`update`.
+        """
+        return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
+
+    def attribute_variance(
+        self,
+        x: ArrayLike,
+        x_var: ArrayLike | None = None,
+        *,
+        n_orders: int | None = None,
+        seed: int = 0,
+    ) -> VarianceAttribution:
+        """What a predictive variance comes from: input features, layers, noise.
+
+        The share of a source is what it adds to the variance as sources are switched on one after
+        the other, the rest taken at their means, on average over orders in which to do it. So the
+        shares add up to the variance that calling the network gives. Noise is as predicted.
+
+        Args:
+            x: inputs, (batch, features).
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+            n_orders: how many random orders to average over, each a prediction for every source;
+                None takes all orders of up to 8 sources, by 2^n predictions, and 16 of more.
+            seed: fixes the random orders.
+
+        Raises:
+            ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
+                below 1 and a seed outside [0, 2**63), or what are no integers.
+        """
+        return attribute_variance(self, x, x_var, n_orders, seed)
+
     def draw(self, seed: int) -> Sequential:
         """A network without uncertainty, its weights drawn from what this one believes of them.
 
@@ -480,8 +557,11 @@ class Sequential:
             ValueError: if the seed is not in [0, 2**63).
             TypeError: for what is no integer.
         """
-        seed = check_seed(seed)
-        drawn = Sequential(
+        return self._with_model(self._model.draw(check_seed(seed)))
+
+    def _with_model(self, model: _core.Model) -> Sequential:
+        """A new network as this one, with the parameters and counts of a model made of its own."""
+        other = Sequential(
             *self._layers,
             seed=self._seed,
             device=self._device,
@@ -490,10 +570,10 @@ class Sequential:
             likelihood=self._likelihood,
             forgetting=self._forgetting,
         )
-        drawn._wanted_precision, drawn._precision = self._wanted_precision, self._precision
-        drawn._training = self._training
-        drawn._made_model = self._model.draw(seed)
-        return drawn
+        other._wanted_precision, other._precision = self._wanted_precision, self._precision
+        other._training = self._training
+        other._made_model = model
+        return other
 
     def update(
         self,
@@ -527,6 +607,14 @@ class Sequential:
                 it, and if the prediction or the update overflows float32. The network is then as
                 it was.
         """
+        if self._forgetting is not None and _log.isEnabledFor(logging.INFO):
+            n_drifts = self.n_drifts
+            prediction = self._update(x, y, noise, x_var)
+            log_drifts(n_drifts, self.n_drifts)
+            return prediction
+        return self._update(x, y, noise, x_var)
+
+    def _update(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
         if is_on_gpu("x", x, self._device):
             return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)
@@ -738,16 +826,32 @@ class Sequential:
         """Write all that the network is made of, and what it has learned, to a safetensors file.
 
         :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        whole, and on the disk; of a symbolic link, the file that it points to.
 
         Raises:
-            ValueError: for networks with an :class:`Activation`, whose functions no file holds.
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
             TypeError: for what is no path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_network
+        from tagix.io import save_model
 
-        save_network(self, path)
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(self)}, self.state_dict()
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Sequential:
+        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
+        from tagix.io._networks import rebuild_network
+
+        return rebuild_network(description, tensors, device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}

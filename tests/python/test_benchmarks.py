@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,6 +17,7 @@ import torch
 from helpers import relative_error
 
 import tagix as tx
+from benchmarks import merging
 from benchmarks.__main__ import main
 from benchmarks.torch_tagi import TorchTagi, relu_moments
 from benchmarks.uncertainty_table import BEGIN, END, Row, write_table
@@ -95,6 +97,56 @@ def test_uncertainty_writes_its_table(
     for part in ("AUROC of off-manifold", "Coverage of 95", "plain sampling", "weight draws"):
         assert any(part in line for line in lines)
         assert part in printed
+
+
+def test_merging_writes_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "page.md"
+    names = [*merging.TABLES, "merging-seeds", "merging-forget"]
+    blocks = [f"<!-- table: {name} -->\n<!-- end of table -->\n" for name in names]
+    page.write_text("\n".join(["Above.", *blocks[:-1]]))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "merging", "--quick", "--output", str(page)])
+    with pytest.raises(ValueError, match="merging-forget"):
+        main()
+    page.write_text("\n".join(["Above.", *blocks]))
+    main()
+    text = page.read_text()
+    assert text.startswith("Above.\n") and text.count("<!-- end of table -->") == 5
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    assert {line[0] for line in rows} >= {"| fresh", "| trained", "| 2", "| 4"}
+    # What was merged is forgotten to float32, what was trained is not.
+    after = {tuple(row[:3]): row[4] for row in rows if len(row) == 6 and row[2] != "the shard"}
+    assert after["| fresh", "apart", "merged with the others"] == "0.000"
+    assert after["| fresh", "apart", "after the others"] != "0.000"
+    assert "merging-coverage" in capsys.readouterr().out
+
+
+def test_what_merging_is_compared_to() -> None:
+    rows = merging.make_rows(40, 0)
+    for split in ("alike", "apart"):
+        shards = merging.make_shards(rows, 4, split, 0)
+        assert np.sort(np.concatenate([x[:, 0] for x, _ in shards])).tolist() == sorted(
+            rows[0][:, 0].tolist()
+        )
+        ends = [(x[:, 0].min(), x[:, 0].max()) for x, _ in shards]
+        apart = all(a[1] <= b[0] for a, b in pairwise(ends))
+        assert apart == (split == "apart")
+    nets = [merging.make_net(seed) for seed in range(3)]
+    state = merging.mean_of_means(nets).state_dict()
+    for key, value in state.items():
+        expected = sum(net.state_dict()[key].astype(np.float64) for net in nets) / 3
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
+    # Of a mixture: the mean of variances, and the variance of means.
+    truth = rows[1][:, 0].astype(np.float64)
+    means = np.array([net(rows[0]).mean[:, 0] for net in nets], np.float64)
+    variances = np.array([net(rows[0]).var[:, 0] for net in nets], np.float64)
+    mean, var = means.mean(axis=0), variances.mean(axis=0) + means.var(axis=0)
+    density = -0.5 * (np.log(2 * np.pi * var) + (truth - mean) ** 2 / var)
+    rmse, log_likelihood, share = merging.of_mixture(nets, rows)
+    assert rmse == pytest.approx(np.sqrt(np.mean((truth - mean) ** 2)), rel=1e-5)
+    assert log_likelihood == pytest.approx(density.mean(), rel=1e-4)
+    assert share == np.mean(np.abs(truth - mean) <= 1.6448536 * np.sqrt(var))
 
 
 def test_rows_of_a_table() -> None:

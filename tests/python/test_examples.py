@@ -1,9 +1,15 @@
-"""Examples run, in small, and say and draw what they claim to."""
+"""Examples run, in small, and say and draw what they claim to.
+
+If the environment variable TAGIX_GALLERY names a folder, their figures are left there for the
+documentation (tools/site_hooks.py).
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -28,6 +34,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "diffusion_classes": {"n_epochs": 8, "n_samples": 600, "grid": 20},
     "streaming_drift": {"n_after": 1000},
+    "classification": {},
+    "merge_shards": {},
+    "inverse_design": {},
 }
 FIGURES = {
     "regression_1d": ["regression_1d"],
@@ -37,6 +46,9 @@ FIGURES = {
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
     "diffusion_classes": ["diffusion_classes_guidance", "diffusion_classes_density"],
     "streaming_drift": ["streaming_drift"],
+    "classification": ["classification"],
+    "merge_shards": ["merge_shards"],
+    "inverse_design": ["inverse_design"],
 }
 
 
@@ -46,6 +58,15 @@ def load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def keep(name: str, figures: Path) -> None:
+    """Leave the figures of an example for the documentation, if it asks for them."""
+    if gallery := os.environ.get("TAGIX_GALLERY"):
+        folder = Path(gallery) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in figures.glob("*.png"):
+            shutil.copy(path, folder)
 
 
 @pytest.fixture
@@ -64,6 +85,7 @@ def output(
     for figure in FIGURES[name]:
         path = tmp_path / "output" / f"{figure}.png"
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    keep(name, tmp_path / "output")
     return str(capsys.readouterr().out)
 
 
@@ -137,6 +159,14 @@ def test_classes(output: str) -> None:
     assert 0.5 < numbers(lines[8])[-1] < 1.5
 
 
+@of("classification")
+def test_classification(output: str) -> None:
+    (accuracy, likely, error), best = (numbers(line) for line in output.splitlines()[1:3])
+    assert best[0] - 0.02 < accuracy < best[0] + 0.005
+    assert best[1] - 0.05 < likely < best[1] + 0.005
+    assert error < 0.02 and best[2] < 0.02
+
+
 @of("streaming_drift")
 def test_drift(output: str) -> None:
     rows = {line.split()[0]: numbers(line) for line in output.splitlines()[1:6]}
@@ -144,6 +174,25 @@ def test_drift(output: str) -> None:
     assert before < later < at_once and drifts == 0
     tested = rows["process_noise=0"]
     assert tested[-1] >= 1 and tested[2] < at_once
+
+
+@of("merge_shards")
+def test_merge(output: str) -> None:
+    lines = output.splitlines()
+    rmse = [float(line.partition("RMSE ")[2].partition(",")[0]) for line in lines[:6]]
+    prior, *sites, merged, without = rmse
+    assert 0.09 < merged < min(prior, *sites)  # the noise is 0.1
+    assert merged < without
+
+
+@of("inverse_design")
+def test_inverse_design(output: str) -> None:
+    *modes, shares, _ = output.splitlines()[1:]
+    weights, truth = zip(*(numbers(line.partition("weight")[2]) for line in modes), strict=True)
+    assert len(modes) >= 2 and sum(weights) == pytest.approx(1, abs=0.02)
+    for weight, y in zip(weights, truth, strict=True):
+        assert weight < 0.1 or y == pytest.approx(1.5, abs=0.2)
+    assert sum(numbers(shares.replace("%", ""))) > 95
 
 
 def test_swiss_roll_runs_the_job(
@@ -161,3 +210,4 @@ def test_swiss_roll_runs_the_job(
     lines = capsys.readouterr().out.splitlines()
     assert all(numbers(line)[0] >= 0 for line in lines[:4])
     assert all(Path(line).is_file() for line in lines[4:]) and len(lines) == 7
+    keep("diffusion_swiss_roll", tmp_path)

@@ -1,0 +1,205 @@
+"""Products and quotients of networks that were trained from one prior: merge shards, forget one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix._arrays import as_choice
+from tagix.nn import Sequential
+
+__all__ = ["forget", "merge"]
+
+Parameters: TypeAlias = NDArray[np.float32]
+
+
+def merge(
+    posteriors: Sequence[Sequential], prior: Sequential, *, improper: str = "raise"
+) -> Sequential:
+    """The network that has learned what several have, each from a shard of the data.
+
+    p(w | all shards) is proportional to p(w) prod_i p(w | shard i) / p(w), which for independent
+    Gaussians, parameter by parameter and in float64, is
+
+        1/v = 1/v_0 + sum_i (1/v_i - 1/v_0),   m = m_0 + v sum_i (m_i - m_0)/v_i
+
+    Exact where each posterior is; docs/merging.md has what it costs where TAGI approximates.
+    Constants, of variance 0, stay as they are.
+
+    Args:
+        posteriors: networks that were trained, each on rows of its own, from copies of ``prior``;
+            one or more. No row may be in two of them: it would count twice.
+        prior: the network that all of them started from, as it was then, fresh or trained.
+        improper: what to do where the product is no posterior from this prior, which takes
+            variances above the prior's: "raise" a ValueError where precisions are not positive, or
+            put what would be less certain than the prior back to the "prior".
+
+    Returns:
+        A new network with the layers, seed, rule, noise, likelihood, forgetting, device and
+        precision of ``prior``. It counts the most epochs that a posterior does, so that a noise
+        schedule goes on, and the drifts that they found; a test for drift starts as the prior's
+        stood.
+
+    Raises:
+        ValueError: for no posterior, one whose layers, noise, likelihood, seed or constants are
+            not the prior's, parameters that are not finite, and products as above.
+        TypeError: for what is no list of networks. Of a :class:`tagix.DiffusionModel`, give its
+            ``net``.
+    """
+    if isinstance(posteriors, Sequential) or not isinstance(posteriors, Sequence):
+        raise TypeError(f"posteriors: got a {type(posteriors).__name__}, needed a list of networks")
+    if len(posteriors) == 0:
+        raise ValueError("posteriors: got an empty list, needed at least one network")
+    factors = [(f"posteriors[{i}]", each, 1) for i, each in enumerate(posteriors)]
+    merged = _copy_with(prior, *_combine(factors, prior, improper))
+    before = prior.n_drifts
+    n_drifts = before + sum(max(0, each.n_drifts - before) for each in posteriors)
+    merged._model.drift = (*prior._model.drift[:3], n_drifts)
+    merged._model.epochs_trained = max(each.epochs_trained for each in posteriors)
+    return merged
+
+
+def forget(
+    posterior: Sequential, shard: Sequential, prior: Sequential, *, improper: str = "raise"
+) -> Sequential:
+    """The network without what it has learned from a shard: posterior * prior / shard.
+
+        1/v = 1/v_0 + (1/v_p - 1/v_0) - (1/v_s - 1/v_0)
+        m = m_0 + v ((m_p - m_0)/v_p - (m_s - m_0)/v_s)
+
+    takes a shard out again that :func:`merge` put in, to what float32 keeps. Of a network that was
+    trained on the shard's rows after others it takes out what the shard says by itself, which is
+    not the same: docs/merging.md says how far to trust it.
+
+    Args:
+        posterior: the network that has learned the shard and more.
+        shard: a network trained on the shard alone, from a copy of ``prior``.
+        prior: the network that both of them started from, as it was then.
+        improper: as for :func:`merge`; here it matters, as a shard may be surer of a parameter
+            than the posterior.
+
+    Returns:
+        A new network as ``posterior`` is otherwise, its counts of epochs and drifts included.
+
+    Raises:
+        ValueError, TypeError: as :func:`merge`.
+    """
+    factors = [("posterior", posterior, 1), ("shard", shard, -1)]
+    return _copy_with(posterior, *_combine(factors, prior, improper))
+
+
+def _combine(
+    factors: list[tuple[str, Sequential, int]], prior: Sequential, improper: str
+) -> tuple[Parameters, Parameters]:
+    """Means and variances of prior * prod (network / prior)^sign, of (name, network, sign)."""
+    clips = as_choice("improper", improper, ("raise", "prior")) == "prior"
+    culprit = factors[-1][0].partition("[")[0]  # "posteriors" or "shard"
+    _check_is_network("prior", prior)
+    prior_mean, prior_var = _parameters("prior", prior)
+    learned = prior_var > 0
+    precision = np.divide(1.0, prior_var, where=learned, out=np.ones_like(prior_var))
+    prior_precision = precision.copy()
+    shift = np.zeros_like(prior_mean)  # (mean - prior mean) * precision
+    for name, network, sign in factors:
+        mean, var = _checked(name, network, prior, prior_mean, prior_var)
+        own_precision = np.divide(1.0, var, where=learned, out=np.ones_like(var))
+        precision += sign * (own_precision - prior_precision)
+        shift += sign * own_precision * (mean - prior_mean)
+    if clips:
+        back = precision < prior_precision
+        precision = np.where(back, prior_precision, precision)
+        shift = np.where(back, 0.0, shift)
+    elif n_improper := int((precision <= 0).sum()):
+        raise ValueError(
+            f"{culprit}: got precisions that leave {n_improper} of {precision.size} parameters "
+            "with one of 0 or less, needed variances that make a distribution of each: "
+            "improper='prior' puts such parameters back to the prior"
+        )
+    with np.errstate(over="ignore"):
+        product_mean = (prior_mean + shift / precision).astype(np.float32)
+        product_var = np.where(learned, 1.0 / precision, 0.0).astype(np.float32)
+    if not (np.isfinite(product_mean) & np.isfinite(product_var)).all():
+        raise ValueError(
+            f"{culprit}: got parameters that overflow float32 when they are combined, needed "
+            "precisions that do not all but cancel: improper='prior' puts such parameters back to "
+            "the prior"
+        )
+    return product_mean, product_var
+
+
+def _checked(
+    name: str,
+    network: Sequential,
+    prior: Sequential,
+    prior_mean: NDArray[np.float64],
+    prior_var: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The parameters of a network that may have been trained from the prior, else an error."""
+    _check_is_network(name, network)
+    if not _same_layers(network, prior):
+        raise ValueError(f"{name}: got\n{network!r}\nneeded the layers of the prior\n{prior!r}")
+    if network.noise != prior.noise:
+        raise ValueError(
+            f"{name}: got noise {network.noise!r}, needed the prior's, {prior.noise!r}"
+        )
+    if network.likelihood != prior.likelihood:
+        raise ValueError(
+            f"{name}: got likelihood {network.likelihood!r}, needed the prior's, "
+            f"{prior.likelihood!r}"
+        )
+    if network.seed != prior.seed:
+        raise ValueError(
+            f"{name}: got seed {network.seed}, needed the prior's, {prior.seed}: another seed "
+            "makes other initial means, and networks that start from different means do not combine"
+        )
+    mean, var = _parameters(name, network)
+    constant = prior_var == 0
+    if (mean != prior_mean)[constant].any():
+        raise ValueError(
+            f"{name}: got {int((mean != prior_mean)[constant].sum())} constants (parameters of "
+            "variance 0 in the prior) of other values, needed the prior's"
+        )
+    if ((var == 0) != constant).any():
+        raise ValueError(
+            f"{name}: got {int(((var == 0) != constant).sum())} parameters of variance 0 that have "
+            "another one in the prior or the other way round, needed a network trained from it"
+        )
+    return mean, var
+
+
+def _check_is_network(name: str, network: object) -> None:
+    if not isinstance(network, Sequential):
+        raise TypeError(
+            f"{name}: got {network!r}, needed a network (of a diffusion model, its net)"
+        )
+
+
+def _same_layers(a: Sequential, b: Sequential) -> bool:
+    """Whether two networks have equal layers, those of Sequentials inside them included."""
+    return len(a) == len(b) and all(
+        _same_layers(x, y)
+        if isinstance(x, Sequential) and isinstance(y, Sequential)
+        else not isinstance(x, Sequential) and x == y
+        for x, y in zip(a.layers, b.layers, strict=True)
+    )
+
+
+def _parameters(name: str, network: Sequential) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Means and variances of all parameters, constants included, of one moment."""
+    mean, var = network._model.get_parameters()
+    if not (np.isfinite(mean) & np.isfinite(var) & (var >= 0)).all():
+        raise ValueError(
+            f"{name}: got means that are not finite, or variances that are not or below 0, needed "
+            "none of these"
+        )
+    return mean.astype(np.float64), var.astype(np.float64)
+
+
+def _copy_with(network: Sequential, mean: Parameters, var: Parameters) -> Sequential:
+    """A copy of a network with other parameters."""
+    model = network._model.copy_to(network.device, network.precision)
+    model.set_parameters(mean, var)
+    return network._with_model(model)
