@@ -315,7 +315,9 @@ class TabularEstimator(BaseEstimator):
         for key, value in x.items():
             values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
             if np.isinf(values[key]):
-                raise ValueError(f"x[{key!r}]: got infinity, needed a finite number, NaN or None")
+                raise ValueError(
+                    f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"
+                )
         keys = self._feature_keys
         if learn:
             self._end_stream()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,17 @@ class CoreStream:
         )
         self.learn, self.predict = self._stream.learn, self._stream.predict
         self.predict_proba = self._stream.predict_proba
+
+    def has_all_of(self, x: Any) -> TypeGuard[dict[str, Any]]:
+        """Whether a row is a dict that has every feature, none of them None or NaN.
+
+        Predictions of other rows are worked out elsewhere, over what may be missing.
+        """
+        return (
+            type(x) is dict
+            and x.keys() >= self.keys
+            and all(value == value and value is not None for value in x.values())
+        )
 
     def set_units(self, units: list[tuple[Scaler, Moments]]) -> None:
         """Change the standardization alone; the network has been re-expressed."""

@@ -237,7 +237,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if not self.__sklearn_is_fitted__():
             first_keys(x)
             return {}
-        if self._stream is not None and type(x) is dict:
+        if self._stream is not None and self._stream.has_all_of(x):
             of_classes = self._stream.predict_proba(x, len(self._labels))
             return dict(zip(self._labels, of_classes.tolist(), strict=True))
         row = self._x_scaler.inputs(self._row_of(x, learn=False))

@@ -320,7 +320,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             A float, or an array (n_outputs,) for several outputs; a pair of them with
             ``return_std``.
         """
-        if self._stream is not None and type(x) is dict:
+        if self._stream is not None and self._stream.has_all_of(x):
             mean, var, _ = self._stream.predict(x)
             return (mean, math.sqrt(var)) if return_std else mean
         model: TagiRegressor = self
@@ -333,8 +333,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             model._start_regression(len(keys), 1, keys)
             # The units of x are not known yet: its values say nothing.
             inputs = model._x_scaler.inputs(np.full((1, len(x)), np.nan))
-        # Not filled up: the core's path for a few rows is the fast one here.
-        mixture = model._in_units(Mixture.of([net(*inputs) for net in model.nets_]))
+        mixture = model._in_units(_ensemble.predict(model.nets_, *inputs))
         mean, std = mixture.mean[0], np.sqrt(mixture.var)[0]
         if model._y_is_vector:
             return (float(mean[0]), float(std[0])) if return_std else float(mean[0])
