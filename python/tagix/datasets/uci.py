@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -118,11 +118,11 @@ def load_uci(path: str | os.PathLike[str], name: str, split: int = 0) -> UciData
     return UciData(name, split, x[train], y[train], x[test], y[test], features, int(target[0]))
 
 
-def _read_numbers(path: Path, n_dimensions: int) -> npt.NDArray[Any]:
+def _read_numbers(path: Path, n_dimensions: Literal[1, 2]) -> npt.NDArray[Any]:
     """Numbers of a text file, float64; ValueError with its name for what is none."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, see tagix.datasets.load_uci")
-    lines = [line for line in path.read_text(encoding="utf-8", errors="replace").split("\n")]
+    lines = path.read_text(encoding="utf-8", errors="replace").split("\n")
     if not any(line.strip() for line in lines):
         raise ValueError(f"{path}: got an empty file")
     try:
