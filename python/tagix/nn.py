@@ -6,6 +6,7 @@ torch.nn.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -57,6 +58,7 @@ from tagix._training import (
     FitCallback,
     History,
     check_callback,
+    log_drifts,
     run_epochs,
     undone_on_error,
 )
@@ -80,6 +82,8 @@ __all__ = [
     "Softplus",
     "Tanh",
 ]
+
+_log = logging.getLogger("tagix.nn")
 
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
@@ -202,6 +206,9 @@ class Sequential:
                         self._forgetting,
                         self._likelihood,
                     )
+                    if _log.isEnabledFor(logging.DEBUG):
+                        backend = _core.backend_name(self._device, self._precision)
+                        _log.debug("a network of %d layers on %s", len(self._layers), backend)
         return self._made_model
 
     @property
@@ -600,6 +607,14 @@ class Sequential:
                 it, and if the prediction or the update overflows float32. The network is then as
                 it was.
         """
+        if self._forgetting is not None and _log.isEnabledFor(logging.INFO):
+            n_drifts = self.n_drifts
+            prediction = self._update(x, y, noise, x_var)
+            log_drifts(n_drifts, self.n_drifts)
+            return prediction
+        return self._update(x, y, noise, x_var)
+
+    def _update(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
         if is_on_gpu("x", x, self._device):
             return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)

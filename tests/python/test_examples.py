@@ -1,9 +1,15 @@
-"""Examples run, in small, and say and draw what they claim to."""
+"""Examples run, in small, and say and draw what they claim to.
+
+If the environment variable TAGIX_GALLERY names a folder, their figures are left there for the
+documentation (tools/site_hooks.py).
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -27,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "diffusion_classes": {"n_epochs": 8, "n_samples": 600, "grid": 20},
     "streaming_drift": {"n_after": 1000},
+    "classification": {},
     "merge_shards": {},
     "inverse_design": {},
 }
@@ -37,6 +44,7 @@ FIGURES = {
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
     "diffusion_classes": ["diffusion_classes_guidance", "diffusion_classes_density"],
     "streaming_drift": ["streaming_drift"],
+    "classification": ["classification"],
     "merge_shards": ["merge_shards"],
     "inverse_design": ["inverse_design"],
 }
@@ -48,6 +56,15 @@ def load(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def keep(name: str, figures: Path) -> None:
+    """Leave the figures of an example for the documentation, if it asks for them."""
+    if gallery := os.environ.get("TAGIX_GALLERY"):
+        folder = Path(gallery) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in figures.glob("*.png"):
+            shutil.copy(path, folder)
 
 
 @pytest.fixture
@@ -66,6 +83,7 @@ def output(
     for figure in FIGURES[name]:
         path = tmp_path / "output" / f"{figure}.png"
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    keep(name, tmp_path / "output")
     return str(capsys.readouterr().out)
 
 
@@ -131,6 +149,14 @@ def test_classes(output: str) -> None:
     assert 0.5 < numbers(lines[8])[-1] < 1.5
 
 
+@of("classification")
+def test_classification(output: str) -> None:
+    (accuracy, likely, error), best = (numbers(line) for line in output.splitlines()[1:3])
+    assert best[0] - 0.02 < accuracy < best[0] + 0.005
+    assert best[1] - 0.05 < likely < best[1] + 0.005
+    assert error < 0.02 and best[2] < 0.02
+
+
 @of("streaming_drift")
 def test_drift(output: str) -> None:
     rows = {line.split()[0]: numbers(line) for line in output.splitlines()[1:6]}
@@ -174,3 +200,4 @@ def test_swiss_roll_runs_the_job(
     lines = capsys.readouterr().out.splitlines()
     assert all(numbers(line)[0] >= 0 for line in lines[:4])
     assert all(Path(line).is_file() for line in lines[4:]) and len(lines) == 7
+    keep("diffusion_swiss_roll", tmp_path)
