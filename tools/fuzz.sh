@@ -13,7 +13,7 @@ if [ ! -f "$build/python/tagix/__init__.py" ] || [ -z "${TAGIX_FUZZ_AS_BUILT:-}"
 fi
 
 # Python itself is no build of the sanitizer's and leaks at exit. An allocation beyond 512 MiB fails
-# as one beyond the memory would, and a process beyond 2 GiB ends.
+# as one beyond the memory would, and a process beyond 3 GiB ends.
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=512:hard_rss_limit_mb=3072:quarantine_size_mb=64:malloc_context_size=8
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1

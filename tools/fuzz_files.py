@@ -533,7 +533,7 @@ def try_file(path: Path, again: Path | None = None) -> str:
         return "refused"
     try:
         use(model, again)
-    except ValueError:
+    except (ValueError, TypeError):  # arguments of estimators are checked when they are used
         return "loaded, but of no use"
     return "loaded"
 

@@ -361,6 +361,17 @@ def test_many_layers_come_back(tmp_path: Path) -> None:
     assert len(tx.load(tmp_path / "net")) == MOST_LAYERS
 
 
+def test_a_subclass_is_saved_as_what_it_derives_from(path: Path) -> None:
+    class Sequential(nn.Sequential):
+        pass
+
+    class Mine(Sequential):
+        pass
+
+    Mine(nn.Linear(2, 2), seed=1).save(path)
+    assert type(tx.load(path)) is nn.Sequential
+
+
 needs_posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
 

@@ -92,6 +92,7 @@ def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
 
     Where ``path`` is a symbolic link, the file that it points to is replaced. See
     :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
+    Of an instance of a subclass, only what its class here has is written.
     """
     target = _as_path(path)
     description, tensors = model._to_file()
@@ -99,11 +100,17 @@ def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
         "format": "tagix",
         "version": str(FORMAT_VERSION),
         "release": _core.__version__,
-        "description": json.dumps({"kind": type(model).__name__, **description}),
+        "description": json.dumps({"kind": _kind_of(model), **description}),
     }
     parse_json(metadata["description"], "description")  # within the limits of reading
     metadata["crc32"] = checksum(metadata, tensors)
     write_safetensors(target, metadata, tensors)
+
+
+def _kind_of(model: Savable) -> str:
+    """The name of its class; of a subclass, that of the class which load gives back."""
+    names = [cls.__name__ for cls in type(model).__mro__ if cls.__module__.startswith("tagix.")]
+    return next(name for name in names if name in _KINDS)
 
 
 def _read_description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
