@@ -461,8 +461,8 @@ class HierarchicalSoftmax:
         P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
 
     and the probability of a class is the product along its path, whose nodes count as independent. A row
-    changes no more than log2(n_classes) outputs, so thousands of classes are cheap to learn. n_outputs is
-    n_classes - 1.
+    changes no more than log2(n_classes) outputs. Classes with neighbouring numbers share most of their
+    path: many classes are learned best where neighbours are alike. n_outputs is n_classes - 1.
 
     Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
     """
@@ -496,19 +496,20 @@ class Remax:
 
         E A_i = (m_i / m) (1 + b) / (1 + c)
 
-    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; probabilities are the
+    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; None takes
+    min(0.3, 2 / n_classes), since what noise leaves of many shares near 0 adds up. Probabilities are the
     expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
     every output. n_outputs is n_classes.
 
-    Raises ValueError unless n_classes is in [2, 2**24] and std in [1e-6, 1e6], TypeError for what is no
-    number.
+    Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
+    is no number.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
     def __init__(
         self,
         n_classes: typing.SupportsIndex,
-        std: typing.SupportsFloat | typing.SupportsIndex = 0.1,
+        std: typing.SupportsFloat | typing.SupportsIndex | None = None,
     ) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
