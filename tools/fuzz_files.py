@@ -136,13 +136,26 @@ def valid_files(folder: Path) -> list[bytes]:
 def _estimators(x: Any, y: Any, labels: Any) -> list[Any]:
     """Fitted estimators of tagix.sklearn, where scikit-learn is there."""
     try:
-        from tagix import sklearn  # type: ignore[attr-defined]
+        from tagix import sklearn
     except ImportError:
         return []
+    few: dict[str, Any] = {"hidden": (3,), "max_epochs": 1, "n_estimators": 1, "random_state": 0}
+    table = np.where(np.abs(x) < 0.1, np.nan, x)
+    stream = sklearn.TagiRegressor(**few)
+    stream.learn_one({"a": 1.0, "b": 2.0}, 3.0)
     return [
-        sklearn.TagiRegressor(hidden=(3,), max_epochs=1, random_state=0).fit(x, y),
-        sklearn.TagiClassifier(hidden=(3,), max_epochs=1, random_state=0).fit(x, labels),
-        sklearn.TagiDiffusion(hidden=(3,), max_epochs=1, random_state=0).fit(x),
+        sklearn.TagiRegressor(**few).fit(x, y),
+        sklearn.TagiRegressor(**few | {"n_estimators": 2}, forgetting=tx.Forgetting()).fit(
+            table, y
+        ),
+        stream,
+        sklearn.TagiClassifier(**few).fit(x, np.array(["no", "yes"])[labels]),
+        sklearn.TagiClassifier(**few, likelihood="remax").partial_fit(x, labels, classes=[0, 1, 2]),
+        sklearn.TagiDiffusion((3,), n_steps=4, n_epochs=1, random_state=0).fit(x),
+        sklearn.TagiDiffusion((3,), conditional=True, n_steps=4, n_epochs=1, random_state=1).fit(
+            x, labels
+        ),
+        sklearn.TagiRegressor(),
     ]
 
 
@@ -273,6 +286,8 @@ _RAW: dict[str, Callable[[bytes, random.Random], bytes]] = {
 
 def _numbers(file: File, rng: random.Random, _: list[File]) -> bytes:
     """NaN, negative variances and the like, or bits of the numbers."""
+    if not file.tensors:  # of an estimator that has learned nothing
+        return _description(file, rng, [])
     name = rng.choice(list(file.tensors))
     dtype, shape, values = file.tensors[name]
     changed = bytearray(values)
@@ -354,8 +369,8 @@ def _header(file: File, rng: random.Random, _: list[File]) -> bytes:
 
     def change(entries: Entries) -> None:
         for _ in range(rng.choice([1, 1, 2, 3])):
-            name = rng.choice(list(entries))
-            if not isinstance(entries[name], dict) or rng.random() < 0.3:
+            name = rng.choice(list(entries) or [""])
+            if not isinstance(entries.get(name), dict) or rng.random() < 0.3:
                 _edit(entries, rng)
                 continue
             entry = entries[name]
@@ -484,10 +499,28 @@ def use(model: Any, again: Path | None) -> None:
         labels = None if model.n_classes is None else np.array([0, -1])
         model.fit(x, labels, n_epochs=1, progress=False)
     else:
-        x = np.ones((2, model.n_features_in_))
-        model.sample(2) if type(model).__name__ == "TagiDiffusion" else model.predict(x)
+        _use_estimator(model)
     if again is not None:
         model.save(again)
+
+
+def _use_estimator(model: Any) -> None:
+    """Predict with an estimator and teach it, a row and a table."""
+    if not model.__sklearn_is_fitted__():
+        return
+    x = np.ones((2, model.n_features_in_))
+    x[1] = -0.5
+    if type(model).__name__ == "TagiDiffusion":
+        model.sample(2)
+        model.score_samples(x)
+        return
+    y = model.predict(x)
+    model.partial_fit(x, y)
+    if np.ndim(y) == 1:
+        names = getattr(model, "feature_names_in_", range(model.n_features_in_))
+        row = dict(zip(names, x[0].tolist(), strict=True))
+        model.learn_one(row, y[0].item())
+        model.predict_one(row)
 
 
 def try_file(path: Path, again: Path | None = None) -> str:

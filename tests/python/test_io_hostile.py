@@ -141,7 +141,11 @@ def layers(description: Any) -> Any:
 
 
 def linear(n_in: Any, n_out: Any) -> dict[str, Any]:
-    return {"type": "Linear", "in_features": n_in, "out_features": n_out}
+    return nn.Linear(1, 1).config | {"type": "Linear", "in_features": n_in, "out_features": n_out}
+
+
+KNOWN = {"type": "Homoscedastic", "std": 1.0, "min_std": 0.0, "decay": 1.0, "learn": False}
+RELU = {"type": "ReLU", "moments": "exact"}
 
 
 @pytest.mark.parametrize(
@@ -157,10 +161,12 @@ def linear(n_in: Any, n_out: Any) -> dict[str, Any]:
         (lambda d: layers(d)[0].update(gain_bias=float("nan")), "gain_bias: got nan"),
         (lambda d: layers(d)[0].update(gain_bias=[1]), "gain_bias"),
         (lambda d: layers(d)[0].pop("in_features"), "Linear"),
-        (lambda d: layers(d).extend([{"type": "ReLU"}] * MOST_LAYERS), "got 10003 items"),
+        (lambda d: layers(d)[0].pop("gain_bias"), "Linear: gain_bias is missing"),
+        (lambda d: d["network"]["rule"].pop("clip"), "Information: clip is missing"),
+        (lambda d: layers(d).extend([RELU] * MOST_LAYERS), "got 10003 items"),
         (
             lambda d: layers(d).extend(
-                [{"type": "Sequential", "seed": 1, "layers": [{"type": "ReLU"}] * 5000}] * 2
+                [{"type": "Sequential", "seed": 1, "layers": [RELU] * 5000}] * 2
             ),
             "more than 10000",
         ),
@@ -187,7 +193,7 @@ def linear(n_in: Any, n_out: Any) -> dict[str, Any]:
         (lambda d: d["network"].update(drift=[0, -1.0, 0, 0]), "drift: got a sum of -1"),
         (lambda d: d["network"].update(rule={"type": "Capped", "cap": -1}), "cap: got -1"),
         (lambda d: d["network"].update(rule=[]), "rule: got \\[\\]"),
-        (lambda d: d["network"].update(noise={"type": "Homoscedastic", "std": [1] * 3}), "noise"),
+        (lambda d: d["network"].update(noise=KNOWN | {"std": [1.0] * 3}), "noise: got 3"),
         (lambda d: d["network"].update(noise={"type": "Homoscedastic", "std": 0}), "std: got 0"),
         (lambda d: d["network"].update(noise={"type": "Noise"}), "noise: type: got 'Noise'"),
         (
@@ -199,7 +205,7 @@ def linear(n_in: Any, n_out: Any) -> dict[str, Any]:
 def test_descriptions(change: Callable[[Any], object], message: str, path: Path) -> None:
     rewrite_file(path, lambda description, _: change(description))
     # Ten thousand layers of JSON are large by themselves.
-    assert_refused(path, message, 2**23)
+    assert_refused(path, message, 2**24)
 
 
 @pytest.mark.parametrize(
@@ -222,10 +228,12 @@ def test_descriptions(change: Callable[[Any], object], message: str, path: Path)
         (lambda d: d["settings"]["schedule"].update(name="late"), "schedule: got 'late'"),
         (lambda d: d["settings"]["schedule"].update(config={"s": -1}), "s: got -1"),
         (lambda d: d["settings"]["schedule"].update(config={"x": 1}), "config: got 'x'"),
-        (lambda d: d["settings"].update(
-            schedule={"name": "edm", "config": {"rho": 1e-5}}), "n_steps: got 4"),
+        (lambda d: d["settings"].update(schedule={
+            "name": "edm", "config": {"sigma_min": 1e-3, "sigma_max": 80.0, "rho": 1e-5}}),
+         "n_steps: got 4"),
+        (lambda d: d["settings"]["schedule"].update(config={}), "schedule: got \\[\\], needed"),
         (lambda d: d.update(noise=None), "noise: got None"),
-        (lambda d: d.update(activation={"type": "Linear", "in_features": 1, "out_features": 1}),
+        (lambda d: d.update(activation=linear(1, 1)),
          "activation: got Linear"),
         (lambda d: d.update(fitted="yes"), "fitted: got 'yes'"),
         (lambda d: d.update(class_shares=[1.0]), "class_shares: got shape"),

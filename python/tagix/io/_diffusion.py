@@ -103,12 +103,17 @@ def _settings(record: Record, n_numbers: int) -> dict[str, Any]:
         n_classes = as_count("n_classes", n_classes, least=1, most=most)
     hidden = record.items("hidden", most=MOST_LAYERS)
     learns_vectors = n_classes is not None and kind == "embedding"
-    schedule = record.record("schedule")
+    described = record.record("schedule")
+    name, config = described.text("name"), described.record("config").rest()
+    described.done()
+    schedule = schedules.resolve(name, config)
+    if set(schedule.config) != set(config):
+        raise ValueError(f"schedule: got {sorted(config)}, needed {sorted(schedule.config)}")
     settings = {
         "n_features": record.count("n_features", least=1, most=n_numbers),
         "hidden": [as_count("hidden", width, least=1, most=n_numbers) for width in hidden],
         "n_steps": record.count("n_steps", least=2, most=MOST_STEPS),
-        "schedule": schedules.resolve(schedule.text("name"), schedule.record("config").rest()),
+        "schedule": schedule,
         "prediction_type": record.text("prediction_type"),
         "time_features": record.text("time_features", get_args(schedules.TimeFeatures)),
         "n_classes": n_classes,
@@ -118,6 +123,5 @@ def _settings(record: Record, n_numbers: int) -> dict[str, Any]:
         ),
         "standardize": record.flag("standardize"),
     }
-    schedule.done()
     record.done()
     return settings

@@ -31,6 +31,7 @@ NOISE_MODELS: dict[str, Any] = {
 # What is added here needs its None in _versions.py, for older files.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "noise": NOISE_MODELS,
+    "likelihood": {"HierarchicalSoftmax": _core.HierarchicalSoftmax, "Remax": _core.Remax},
     "forgetting": {"Forgetting": _core.Forgetting},
 }
 
@@ -112,13 +113,17 @@ class NetworkRecord(Record):
             record.done()
             return nn.Sequential(*layers, seed=seed)
         arguments = record.rest()
-        for name, value in arguments.items():
+        self._check_counts(kind, arguments)
+        layer: Layer = make_whole(_LAYERS[kind], arguments)
+        return layer
+
+    def _check_counts(self, name: str, arguments: Any) -> None:
+        """ValueError if a count among the arguments exceeds all numbers, and so all dimensions."""
+        for key, value in arguments.items():
             if type(value) is int and value > self.n_numbers:
                 raise ValueError(
-                    f"{kind}: {name}: got {value}, where all tensors have {self.n_numbers} numbers"
+                    f"{name}: {key}: got {value}, where all tensors have {self.n_numbers} numbers"
                 )
-        layer: Layer = _LAYERS[kind](**arguments)
-        return layer
 
     def check_parameters(self, layers: Iterable[Layer | nn.Sequential]) -> None:
         """ValueError if the layers have more parameters than there are numbers for."""
@@ -131,6 +136,8 @@ class NetworkRecord(Record):
     def option(self, name: str) -> Any:
         """What a network may be made with beside its layers; None if it was made without."""
         value = self.take(name)
+        if isinstance(value, dict):
+            self._check_counts(name, value)  # a likelihood has fewer classes than there are numbers
         return None if value is None else rebuild_value(value, name, _OPTIONS[name])
 
     def use(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -214,4 +221,13 @@ def rebuild_value(description: Any, name: str, classes: Mapping[str, Any]) -> An
     """What :func:`describe_value` described, if its class is one of ``classes``."""
     record = Record(description, name)
     kind = record.text("type", classes)
-    return classes[kind](**record.rest())
+    return make_whole(classes[kind], record.rest())
+
+
+def make_whole(cls: Any, arguments: dict[str, Any]) -> Any:
+    """``cls(**arguments)``; ValueError if an argument is missing that has a default, too."""
+    value = cls(**arguments)
+    missing = [key for key in value.config if key not in arguments]
+    if missing:
+        raise ValueError(f"{cls.__name__}: {missing[0]} is missing")
+    return value

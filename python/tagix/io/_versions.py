@@ -11,12 +11,13 @@ FORMAT_VERSION = 4
 # What every entry that an older file may lack was for it.
 _NETWORK = {
     "noise": None,
+    "likelihood": None,
     "forgetting": None,
     "precision": "float32",
     "training": True,
     "drift": [0.0, 0.0, 0.0, 0],
 }
-_IMPLIED = ("layers", "noise", "forgetting")
+_IMPLIED = ("layers", "noise", "likelihood", "forgetting")
 _SETTINGS = {
     "prediction_type": "epsilon",
     "time_features": "cosine",
@@ -24,6 +25,12 @@ _SETTINGS = {
     "class_features": "one_hot",
     "embedding_dim": 8,
     "standardize": True,
+}
+
+_SCHEDULES = {
+    "cosine": {"s": 0.008},
+    "linear": {"beta_start": None, "beta_end": None},
+    "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0},
 }
 
 
@@ -47,11 +54,12 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if isinstance(settings, dict):
         settings = {**_SETTINGS, **settings}
         if isinstance(settings.get("schedule"), str):
-            settings["schedule"] = {"name": settings["schedule"], "config": {}}
+            name = settings["schedule"]
+            settings["schedule"] = {"name": name, "config": _SCHEDULES.get(name, {})}
         description = {"class_shares": None, **description, "settings": settings}
         noise = description.get("noise")
-        if isinstance(noise, dict):
-            description["noise"] = {"type": "Homoscedastic", **noise}
+        if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
+            description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
     return description
 
 
