@@ -5,6 +5,8 @@
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
 ``python -m benchmarks uncertainty``: how far variances can be trusted; the table of
 docs/uncertainty.md.
+``python -m benchmarks classes``: networks of classes beside softmax and Adam; the tables of
+docs/classification.md.
 ``python -m benchmarks streams``: rows learned one at a time, as dicts.
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
 
@@ -18,7 +20,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import gpu, gpu_opponents, merging, quality, speed, streams, uncertainty
+from benchmarks import classes, gpu, gpu_opponents, merging, quality, speed, streams, uncertainty
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -72,6 +74,10 @@ def main() -> None:
     trust.add_argument(
         "--output", type=Path, help="write the table there; default: docs/uncertainty.md"
     )
+    of_classes = commands.add_parser("classes", help="networks of classes beside softmax")
+    of_classes.add_argument("--quick", action="store_true", help="small sizes, 1 seed")
+    of_classes.add_argument("--seeds", type=int, help="default: 5, or 1 with --quick")
+    of_classes.add_argument("--json", type=Path, help="also write the results to this file")
     rows = commands.add_parser("streams", help="rows one at a time, beside River and others")
     rows.add_argument("--quick", action="store_true", help="few rows, 3 short rounds")
     shards = commands.add_parser("merging", help="the tables of docs/merging.md")
@@ -80,7 +86,7 @@ def main() -> None:
     shards.add_argument(
         "--output", type=Path, help="put the tables there; default: docs/merging.md"
     )
-    for command in (cpu, toy, trust, rows, shards):
+    for command in (cpu, toy, trust, of_classes, rows, shards):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in ("threads", "seeds", "epochs"):
@@ -101,6 +107,11 @@ def main() -> None:
         n_seeds = arguments.seeds or (1 if arguments.quick else 3)
         run = uncertainty.run if arguments.command == "uncertainty" else merging.run
         run(arguments.threads, n_seeds, arguments.quick, output)
+        return
+
+    if arguments.command == "classes":
+        n_seeds = arguments.seeds or (1 if arguments.quick else 5)
+        classes.run(arguments.threads, n_seeds, arguments.quick, arguments.json)
         return
 
     def chosen(option: str, text: str, known: list[str]) -> list[str]:

@@ -1,7 +1,7 @@
 #include "likelihood.h"
 
-#include <cmath>
-#include <string>
+#include <algorithm>
+#include <optional>
 
 #include "arguments.h"
 
@@ -35,6 +35,10 @@ struct Remax {
 
   math::ClassHead head() const {
     return {math::ClassLink::remax, n_classes, static_cast<float>(std * std)};
+  }
+  /// Shares near 0 are as many as there are classes, and what noise leaves of them adds up.
+  static double default_std(Index n_classes) {
+    return std::clamp(2.0 / static_cast<double>(n_classes), 1e-6, 0.3);
   }
   py::dict config() const {
     py::dict dict;
@@ -79,8 +83,8 @@ r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are ex
     P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
 
 and the probability of a class is the product along its path, whose nodes count as independent. A row
-changes no more than log2(n_classes) outputs, so thousands of classes are cheap to learn. n_outputs is
-n_classes - 1.
+changes no more than log2(n_classes) outputs. Classes with neighbouring numbers share most of their
+path: many classes are learned best where neighbours are alike. n_outputs is n_classes - 1.
 
 Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
   def_constructor(tree_class, py::init([](const Argument<Index>& n_classes) {
@@ -97,20 +101,23 @@ A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^
 
     E A_i = (m_i / m) (1 + b) / (1 + c)
 
-A label is observed as shares of 1 and 0 with noise of standard deviation `std`; probabilities are the
+A label is observed as shares of 1 and 0 with noise of standard deviation `std`; None takes
+min(0.3, 2 / n_classes), since what noise leaves of many shares near 0 adds up. Probabilities are the
 expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
 every output. n_outputs is n_classes.
 
-Raises ValueError unless n_classes is in [2, 2**24] and std in [1e-6, 1e6], TypeError for what is no
-number.)");
-  def_constructor(remax_class,
-                  py::init([](const Argument<Index>& n_classes, const Argument<double>& std) {
-                    const double noise = std.as("std");
-                    require(noise >= 1e-6 && noise <= 1e6, "std: got ", noise,
-                            ", needed a number in [1e-6, 1e6]");
-                    return Remax{checked_classes(n_classes), noise};
-                  }),
-                  py::arg("n_classes"), py::arg("std") = 0.1);
+Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
+is no number.)");
+  def_constructor(
+      remax_class,
+      py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std) {
+        const Index count = checked_classes(n_classes);
+        const double noise = std.as("std").value_or(Remax::default_std(count));
+        require(noise >= 1e-6 && noise <= 1e6, "std: got ", noise,
+                ", needed None or a number in [1e-6, 1e6]");
+        return Remax{count, noise};
+      }),
+      py::arg("n_classes"), py::arg("std") = py::none());
   bind_likelihood_of(remax_class);
 }
 

@@ -56,7 +56,7 @@ on_emulated_device() {
 on_emulated_device tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
   tests/python/test_golden.py
 on_emulated_device tests/python/test_{forgetting,jacobian,uncertainty}.py \
-  tests/python/test_{class_embedding,conditioning,diffusion_copies,model_samplers}.py \
+  tests/python/test_{class_embedding,classes,conditioning,diffusion_copies,model_samplers}.py \
   tests/python/test_noise*.py -k cuda
 on_emulated_device tests/python/test_cli.py -k gpu
 
@@ -75,6 +75,7 @@ python -m benchmarks cpu --quick --threads 1
 python -m benchmarks gpu --quick --device cpu
 python -m benchmarks quality --seeds 1 --epochs 1
 python -m benchmarks uncertainty --quick
+python -m benchmarks classes --quick
 tagix bench toy --table samplers --quick --output build/bench_toy
 
 step "all passed"

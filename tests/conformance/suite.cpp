@@ -17,6 +17,7 @@
 #include "conformance/affine_tangents.h"
 #include "conformance/append_conditions.h"
 #include "conformance/check_innovation.h"
+#include "conformance/class_probabilities.h"
 #include "conformance/combine.h"
 #include "conformance/copy.h"
 #include "conformance/denoise.h"
@@ -27,6 +28,8 @@
 #include "conformance/gather_rows.h"
 #include "conformance/normal.h"
 #include "conformance/observe.h"
+#include "conformance/observe_classes.h"
+#include "conformance/record_classes.h"
 #include "conformance/record_predictions.h"
 #include "conformance/scale_covariance.h"
 #include "conformance/scale_deltas.h"
@@ -68,6 +71,8 @@ const std::vector<Method>& methods() {
       method<ActivationFromPoints>("activation_from_points"),
       method<ScaleDeltas>("scale_deltas"),
       method<Observe>("observe"),
+      method<ObserveClasses>("observe_classes"),
+      method<ClassProbabilities>("class_probabilities"),
       method<SplitPrediction>("split_prediction"),
       method<Update>("update"),
       method<TestDrift>("test_drift"),
@@ -86,6 +91,7 @@ const std::vector<Method>& methods() {
       method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),
       method<RecordPredictions>("record_predictions"),
+      method<RecordClasses>("record_classes"),
       method<Normal>("normal"),
       method<Diffuse>("diffuse"),
       method<AppendConditions>("append_conditions"),

@@ -117,6 +117,49 @@ TEST_CASE("50 updates on the GPU and on the CPU agree to 1e-5") {
   }
 }
 
+TEST_CASE("classes and uncertain inputs are learned on the GPU as on the CPU") {
+  if (!cuda_is_there()) return;
+  const math::ClassHead none;
+  const math::ClassHead tree{math::ClassLink::tree, 3, 0};
+  const math::ClassHead remax{math::ClassLink::remax, 2, 0.01f};
+  for (const math::ClassHead& head : {none, tree, remax}) {
+    for (bool uncertain : {false, true}) {
+      if (!head.exists() && !uncertain) continue;
+      for (const auto& [rows, batch_size] :
+           {std::pair<Index, Index>{40, 1}, {170, 16}, {300, 290}}) {
+        INFO(rows, " rows in batches of ", batch_size, ", ", head.n_classes,
+             " classes, uncertain inputs ", uncertain);
+        const auto train = [&, rows = rows, batch_size = batch_size](
+                               const std::shared_ptr<Backend>& backend, EpochRecord& record) {
+          const auto n_rows = static_cast<std::size_t>(rows);
+          const std::vector<float> x = uniform_floats(3 * n_rows, -1, 1, 5);
+          const std::vector<float> x_var = uniform_floats(3 * n_rows, 0, 0.3, 6);
+          const auto n_targets = head.exists() ? n_rows : 2 * n_rows;
+          std::vector<float> y =
+              uniform_floats(n_targets, 0, std::max<double>(1, head.n_classes), 7);
+          for (std::size_t i = 0; i < n_targets; ++i) {
+            if (head.exists()) y[i] = std::floor(y[i]);
+            if (i % 11 == 3) y[i] = missing;
+          }
+          Model model(relu_network({3, 20, 33, 2}), UpdateRule{}, 3, backend, {}, {}, head);
+          RegressionSource source(*backend, x.data(), y.data(), rows, 3, head.exists() ? 1 : 2);
+          if (!head.exists()) source.set_noise_var({0.1f, 0.2f});
+          source.set_heads({}, head);
+          if (uncertain) source.set_x_var(x_var.data());
+          Trainer trainer(model, source, batch_size, true);
+          trainer.run_epoch({});
+          record = trainer.run_epoch({});
+          return parameters_of(model);
+        };
+        EpochRecord got, expected;
+        check_near(train(cuda_backend(), got), train(cpu_backend(), expected), 1e-5);
+        CHECK(got.mse == doctest::Approx(expected.mse).epsilon(1e-4));
+        CHECK(got.log_likelihood == doctest::Approx(expected.log_likelihood).epsilon(1e-4));
+      }
+    }
+  }
+}
+
 TEST_CASE("noise is learned, and learned things are forgotten, on the GPU as on the CPU") {
   if (!cuda_is_there()) return;
   const Homoscedastic homoscedastic({0.5}, 0, 1, true);

@@ -311,6 +311,167 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
   }
 }
 
+namespace {
+
+/// Labels of rows, of which every seventh is missing.
+std::vector<float> labels(Index rows, Index n_classes, unsigned seed) {
+  std::vector<float> labels =
+      uniform_floats(static_cast<std::size_t>(rows), 0, static_cast<double>(n_classes), seed);
+  for (std::size_t i = 0; i < labels.size(); ++i) {
+    labels[i] = i % 7 == 0 ? missing : std::floor(labels[i]);
+  }
+  return labels;
+}
+
+constexpr math::ClassHead tree_of_ten{math::ClassLink::tree, 10, 0};
+constexpr math::ClassHead remax_of_two{math::ClassLink::remax, 2, 0.01f};
+
+/// The parameters and the record after Executor::train on rows, in batches.
+struct TrainedRows {
+  HostPair parameters;
+  TrainingState state;
+
+  TrainedRows(Backend& backend, Executor& executor, const Problem& problem,
+              const std::vector<float>& targets, const math::ClassHead& head, Index batch_size,
+              const UpdateRule& rule = {}) {
+    Moments theta(backend), input(backend);
+    Buffer<float> target(backend), noise_var(backend);
+    Buffer<TrainingState> states(backend);
+    states.assign(&state, 1);
+    target.assign(targets);
+    noise_var.assign(problem.noise_var);
+    NoiseView noise{noise_var.data(), problem.out_features, 1};
+    if (head.exists()) noise = {nullptr, 0, 0, {}, head};
+    const MomentsView view = to_device(
+        backend, theta, 1, static_cast<Index>(problem.parameters.mean.size()), problem.parameters);
+    const TrainingRows rows{
+        to_device(backend, input, problem.rows, problem.in_features, problem.input), target.data(),
+        noise};
+    executor.train(rule, rows, batch_size, view, states.data());
+    state = states.first();
+    parameters = to_host(backend, view);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("classes are observed by the fused executor as by the layerwise one") {
+  unsigned seed = 11000;
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    for (const math::ClassHead& head : {tree_of_ten, remax_of_two}) {
+      const bool is_tree = head.link == math::ClassLink::tree;
+      const LayerPointer network =
+          is_tree ? relu_network({3, 64, 32, 9}) : relu_network({16, 17, 2});
+      const Index in = *network->input_features();
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (Index rows : {1, 8, 9, 130, 2500}) {
+        INFO(backend->name(), ", ", rows, " rows, ", head.n_classes, " classes");
+        const Problem problem(*network, rows, in, rows % 2 == 0, seed += 20);
+        const std::vector<float> target_labels = labels(rows, head.n_classes, seed);
+        const auto result_of = [&](Executor& executor) {
+          Moments parameters(*backend), input(*backend);
+          Buffer<float> target(*backend);
+          target.assign(target_labels);
+          const NoiseView noise{nullptr, 0, 0, {}, head};
+          const Learned learned = executor.learn(
+              to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
+                        problem.parameters),
+              to_device(*backend, input, rows, in, problem.input), {target.data(), noise, 3.5f},
+              true);
+          return Result{to_host(*backend, learned.prediction),
+                        to_host(*backend, executor.innovation()),
+                        to_host(*backend, learned.input_delta)};
+        };
+        const Result got = result_of(*fused), expected = result_of(*layerwise);
+        // Shares are observed with little noise, which magnifies the rounding of the outputs.
+        const double tolerance = is_tree ? 2e-5 : 1e-4;
+        const auto same = [tolerance](const HostPair& a, const HostPair& b) {
+          check_close(a, doubles(b.mean), doubles(b.var), tolerance);
+        };
+        same(got.prediction, expected.prediction);
+        same(got.innovation, expected.innovation);
+        same(got.input_delta, expected.input_delta);
+        const float largest =
+            *std::max_element(got.innovation.mean.begin(), got.innovation.mean.end());
+        CHECK((largest > 0) == (rows > 1));  // the label of the first row is missing
+      }
+    }
+  }
+}
+
+TEST_CASE("training on classes is the same by every executor, with inputs known or uncertain") {
+  unsigned seed = 13000;
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    for (const math::ClassHead& head : {tree_of_ten, remax_of_two}) {
+      const bool is_tree = head.link == math::ClassLink::tree;
+      const LayerPointer network =
+          is_tree ? relu_network({3, 20, 33, 9}) : relu_network({16, 17, 2});
+      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto fused = fuse(*backend, network);
+      for (bool uncertain : {false, true}) {
+        for (const auto& [rows, batch_size] :
+             {std::pair<Index, Index>{12, 1}, {40, 9}, {300, 130}}) {
+          INFO(backend->name(), ", ", rows, " rows in batches of ", batch_size, ", ",
+               head.n_classes, " classes, uncertain input ", uncertain);
+          const Problem problem(*network, rows, *network->input_features(), uncertain, seed += 20);
+          const std::vector<float> target = labels(rows, head.n_classes, seed);
+          const TrainedRows got(*backend, *fused, problem, target, head, batch_size);
+          const TrainedRows expected(*backend, *layerwise, problem, target, head, batch_size);
+          check_close(got.parameters, doubles(expected.parameters.mean),
+                      doubles(expected.parameters.var), 1e-4);
+          CHECK(!same_bits(got.parameters.mean, problem.parameters.mean));
+          CHECK(got.state.failure == Failure::none);
+          CHECK(got.state.position == rows);
+          CHECK(got.state.sums.n_observed == rows - (rows + 6) / 7);
+          CHECK(got.state.sums.log_likelihood ==
+                doctest::Approx(expected.state.sums.log_likelihood).epsilon(1e-4));
+          CHECK(got.state.sums.squared_error ==
+                doctest::Approx(expected.state.sums.squared_error).epsilon(1e-4));
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("training on uncertain inputs is that of float64, by every executor") {
+  unsigned seed = 15000;
+  const std::vector<Index> widths{5, 17, 3};
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    const LayerPointer network = relu_network(widths);
+    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto fused = fuse(*backend, network);
+    for (const auto& [rows, batch_size] : {std::pair<Index, Index>{7, 1}, {30, 8}, {200, 90}}) {
+      const Problem problem(*network, rows, 5, true, seed += 20);
+      Float64Network truth = float64_network(problem, widths);
+      for (Index first = 0; first < rows; first += batch_size) {
+        const Index count = std::min(batch_size, rows - first);
+        const auto part = [&](const std::vector<float>& values, Index cols) {
+          const auto begin = values.begin() + first * cols;
+          return std::vector<double>(begin, begin + count * cols);
+        };
+        Gaussians input(static_cast<std::size_t>(count), 5);
+        input.mean = part(problem.input.mean, 5);
+        input.var = part(problem.input.var, 5);
+        truth.update(input, part(problem.target, 3), part(problem.noise_var, 3), UpdateRule{});
+      }
+      std::vector<double> mean, var;
+      for (const Float64Layer& layer : truth.layers) {
+        for (const Gaussians* values : {&layer.weight, &layer.bias}) {
+          mean.insert(mean.end(), values->mean.begin(), values->mean.end());
+          var.insert(var.end(), values->var.begin(), values->var.end());
+        }
+      }
+      for (Executor* executor : {layerwise.get(), fused.get()}) {
+        INFO(backend->name(), ", ", rows, " rows in batches of ", batch_size, ", ",
+             executor == fused.get() ? "fused" : "layerwise");
+        const TrainedRows got(*backend, *executor, problem, problem.target, {}, batch_size);
+        check_close(got.parameters, mean, var, 1e-4);
+      }
+    }
+  }
+}
+
 TEST_CASE("an update whose innovations overflow changes nothing") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     INFO(backend->name());

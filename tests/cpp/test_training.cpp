@@ -227,6 +227,15 @@ TEST_CASE("regression batches are the rows that were asked for") {
   check_rows(source.load(selection, 4),
              [&](std::size_t row, std::size_t k) { return per_target[row * 2 + k]; });
 
+  std::vector<float> x_var = uniform_floats(30, 0, 1, 4);
+  source.set_x_var(x_var.data());
+  const BatchSource::Batch uncertain = source.load(selection, 4);
+  for (std::size_t i = 0; i < 12; ++i) {
+    CHECK(uncertain.input.var[i] == x_var[static_cast<std::size_t>(rows[i / 3]) * 3 + i % 3]);
+  }
+  x_var[4] = -1;
+  check_refused([&] { source.set_x_var(x_var.data()); }, {"x_var: got -1 at flat position 4"});
+
   check_refused([&] { source.set_noise_var({1, 2, 3}); }, {"noise: got 3", "needed 1 or 2"});
   const std::vector<float> zero(20, 0.0f);
   check_refused([&] { source.set_noise_var_per_target(zero.data()); }, {"noise: got 0"});

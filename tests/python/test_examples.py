@@ -33,6 +33,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "diffusion_classes": {"n_epochs": 8, "n_samples": 600, "grid": 20},
     "streaming_drift": {"n_after": 1000},
+    "classification": {},
     "merge_shards": {},
     "inverse_design": {},
 }
@@ -43,6 +44,7 @@ FIGURES = {
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
     "diffusion_classes": ["diffusion_classes_guidance", "diffusion_classes_density"],
     "streaming_drift": ["streaming_drift"],
+    "classification": ["classification"],
     "merge_shards": ["merge_shards"],
     "inverse_design": ["inverse_design"],
 }
@@ -145,6 +147,14 @@ def test_classes(output: str) -> None:
     accuracy, _, neighbours = numbers(lines[6])
     assert accuracy == pytest.approx(neighbours, abs=0.05)
     assert 0.5 < numbers(lines[8])[-1] < 1.5
+
+
+@of("classification")
+def test_classification(output: str) -> None:
+    (accuracy, likely, error), best = (numbers(line) for line in output.splitlines()[1:3])
+    assert best[0] - 0.02 < accuracy < best[0] + 0.005
+    assert best[1] - 0.05 < likely < best[1] + 0.005
+    assert error < 0.02 and best[2] < 0.02
 
 
 @of("streaming_drift")

@@ -265,7 +265,7 @@ def test_networks_of_classes(head: Any) -> None:
     assert (merged.predict_proba(x).argmax(axis=1) == labels).mean() > 0.85
     back = tx.forget(merged, parts[1], prior)
     assert state_error(back.state_dict(), parts[0].state_dict()) < 1e-3
-    other = tx.Remax(3, std=0.3)
+    other = tx.Remax(3, std=0.5)
     with pytest.raises(ValueError, match=r"posteriors\[0\]: got likelihood .*, needed the prior's"):
         tx.merge(
             [nn.Sequential(nn.Linear(2, 3), likelihood=other, seed=0)],

@@ -20,7 +20,7 @@ Array = npt.NDArray[np.float64]
 Method = Literal["tagix", "pytorch"]
 
 LEVEL = 0.9
-# Of the peer. As of our defaults, one choice for all sets, the best of five that were tried on
+# Of the peer. As of our defaults, one choice for all sets, the best RMSE of three that were tried on
 # every fourth split of the five sets that docs/uci.md has.
 PEER_SETTINGS: Mapping[str, Any] = {
     "n_networks": 3,
