@@ -342,7 +342,7 @@ def test_benchmark(folder: Path, tmp_path: Path) -> None:
 
     page = document.read_text()
     assert page.startswith("before\n") and page.endswith("after\n") and "old" not in page
-    assert "tagix bench uci path/to/uci --quick" in page and "| energy | " in page
+    assert "tagix bench uci --data path/to/uci --quick" in page and "| energy | " in page
     assert "| energy | " in run.path.read_text()
 
     # What is there is not trained again; a file that was repaired is.

@@ -135,7 +135,7 @@ def _command(names: list[str] | None, quick: bool, peer: bool) -> str:
     """What makes this table again."""
     options = [f"--dataset {name}" for name in names or ()]
     options += ["--quick"] * quick + ["--peer"] * peer
-    return " ".join(["tagix bench uci path/to/uci", *options])
+    return " ".join(["tagix bench uci --data path/to/uci", *options])
 
 
 def _write(path: Path, text: str) -> None:
