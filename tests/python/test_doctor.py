@@ -34,7 +34,7 @@ def run(*arguments: str, code: int = 0, **environment: str) -> str:
 
 
 def test_json_is_what_there_is() -> None:
-    found = json.loads(run("-m", "tagix.cli.doctor", "--json"))
+    found = json.loads(run("-m", "tagix.cli", "doctor", "--json"))
     assert found["tagix"]["version"] == tx.__version__
     assert found["python"] == {"version": platform.python_version(), "path": sys.executable}
     assert found["numpy"] == np.__version__
@@ -51,16 +51,16 @@ def test_json_is_what_there_is() -> None:
 
 def test_instruction_set_that_is_forced_is_named() -> None:
     worst = _core.instruction_sets()[-1]
-    found = json.loads(run("-m", "tagix.cli.doctor", "--json", TAGIX_INSTRUCTION_SET=worst))
+    found = json.loads(run("-m", "tagix.cli", "doctor", "--json", TAGIX_INSTRUCTION_SET=worst))
     assert found["cpu"]["instruction_set"] == found["cpu"]["forced"] == worst
     assert found["cpu"]["precisions"] == ["float32"]
     assert f"{worst} (by TAGIX_INSTRUCTION_SET of " in run(
-        "-m", "tagix.cli.doctor", TAGIX_INSTRUCTION_SET=worst
+        "-m", "tagix.cli", "doctor", TAGIX_INSTRUCTION_SET=worst
     )
 
 
 def test_what_does_not_work_is_said_in_words() -> None:
-    text = run("-m", "tagix.cli.doctor", TAGIX_INSTRUCTION_SET="sse9")
+    text = run("-m", "tagix.cli", "doctor", TAGIX_INSTRUCTION_SET="sse9")
     reason = "TAGIX_INSTRUCTION_SET: got 'sse9', needed one of"
     assert f"\ninstruction set  none: {reason}" in text
     assert f"\nself-check       failed: {reason}" in text

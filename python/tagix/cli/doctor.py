@@ -1,7 +1,6 @@
 """``tagix doctor``: what this installation is, and what it can use here.
 
-Needs numpy alone: ``python -m tagix.cli.doctor`` works where the command line's packages are
-missing, and so does ``tagix doctor``.
+Needs numpy alone: it works where the command line's packages are missing, too.
 """
 
 from __future__ import annotations
@@ -212,7 +211,3 @@ def main(arguments: list[str] | None = None) -> None:
     )
     parser.add_argument("--json", action="store_true", help="as JSON, for programs")
     show(parser.parse_args(arguments).json)
-
-
-if __name__ == "__main__":
-    main()
