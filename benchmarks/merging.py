@@ -135,9 +135,9 @@ def train_backprop(
     optimizer = torch.optim.Adam(net.parameters(), lr=LEARNING_RATE)
     generator = torch.Generator().manual_seed(seed)
     for _ in range(sizes.n_epochs):
-        for part in torch.randperm(len(x), generator=generator).split(sizes.batch_size):
+        for part in torch.randperm(len(x), generator=generator).split(sizes.batch_size):  # type: ignore[no-untyped-call]
             optimizer.zero_grad()
-            torch.nn.functional.mse_loss(net(x[part]), y[part]).backward()
+            torch.nn.functional.mse_loss(net(x[part]), y[part]).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     return net
 

@@ -18,7 +18,7 @@ WANTED = 1.5
 
 
 def response(x: np.ndarray) -> np.ndarray:
-    return np.sin(2 * x[:, :1]) * np.cos(x[:, 1:]) + 0.5 * x[:, 1:] ** 2
+    return np.asarray(np.sin(2 * x[:, :1]) * np.cos(x[:, 1:]) + 0.5 * x[:, 1:] ** 2)
 
 
 def main(n_rows: int = 2000, n_epochs: int = 30) -> None:
@@ -34,7 +34,7 @@ def main(n_rows: int = 2000, n_epochs: int = 30) -> None:
 
     # From many starts the search ends at a few modes; log_evidence weighs them.
     starts = rng.uniform(-2, 2, (60, 2))
-    prior = tx.Gaussian(np.zeros(2), np.ones(2))
+    prior = tx.Gaussian(np.zeros(2, np.float32), np.ones(2, np.float32))
     found = net.infer_inputs(np.full(len(starts), WANTED), prior, start=starts)
     modes: list[int] = []
     for row in np.argsort(-found.log_evidence):

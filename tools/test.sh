@@ -15,7 +15,15 @@ export PIP_DISABLE_PIP_VERSION_CHECK=1
 export PIP_CONSTRAINT="$PWD/tools/constraints.txt" PIP_BUILD_CONSTRAINT="$PWD/tools/constraints.txt"
 # The oldest GPUs and the first with clusters: all of them take minutes longer.
 export CUDAARCHS="${CUDAARCHS:-75-real;90}"
-python -m pip install --quiet ".[lab,torch,dev]"
+rm -rf build/wheel
+python -m pip wheel --quiet --no-deps --wheel-dir build/wheel .
+wheel="$(ls build/wheel/*.whl)"
+python -m pip install --quiet --no-deps --force-reinstall "$wheel"
+python -m pip install --quiet "$wheel[sklearn,cli,lab,torch,docs,dev]"
+
+step "the wheel on a bare system root"
+python tools/check_symbols.py "$wheel"
+python tools/test_wheel.py "$wheel"
 
 for preset in release asan; do
   step "C++ build and tests, $preset, device cuda emulated"
@@ -38,7 +46,8 @@ if command -v nvcc >/dev/null; then
 fi
 
 step "Python tests, two at a time"
-python -m pytest -n 2
+rm -rf build/gallery_small
+TAGIX_GALLERY="$PWD/build/gallery_small" python -m pytest -n 2
 
 step "Python tests of device cuda, emulated"
 on_emulated_device() {
@@ -56,6 +65,9 @@ ruff check .
 ruff format --check .
 git ls-files -- '*.h' '*.cpp' '*.cu' ':!third_party' | xargs clang-format --dry-run --Werror
 mypy python/tagix benchmarks examples tools
+
+step "documentation, with the figures that the tests of examples have left"
+TAGIX_GALLERY="$PWD/build/gallery_small" NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 
 step "benchmarks, to see that they run"
 ./build/release/benchmarks/cpp/bench_backend --quick

@@ -9,7 +9,12 @@ rate, and every prediction comes with its variance.
     >>> net = nn.Sequential(nn.Linear(1, 50), nn.ReLU(), nn.Linear(50, 1), seed=0)
     >>> history = net.fit(x, y, noise=tx.Homoscedastic(std=0.1), n_epochs=20)
     >>> mean, var = net(x)
+
+What it has to say while it works goes to the logger "tagix" of the standard module: the end of a
+fit and drift at INFO, epochs and the instruction set in use at DEBUG.
 """
+
+import logging
 
 from tagix import cuda, nn, samplers, schedules
 from tagix._core import (
@@ -61,3 +66,5 @@ __all__ = [
     "schedules",
     "set_num_threads",
 ]
+
+logging.getLogger("tagix").addHandler(logging.NullHandler())

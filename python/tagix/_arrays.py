@@ -100,12 +100,14 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def as_float32(name: str, value: Any) -> NDArray[np.float32]:
-    """``value`` as a C-contiguous float32 array; numbers too large for float32 become infinite."""
+    """``value`` as a C-contiguous, aligned float32 array; what is too large becomes infinite."""
     # The common case, for streams that are learned row by row: it saves microseconds a call.
-    if type(value) is np.ndarray and value.dtype == np.float32 and value.flags.c_contiguous:
-        return value
+    if type(value) is np.ndarray and value.dtype == np.float32:
+        flags = value.flags
+        if flags.c_contiguous and flags.aligned:
+            return value
     with np.errstate(over="ignore"):
-        return np.asarray(as_array(name, value), dtype=np.float32, order="C")
+        return np.require(as_array(name, value), np.float32, ["C", "A"])
 
 
 def as_matrix(name: str, value: Any) -> NDArray[np.float32]:

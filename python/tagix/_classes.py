@@ -18,6 +18,11 @@ MOST_CLASSES = 2**14
 """What a model can have: the table of one-hot classes is then 1 GiB."""
 
 
+def n_class_features(kind: str, n_classes: int) -> int:
+    """Columns of :func:`feature_table`, which need not be made for it."""
+    return 8 if kind == "sinusoidal" and n_classes > 0 else n_classes
+
+
 @lru_cache(maxsize=4)
 def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
     """What is appended to the network's input for each class k, and, last, for none: zeros.
@@ -54,7 +59,8 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
     if array.size and (array.min() < UNKNOWN or array.max() >= n_classes):
         wrong = array.min() if array.min() < UNKNOWN else array.max()
         raise ValueError(f"{name}: got {wrong}, needed classes in [0, {n_classes}), or -1 for none")
-    return np.ascontiguousarray(np.broadcast_to(array, (n_rows,)), dtype=np.int64)
+    # Copied where it is not aligned, too, as the core reads it where it lies.
+    return np.require(np.broadcast_to(array, (n_rows,)), np.int64, ["C", "A"])
 
 
 def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ __all__ = [
     "run_epochs",
     "undone_on_error",
 ]
+
+_log = logging.getLogger("tagix.training")
 
 
 class Callback:
@@ -134,6 +137,7 @@ def run_epochs(
     :func:`undone_on_error`.
     """
     history = History()
+    n_drifts = model.drift[-1]
     trainer = _core.Trainer(model, source, batch_size, shuffle)
     with _ProgressBar(progress, n_epochs * source.n_rows) as bar:
         for done in range(n_epochs):
@@ -149,12 +153,36 @@ def run_epochs(
             history.seconds.append(record.seconds)
             history.n_rows.append(record.n_rows)
             end_epoch(history, epoch)
+            _log.debug(
+                "epoch %d: %d rows in %.3g s, mean squared error %.4g, log likelihood %.4g",
+                epoch,
+                record.n_rows,
+                record.seconds,
+                record.mse,
+                record.log_likelihood,
+            )
             bar.show(done * source.n_rows + record.n_rows, record)
             wants_end = callback is not None and bool(callback(record))
             if record.stopped or wants_end:
                 history.stopped = True
                 break
+    log_drifts(n_drifts, model.drift[-1])
+    _log.info(
+        "fit: %d epochs of %d rows in %.3g s, mean squared error %.4g, log likelihood %.4g%s",
+        len(history.seconds),
+        source.n_rows,
+        sum(history.seconds),
+        history.train_mse[-1],
+        history.train_log_likelihood[-1],
+        ", ended by its callback" if history.stopped else "",
+    )
     return history
+
+
+def log_drifts(before: int, after: int) -> None:
+    """Say that the test of forgetting has found changes of the data, by its counts."""
+    if after > before:
+        _log.info("the data have changed: drift found %d times, %d in all", after - before, after)
 
 
 def _on_rows(

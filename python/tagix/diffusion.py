@@ -29,6 +29,7 @@ from tagix._classes import (
     as_labels,
     feature_table,
     guidance_weights,
+    n_class_features,
 )
 from tagix._core import Heteroscedastic, Homoscedastic, UpdateRule
 from tagix._denoising_likelihood import class_log_likelihoods
@@ -45,6 +46,9 @@ from tagix.samplers import DDPM, Sampler
 from tagix.samples import Samples
 from tagix.schedules import Schedule
 
+MOST_STEPS = 100_000
+"""Timesteps that a model can have: the tables of what the network sees of them are then 10 MB."""
+
 
 class DiffusionModel:
     """Generates rows like those it was fitted to (Ho, Jain & Abbeel, NeurIPS 2020).
@@ -56,7 +60,7 @@ class DiffusionModel:
     Args:
         n_features: columns of the data.
         hidden: widths of the hidden layers.
-        n_steps: timesteps, at least 2.
+        n_steps: timesteps, 2 to 100 000.
         schedule: "cosine" (Nichol & Dhariwal, 2021), "linear", "sigmoid" or "edm", or one of
             :mod:`tagix.schedules` with arguments of its own.
         prediction_type: what F is: "epsilon", the noise; "sample", x_0; or "v_prediction",
@@ -107,7 +111,7 @@ class DiffusionModel:
         precision: str = "float32",
     ) -> None:
         n_features = as_count("n_features", n_features, least=1)
-        n_steps = as_count("n_steps", n_steps, least=2)
+        n_steps = as_count("n_steps", n_steps, least=2, most=MOST_STEPS)
         if isinstance(hidden, (str, bytes)) or not isinstance(hidden, Sequence):
             raise TypeError(f"hidden: got {hidden!r}, needed a sequence of widths")
         widths = [as_count("hidden", width, least=1) for width in hidden]
@@ -142,16 +146,7 @@ class DiffusionModel:
         process = _make_process(self._settings, device)
         self._placed_process = device, process
         self._activation = activation or nn.ReLU()
-        layers: list[nn.Layer] = []
-        features = process.network_inputs
-        if n_classes is not None and class_features == "embedding":
-            n_values = features - n_classes
-            layers.append(nn.ClassEmbedding(n_values, n_classes, embedding_dim))
-            features = n_values + embedding_dim
-        for width in widths:
-            layers += [nn.Linear(features, width), self._activation]
-            features = width
-        layers.append(nn.Linear(features, n_features))
+        layers = network_layers(self._settings, self._activation)
         infers_noise = isinstance(self._noise, Heteroscedastic) or self._noise.learn
         self.net = nn.Sequential(
             *layers,
@@ -664,7 +659,8 @@ class DiffusionModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it.
 
-        A file of that name is replaced when the new one is whole.
+        A file of that name is replaced when the new one is whole, and on the disk; of a symbolic
+        link, the file that it points to.
 
         Raises:
             ValueError: for a model with an :class:`tagix.nn.Activation`, whose functions no file
@@ -672,9 +668,24 @@ class DiffusionModel:
             TypeError: for what is no path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_diffusion
+        from tagix.io import save_model
 
-        save_diffusion(self, path)
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the arrays."""
+        from tagix.io._diffusion import describe_diffusion
+
+        return describe_diffusion(self)
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> DiffusionModel:
+        """The model that :meth:`_to_file` described; ValueError or TypeError if there is none."""
+        from tagix.io._diffusion import rebuild_diffusion
+
+        return rebuild_diffusion(description, tensors, device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = dict(self.__dict__)
@@ -690,6 +701,23 @@ class DiffusionModel:
         process = _make_process(self._settings, self.net.device)
         process.set_standardization(shift, scale)
         self._placed_process = self.net.device, process
+
+
+def network_layers(settings: Mapping[str, Any], activation: nn.Layer) -> list[nn.Layer]:
+    """The layers of a model of these settings, checked ones: no parameters are made yet."""
+    features = settings["n_features"] + schedules.n_time_features(settings["time_features"])
+    n_classes = settings["n_classes"] or 0
+    layers: list[nn.Layer] = []
+    if n_classes and settings["class_features"] == "embedding":
+        layers.append(nn.ClassEmbedding(features, n_classes, settings["embedding_dim"]))
+        features += settings["embedding_dim"]
+    else:
+        features += n_class_features(settings["class_features"], n_classes)
+    for width in settings["hidden"]:
+        layers += [nn.Linear(features, width), activation]
+        features = width
+    layers.append(nn.Linear(features, settings["n_features"]))
+    return layers
 
 
 def _make_process(settings: Mapping[str, Any], device: str) -> _core.DiffusionProcess:

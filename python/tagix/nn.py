@@ -6,6 +6,7 @@ torch.nn.
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import threading
@@ -57,6 +58,7 @@ from tagix._training import (
     FitCallback,
     History,
     check_callback,
+    log_drifts,
     run_epochs,
     undone_on_error,
 )
@@ -80,6 +82,8 @@ __all__ = [
     "Softplus",
     "Tanh",
 ]
+
+_log = logging.getLogger("tagix.nn")
 
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
@@ -202,6 +206,9 @@ class Sequential:
                         self._forgetting,
                         self._likelihood,
                     )
+                    if _log.isEnabledFor(logging.DEBUG):
+                        backend = _core.backend_name(self._device, self._precision)
+                        _log.debug("a network of %d layers on %s", len(self._layers), backend)
         return self._made_model
 
     @property
@@ -600,6 +607,14 @@ class Sequential:
                 it, and if the prediction or the update overflows float32. The network is then as
                 it was.
         """
+        if self._forgetting is not None and _log.isEnabledFor(logging.INFO):
+            n_drifts = self.n_drifts
+            prediction = self._update(x, y, noise, x_var)
+            log_drifts(n_drifts, self.n_drifts)
+            return prediction
+        return self._update(x, y, noise, x_var)
+
+    def _update(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
         if is_on_gpu("x", x, self._device):
             return self._update_on_gpu(x, y, noise, x_var)
         inputs = as_matrix("x", x)
@@ -811,16 +826,32 @@ class Sequential:
         """Write all that the network is made of, and what it has learned, to a safetensors file.
 
         :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        whole, and on the disk; of a symbolic link, the file that it points to.
 
         Raises:
-            ValueError: for networks with an :class:`Activation`, whose functions no file holds.
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
             TypeError: for what is no path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_network
+        from tagix.io import save_model
 
-        save_network(self, path)
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(self)}, self.state_dict()
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Sequential:
+        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
+        from tagix.io._networks import rebuild_network
+
+        return rebuild_network(description, tensors, device)
 
     def __getstate__(self) -> dict[str, Any]:
         state = {"layers": self._layers, "seed": self._seed, "device": self._device}

@@ -257,6 +257,8 @@ def karras_sigmas(
     for i = 0 .. n - 1; the ends are exact, and one alone is sigma_max.
     Source: Karras et al., NeurIPS 2022, eq. 5.
     """
+    # Powers of Python's floats raise where numpy's overflow.
+    sigma_max, sigma_min = np.float64(sigma_max), np.float64(sigma_min)
     sigmas = np.linspace(sigma_max ** (1 / rho), sigma_min ** (1 / rho), n_sigmas) ** rho
     sigmas[-1], sigmas[0] = sigma_min, sigma_max
     return np.asarray(sigmas)
@@ -388,6 +390,11 @@ def time_features(kind: str, t: ArrayLike, alpha_bar: ArrayLike) -> NDArray[np.f
         return np.stack([np.sin(angles), np.cos(angles)], axis=2).reshape(len(steps), 16)
     noisy = alpha_bar_at(shares, np.where(column == 0, 1.0, column))
     return np.asarray(np.log(_sigma_of(noisy)) / 4)
+
+
+def n_time_features(kind: str) -> int:
+    """Columns of :func:`time_features`."""
+    return len(time_features(kind, [1], [1.0, 0.5])[0])
 
 
 def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float64]:

@@ -144,9 +144,11 @@ def rewrite_file(
     change: Callable[[dict[str, Any], dict[str, Array]], object],
     metadata: dict[str, str] | None = None,
 ) -> None:
-    """Change what a file describes and holds, and write it anew."""
+    """Change what a file describes and holds, and write it anew, with the checksum of that."""
     import safetensors
     from safetensors.numpy import save_file
+
+    from tagix.io._safetensors import checksum
 
     with safetensors.safe_open(path, framework="numpy") as file:
         kept = dict(file.metadata())
@@ -154,7 +156,12 @@ def rewrite_file(
     description = json.loads(kept["description"])
     change(description, tensors)
     kept["description"] = json.dumps(description)
-    save_file(tensors, path, metadata=kept | (metadata or {}))
+    kept |= metadata or {}
+    if "crc32" in kept and all(
+        array.dtype.str in ("<f4", "<f8", "<i8") for array in tensors.values()
+    ):
+        kept["crc32"] = checksum(kept, tensors)
+    save_file(tensors, path, metadata=kept)
 
 
 def in_threads(functions: list[Callable[[], object]]) -> None:

@@ -12,6 +12,7 @@ from helpers import Array, same_bits
 
 import tagix as tx
 from tagix import nn
+from tagix._classes import as_labels
 
 # Integers from 0 on, so that every type holds them exactly.
 X = (np.arange(12).reshape(4, 3) % 5).astype(np.float32)
@@ -229,3 +230,15 @@ def test_rounding_to_float32_is_to_nearest() -> None:
     net = nn.Sequential(nn.Identity(), seed=0)
     x = np.array([[1 / 3, 1e-40, 2**24 + 1]])
     np.testing.assert_array_equal(net(x).mean, x.astype(np.float32))
+
+
+def test_unaligned_labels_are_copied() -> None:
+    """The core reads them where they lie, and a processor may not."""
+    labels = np.array([0, 1, -1, 1])
+    raw = np.zeros(labels.nbytes + 1, np.uint8)
+    shifted = raw[1:].view(labels.dtype)
+    shifted[:] = labels
+    for given in (labels, shifted):
+        taken = as_labels("labels", given, 4, 2)
+        assert taken.flags.aligned and taken.flags.c_contiguous
+        np.testing.assert_array_equal(taken, labels)

@@ -186,12 +186,15 @@ def test_run_diffusion_refuses(arguments: dict[str, Any], message: str, tmp_path
 
 
 def test_version() -> None:
+    result = invoke("version")
+    assert (result.exit_code, result.output) == (0, tx.__version__ + "\n")
+
+
+def test_version_is_that_of_the_installed_distribution() -> None:
     try:
-        expected = version("tagix")
+        assert version("tagix") == tx.__version__
     except PackageNotFoundError:
         pytest.skip("tagix is importable but not installed")
-    result = invoke("version")
-    assert (result.exit_code, result.output) == (0, expected + "\n")
 
 
 def run_main_without(package: str, arguments: list[str]) -> subprocess.CompletedProcess[str]:
@@ -206,15 +209,40 @@ def run_main_without(package: str, arguments: list[str]) -> subprocess.Completed
 
 
 @pytest.mark.parametrize(
-    ("package", "distribution"),
-    [("typer", "typer"), ("sklearn", "scikit-learn"), ("matplotlib", "matplotlib"), ("ot", "POT")],
+    ("package", "distribution", "extra"),
+    [
+        ("typer", "typer", "cli"),
+        ("sklearn", "scikit-learn", "lab"),
+        ("matplotlib", "matplotlib", "lab"),
+        ("ot", "POT", "lab"),
+    ],
 )
 def test_missing_extra_is_one_line_and_exit_code_2(
-    package: str, distribution: str, tmp_path: Path
+    package: str, distribution: str, extra: str, tmp_path: Path
 ) -> None:
     result = run_main_without(
         package, ["diffusion", "moons", *SMALL, "--output", str(tmp_path / "unused")]
     )
     assert result.returncode == 2
-    assert result.stderr == f'tagix: {distribution} is not installed: pip install "tagix[lab]"\n'
+    assert (
+        result.stderr == f'tagix: {distribution} is not installed: pip install "tagix[{extra}]"\n'
+    )
     assert result.stdout == "" and not (tmp_path / "unused").exists()
+
+
+UCI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "uci"
+
+
+@pytest.mark.skipif(not UCI.is_dir(), reason="needs the shared data sets")
+def test_bench_uci_scores_splits(tmp_path: Path) -> None:
+    arguments = ["--dataset", "yacht", "--quick", "--workers", "1", "--quiet"]
+    result = invoke("bench", "uci", "--data", str(UCI), *arguments, "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 jobs run, 0 failed" in result.output.replace("\n", " ")
+    assert "| yacht |" in (tmp_path / "uci.md").read_text(encoding="utf-8")
+
+
+def test_bench_uci_names_a_folder_without_sets(tmp_path: Path) -> None:
+    result = invoke("bench", "uci", "--data", str(tmp_path), "--output", str(tmp_path / "unused"))
+    assert result.exit_code == 2 and "Usage" in result.output
+    assert not (tmp_path / "unused").exists()

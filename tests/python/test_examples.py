@@ -1,9 +1,15 @@
-"""Examples run, in small, and say and draw what they claim to."""
+"""Examples run, in small, and say and draw what they claim to.
+
+If the environment variable TAGIX_GALLERY names a folder, their figures are left there for the
+documentation (tools/site_hooks.py).
+"""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +22,7 @@ for package in ("matplotlib", "sklearn", "scipy", "ot"):
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
 SMALL: dict[str, dict[str, Any]] = {
     "regression_1d": {},
+    "table_regression": {},
     "diffusion_swiss_roll": {},
     "heteroscedastic_1d": {"n_rows": 1000, "n_epochs": 50},
     "diffusion_noise_by_timestep": {"n_train": 4000, "n_epochs": 2},
@@ -33,6 +40,7 @@ SMALL: dict[str, dict[str, Any]] = {
 }
 FIGURES = {
     "regression_1d": ["regression_1d"],
+    "table_regression": ["table_regression"],
     "heteroscedastic_1d": ["heteroscedastic_1d"],
     "diffusion_noise_by_timestep": ["diffusion_noise_by_timestep"],
     "diffusion_uncertainty": ["diffusion_uncertainty_samples", "diffusion_uncertainty_filtering"],
@@ -52,6 +60,15 @@ def load(name: str) -> ModuleType:
     return module
 
 
+def keep(name: str, figures: Path) -> None:
+    """Leave the figures of an example for the documentation, if it asks for them."""
+    if gallery := os.environ.get("TAGIX_GALLERY"):
+        folder = Path(gallery) / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in figures.glob("*.png"):
+            shutil.copy(path, folder)
+
+
 @pytest.fixture
 def output(
     request: pytest.FixtureRequest,
@@ -68,6 +85,7 @@ def output(
     for figure in FIGURES[name]:
         path = tmp_path / "output" / f"{figure}.png"
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 10_000
+    keep(name, tmp_path / "output")
     return str(capsys.readouterr().out)
 
 
@@ -89,6 +107,14 @@ def test_every_example_is_here() -> None:
 @of("regression_1d")
 def test_regression(output: str) -> None:
     assert output == "output/regression_1d.png\n"
+
+
+@of("table_regression")
+def test_table(output: str) -> None:
+    rows = {line.split()[0]: numbers(line) for line in output.splitlines()[:4]}
+    assert rows["rows"] == [331, 111]
+    assert rows["R2"][-1] > 0.15 and 0 < rows["CRPS"][-1] < 45
+    assert 0.8 < rows["coverage"][0] < 0.98
 
 
 @of("heteroscedastic_1d")
@@ -184,3 +210,4 @@ def test_swiss_roll_runs_the_job(
     lines = capsys.readouterr().out.splitlines()
     assert all(numbers(line)[0] >= 0 for line in lines[:4])
     assert all(Path(line).is_file() for line in lines[4:]) and len(lines) == 7
+    keep("diffusion_swiss_roll", tmp_path)

@@ -73,6 +73,20 @@ assert tagix.__version__.count(".") == 2
     run(program)
 
 
+def test_estimators_without_scikit_learn_name_the_extra() -> None:
+    program = """
+import sys
+sys.modules["sklearn"] = None
+try:
+    import tagix.sklearn
+except ImportError as error:
+    print(type(error).__name__, error)
+"""
+    assert run(program) == (
+        'MissingExtraError scikit-learn is not installed: pip install "tagix[sklearn]"\n'
+    )
+
+
 def test_reference_without_torch_names_the_extra() -> None:
     program = """
 import sys

@@ -106,6 +106,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         r"^n_steps: got 1000, for which Linear\(beta_start=0.9.* does not fall strictly",
     ),
     "n_steps flat": (lambda: Sigmoid(50, 60).alpha_bar(9), ValueError, r"^n_steps: got 9, for"),
+    "rho tiny": (lambda: EDM(rho=1e-5).alpha_bar(9), ValueError, r"^n_steps: got 9, for"),
     "sigma flat": (lambda: EDM(1e-12).alpha_bar(9), ValueError, r"^n_steps: got 9, for"),
     "schedule": (
         lambda: schedules.resolve("quadratic"),

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
 
 Method = Literal["tagix", "pytorch", "real"]
 
@@ -45,8 +49,49 @@ class Sampling:
     n_chains: int = 0
 
 
+class BenchmarkJob(ABC):
+    """One piece of work of a benchmark; the fields of the dataclass that derives from it say what.
+
+    The properties here may be fields there.
+    """
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of the libraries."""
+        return 1
+
+    @property
+    def timed(self) -> bool:
+        """Whether it has to run alone, since its seconds count."""
+        return False
+
+    @property
+    def needs_torch(self) -> bool:
+        """Whether PyTorch does the work."""
+        return False
+
+    @abstractmethod
+    def title(self) -> str:
+        """How the names of its files begin."""
+
+    @abstractmethod
+    def run(self) -> tuple[dict[str, Any], Mapping[str, npt.NDArray[np.floating[Any]]]]:
+        """Do the work; returns numbers, as JSON can hold them, and arrays."""
+
+    def description(self) -> dict[str, Any]:
+        """All fields as JSON knows them."""
+        described: dict[str, Any] = json.loads(json.dumps(asdict(self)))  # type: ignore[call-overload]
+        return described
+
+    def key(self) -> str:
+        """Name of the job's files: readable, and by a hash its own."""
+        canonical = json.dumps([FORMAT, self.description()], sort_keys=True)
+        digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return f"{self.title()}_{digest}"
+
+
 @dataclass(frozen=True)
-class Job:
+class Job(BenchmarkJob):
     """One training of one model, and the measurements of it.
 
     Attributes:
@@ -107,13 +152,17 @@ class Job:
     n_threads: int = 1
     timed: bool = False
 
-    def description(self) -> dict[str, Any]:
-        """All fields as JSON knows them."""
-        described: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return described
+    @property
+    def needs_torch(self) -> bool:
+        """Whether PyTorch does the work."""
+        return self.method == "pytorch"
 
-    def key(self) -> str:
-        """Name of the job's files: readable, and by a hash its own."""
-        canonical = json.dumps([FORMAT, self.description()], sort_keys=True)
-        digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        return f"{self.method}_{self.data}_T{self.n_steps}_seed{self.seed}_{digest}"
+    def title(self) -> str:
+        """Method, data, steps and seed."""
+        return f"{self.method}_{self.data}_T{self.n_steps}_seed{self.seed}"
+
+    def run(self) -> tuple[dict[str, Any], Mapping[str, npt.NDArray[np.floating[Any]]]]:
+        """As tagix.bench.measures.run."""
+        from tagix.bench import measures
+
+        return measures.run(self)

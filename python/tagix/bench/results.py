@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagix.bench.compare import Summary
-from tagix.bench.jobs import Job
+from tagix.bench.jobs import BenchmarkJob, Job
 from tagix.bench.store import Store
 
 
@@ -19,12 +19,12 @@ class Results:
     def __init__(self, results: Mapping[str, dict[str, Any]], store: Store) -> None:
         self._results, self._store = results, store
 
-    def of(self, job: Job) -> dict[str, Any] | None:
-        """What tagix.bench.measures.run gave, or None."""
+    def of(self, job: BenchmarkJob) -> dict[str, Any] | None:
+        """The numbers that its run gave, or None."""
         return self._results.get(job.key())
 
-    def arrays(self, job: Job) -> dict[str, npt.NDArray[np.float32]]:
-        """The samples that were stored, none for a job that failed."""
+    def arrays(self, job: BenchmarkJob) -> dict[str, npt.NDArray[np.floating[Any]]]:
+        """The arrays that were stored, none for a job that failed."""
         return self._store.arrays(job) if self.of(job) is not None else {}
 
     def checkpoint(self, job: Job, epoch: int | None = None) -> dict[str, Any] | None:

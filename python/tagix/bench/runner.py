@@ -17,8 +17,7 @@ from types import TracebackType
 from typing import Any
 
 import tagix as tx
-from tagix.bench import measures
-from tagix.bench.jobs import Job
+from tagix.bench.jobs import BenchmarkJob
 from tagix.bench.store import Store
 
 _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -29,8 +28,8 @@ class Outcome:
     """What became of the jobs.
 
     Attributes:
-        results: By Job.key(), of the jobs that have some.
-        errors: By Job.key(), what went wrong in the others, with the job's description.
+        results: By BenchmarkJob.key(), of the jobs that have some.
+        errors: By BenchmarkJob.key(), what went wrong in the others, with the job's description.
         n_run: Jobs run by this call; the others were there before, or failed.
         seconds: Wall-clock time of the call.
     """
@@ -60,7 +59,9 @@ class Workers:
     ) -> None:
         self._end(wait=error is None)
 
-    def run(self, jobs: Sequence[Job], store: Store) -> Iterator[tuple[Job, str | None]]:
+    def run(
+        self, jobs: Sequence[BenchmarkJob], store: Store
+    ) -> Iterator[tuple[BenchmarkJob, str | None]]:
         """Jobs with None, or with what went wrong, as they are done.
 
         Jobs that are timed run when the others are done, one at a time. So do jobs that were lost
@@ -77,8 +78,8 @@ class Workers:
                 yield job, _error(done)
 
     def _together(
-        self, jobs: Sequence[Job], store: Store
-    ) -> Iterator[tuple[Job, Future[str | None]]]:
+        self, jobs: Sequence[BenchmarkJob], store: Store
+    ) -> Iterator[tuple[BenchmarkJob, Future[str | None]]]:
         with _one_library_thread():  # processes start as jobs are submitted
             futures = {self._submit(job, store): job for job in jobs}
         for future in as_completed(futures):
@@ -86,7 +87,7 @@ class Workers:
                 self._end(wait=True)
             yield futures[future], future
 
-    def _submit(self, job: Job, store: Store) -> Future[str | None]:
+    def _submit(self, job: BenchmarkJob, store: Store) -> Future[str | None]:
         if self._executor is None:
             self._executor = ProcessPoolExecutor(
                 self._n_workers, mp_context=get_context("spawn"), initializer=_begin_process
@@ -105,7 +106,7 @@ class Workers:
 
 
 def run_jobs(
-    jobs: Iterable[Job],
+    jobs: Iterable[BenchmarkJob],
     store: Store,
     workers: Workers,
     *,
@@ -130,7 +131,7 @@ def run_jobs(
 
     begin = time.perf_counter()
     outcome = Outcome()
-    waiting: dict[str, Job] = {}
+    waiting: dict[str, BenchmarkJob] = {}
     for job in jobs:
         stored = None if fresh else store.load(job)
         if stored is None:
@@ -161,15 +162,15 @@ def _begin_process() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def _run_job(job: Job, folder: Path) -> str | None:
+def _run_job(job: BenchmarkJob, folder: Path) -> str | None:
     """Run a job and store what it gives; returns the traceback if it fails."""
     try:
         tx.set_num_threads(job.n_threads)
-        if job.method == "pytorch":
+        if job.needs_torch:
             import torch
 
             torch.set_num_threads(job.n_threads)
-        Store(folder).save(job, *measures.run(job))
+        Store(folder).save(job, *job.run())
     except Exception:
         return traceback.format_exc()
     return None

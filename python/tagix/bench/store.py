@@ -12,9 +12,9 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from tagix.bench.jobs import Job
+from tagix.bench.jobs import BenchmarkJob
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating[Any]]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -34,13 +34,15 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 class Store:
-    """Files of finished jobs in a folder: <key>.json with numbers, <key>.npz with samples."""
+    """Files of finished jobs in a folder: <key>.json with numbers, <key>.npz with arrays."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, job: Job, result: Mapping[str, Any], arrays: Mapping[str, Array]) -> None:
-        """Write what a job gave. Numbers come last: where they are, samples are, too."""
+    def save(
+        self, job: BenchmarkJob, result: Mapping[str, Any], arrays: Mapping[str, Array]
+    ) -> None:
+        """Write what a job gave. Numbers come last: where they are, arrays are, too."""
         named: dict[str, Any] = dict(arrays)
         write_atomically(
             self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
@@ -48,7 +50,7 @@ class Store:
         text = json.dumps({"job": job.description(), **result}, indent=1) + "\n"
         write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
 
-    def load(self, job: Job) -> dict[str, Any] | None:
+    def load(self, job: BenchmarkJob) -> dict[str, Any] | None:
         """The numbers of a finished job, or None where there are none, or none that can be read."""
         try:
             text = (self.folder / f"{job.key()}.json").read_text(encoding="utf-8")
@@ -57,7 +59,7 @@ class Store:
             return None
         return result if result.get("job") == job.description() else None
 
-    def arrays(self, job: Job) -> dict[str, Array]:
-        """The samples of a finished job, by names as tagix.bench.measures.run gives them."""
+    def arrays(self, job: BenchmarkJob) -> dict[str, Array]:
+        """The arrays of a finished job, by the names that its run gave them."""
         with np.load(self.folder / f"{job.key()}.npz") as archive:
             return {name: archive[name] for name in archive.files}

@@ -1,0 +1,5 @@
+"""``python -m tagix.cli`` is ``tagix``."""
+
+from tagix.cli.app import main
+
+main()

@@ -1,0 +1,154 @@
+"""Models in safetensors files, architecture included; docs/files.md describes the format.
+
+What a file says is checked before anything is made or allocated by it: a wrong one is a ValueError.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from tagix import _core
+from tagix.io._json import Record, parse_json, shown
+from tagix.io._safetensors import SafetensorsFile, checksum, write_safetensors
+from tagix.io._versions import FORMAT_VERSION, upgrade
+
+__all__ = ["FORMAT_VERSION", "Record", "load", "save_model"]
+
+# The module of each class that files hold, imported when a file names it.
+_KINDS = {
+    "Sequential": "tagix.nn",
+    "DiffusionModel": "tagix.diffusion",
+    "TagiRegressor": "tagix.sklearn",
+    "TagiClassifier": "tagix.sklearn",
+    "TagiDiffusion": "tagix.sklearn",
+}
+
+
+class Savable(Protocol):
+    """What files hold: an instance of a class of ``_KINDS``.
+
+    The class has a ``_from_file(description, tensors, device)``, too, that makes the instance anew
+    and raises only ValueError and TypeError, whatever it is given.
+    """
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """A description for JSON and arrays of float32, float64 or int64, by name."""
+
+
+def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
+    """Read what ``save`` of a network, a diffusion model or an estimator wrote.
+
+    Args:
+        path: the file.
+        device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
+
+    Returns:
+        An object of the class that was saved: :class:`tagix.nn.Sequential`,
+        :class:`tagix.DiffusionModel`, or an estimator of ``tagix.sklearn``.
+
+    Raises:
+        TypeError: for what is no path, and for a device that is no string.
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
+            what is wrong.
+        OSError: if the file cannot be read.
+        ImportError: for an estimator where scikit-learn is not installed.
+    """
+    _core.backend_name(device)  # raises for a device that is not there
+    name = _as_path(path)
+    if not name.exists():
+        raise FileNotFoundError(f"path: got {str(name)!r}, needed a file that exists")
+    if not name.is_file():
+        raise ValueError(f"path: got {str(name)!r}, needed a file")
+    with open(name, "rb") as opened:
+        try:
+            file = SafetensorsFile(opened)
+        except ValueError as error:
+            raise ValueError(
+                f"path: {str(name)!r} is not a whole safetensors file ({error})"
+            ) from error
+        try:
+            kind, description = _read_description(file.metadata)
+            tensors = file.read()
+            _check_checksum(file.metadata, tensors)
+            cls = getattr(importlib.import_module(_KINDS[kind]), kind)
+            return cls._from_file(description, tensors, device)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"path: {str(name)!r} does not hold a model of tagix ({error})"
+            ) from error
+
+
+def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
+    """Write a model to a file, in place of one of that name when the new one is whole.
+
+    Where ``path`` is a symbolic link, the file that it points to is replaced. See
+    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
+    Of an instance of a subclass, only what its class here has is written.
+    """
+    target = _as_path(path)
+    description, tensors = model._to_file()
+    metadata = {
+        "format": "tagix",
+        "version": str(FORMAT_VERSION),
+        "release": _core.__version__,
+        "description": json.dumps({"kind": _kind_of(model), **description}),
+    }
+    parse_json(metadata["description"], "description")  # within the limits of reading
+    metadata["crc32"] = checksum(metadata, tensors)
+    write_safetensors(target, metadata, tensors)
+
+
+def _kind_of(model: Savable) -> str:
+    """The name of its class; of a subclass, that of the class which load gives back."""
+    names = [cls.__name__ for cls in type(model).__mro__ if cls.__module__.startswith("tagix.")]
+    return next(name for name in names if name in _KINDS)
+
+
+def _read_description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]:
+    """The kind of the model, and its description as this version has it."""
+    if metadata.get("format") != "tagix":
+        raise ValueError("its metadata does not name the format 'tagix'")
+    record = Record(metadata, "metadata")
+    version_text = record.text("version")
+    if not re.fullmatch("[1-9][0-9]{0,5}", version_text):
+        raise ValueError(f"its format version is {shown(version_text)}, needed a number")
+    version = int(version_text)
+    if version > FORMAT_VERSION:
+        raise ValueError(
+            f"its format version is {version}, this release reads up to {FORMAT_VERSION}"
+        )
+    description = parse_json(record.text("description"), "description")
+    if not isinstance(description, dict):
+        raise ValueError("its description is not an object")
+    description = upgrade(description, version)
+    kind = description.pop("kind", None)
+    if kind not in tuple(_KINDS):
+        raise ValueError(f"its kind is {shown(kind)}, needed one of {sorted(_KINDS)}")
+    return kind, description
+
+
+def _check_checksum(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> None:
+    """That it holds what was saved; files of versions before 4 do not tell."""
+    if int(metadata["version"]) < 4:
+        return
+    stored, found = metadata.get("crc32"), checksum(metadata, tensors)
+    if stored != found:
+        raise ValueError(
+            f"crc32: got {shown(stored)}, needed {found!r}: what it holds is not what was saved"
+        )
+
+
+def _as_path(path: str | os.PathLike[str]) -> Path:
+    try:
+        return Path(path)
+    except TypeError as error:
+        raise TypeError(f"path: got {path!r}, needed the path of a file") from error

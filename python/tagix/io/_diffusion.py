@@ -1,0 +1,127 @@
+"""Descriptions of diffusion models in files, and models from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import nn, schedules
+from tagix._arrays import MOST, as_count
+from tagix._classes import MOST_CLASSES, ClassFeatures, as_class_shares
+from tagix.diffusion import MOST_STEPS, DiffusionModel, network_layers
+from tagix.io._json import Record
+from tagix.io._networks import (
+    MOST_LAYERS,
+    NOISE_MODELS,
+    NetworkRecord,
+    describe_layer,
+    describe_use,
+    describe_value,
+    rebuild_value,
+    restore,
+)
+
+_SHIFT, _SCALE = "standardization.shift", "standardization.scale"
+
+
+def describe_diffusion(
+    model: DiffusionModel,
+) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+    """All that a model is made of, and its arrays: those of the network, and its units.
+
+    Raises ValueError for a model with an nn.Activation.
+    """
+    schedule = model.schedule
+    description = {
+        "network": describe_use(model.net),  # its layers follow from the settings
+        "settings": model._settings
+        | {"schedule": {"name": schedule.name, "config": schedule.config}},
+        "activation": describe_layer(model._activation),
+        "noise": describe_value(model.noise),
+        "fitted": model._fitted,
+        "class_shares": None if model.class_shares is None else model.class_shares.tolist(),
+        "sample_calls": model._sample_calls,
+    }
+    return description, model.net.state_dict() | {_SHIFT: model.shift, _SCALE: model.scale}
+
+
+def rebuild_diffusion(
+    description: Any, tensors: Mapping[str, NDArray[Any]], device: str
+) -> DiffusionModel:
+    """The model that :func:`describe_diffusion` described.
+
+    Raises ValueError or TypeError, before memory is taken, for a description that the tensors do
+    not bear out.
+    """
+    record = Record(description, "model")
+    parameters = dict(tensors)
+    network = NetworkRecord(record.take("network"), parameters)
+    arguments, counts = network.use()
+    activation = network.layer(record.take("activation"))
+    if isinstance(activation, nn.Sequential):
+        raise ValueError("its activation is a Sequential")
+    settings = _settings(record.record("settings"), network.n_numbers)
+    network.check_parameters(network_layers(settings, activation))
+    units = [_units(parameters, name, settings["n_features"]) for name in (_SHIFT, _SCALE)]
+    noise = rebuild_value(record.take("noise"), "noise", NOISE_MODELS)
+    fitted, sample_calls = record.flag("fitted"), record.count("sample_calls")
+    shares = record.take("class_shares")
+    record.done()
+
+    model = DiffusionModel(
+        **settings, activation=activation, noise=noise, device=device, **arguments
+    )
+    restore(model.net, parameters, counts)
+    model._process.set_standardization(*units)
+    model._fitted = fitted
+    if shares is not None:
+        model._class_shares = as_class_shares("class_shares", shares, model.n_classes or 0)
+    model._sample_calls = sample_calls
+    return model
+
+
+def _units(tensors: dict[str, NDArray[Any]], name: str, n_features: int) -> list[float]:
+    """Takes the shifts or the scales of the columns out of the tensors."""
+    if name not in tensors:
+        raise ValueError(f"{name} is missing")
+    array = tensors.pop(name)
+    if array.shape != (n_features,):
+        raise ValueError(f"{name}: got {len(array)} numbers, needed {n_features}")
+    values: list[float] = array.tolist()
+    return values
+
+
+def _settings(record: Record, n_numbers: int) -> dict[str, Any]:
+    """The constructor's arguments, bounded by how many numbers the tensors have."""
+    n_classes = record.take("n_classes")
+    kind = record.text("class_features", get_args(ClassFeatures))
+    if n_classes is not None:
+        most = MOST_CLASSES if kind == "sinusoidal" else min(MOST_CLASSES, n_numbers)
+        n_classes = as_count("n_classes", n_classes, least=1, most=most)
+    hidden = record.items("hidden", most=MOST_LAYERS)
+    learns_vectors = n_classes is not None and kind == "embedding"
+    described = record.record("schedule")
+    name, config = described.text("name"), described.record("config").rest()
+    described.done()
+    schedule = schedules.resolve(name, config)
+    if set(schedule.config) != set(config):
+        raise ValueError(f"schedule: got {sorted(config)}, needed {sorted(schedule.config)}")
+    settings = {
+        "n_features": record.count("n_features", least=1, most=n_numbers),
+        "hidden": [as_count("hidden", width, least=1, most=n_numbers) for width in hidden],
+        "n_steps": record.count("n_steps", least=2, most=MOST_STEPS),
+        "schedule": schedule,
+        "prediction_type": record.text("prediction_type"),
+        "time_features": record.text("time_features", get_args(schedules.TimeFeatures)),
+        "n_classes": n_classes,
+        "class_features": kind,
+        "embedding_dim": record.count(
+            "embedding_dim", least=1, most=n_numbers if learns_vectors else MOST
+        ),
+        "standardize": record.flag("standardize"),
+    }
+    record.done()
+    return settings

@@ -1,0 +1,233 @@
+"""Descriptions of networks in files, and networks from them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import _core, nn
+from tagix._arrays import MOST
+from tagix._core import Layer
+from tagix.io._json import Record, shown
+
+MOST_LAYERS = 10_000
+"""Layers of a network, those of containers included."""
+
+_LAYERS: dict[str, Any] = {
+    name: getattr(nn, name)
+    for name in nn.__all__
+    if name not in ("Activation", "Layer", "Sequential")
+}
+_RULES: dict[str, Any] = {"Information": _core.Information, "Capped": _core.Capped}
+NOISE_MODELS: dict[str, Any] = {
+    "Homoscedastic": _core.Homoscedastic,
+    "Heteroscedastic": _core.Heteroscedastic,
+}
+# What a network may be made with beside layers and a rule: the arguments of nn.Sequential, which
+# are None or an instance of one of these classes, with its constructor's arguments as `config`.
+# What is added here needs its None in _versions.py, for older files.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "noise": NOISE_MODELS,
+    "likelihood": {"HierarchicalSoftmax": _core.HierarchicalSoftmax, "Remax": _core.Remax},
+    "forgetting": {"Forgetting": _core.Forgetting},
+}
+
+
+def describe_network(net: nn.Sequential) -> dict[str, Any]:
+    """All that a network is made of, and has learned, except its parameters.
+
+    Raises ValueError for what files do not hold: an nn.Activation, or too many layers.
+    """
+    layers = [describe_layer(layer) for layer in net.layers]
+    n_layers = _count_layers(layers)
+    if n_layers > MOST_LAYERS:
+        raise ValueError(f"layers: got {n_layers}, of which a file holds at most {MOST_LAYERS}")
+    options = {name: getattr(net, name) for name in _OPTIONS}
+    return {
+        "layers": layers,
+        **{name: None if it is None else describe_value(it) for name, it in options.items()},
+        **describe_use(net),
+    }
+
+
+def describe_use(net: nn.Sequential) -> dict[str, Any]:
+    """How a network is used, whatever its layers: what :meth:`NetworkRecord.use` reads."""
+    return {
+        "seed": net.seed,
+        "rule": describe_value(net.rule),
+        "precision": net._wanted_precision,
+        "training": net.training,
+        "epochs_trained": net.epochs_trained,
+        "drift": net._model.drift,
+    }
+
+
+def rebuild_network(
+    description: Any, tensors: Mapping[str, NDArray[Any]], device: str
+) -> nn.Sequential:
+    """The network that :func:`describe_network` described, with the parameters in ``tensors``.
+
+    Raises ValueError or TypeError, before memory is taken, for a description that the tensors do
+    not bear out.
+    """
+    record = Record(description, "model")
+    network = NetworkRecord(record.take("network"), tensors)
+    record.done()
+    layers = network.layers()
+    options = {name: network.option(name) for name in _OPTIONS}
+    arguments, counts = network.use()
+    net = nn.Sequential(*layers, device=device, **arguments, **options)
+    restore(net, tensors, counts)
+    return net
+
+
+class NetworkRecord(Record):
+    """A network's description, read beside the tensors that have to hold its parameters."""
+
+    def __init__(self, description: Any, tensors: Mapping[str, NDArray[Any]]) -> None:
+        super().__init__(description, "network")
+        wrong = [name for name in tensors if tensors[name].dtype != np.float32]
+        if wrong:
+            raise ValueError(f"{shown(wrong[0])}: got {tensors[wrong[0]].dtype}, needed float32")
+        self.n_numbers = sum(array.size for array in tensors.values())
+
+    def layers(self) -> list[Layer | nn.Sequential]:
+        """The layers; ValueError if they have more parameters than there are numbers for."""
+        described = self.items("layers", most=MOST_LAYERS)
+        if _count_layers(described) > MOST_LAYERS:
+            raise ValueError(f"layers: got more than {MOST_LAYERS}")
+        layers = [self.layer(each) for each in described]
+        self.check_parameters(layers)
+        return layers
+
+    def layer(self, description: Any) -> Layer | nn.Sequential:
+        """A layer or a container; ValueError if one of its dimensions exceeds all numbers."""
+        record = Record(description, "layer")
+        kind = record.text("type", [*_LAYERS, "Sequential"])
+        if kind == "Sequential":
+            layers = [self.layer(each) for each in record.items("layers")]
+            seed = record.count("seed", most=MOST)
+            record.done()
+            return nn.Sequential(*layers, seed=seed)
+        arguments = record.rest()
+        self._check_counts(kind, arguments)
+        layer: Layer = make_whole(_LAYERS[kind], arguments)
+        return layer
+
+    def _check_counts(self, name: str, arguments: Any) -> None:
+        """ValueError if a count among the arguments exceeds all numbers, and so all dimensions."""
+        for key, value in arguments.items():
+            if type(value) is int and value > self.n_numbers:
+                raise ValueError(
+                    f"{name}: {key}: got {value}, where all tensors have {self.n_numbers} numbers"
+                )
+
+    def check_parameters(self, layers: Iterable[Layer | nn.Sequential]) -> None:
+        """ValueError if the layers have more parameters than there are numbers for."""
+        needed = sum(count_parameters(layer) for layer in layers)
+        if needed > self.n_numbers:
+            raise ValueError(
+                f"layers: got layers of {needed} parameters, of which there are {self.n_numbers}"
+            )
+
+    def option(self, name: str) -> Any:
+        """What a network may be made with beside its layers; None if it was made without."""
+        value = self.take(name)
+        if isinstance(value, dict):
+            self._check_counts(name, value)  # a likelihood has fewer classes than there are numbers
+        return None if value is None else rebuild_value(value, name, _OPTIONS[name])
+
+    def use(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Arguments of the constructor, and what changes with use, for :func:`restore`.
+
+        The last that is read: ValueError for an entry that is left.
+        """
+        sums = self.items("drift", most=4)
+        if len(sums) != 4:
+            raise ValueError(f"network: drift: got {shown(sums)}, needed three sums and a count")
+        drift = Record(dict(zip(_DRIFT, sums, strict=True)), "network: drift")
+        arguments = {
+            "seed": self.count("seed", most=MOST),
+            "rule": rebuild_value(self.take("rule"), "rule", _RULES),
+            "precision": self.text("precision"),
+        }
+        counts = {
+            "epochs_trained": self.count("epochs_trained"),
+            "drift": (*(drift.number(name) for name in _DRIFT[:3]), drift.count(_DRIFT[3])),
+            "training": self.flag("training"),
+        }
+        self.done()
+        return arguments, counts
+
+
+_DRIFT = ("chi_square", "weight", "square_weight", "n_drifts")
+
+
+def restore(
+    net: nn.Sequential, tensors: Mapping[str, NDArray[Any]], counts: Mapping[str, Any]
+) -> None:
+    """Give a network its parameters and what else :meth:`NetworkRecord.use` read."""
+    net.load_state_dict(tensors)
+    net._model.epochs_trained = counts["epochs_trained"]
+    net._model.drift = counts["drift"]
+    net.train(counts["training"])
+
+
+def count_parameters(layer: Layer | nn.Sequential) -> int:
+    """Means that a layer has, or variances; of containers, those of all within."""
+    if isinstance(layer, nn.Sequential):
+        return sum(count_parameters(each) for each in layer.layers)
+    config = layer.config
+    if isinstance(layer, nn.Linear):
+        rows, columns = config["out_features"], config["in_features"] + bool(config["bias"])
+    elif isinstance(layer, nn.ClassEmbedding):
+        rows, columns = (config["n_values"] + config[key] for key in ("embedding_dim", "n_classes"))
+    else:
+        rows, columns = 0, 0
+    return int(rows * columns)
+
+
+def describe_layer(layer: Layer | nn.Sequential) -> dict[str, Any]:
+    """A layer's class and arguments; of a container, its layers and its seed."""
+    if isinstance(layer, nn.Sequential):
+        inner = [describe_layer(each) for each in layer.layers]
+        return {"type": "Sequential", "layers": inner, "seed": layer.seed}
+    if isinstance(layer, nn.Activation):
+        raise ValueError(
+            "a network with nn.Activation cannot be saved, since a file holds no functions: "
+            "save its state_dict() and build the network anew"
+        )
+    return describe_value(layer)
+
+
+def _count_layers(layers: Any) -> int:
+    """Layers in a description, containers and what is within; nothing of it need be right."""
+    if not isinstance(layers, list):
+        return 0
+    return len(layers) + sum(
+        _count_layers(each.get("layers")) for each in layers if isinstance(each, dict)
+    )
+
+
+def describe_value(value: Any) -> dict[str, Any]:
+    """A layer, rule or noise model as its class and its constructor's arguments."""
+    return {"type": type(value).__name__, **value.config}
+
+
+def rebuild_value(description: Any, name: str, classes: Mapping[str, Any]) -> Any:
+    """What :func:`describe_value` described, if its class is one of ``classes``."""
+    record = Record(description, name)
+    kind = record.text("type", classes)
+    return make_whole(classes[kind], record.rest())
+
+
+def make_whole(cls: Any, arguments: dict[str, Any]) -> Any:
+    """``cls(**arguments)``; ValueError if an argument is missing that has a default, too."""
+    value = cls(**arguments)
+    missing = [key for key in value.config if key not in arguments]
+    if missing:
+        raise ValueError(f"{cls.__name__}: {missing[0]} is missing")
+    return value

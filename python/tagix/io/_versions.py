@@ -1,0 +1,83 @@
+"""Versions of the format, and what older files do not say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+FORMAT_VERSION = 4
+"""1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
+3 no checksum and no estimators."""
+
+# What every entry that an older file may lack was for it.
+_NETWORK = {
+    "noise": None,
+    "likelihood": None,
+    "forgetting": None,
+    "precision": "float32",
+    "training": True,
+    "drift": [0.0, 0.0, 0.0, 0],
+}
+_IMPLIED = ("layers", "noise", "likelihood", "forgetting")
+_SETTINGS = {
+    "prediction_type": "epsilon",
+    "time_features": "cosine",
+    "n_classes": None,
+    "class_features": "one_hot",
+    "embedding_dim": 8,
+    "standardize": True,
+}
+
+_SCHEDULES = {
+    "cosine": {"s": 0.008},
+    "linear": {"beta_start": None, "beta_end": None},
+    "sigmoid": {"start": -3.0, "end": 3.0, "tau": 1.0},
+}
+
+
+def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
+    """The description of a file of an older version as this one would have it.
+
+    What else is wrong with it stays so, for those who read it to find.
+    """
+    if version >= FORMAT_VERSION:
+        return description
+    description = dict(description)
+    network = description.get("network")
+    if isinstance(network, dict):
+        network = {**_NETWORK, **network}
+        if description.get("kind") == "DiffusionModel":  # what follows from the settings
+            network = {key: network[key] for key in network if key not in _IMPLIED}
+        else:
+            network["layers"] = _with_seeds(network.get("layers"), network.get("seed"))
+        description["network"] = network
+    settings = description.get("settings")
+    if isinstance(settings, dict):
+        settings = {**_SETTINGS, **settings}
+        if isinstance(settings.get("schedule"), str):
+            name = settings["schedule"]
+            settings["schedule"] = {"name": name, "config": _SCHEDULES.get(name, {})}
+        description = {"class_shares": None, **description, "settings": settings}
+        noise = description.get("noise")
+        if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
+            description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
+    return description
+
+
+def _with_seeds(layers: Any, seed: Any) -> Any:
+    """Containers without a seed get that of the network.
+
+    They must have one: else they would take the next of :func:`tagix.manual_seed`, and to load a
+    file would change the models that are made later.
+    """
+    if not isinstance(layers, list):
+        return layers
+    return [
+        {
+            "seed": seed,
+            **layer,
+            "layers": _with_seeds(layer.get("layers"), layer.get("seed", seed)),
+        }
+        if isinstance(layer, dict) and layer.get("type") == "Sequential"
+        else layer
+        for layer in layers
+    ]

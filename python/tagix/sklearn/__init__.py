@@ -1,0 +1,31 @@
+"""Estimators of scikit-learn that know how sure they are: regression, classes, densities, streams.
+
+    >>> from tagix.sklearn import TagiRegressor
+    >>> model = TagiRegressor().fit(X, y)
+    >>> mean, std = model.predict(X_new, return_std=True)
+    >>> low, high = model.predict_interval(X_new, level=0.9).T
+
+They scale X and y, infer the noise, and choose how long to train, without a hold-out. NaN in X is a
+missing value, ``X_std`` gives uncertain inputs, and regressor and classifier take streams
+(``partial_fit``, and ``learn_one`` with dicts, as in River). Needs the extra "sklearn".
+"""
+
+from tagix._optional import import_optional
+
+import_optional("sklearn", package="scikit-learn", extra="sklearn")
+
+from tagix.sklearn import _river  # noqa: E402
+from tagix.sklearn._prequential import ClassificationLog, RegressionLog  # noqa: E402
+from tagix.sklearn.classifier import TagiClassifier  # noqa: E402
+from tagix.sklearn.diffusion import TagiDiffusion  # noqa: E402
+from tagix.sklearn.regressor import TagiRegressor  # noqa: E402
+
+_river.register_if_imported(regressor=TagiRegressor, classifier=TagiClassifier)
+
+__all__ = [
+    "ClassificationLog",
+    "RegressionLog",
+    "TagiClassifier",
+    "TagiDiffusion",
+    "TagiRegressor",
+]

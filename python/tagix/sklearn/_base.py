@@ -1,0 +1,482 @@
+"""What the estimators for tables share: units, networks, uncertain inputs and streams."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import check_random_state
+
+from tagix import _core, nn
+from tagix._arrays import as_choice, as_count, as_flag, as_number
+from tagix._core import Forgetting
+from tagix._rescaling import rescale
+from tagix._training import History
+from tagix.sklearn import _files
+from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._core_stream import CoreStream, can_stream
+from tagix.sklearn._growth import wider
+from tagix.sklearn._prequential import PrequentialLog
+from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import TableTraining
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+# So many rows of a stream give units that a network can be re-expressed in. Before, the units
+# follow every batch, and the network, which has hardly learned, stays as it is.
+SETTLED_ROWS = 16
+
+
+class TabularEstimator(BaseEstimator):
+    """Networks that see rows of numbers in standardized units; for what targets are, see the rest.
+
+    A derived class has the parameters of :class:`TagiRegressor` but ``noise``, gives
+    :meth:`_network_arguments` and :meth:`_n_outputs`, and learns by :meth:`_fit_rows` and
+    :meth:`_learn_rows`.
+    """
+
+    _supervised = True  # for River's pipelines
+
+    hidden: str | Sequence[int]
+    n_estimators: int
+    max_epochs: int
+    batch_size: str | int
+    early_stopping: bool
+    patience: int
+    tol: float
+    forgetting: Forgetting | None
+    random_state: Any
+    device: str
+    precision: str
+    verbose: int | bool
+
+    nets_: list[nn.Sequential]
+    histories_: list[History]
+    n_features_in_: int
+    feature_names_in_: NDArray[Any]
+    _x_moments: Moments
+    _x_scaler: Scaler
+    _n_rows: int
+    _settled: bool
+    _drifts_in_fit: int
+    _feature_keys: list[Any] | None
+    _log: PrequentialLog
+    _stream: CoreStream | None = None
+
+    def _n_outputs(self) -> int:
+        """Outputs of a network."""
+        raise NotImplementedError
+
+    def _network_arguments(self) -> dict[str, Any]:
+        """What a network is made with for its targets: noise or likelihood."""
+        raise NotImplementedError
+
+    @property
+    def net_(self) -> nn.Sequential:
+        """The first of the networks."""
+        return self.nets_[0]
+
+    @property
+    def history_(self) -> History:
+        """What each epoch of the last fit of the first network gave."""
+        return self.histories_[0]
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs of the last fit, those of the network that took most."""
+        return max(len(history.train_mse) for history in self.histories_)
+
+    @property
+    def x_mean_(self) -> Array:
+        """What is taken from each column of X, (n_features,)."""
+        return self._x_scaler.mean
+
+    @property
+    def x_scale_(self) -> Array:
+        """What each column of X is divided by then, (n_features,)."""
+        return self._x_scaler.scale
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "nets_")
+
+    def _check_parameters(self) -> None:
+        """ValueError or TypeError, with its name, for a parameter that makes no sense."""
+        as_count("n_estimators", self.n_estimators, least=1)
+        as_count("max_epochs", self.max_epochs, least=1)
+        as_count("patience", self.patience, least=1)
+        as_flag("early_stopping", self.early_stopping)
+        as_number("tol", self.tol)
+        self._hidden_widths()
+        if self.batch_size != "auto":
+            as_count("batch_size", self.batch_size, least=1)
+
+    def _hidden_widths(self) -> list[int]:
+        if isinstance(self.hidden, str):
+            as_choice("hidden", self.hidden, ("auto",))
+            return list(RECIPE.hidden)
+        if not isinstance(self.hidden, (Sequence, np.ndarray)):
+            raise TypeError(f'hidden: got {self.hidden!r}, needed "auto" or a sequence of widths')
+        return [as_count("hidden", width, least=1) for width in self.hidden]
+
+    def _batch_size(self, n_rows: int) -> int:
+        """Rows of an update; in streams, ``n_rows`` is 0 and does not matter."""
+        if self.batch_size == "auto":
+            return RECIPE.batch_size(n_rows)
+        return as_count("batch_size", self.batch_size, least=1)
+
+    def _make_networks(self, n_features: int) -> list[nn.Sequential]:
+        self._check_parameters()
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return [
+            self._make_network(n_features, _core.derive_seed(seed, member))
+            for member in range(self.n_estimators)
+        ]
+
+    def _make_network(
+        self, n_features: int, seed: int, forgetting: Forgetting | None = None
+    ) -> nn.Sequential:
+        """A network of the prior, with the forgetting of the estimator or that of a search."""
+        return nn.Sequential(
+            *RECIPE.layers(n_features, self._hidden_widths(), self._n_outputs()),
+            seed=seed,
+            device=self.device,
+            precision=self.precision,
+            forgetting=forgetting or self.forgetting,
+            rule=_core.Information(share=RECIPE.share),
+            **self._network_arguments(),
+        )
+
+    def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
+        """Networks and units that have seen nothing; ``keys`` name features of dicts."""
+        self._stream = None
+        self.nets_ = self._make_networks(n_features)
+        self.histories_ = [History() for _ in self.nets_]
+        self._x_moments = Moments.of_nothing(n_features)
+        self._x_scaler = Scaler.identity(n_features)
+        self._n_rows = 0
+        self._settled = False
+        self._drifts_in_fit = 0
+        if keys is None:
+            names = getattr(self, "feature_names_in_", None)
+            self._feature_keys = None if names is None else names.tolist()
+        else:
+            self.n_features_in_ = n_features
+            self._name_features(keys)
+
+    def _as_std(self, X_std: Any, X: Array) -> Array | None:
+        """Standard deviations of X, float64 of its shape, 0 where X is missing."""
+        if X_std is None:
+            return None
+        std: Array = as_rows(X_std, "X_std")
+        if std.shape != X.shape:
+            raise ValueError(f"X_std: got shape {std.shape}, needed that of X, {X.shape}")
+        std = np.where(np.isnan(X), 0.0, std)
+        if np.isnan(std).any() or (std < 0).any():
+            raise ValueError(
+                "X_std: got NaN or negative numbers, needed a standard deviation for every number "
+                "of X that is there"
+            )
+        return std
+
+    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
+        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe."""
+        x, x_var = self._x_scaler.inputs(X, std)
+        batch_size = self._batch_size(len(x))
+        search = RECIPE.search(batch_size)
+        training = TableTraining(
+            x,
+            x_var,
+            y,
+            lambda seed, searching: self._make_network(
+                x.shape[1], seed, search if searching else None
+            ),
+            batch_size=batch_size,
+            max_epochs=self.max_epochs,
+            early_stopping=self.early_stopping,
+            patience=self.patience,
+            tol=self.tol,
+            progress=bool(self.verbose),
+        )
+        self.histories_ = training.fit(self.nets_)
+        self._n_rows, self._settled = len(x), True
+        self._drifts_in_fit = self._n_drifts()
+
+    def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
+        rows = validate_rows(self, X, reset=False)
+        return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
+
+    def _learn_batch(self, X: Array, std: Array | None, update: Callable[..., None]) -> None:
+        """Learn rows of a stream by ``update(x, x_var)``, and let the units of X follow them.
+
+        Until the units are settled they are those of all rows so far, these included, and the
+        networks stay as they are. Later, rows are learned in the units of the rows before them, and
+        where the number of rows reaches a power of two, the networks are re-expressed in new ones.
+        """
+        self._end_stream()
+        moments = moments_with(self._x_moments, X, "X")
+        if not self._settled:
+            self._x_scaler = moments.scaler()
+        update(*self._x_scaler.inputs(X, std))
+        self._x_moments = moments
+        before, self._n_rows = self._n_rows, self._n_rows + len(X)
+        if not self._settled:
+            self._settled = self._n_rows >= SETTLED_ROWS
+        elif self._n_rows.bit_length() > before.bit_length():
+            self._take_over_units()
+
+    def _take_over_units(self) -> None:
+        """The moments so far become the units, in which the networks are re-expressed."""
+        scaler = self._x_moments.scaler()
+        for net in self.nets_:
+            rescale(net, inputs=self._x_scaler.units_towards(scaler))
+        self._x_scaler = scaler
+
+    def _take_over_units_of_stream(self) -> None:
+        """:meth:`_take_over_units` for rows that the core has learned."""
+        self._take_in_stream()
+        self._take_over_units()
+        assert self._stream is not None
+        self._stream.set_units(self._units())
+
+    def _units(self) -> list[tuple[Scaler, Moments]]:
+        """Those of X and of the target."""
+        raise NotImplementedError
+
+    def _sums(self) -> list[float]:
+        """The log as the core keeps it: what follows the number of rows in PrequentialSums."""
+        raise NotImplementedError
+
+    def _set_sums(self, sums: list[float]) -> None:
+        raise NotImplementedError
+
+    def _set_moments(self, inputs: Moments, target: Moments) -> None:
+        self._x_moments = inputs
+
+    def _fits_the_core(self) -> bool:
+        """Whether the core can learn the rows that are to come."""
+        return (
+            self._settled
+            and len(self.nets_) == 1
+            and can_stream(self.net_, self._feature_keys, [scaler for scaler, _ in self._units()])
+        )
+
+    def _begin_stream(self) -> None:
+        """Let the core learn the next rows, if it can."""
+        if self._stream is None and self._fits_the_core():
+            sums = [float(self._n_rows), *self._sums()]
+            names = list(self._feature_keys or [])
+            self._stream = CoreStream(self, self.net_, names, self._units(), sums)
+
+    def _take_in_stream(self) -> None:
+        """Take over what the core has counted."""
+        if self._stream is not None:
+            n_rows, *sums = self._stream.sums()
+            self._n_rows = int(n_rows)
+            self._set_sums(sums)
+            self._set_moments(*self._stream.moments())
+
+    def _end_stream(self) -> None:
+        """Rows come from elsewhere again."""
+        self._take_in_stream()
+        self._stream = None
+
+    def __getstate__(self) -> Any:
+        self._take_in_stream()
+        state = dict(super().__getstate__())
+        state.pop("_stream", None)
+        return state
+
+    def _n_drifts(self) -> int:
+        """How many the stream has had, of all networks together."""
+        return sum(net.n_drifts for net in self.nets_) - self._drifts_in_fit
+
+    def _note_drifts(self) -> None:
+        if self.forgetting is not None and self._n_drifts() > self._log.n_drifts:
+            self._take_in_stream()
+            self._log.note_drifts(self._n_drifts(), self._n_rows)
+
+    def _row_of(self, x: Mapping[Any, Any], *, learn: bool) -> Array:
+        """A dict of features as a row (1, n_features); what it lacks is missing.
+
+        With ``learn``, features that are new get inputs of their own; without, they are left out.
+        Raises TypeError for what is no dict and for a feature that is no number.
+        """
+        if not isinstance(x, Mapping):
+            raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        values = {}
+        for key, value in x.items():
+            values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
+            if np.isinf(values[key]):
+                raise ValueError(
+                    f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"
+                )
+        keys = self._feature_keys
+        if learn:
+            self._end_stream()
+        if keys is None:
+            if len(values) != self.n_features_in_:
+                raise ValueError(
+                    f"x: got {len(values)} features, needed {self.n_features_in_}: the estimator "
+                    "was fitted to rows without names"
+                )
+            keys = list(values)
+            if learn:
+                self._feature_keys = keys
+        if learn:
+            new = [key for key in values if key not in keys]
+            if new:
+                self._add_features(new)
+                keys = self._feature_keys or []
+        return np.array([[values.get(key, float("nan")) for key in keys]])
+
+    def _name_features(self, keys: list[Any]) -> None:
+        self._feature_keys = keys
+        if hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
+        if all(isinstance(key, str) for key in keys):
+            self.feature_names_in_ = np.array(keys, dtype=object)
+
+    def _add_features(self, keys: list[Any]) -> None:
+        """Inputs for features that were not there before, with the prior's weights."""
+        self.nets_ = [wider(net, more_inputs=len(keys)) for net in self.nets_]
+        self._x_moments.append(len(keys))
+        scaler = self._x_scaler
+        added = np.zeros(len(keys))
+        self._x_scaler = Scaler(
+            np.append(scaler.mean, added),
+            np.append(scaler.scale, added + 1.0),
+            np.append(scaler.varies, added > 0),
+        )
+        self.n_features_in_ += len(keys)
+        self._name_features([*(self._feature_keys or []), *keys])
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and arrays."""
+        parameters = _files.describe_parameters(self.get_params(deep=False))
+        tensors: dict[str, NDArray[Any]] = {}
+        if not self.__sklearn_is_fitted__():
+            return {"parameters": parameters, "learned": None}, tensors
+        self._take_in_stream()
+        keys = self._feature_keys
+        learned = {
+            "n_features": self.n_features_in_,
+            "feature_keys": None if keys is None else _files.describe_labels("features", keys),
+            "has_feature_names": hasattr(self, "feature_names_in_"),
+            "n_rows": self._n_rows,
+            "settled": self._settled,
+            "drifts_in_fit": self._drifts_in_fit,
+            "log": _files.describe_log(self._log),
+            "networks": _files.describe_networks(self.nets_, self.histories_, tensors),
+            **self._describe_targets(tensors),
+        }
+        _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
+        return {"parameters": parameters, "learned": learned}, tensors
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
+        return _files.rebuild(cls, description, tensors, device)
+
+    def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
+        self.nets_, self.histories_ = _files.read_networks(
+            learned.items("networks"), tensors, device
+        )
+        n_features = learned.count("n_features", least=1, most=_n_inputs(self.nets_[0]))
+        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_features)
+        self.n_features_in_ = n_features
+        keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
+        self._feature_keys = None
+        if keys is not None:
+            if not isinstance(keys, list) or len(keys) != n_features:
+                raise ValueError(f"feature_keys: got {keys!r:.80}, needed {n_features} names")
+            self._name_features(_files.read_labels("feature_keys", keys))
+        if hasattr(self, "feature_names_in_") and not has_names:
+            del self.feature_names_in_
+        self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
+        self._drifts_in_fit = learned.count("drifts_in_fit")
+        self._read_targets(learned, tensors)
+        _files.read_log(learned.record("log"), self._log)
+        learned.done()
+        n_outputs, arguments = self._n_outputs(), self._network_arguments()
+        for net in self.nets_:
+            if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):
+                raise ValueError(
+                    f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
+                    f"needed {n_features} and {n_outputs}"
+                )
+            if any(getattr(net, name) != value for name, value in arguments.items()):
+                raise ValueError(f"networks: got one of other {', '.join(arguments)}")
+
+    def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
+        """What a file says of targets; their arrays go into ``tensors``."""
+        raise NotImplementedError
+
+    def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
+        """Take what :meth:`_describe_targets` said out of a record; makes an empty log."""
+        raise NotImplementedError
+
+    def clone(self, new_params: dict[str, Any] | None = None) -> Any:
+        """A new estimator with the same parameters, or some others, as River's ensembles need."""
+        return clone(self).set_params(**(new_params or {}))
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters, networks, units, names and counters to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole.
+
+        Raises:
+            TypeError: for what is no path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+
+def moments_with(moments: Moments, rows: Array, name: str) -> Moments:
+    """The moments, with some more rows; those given stay as they are.
+
+    Raises ValueError, with the argument's name, where they overflow.
+    """
+    more = Moments(moments.count, moments.mean, moments.squares)
+    try:
+        more.add(rows)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return more
+
+
+def first_keys(x: Any) -> list[Any]:
+    """The names of features in the first row of a stream; TypeError or ValueError for none."""
+    if not isinstance(x, Mapping):
+        raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+    if not x:
+        raise ValueError("x: got no features, needed at least one in the first row")
+    return list(x)
+
+
+def _n_inputs(net: nn.Sequential) -> int:
+    """Inputs of a network that begins with a Linear; ValueError for another one."""
+    return _linear(net, 0)["in_features"]
+
+
+def _n_outputs(net: nn.Sequential) -> int:
+    """Outputs of a network that ends with a Linear; ValueError for another one."""
+    return _linear(net, -1)["out_features"]
+
+
+def _linear(net: nn.Sequential, position: int) -> dict[str, int]:
+    layer = net.layers[position]
+    if not isinstance(layer, nn.Linear):
+        raise ValueError(f"networks: got {layer!r} first or last, needed a Linear")
+    config: dict[str, int] = layer.config
+    return config

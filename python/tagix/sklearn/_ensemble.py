@@ -1,0 +1,145 @@
+"""A few networks that differ by their seeds alone, predicting as a mixture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import nn
+from tagix.gaussian import Prediction
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+# Batches of up to 8 rows take another path in the core, whose sums round differently: tables are
+# filled up, so that the prediction of a row does not depend on the rows beside it.
+LEAST_ROWS = 9
+# Rows that are predicted at a time where each stands for many points.
+MOST_ROWS = 2**16
+
+
+class Mixture(NamedTuple):
+    """Moments of equally probable Gaussians, float64 (rows, outputs).
+
+    mean       = mean_i m_i
+    epistemic  = mean_i epistemic_i + var_i m_i,   aleatoric = mean_i aleatoric_i
+    """
+
+    mean: Array
+    epistemic: Array
+    aleatoric: Array
+
+    @property
+    def var(self) -> Array:
+        """The total variance."""
+        return self.epistemic + self.aleatoric
+
+    @classmethod
+    def of(cls, predictions: Sequence[Prediction], n_points: int = 1) -> Mixture:
+        """The mixture of several networks, and of ``n_points`` rows in turn for each row of it."""
+
+        def stacked(parts: list[Float32]) -> Array:
+            stack = np.stack(parts).astype(np.float64)
+            return stack.reshape(len(parts), -1, n_points, stack.shape[-1])
+
+        means = stacked([each.mean for each in predictions])
+        epistemic = stacked([each.epistemic for each in predictions])
+        aleatoric = stacked([each.aleatoric for each in predictions])
+        over = (0, 2)  # networks and points
+        return cls(
+            means.mean(axis=over),
+            epistemic.mean(axis=over) + means.var(axis=over),
+            aleatoric.mean(axis=over),
+        )
+
+
+def predict(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) -> Mixture:
+    """The mixture for standardized inputs (rows, features), some of which may be uncertain."""
+
+    def mixture(rows: Float32, n_points: int) -> Array:
+        return np.stack(Mixture.of([net(rows) for net in nets], n_points), axis=1)
+
+    parts = _over_inputs(mixture, x, x_var)
+    return Mixture(parts[:, 0], parts[:, 1], parts[:, 2])
+
+
+def predict_proba(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) -> Array:
+    """Mean probabilities of the classes, float64 (rows, classes), adding up to 1 in each row."""
+
+    def mean(rows: Float32, n_points: int) -> Array:
+        probabilities = np.stack([net.predict_proba(rows) for net in nets])
+        by_point = probabilities.reshape(len(nets), -1, n_points, probabilities.shape[-1])
+        averaged: Array = by_point.mean(axis=(0, 2), dtype=np.float64)
+        return averaged
+
+    probabilities = _over_inputs(mean, x, x_var)
+    return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
+
+
+def update(
+    nets: Sequence[nn.Sequential], x: Float32, y: NDArray[Any], x_var: Float32 | None
+) -> Mixture:
+    """One update of each by a batch; the mixture that they predicted before."""
+    return Mixture.of([net.update(x, y, x_var=x_var) for net in nets])
+
+
+def _over_inputs(
+    predict: Callable[[Float32, int], Array], x: Float32, x_var: Float32 | None
+) -> Array:
+    """``predict(rows, n_points)`` of rows that are known, and of points for those that are not.
+
+    A network's own pass takes hidden units to vary independently, though those that see one
+    uncertain input vary together: for a function that rises with it the variance came out at a
+    quarter. The points, which stand for the distribution of a row's inputs, keep that.
+    """
+    if x_var is None or not x_var.any():
+        return _filled(predict, x, 1)
+    uncertain = x_var.any(axis=1)
+    points = cubature(x.shape[1])
+    at_a_time = max(1, MOST_ROWS // len(points))
+    centres: Float32 = x[uncertain]
+    spreads: Float32 = np.sqrt(x_var[uncertain])
+    parts = []
+    for start in range(0, len(centres), at_a_time):
+        rows = slice(start, start + at_a_time)
+        cloud: Float32 = centres[rows, np.newaxis] + spreads[rows, np.newaxis] * points
+        parts.append(_filled(predict, cloud.reshape(-1, x.shape[1]), len(points)))
+    of_uncertain = np.concatenate(parts)
+    if uncertain.all():
+        return of_uncertain
+    result = np.empty((len(x), *of_uncertain.shape[1:]))
+    result[uncertain] = of_uncertain
+    result[~uncertain] = _filled(predict, x[~uncertain], 1)
+    return result
+
+
+@lru_cache(maxsize=8)
+def cubature(n_features: int) -> Float32:
+    """Points (2 n, n_features) of equal weight for independent standard normal variables.
+
+    The rows of a random orthogonal n x n matrix and their opposites, times sqrt(n): in up to n
+    dimensions the mean of a polynomial of degree 3 over them is exact (Genz & Monahan, SIAM Journal
+    on Scientific Computing, 1998). With more features, n = 64, another matrix for each 64 of them.
+    """
+    n = min(max(n_features, 16), 64)
+    generator = np.random.default_rng(0)
+    blocks = [
+        np.linalg.qr(generator.standard_normal((n, n)))[0] for _ in range(-(-n_features // n))
+    ]
+    half = np.sqrt(n) * np.hstack(blocks)[:, :n_features]
+    points = np.vstack([half, -half]).astype(np.float32)
+    points.flags.writeable = False
+    return points
+
+
+def _filled(predict: Callable[[Float32, int], Array], x: Float32, n_points: int) -> Array:
+    """``predict`` of at least LEAST_ROWS rows, the last ones zeros, which are left out again."""
+    if len(x) >= LEAST_ROWS:
+        return predict(x, n_points)
+    filled = np.zeros((LEAST_ROWS, x.shape[1]), dtype=np.float32)
+    filled[: len(x)] = x
+    return predict(filled, n_points)[: len(x)]

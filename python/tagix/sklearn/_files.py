@@ -1,0 +1,242 @@
+"""Estimators in files: what they are, what they have learned, and what a stream has counted.
+
+A description is JSON, of which every entry is checked, and numbers that have to stay the same bits
+are float64 arrays. The networks describe themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import nn
+from tagix._core import Forgetting
+from tagix._training import History
+from tagix.sklearn._prequential import PrequentialLog
+from tagix.sklearn._scaling import Moments, Scaler
+
+if TYPE_CHECKING:
+    from tagix.io import Record
+
+Array = NDArray[np.float64]
+Tensors = dict[str, NDArray[Any]]
+# Epochs as rows of an array; what a History has of validation is empty here.
+_OF_EPOCHS = [
+    field.name
+    for field in fields(History)
+    if field.name != "stopped" and not field.name.startswith("validation")
+]
+
+
+def read_record(description: Any, name: str) -> Record:
+    """A description whose entries are checked as they are taken."""
+    from tagix.io import Record
+
+    return Record(description, name)
+
+
+def rebuild(
+    cls: Any, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+) -> Any:
+    """An estimator from its description; ``_read_learned`` reads what it has learned, if any."""
+    record = read_record(description, cls.__name__)
+    parameters = read_parameters(record.record("parameters"), cls().get_params(deep=False))
+    estimator = cls(**parameters | {"device": device})
+    arrays, learned = dict(tensors), record.take("learned")
+    record.done()
+    if learned is not None:
+        estimator._read_learned(read_record(learned, "learned"), arrays, device)
+    check_empty(arrays)
+    return estimator
+
+
+def describe_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """``get_params`` for JSON; a random generator becomes None, as a file holds none."""
+    described: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name == "forgetting" and value is not None:
+            described[name] = value.config
+        elif name == "hidden" and not isinstance(value, str):
+            described[name] = [int(width) for width in value]
+        elif isinstance(value, np.generic):
+            described[name] = value.item()
+        elif value is None or isinstance(value, (bool, int, float, str)):
+            described[name] = value
+        elif name == "random_state":
+            described[name] = None
+        else:
+            raise ValueError(f"{name}: got {value!r}, which a file does not hold")
+    return described
+
+
+def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of the constructor: those that ``defaults`` has, of the kinds that it takes."""
+    parameters: dict[str, Any] = {}
+    for name, default in defaults.items():
+        value = record.take(name)
+        if name == "forgetting":
+            parameters[name] = None if value is None else Forgetting(**_as_object(name, value))
+        elif name == "hidden" and isinstance(value, list):
+            if not all(type(width) is int for width in value):
+                raise ValueError(f"hidden: got {value!r:.80}, needed integers")
+            parameters[name] = tuple(value)
+        else:
+            kinds = {type(default)} | _MORE_KINDS.get(name, set())
+            if type(value) not in kinds:
+                raise ValueError(f"{name}: got {value!r:.80}, needed another kind of value")
+            parameters[name] = value
+    record.done()
+    return parameters
+
+
+_MORE_KINDS: dict[str, set[type]] = {
+    "batch_size": {int},
+    "random_state": {int},
+    "tol": {int},
+    "verbose": {bool},
+}
+
+
+def _as_object(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name}: got {value!r:.80}, needed an object")
+    return value
+
+
+def describe_networks(
+    nets: list[nn.Sequential], histories: list[History], tensors: Tensors
+) -> list[dict[str, Any]]:
+    """Descriptions; parameters and histories go into ``tensors``."""
+    descriptions = []
+    for number, (net, history) in enumerate(zip(nets, histories, strict=True)):
+        description, parameters = net._to_file()
+        put(tensors, f"net{number}", parameters)
+        tensors[f"history{number}"] = history_array(history)
+        descriptions.append({"model": description, "stopped": history.stopped})
+    return descriptions
+
+
+def read_networks(
+    descriptions: list[Any], tensors: Tensors, device: str
+) -> tuple[list[nn.Sequential], list[History]]:
+    """Networks and histories, whose arrays are taken out of ``tensors``."""
+    if not descriptions:
+        raise ValueError("networks: got none, needed at least one")
+    nets, histories = [], []
+    for number, description in enumerate(descriptions):
+        record = read_record(description, f"networks: {number}")
+        parameters = take(tensors, f"net{number}")
+        nets.append(nn.Sequential._from_file(record.take("model"), parameters, device))
+        histories.append(read_history(tensors, f"history{number}", record.flag("stopped")))
+        record.done()
+    return nets, histories
+
+
+def read_history(tensors: Tensors, name: str, stopped: bool) -> History:
+    """The history in an array."""
+    epochs = take_array(tensors, name, (len(_OF_EPOCHS), None))
+    lists = dict(zip(_OF_EPOCHS, epochs.tolist(), strict=True))
+    if not np.isfinite(epochs[_OF_EPOCHS.index("n_rows")]).all():
+        raise ValueError(f"{name}: got NaN or infinity for numbers of rows")
+    lists["n_rows"] = [int(count) for count in lists["n_rows"]]
+    return History(**lists, stopped=stopped)
+
+
+def history_array(history: History) -> Array:
+    """The lists of a history, (lists, epochs)."""
+    return np.array([getattr(history, name) for name in _OF_EPOCHS], dtype=np.float64)
+
+
+def put_units(tensors: Tensors, name: str, scaler: Scaler, moments: Moments) -> None:
+    """Units and moments as one array (6, columns)."""
+    tensors[name] = np.array(
+        [
+            *(scaler.mean, scaler.scale, scaler.varies),
+            *(moments.count, moments.mean, moments.squares),
+        ],
+        dtype=np.float64,
+    )
+
+
+def take_units(tensors: Tensors, name: str, n_columns: int) -> tuple[Scaler, Moments]:
+    """What :func:`put_units` put."""
+    mean, scale, varies, count, seen_mean, squares = take_array(tensors, name, (6, n_columns))
+    rows = np.array([mean, scale, count, seen_mean, squares])
+    if not (np.isfinite(rows).all() and (scale > 0).all() and (count >= 0).all()):
+        raise ValueError(f"{name}: got NaN, infinity, or scales and counts that are not positive")
+    if not ((varies == 0) | (varies == 1)).all() or (squares < 0).any():
+        raise ValueError(f"{name}: got flags that are not 0 or 1, or negative squares")
+    return Scaler(mean, scale, varies == 1), Moments(count, seen_mean, squares)
+
+
+def describe_labels(name: str, labels: list[Any]) -> list[Any]:
+    """Labels, or names of features, for JSON; ValueError for what it does not hold."""
+    for label in labels:
+        if not isinstance(label, (bool, int, float, str)):
+            raise ValueError(f"{name}: got {label!r}, of which a file holds none")
+    return labels
+
+
+def read_labels(name: str, labels: list[Any]) -> list[Any]:
+    """What :func:`describe_labels` described, all of them different."""
+    if not all(isinstance(label, (bool, int, float, str)) for label in labels):
+        raise ValueError(f"{name}: got {labels!r:.80}, needed numbers and strings")
+    if len(set(labels)) != len(labels):
+        raise ValueError(f"{name}: got {labels!r:.80}, needed different ones")
+    return labels
+
+
+def describe_log(log: PrequentialLog) -> dict[str, Any]:
+    """A log for JSON."""
+    return asdict(log)
+
+
+def read_log(record: Record, log: PrequentialLog) -> None:
+    """Fill an empty log."""
+    for field in fields(log):
+        if field.name == "drifts":
+            drifts = record.items("drifts")
+            if not all(type(row) is int and row >= 0 for row in drifts):
+                raise ValueError("drifts: got what is no list of counts")
+            log.drifts = drifts
+        elif isinstance(getattr(log, field.name), int):
+            setattr(log, field.name, record.count(field.name))
+        else:
+            setattr(log, field.name, record.number(field.name))
+    record.done()
+
+
+def put(tensors: Tensors, prefix: str, others: Mapping[str, NDArray[Any]]) -> None:
+    """Add arrays with a prefix to their names."""
+    tensors.update({f"{prefix}.{name}": array for name, array in others.items()})
+
+
+def take(tensors: Tensors, prefix: str) -> Tensors:
+    """Take out the arrays with a prefix, which they then have no more."""
+    names = [name for name in tensors if name.startswith(f"{prefix}.")]
+    return {name.removeprefix(f"{prefix}."): tensors.pop(name) for name in names}
+
+
+def take_array(tensors: Tensors, name: str, shape: tuple[int | None, ...]) -> Array:
+    """Take out a float64 array; None in ``shape`` is any length."""
+    if name not in tensors:
+        raise ValueError(f"{name}: got none, needed an array")
+    array = tensors.pop(name)
+    fits = array.ndim == len(shape) and all(
+        needed in (None, length) for needed, length in zip(shape, array.shape, strict=False)
+    )
+    if array.dtype != np.float64 or not fits:
+        raise ValueError(
+            f"{name}: got {array.dtype} of shape {array.shape}, needed float64 of shape {shape}"
+        )
+    return np.array(array)
+
+
+def check_empty(tensors: Tensors) -> None:
+    """ValueError if there are arrays that nobody took."""
+    if tensors:
+        raise ValueError(f"got {next(iter(tensors))!r:.80}, needed no such array")

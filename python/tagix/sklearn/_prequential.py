@@ -1,0 +1,124 @@
+"""What a stream's predictions were worth, each made before its row was learned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+_REACH = NormalDist().inv_cdf(0.95)  # of a central 90 % interval, in standard deviations
+# The core's, so that no label is infinitely unlikely.
+_LEAST_PROBABILITY = 1e-30
+
+
+@dataclass
+class PrequentialLog:
+    """Counts and sums over the rows of ``partial_fit`` and ``learn_one``."""
+
+    n_rows: int = 0
+    """Rows counted."""
+    log_likelihood: float = 0.0
+    """Sum of the log densities of targets, in their own units, or log probabilities of labels."""
+    drifts: list[int] = field(default_factory=list)
+    """How many rows had been learned when ``forgetting`` found each change of the data."""
+
+    @property
+    def n_drifts(self) -> int:
+        """How often a change was found."""
+        return len(self.drifts)
+
+    def note_drifts(self, n_drifts: int, n_rows: int) -> None:
+        """Note that there have been ``n_drifts`` in all, ``n_rows`` having been learned."""
+        self.drifts += [n_rows] * (n_drifts - len(self.drifts))
+
+
+@dataclass
+class RegressionLog(PrequentialLog):
+    """A log of numbers; of several outputs it counts the mean.
+
+    The first 16 rows of a stream, from which the units of its targets are taken, are left out.
+    Means are NaN before the first row that counts.
+    """
+
+    squared_error: float = 0.0
+    """Sum of squared errors, in the units of the targets squared."""
+    absolute_error: float = 0.0
+    """Sum of absolute errors, in the units of the targets."""
+    covered: float = 0.0
+    """How many targets lay in the central 90 % intervals of their predictions."""
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Mean log density of a target, in its own units."""
+        return _share(self.log_likelihood, self.n_rows)
+
+    @property
+    def mean_squared_error(self) -> float:
+        """Mean squared error, in the units of the targets squared."""
+        return _share(self.squared_error, self.n_rows)
+
+    @property
+    def mean_absolute_error(self) -> float:
+        """Mean absolute error, in the units of the targets."""
+        return _share(self.absolute_error, self.n_rows)
+
+    @property
+    def coverage(self) -> float:
+        """Share of the targets in the central 90 % intervals of their predictions."""
+        return _share(self.covered, self.n_rows)
+
+    def add(self, y: Array, mean: Array, var: Array) -> None:
+        """Take in targets and the total moments expected of them, all (rows, outputs)."""
+        error = np.abs(y - mean)
+        self.n_rows += len(y)
+        per_output = 1.0 / y.shape[1]
+        log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + error**2 / var)
+        self.log_likelihood += per_output * float(log_likelihood.sum())
+        self.squared_error += per_output * float((error**2).sum())
+        self.absolute_error += per_output * float(error.sum())
+        self.covered += per_output * float((error <= _REACH * np.sqrt(var)).sum())
+
+
+@dataclass
+class ClassificationLog(PrequentialLog):
+    """A log of labels.
+
+    The first row of a class, of which nothing could be expected, counts as wrong, and not in the
+    likelihood. Means are NaN before the first row that counts.
+    """
+
+    squared_error: float = 0.0
+    """Sum of (1 - p)^2 over labels of probability p."""
+    n_correct: int = 0
+    """How many labels were the most probable class."""
+    n_new_labels: int = 0
+    """Rows that were the first of their class, in ``n_rows``."""
+
+    @property
+    def mean_log_likelihood(self) -> float:
+        """Mean log probability of a label."""
+        return _share(self.log_likelihood, self.n_rows - self.n_new_labels)
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the labels that were the most probable class."""
+        return _share(self.n_correct, self.n_rows)
+
+    def add(self, probabilities: Array, columns: NDArray[np.int64]) -> None:
+        """Take in rows: probabilities (rows, classes), and the labels' columns, -1 for new ones."""
+        known = np.flatnonzero(columns >= 0)
+        self.n_rows += len(columns)
+        self.n_new_labels += len(columns) - len(known)
+        if not len(known):
+            return
+        of_label = probabilities[known, columns[known]]
+        self.log_likelihood += float(np.log(np.maximum(of_label, _LEAST_PROBABILITY)).sum())
+        self.squared_error += float(((1.0 - of_label) ** 2).sum())
+        self.n_correct += int((probabilities[known].argmax(axis=1) == columns[known]).sum())
+
+
+def _share(total: float, count: int) -> float:
+    return total / count if count else float("nan")

@@ -1,0 +1,116 @@
+"""Means and standard deviations of columns: of a table, or of a stream as far as it has come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix._rescaling import Units
+
+Array = NDArray[np.float64]
+
+
+@dataclass
+class Moments:
+    """How many numbers of each column there were, their mean, and their sum of squares about it.
+
+    All float64 (columns,). NaN is a missing number, which does not count.
+    """
+
+    count: Array
+    mean: Array
+    squares: Array
+
+    @classmethod
+    def of_nothing(cls, n_columns: int) -> Moments:
+        """Those of columns without a row."""
+        return cls(np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns))
+
+    def add(self, rows: Array) -> None:
+        """Take in rows (n, columns), by the parallel update of Chan, Golub & LeVeque (1983).
+
+        Raises ValueError where a mean or a square overflows; the moments are then as they were.
+        """
+        present = ~np.isnan(rows)
+        count = present.sum(axis=0).astype(np.float64)
+        divisor = np.maximum(count, 1.0)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = np.where(present, rows, 0.0).sum(axis=0) / divisor
+            squares = np.where(present, (rows - mean) ** 2, 0.0).sum(axis=0)
+            total = np.maximum(self.count + count, 1.0)
+            shift = mean - self.mean
+            new_mean = self.mean + shift * (count / total)
+            new_squares = self.squares + squares + shift**2 * (self.count * count / total)
+        if not (np.isfinite(new_mean).all() and np.isfinite(new_squares).all()):
+            raise ValueError("got numbers so large that their squares overflow float64")
+        self.count, self.mean, self.squares = self.count + count, new_mean, new_squares
+
+    def append(self, n_columns: int) -> None:
+        """Add columns of which there was nothing so far."""
+        zeros = np.zeros(n_columns)
+        self.count, self.mean, self.squares = (
+            np.append(part, zeros) for part in (self.count, self.mean, self.squares)
+        )
+
+    def scaler(self) -> Scaler:
+        """What brings the numbers so far to mean 0 and standard deviation 1."""
+        var = self.squares / np.maximum(self.count, 1.0)
+        # What rounding makes of equal numbers, as in scikit-learn's StandardScaler.
+        eps = np.finfo(np.float64).eps
+        varies = var > self.count * eps * var + (self.count * self.mean * eps) ** 2
+        return Scaler(self.mean.copy(), np.sqrt(np.where(varies, var, 1.0)), varies)
+
+
+@dataclass
+class Scaler:
+    """Columns are brought to (X - mean) / scale; one that has never varied is 0, and scale 1."""
+
+    mean: Array
+    scale: Array
+    varies: NDArray[np.bool_]
+
+    @classmethod
+    def identity(cls, n_columns: int) -> Scaler:
+        """Columns as they are."""
+        return cls(np.zeros(n_columns), np.ones(n_columns), np.ones(n_columns, dtype=bool))
+
+    def inputs(
+        self, rows: Array, std: Array | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
+        """Standardized means and, where anything is uncertain, variances, both (rows, columns).
+
+        A missing number (NaN) is one of which only the training data's mean and variance are
+        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``;
+        a column that has never varied is known to be 0.
+        """
+        weight = self.varies / self.scale
+        missing = np.isnan(rows)
+        any_missing = bool(missing.any())
+        mean = (rows - self.mean) * weight
+        if not any_missing and std is None:
+            return _as_float32(mean), None
+        var = np.zeros_like(mean) if std is None else (std * weight) ** 2
+        if any_missing:
+            mean[missing] = 0.0
+            var = np.where(missing, self.varies, var)
+        return _as_float32(mean), _as_float32(var)
+
+    def targets(self, rows: Array) -> NDArray[np.float32]:
+        """Standardized targets, (rows, columns)."""
+        return _as_float32((rows - self.mean) / self.scale)
+
+    def units_towards(self, new: Scaler) -> tuple[Units, Units]:
+        """The pair (old, new) to re-express a network by.
+
+        Of a column that had not varied yet nothing was learned in its scale: the old scale counts
+        as the new one.
+        """
+        scale = np.where(self.varies, self.scale, new.scale)
+        return Units(self.mean, scale), Units(new.mean, new.scale)
+
+
+def _as_float32(array: Array) -> NDArray[np.float32]:
+    with np.errstate(over="ignore"):  # what overflows, the network refuses by name
+        return np.ascontiguousarray(array, dtype=np.float32)

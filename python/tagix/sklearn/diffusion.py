@@ -1,0 +1,256 @@
+"""Density estimation by denoising diffusion."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.utils import check_random_state
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, column_or_1d
+
+from tagix._arrays import as_count
+from tagix._training import History
+from tagix.diffusion import DiffusionModel
+from tagix.samplers import Sampler
+from tagix.sklearn import _files
+from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
+
+Array = NDArray[np.float64]
+
+
+class TagiDiffusion(DensityMixin, BaseEstimator):
+    """Learns what rows are like: draws new ones, and tells how probable a row is.
+
+    A :class:`tagix.DiffusionModel` with the interface of scikit-learn's density estimators. Columns
+    are scaled inside.
+
+    Args:
+        hidden: widths of the hidden layers.
+        conditional: whether rows have classes, the y of :meth:`fit`, which are learned, too;
+            without, y is ignored, as in scikit-learn's density estimators.
+        n_steps: noise levels of the diffusion.
+        n_epochs: passes over the rows; each sees them with new noise.
+        batch_size: rows of an update.
+        random_state: an int, a numpy RandomState or None, for the seed of the model.
+        device: "cpu" or "cuda".
+        precision: as for :class:`tagix.nn.Sequential`.
+        verbose: whether fit shows a progress bar.
+
+    Attributes:
+        model_ : the :class:`tagix.DiffusionModel`.
+        history_ : what each epoch of the last fit gave (:class:`tagix.History`).
+        n_iter_ : epochs of the last fit.
+        classes_ : the labels, sorted, of a conditional estimator.
+        n_features_in_ : columns of X.
+        feature_names_in_ : their names, where X had names that are strings.
+
+    Example:
+        >>> model = TagiDiffusion().fit(X)
+        >>> model.sample(1000), model.score_samples(X_new)
+    """
+
+    model_: DiffusionModel
+    history_: History
+    classes_: NDArray[Any]
+
+    def __init__(
+        self,
+        hidden: Sequence[int] = (64, 64, 64, 64),
+        *,
+        conditional: bool = False,
+        n_steps: int = 40,
+        n_epochs: int = 10,
+        batch_size: int = 256,
+        random_state: Any = None,
+        device: str = "cpu",
+        precision: str = "float32",
+        verbose: int | bool = 0,
+    ) -> None:
+        self.hidden = hidden
+        self.conditional = conditional
+        self.n_steps = n_steps
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "model_")
+
+    @property
+    def n_iter_(self) -> int:
+        """Epochs of the last fit."""
+        return len(self.history_.train_mse)
+
+    def fit(self, X: Any, y: Any = None) -> TagiDiffusion:
+        """Learn a table from scratch.
+
+        Args:
+            X: rows, (n_rows, n_features), without missing values.
+            y: labels, (n_rows,), for a conditional estimator; else ignored.
+
+        Returns:
+            The estimator.
+
+        Raises:
+            ValueError, TypeError: for what is no table of finite numbers, for labels that are none,
+                and parameters of the estimator that make no sense.
+        """
+        labels = None
+        if self.conditional:
+            if y is None:
+                raise ValueError("y: got None, needed labels, as the estimator is conditional")
+            rows, classes = validate_rows_and_targets(self, X, y, reset=True, allow_nan=False)
+            check_classification_targets(classes)
+            self.classes_, labels = np.unique(column_or_1d(classes, warn=True), return_inverse=True)
+        else:
+            rows = validate_rows(self, X, reset=True, allow_nan=False)
+        model = DiffusionModel(
+            rows.shape[1],
+            tuple(self.hidden),
+            self.n_steps,
+            # The better one for densities, as DiffusionModel.log_prob says.
+            prediction_type="v_prediction",
+            n_classes=None if labels is None else len(self.classes_),
+            seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
+            device=self.device,
+            precision=self.precision,
+        )
+        self.history_ = model.fit(
+            rows,
+            labels,
+            n_epochs=self.n_epochs,
+            batch_size=self.batch_size,
+            progress=bool(self.verbose),
+        )
+        self.model_ = model
+        return self
+
+    def sample(
+        self,
+        n_samples: int = 1,
+        random_state: Any = None,
+        *,
+        y: ArrayLike | None = None,
+        sampler: Sampler | None = None,
+    ) -> Any:
+        """Draw rows like those of the table.
+
+        Args:
+            n_samples: how many.
+            random_state: an int, a numpy RandomState or None, for their noise.
+            y: the label of all samples, or one for each, of a conditional estimator; without, they
+                are drawn as often as in the table.
+            sampler: one of :mod:`tagix.samplers`, by default DDPM.
+
+        Returns:
+            float64 (n_samples, n_features); of a conditional estimator a pair of it and the labels,
+            (n_samples,).
+        """
+        check_is_fitted(self)
+        count = as_count("n_samples", n_samples, least=1)
+        random = check_random_state(random_state)
+        seed = int(random.randint(2**31 - 1))
+        if not self.conditional:
+            if y is not None:
+                raise ValueError("y: got labels, needed none: the estimator is not conditional")
+            return self.model_.sample(count, sampler=sampler, seed=seed).x.astype(np.float64)
+        if y is None:
+            shares = self.model_.class_shares
+            numbers = random.choice(len(self.classes_), size=count, p=shares)
+        else:
+            numbers = self._numbers(np.broadcast_to(np.asarray(y), (count,)))
+        drawn = self.model_.sample(count, label=numbers, sampler=sampler, seed=seed)
+        return drawn.x.astype(np.float64), self.classes_[numbers]
+
+    def score_samples(self, X: Any, y: ArrayLike | None = None) -> Array:
+        """ln p(x) of each row, (n_rows,), in the units of X; ln p(x | y) with labels.
+
+        See :meth:`tagix.DiffusionModel.log_prob`.
+        """
+        check_is_fitted(self)
+        rows = validate_rows(self, X, reset=False, allow_nan=False)
+        labels = None
+        if y is not None:
+            if not self.conditional:
+                raise ValueError("y: got labels, needed none: the estimator is not conditional")
+            labels = self._numbers(np.asarray(y))
+        return self.model_.log_prob(rows, labels)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean ln p(x) of the rows; y is ignored."""
+        return float(self.score_samples(X).mean())
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and arrays."""
+        parameters = _files.describe_parameters(self.get_params(deep=False))
+        if not self.__sklearn_is_fitted__():
+            return {"parameters": parameters, "learned": None}, {}
+        model, arrays = self.model_._to_file()
+        tensors: dict[str, NDArray[Any]] = {"history": _files.history_array(self.history_)}
+        _files.put(tensors, "model", arrays)
+        names = getattr(self, "feature_names_in_", None)
+        labels = self.classes_.tolist() if self.conditional else None
+        learned = {
+            "model": model,
+            "stopped": self.history_.stopped,
+            "feature_names": None if names is None else names.tolist(),
+            "labels": None if labels is None else _files.describe_labels("classes_", labels),
+        }
+        return {"parameters": parameters, "learned": learned}, tensors
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
+        return _files.rebuild(cls, description, tensors, device)
+
+    def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
+        model = DiffusionModel._from_file(
+            learned.take("model"), _files.take(tensors, "model"), device
+        )
+        self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
+        names, labels = learned.take("feature_names"), learned.take("labels")
+        learned.done()
+        n_classes = model.n_classes if self.conditional else None
+        if n_classes != model.n_classes or (labels is None) != (n_classes is None):
+            raise ValueError("labels: got a model or labels that do not fit `conditional`")
+        self.n_features_in_ = model.n_features
+        if names is not None:
+            if not isinstance(names, list) or len(names) != model.n_features:
+                raise ValueError(f"feature_names: got {names!r:.80}, needed {model.n_features}")
+            self.feature_names_in_ = np.array(
+                _files.read_labels("feature_names", names), dtype=object
+            )
+        if labels is not None:
+            if not isinstance(labels, list) or len(labels) != n_classes:
+                raise ValueError(f"labels: got {labels!r:.80}, needed {n_classes} of them")
+            self.classes_ = np.unique(_files.read_labels("labels", labels))
+            if len(self.classes_) != n_classes:
+                raise ValueError(f"labels: got {labels!r:.80}, needed ones of a kind")
+        self.model_ = model
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and model to a safetensors file; :func:`tagix.load` reads it back.
+
+        Raises TypeError for what is no path, OSError if the file cannot be written; an old one is
+        then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+    def _numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """The model's classes of labels; ValueError for what is none of them."""
+        known = np.isin(labels, self.classes_)
+        if not known.all():
+            raise ValueError(f"y: got {labels[~known][0]!r}, needed labels, {self.classes_}")
+        return np.searchsorted(self.classes_, labels).astype(np.int64)

@@ -1,0 +1,434 @@
+"""TagiRegressor on tables: its units, errors bars, missing and uncertain inputs, its neighbours."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+import warnings
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("sklearn", reason="needs the sklearn extra")
+
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+import tagix as tx
+from tagix import nn
+from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor, _table_training
+from tagix.sklearn._ensemble import cubature
+from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tests.python.helpers import needs_cuda
+
+Array = np.ndarray
+
+
+def table(n_rows: int = 400, seed: int = 0) -> tuple[Array, Array]:
+    """Three inputs in odd units, and a target whose noise grows with the first."""
+    rng = np.random.default_rng(seed)
+    z = rng.standard_normal((n_rows, 3))
+    noise = 0.1 + 0.4 * (z[:, 0] > 0)
+    y = np.sin(2 * z[:, 0]) + z[:, 1] + noise * rng.standard_normal(n_rows)
+    return z * [1000.0, 0.01, 5.0] + [3e4, -2.0, 0.0], 50.0 * y + 1e4
+
+
+def small(**arguments: Any) -> TagiRegressor:
+    return TagiRegressor(**{"n_estimators": 2, "max_epochs": 30, "random_state": 0} | arguments)
+
+
+@pytest.fixture(scope="module")
+def fitted() -> TagiRegressor:
+    return TagiRegressor(random_state=0).fit(*table(600))
+
+
+def test_error_bars(fitted: TagiRegressor) -> None:
+    """Against the law of the table: the curve, the noise of each half, and the coverage."""
+    X, y = table(4000, seed=1)
+    z = (X[:, 0] - 3e4) / 1000
+    truth = 50 * (np.sin(2 * z) + (X[:, 1] + 2) / 0.01) + 1e4
+    mean, std = fitted.predict(X, return_std=True)
+    inner = np.abs(z) < 1.5
+    assert np.sqrt(np.mean((mean - truth)[inner] ** 2)) < 10
+    # Noise of 5 and of 25, and what the networks do not know.
+    quiet, loud = (np.median(std[half & inner]) for half in (z < -0.4, z > 0.4))
+    assert 4 < quiet < 13 and 20 < loud < 33
+    low, high = fitted.predict_interval(X, level=0.9).T
+    assert 0.85 < np.mean((low < y) & (y < high)) < 0.95
+    assert fitted.score(X, y) > 0.85
+
+
+def test_prediction_is_the_mixture_of_the_networks(fitted: TagiRegressor) -> None:
+    """By hand, from the networks themselves and moments of the table."""
+    X, y = table(600)
+    rows = X[:20]  # more than 8, so that they take the same path
+    x = ((rows - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
+    predictions = [net(x) for net in fitted.nets_]
+    means = np.array([p.mean[:, 0] for p in predictions], np.float64)
+    var = np.mean([p.var[:, 0] for p in predictions], axis=0) + means.var(axis=0)
+    mean, std = fitted.predict(rows, return_std=True)
+    np.testing.assert_allclose(mean, means.mean(axis=0) * y.std() + y.mean(), rtol=1e-6)
+    np.testing.assert_allclose(std, np.sqrt(var) * y.std(), rtol=1e-5)
+    assert len(fitted.nets_) == 3 and fitted.net_ is fitted.nets_[0]
+    assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
+
+
+def test_quantiles_and_intervals_are_those_of_a_gaussian(fitted: TagiRegressor) -> None:
+    X = table(30, seed=2)[0]
+    mean, std = fitted.predict(X, return_std=True)
+    levels = [0.05, 0.5, 0.8, 0.95]
+    gaussians = [NormalDist(*moments) for moments in zip(mean, std, strict=True)]
+    expected = [[gaussian.inv_cdf(level) for level in levels] for gaussian in gaussians]
+    quantiles = fitted.predict_quantiles(X, levels)
+    np.testing.assert_allclose(quantiles, expected, rtol=1e-9)
+    np.testing.assert_allclose(fitted.predict_interval(X), quantiles[:, [0, 3]], rtol=1e-9)
+    assert fitted.predict_quantiles(X, 0.5).shape == (30, 1)
+
+
+def test_samples_have_the_moments_of_the_prediction(fitted: TagiRegressor) -> None:
+    X = table(40, seed=3)[0]
+    mean, std = fitted.predict(X, return_std=True)
+    samples = fitted.sample_y(X, 2000, random_state=1)
+    assert samples.shape == (40, 2000)
+    np.testing.assert_allclose(samples.mean(axis=1), mean, atol=0.15 * std.max())
+    assert np.abs(samples.std(axis=1) / std - 1).mean() < 0.1
+    assert np.array_equal(samples, fitted.sample_y(X, 2000, random_state=1))
+    assert not np.array_equal(samples[:, :2], fitted.sample_y(X, 2, random_state=2))
+
+
+def test_samples_are_functions() -> None:
+    """Far from the data, where nothing is known, neighbours go the same way in each sample."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (200, 1))
+    model = small(noise="homoscedastic").fit(x, x[:, 0] + 0.05 * rng.standard_normal(200))
+    samples = model.sample_y(np.array([[8.0], [8.1]]), 300)
+    assert np.corrcoef(samples)[0, 1] > 0.9
+
+
+def test_units_do_not_matter() -> None:
+    """Columns in other units: the same standardized table, up to rounding."""
+    X, y = table()
+    model = small().fit(X, y)
+    other = small().fit(X * [1e-3, 1e5, 7.0] + [1.0, 2.0, 3.0], -1e-3 * y)
+    np.testing.assert_allclose(model.x_mean_, X.mean(axis=0))
+    np.testing.assert_allclose(model.x_scale_, X.std(axis=0))
+    np.testing.assert_allclose([model.y_mean_[0], model.y_scale_[0]], [y.mean(), y.std()])
+    # -y: the same up to the sign of what the networks start from, so only nearly.
+    np.testing.assert_allclose(other.x_scale_, X.std(axis=0) * [1e-3, 1e5, 7.0])
+    same = small().fit(X * [1e-3, 1e5, 7.0] + [1.0, 2.0, 3.0], 1e-3 * y)
+    expected = model.predict(X)
+    np.testing.assert_allclose(
+        1e3 * same.predict(X * [1e-3, 1e5, 7.0] + [1.0, 2.0, 3.0]), expected, atol=0.05 * y.std()
+    )
+
+
+def test_missing_inputs_are_the_training_mean_and_variance() -> None:
+    """NaN predicts as X_std equal to the training standard deviation about its mean does."""
+    X, y = table()
+    model = small().fit(X, y)
+    known, missing = X[:50].copy(), X[:50].copy()
+    known[:, 1] = X[:, 1].mean()
+    missing[:, 1] = np.nan
+    std = np.zeros_like(known)
+    std[:, 1] = X[:, 1].std()
+    by_std = model.predict(known, return_std=True, X_std=std)
+    by_nan = model.predict(missing, return_std=True)
+    for expected, actual in zip(by_std, by_nan, strict=True):
+        np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    # The second column moves y by 50: it is missed in the error bars.
+    assert np.median(by_nan[1]) > 40 > np.median(model.predict(X[:50], return_std=True)[1])
+
+
+def test_fit_with_missing_inputs() -> None:
+    """A tenth of the numbers is missing: better than to leave out the column that has them."""
+    X, y = table(800)
+    holes = X.copy()
+    holes[np.random.default_rng(0).random(X.shape) < 0.1] = np.nan
+    X_test, y_test = table(800, seed=1)
+    score = small().fit(holes, y).score(X_test, y_test)
+    assert score > 0.75
+    assert small().fit(X[:, :1], y).score(X_test[:, :1], y_test) < 0.5
+
+
+def test_cubature_is_exact_for_cubic_polynomials() -> None:
+    """Of independent standard normal variables, and close to it beyond 64 of them."""
+    for n_features in (1, 3, 16, 40):
+        points = cubature(n_features).astype(np.float64)
+        np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-6)
+        np.testing.assert_allclose(points.T @ points / len(points), np.eye(n_features), atol=1e-5)
+        np.testing.assert_allclose((points**3).mean(axis=0), 0, atol=1e-4)
+    many = cubature(100).astype(np.float64)
+    covariance = many.T @ many / len(many)
+    np.testing.assert_allclose(np.diag(covariance), 1, atol=1e-5)
+    assert np.abs(covariance - np.eye(100)).max() < 0.6
+
+
+def test_missing_inputs_are_integrated_out() -> None:
+    """Against 20 000 draws of what is missing, row by row."""
+    X, y = table()
+    model = small().fit(X, y)
+    rows = X[:5].copy()
+    rows[:, 1] = np.nan
+    mean, std = model.predict(rows, return_std=True)
+    rng = np.random.default_rng(0)
+    for row, actual_mean, actual_std in zip(rows, mean, std, strict=True):
+        cloud = np.repeat(row[np.newaxis], 20_000, axis=0)
+        cloud[:, 1] = rng.normal(X[:, 1].mean(), X[:, 1].std(), len(cloud))
+        means, stds = model.predict(cloud, return_std=True)
+        expected_std = np.sqrt(means.var() + np.mean(stds**2))
+        assert actual_mean == pytest.approx(means.mean(), abs=0.1 * expected_std)
+        assert actual_std == pytest.approx(expected_std, rel=0.1)
+
+
+def test_error_bars_hold_where_values_are_missing() -> None:
+    X, y = table(800)
+    X_test, y_test = table(2000, seed=1)
+    for table_X, seed in ((X, 0), (X_test, 1)):
+        table_X[np.random.default_rng(seed).random(table_X.shape) < 0.2] = np.nan
+    low, high = small().fit(X, y).predict_interval(X_test).T
+    covered = (low < y_test) & (y_test < high)
+    assert 0.84 < covered[np.isnan(X_test).any(axis=1)].mean() < 0.97
+
+
+def test_uncertain_inputs_count() -> None:
+    """y = x with noise in x of known size: with X_std the error bars count it."""
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(-2, 2, 600)
+    std = np.where(rng.random(600) < 0.5, 0.0, 0.5)
+    x = (truth + std * rng.standard_normal(600))[:, np.newaxis]
+    y = truth + 0.05 * rng.standard_normal(600)
+    model = small().fit(x, y, X_std=std[:, np.newaxis])
+    grid = np.linspace(-1, 1, 20)[:, np.newaxis]
+    sharp, blurred = (
+        model.predict(grid, return_std=True, X_std=np.full_like(grid, s))[1] for s in (0.0, 0.5)
+    )
+    assert np.median(sharp) < 0.3 and np.median(blurred) == pytest.approx(0.5, rel=0.25)
+
+
+def test_a_column_that_never_varies_says_nothing() -> None:
+    X, y = table(100)
+    X[:, 2] = 7.0
+    model = small(max_epochs=3).fit(X, y)
+    moved = X.copy()
+    moved[:, 2] = 1e6
+    assert np.array_equal(model.predict(X), model.predict(moved))
+    assert model.x_scale_[2] == 1.0
+
+
+@pytest.mark.parametrize("noise", ["heteroscedastic", "homoscedastic"])
+def test_several_outputs(noise: str) -> None:
+    X, y = table()
+    Y = np.stack([y, -3 * y + X[:, 2]], axis=1)
+    model = small(noise=noise).fit(X, Y)
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == std.shape == (400, 2)
+    assert model.score(X, Y) > 0.8
+    assert model.predict_interval(X).shape == (400, 2, 2)
+    assert model.predict_quantiles(X, [0.1, 0.5, 0.9]).shape == (400, 2, 3)
+    assert model.sample_y(X[:5], 7).shape == (5, 2, 7)
+    assert small(max_epochs=2).fit(X, Y[:, :1]).predict(X).shape == (400, 1)
+
+
+def test_prior_before_any_fit() -> None:
+    X = np.random.default_rng(0).standard_normal((200, 4))
+    model = small()
+    mean, std = model.predict(X, return_std=True)
+    assert mean.shape == (200,) and np.abs(mean).mean() < 2 and 0.7 < np.median(std) < 3
+    assert np.array_equal(mean, small().predict(X))
+    assert model.predict_interval(X).shape == (200, 2) and model.sample_y(X, 3).shape == (200, 3)
+    assert vars(model) == vars(small())  # nothing was learned
+    with pytest.raises(NotFittedError):
+        TagiClassifier().predict(X)
+    with pytest.raises(NotFittedError):
+        TagiDiffusion().sample()
+
+
+def without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_table_training, "RECIPE", dataclasses.replace(RECIPE, n_folds=0))
+
+
+def test_phases_end_on_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the mean of 5 epochs has not risen by 5 tol, and not before 10 epochs."""
+    without_cross_validation(monkeypatch)
+    X, y = table()
+    model = small(max_epochs=100).fit(X, y)
+    for history in model.histories_:
+        assert history.stopped and 20 <= len(history.train_mse) < 200
+        log_likelihood = history.train_log_likelihood
+        assert np.mean(log_likelihood[-5:]) - np.mean(log_likelihood[-10:-5]) < 5 * 0.02
+    assert model.n_iter_ == max(len(history.train_mse) for history in model.histories_)
+    assert model.history_ is model.histories_[0]
+
+
+def test_number_of_epochs() -> None:
+    X, y = table()
+    fixed = small(max_epochs=4, early_stopping=False).fit(X, y)
+    assert fixed.n_iter_ == 8 and not fixed.history_.stopped
+    model = small(max_epochs=100).fit(X, y)
+    # By cross-validation: the same for all networks, each of which learns all rows.
+    assert {len(history.train_mse) for history in model.histories_} == {model.n_iter_}
+    assert set(model.history_.n_rows) == {400}
+
+
+def test_noise_is_not_learned_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On few rows of a linear law with much noise, where the plateau comes far too late."""
+
+    def coverage() -> float:
+        covered = []
+        for seed in range(3):
+            rng = np.random.default_rng(seed)
+            X = rng.standard_normal((1150, 8))
+            y = X[:, 0] + 0.5 * X[:, 1] + rng.standard_normal(1150)
+            model = TagiRegressor(random_state=0).fit(X[:150], y[:150])
+            low, high = model.predict_interval(X[150:]).T
+            covered.append(((low < y[150:]) & (y[150:] < high)).mean())
+        return float(np.mean(covered))
+
+    assert 0.84 < coverage() < 0.96
+    without_cross_validation(monkeypatch)
+    assert coverage() < 0.8
+
+
+def test_rule_to_stop() -> None:
+    class Record:
+        def __init__(self, log_likelihood: float) -> None:
+            self.log_likelihood = log_likelihood
+
+    stop = StopOnPlateau(patience=2, tol=0.1)
+    # Means of two: 0.5, then 2.5: up by 2; then 2.55 against 1.5 (two epochs back), then 2.625.
+    verdicts = [stop(Record(value)) for value in (0.0, 1.0, 2.0, 3.0, 2.1, 3.15)]  # type: ignore[arg-type]
+    assert verdicts == [False, False, False, False, False, True]
+
+
+def test_noise_is_the_one_asked_for() -> None:
+    X, y = table(50)
+    assert isinstance(small(max_epochs=1).fit(X, y).net_.noise, tx.Heteroscedastic)
+    net = small(max_epochs=1, noise="homoscedastic").fit(X, y).net_
+    assert isinstance(net.noise, tx.Homoscedastic) and net.noise.learn
+    wide = small(max_epochs=1, hidden=(7, 5)).fit(X, y)
+    shapes = [layer.config for layer in wide.net_.layers if isinstance(layer, nn.Linear)]
+    assert [(each["in_features"], each["out_features"]) for each in shapes] == [
+        (3, 7),
+        (7, 5),
+        (5, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        ({"noise": "student"}, "noise: got 'student'"),
+        ({"hidden": "big"}, "hidden: got 'big'"),
+        ({"hidden": (0,)}, "hidden: got 0"),
+        ({"n_estimators": 0}, "n_estimators"),
+        ({"max_epochs": 0}, "max_epochs"),
+        ({"batch_size": 0}, "batch_size"),
+        ({"patience": 0}, "patience"),
+        ({"device": "tpu"}, "device"),
+    ],
+)
+def test_bad_parameters(arguments: dict[str, Any], match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        TagiRegressor(**arguments).fit(*table(20))
+
+
+def test_bad_input(fitted: TagiRegressor) -> None:
+    X, y = table(20)
+    with pytest.raises(ValueError, match="infinity"):
+        small().fit(np.where(X[0, 0] == X, np.inf, X), y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        small().fit(X, np.where(y == y[0], np.nan, y))
+    with pytest.raises(ValueError, match=r"X_std: got shape \(20, 2\)"):
+        small().fit(X, y, X_std=X[:, :2])
+    with pytest.raises(ValueError, match="X_std: got NaN or negative"):
+        fitted.predict(X, X_std=-np.ones_like(X))
+    with pytest.raises(ValueError, match="level: got 1"):
+        fitted.predict_interval(X, level=1.0)
+    with pytest.raises(ValueError, match="quantiles"):
+        fitted.predict_quantiles(X, [0.5, 1.0])
+    with pytest.raises(ValueError, match="n_samples"):
+        fitted.sample_y(X, 0)
+    with pytest.raises(ValueError, match="squares overflow"):
+        small().fit(X * 1e300, y)
+    with pytest.raises(ValueError, match="expecting 3 features"):
+        fitted.predict(X[:, :2])
+
+
+def test_copies_predict_the_same_bits(fitted: TagiRegressor) -> None:
+    X = table(50, seed=5)[0]
+    expected = fitted.predict(X)
+    for other in (pickle.loads(pickle.dumps(fitted)), copy.deepcopy(fitted)):
+        assert np.array_equal(other.predict(X), expected)
+    unfitted = clone(fitted)
+    assert not hasattr(unfitted, "nets_")
+    assert np.array_equal(unfitted.fit(*table(600)).predict(X), expected)
+
+
+def test_in_a_pipeline_and_a_search() -> None:
+    X, y = load_diabetes(return_X_y=True)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    pipeline = make_pipeline(FunctionTransformer(np.cbrt), small())
+    mean, std = pipeline.fit(X_train, y_train).predict(X_test, return_std=True)
+    assert mean.shape == std.shape == y_test.shape
+    search = GridSearchCV(
+        small(max_epochs=10), {"hidden": [(4,), (50,)], "noise": ["homoscedastic", "auto"]}, cv=2
+    )
+    search.fit(X_train, y_train)
+    assert set(search.best_params_) == {"hidden", "noise"}
+    assert (
+        search.score(X_test, y_test)
+        > LinearRegression().fit(X_train, y_train).score(X_test, y_test) - 0.15
+    )
+
+
+def test_in_two_processes() -> None:
+    X, y = table(100)
+    model = small(max_epochs=3)
+    expected = cross_val_score(model, X, y, cv=2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the pool, where the machine is slow
+        scores = cross_val_score(model, X, y, cv=2, n_jobs=2)
+    assert np.array_equal(scores, expected)
+
+
+def test_seeds() -> None:
+    X, y = table(100)
+    once, again = (small(max_epochs=3).fit(X, y).predict(X) for _ in range(2))
+    assert np.array_equal(once, again)
+    assert not np.array_equal(once, small(max_epochs=3, random_state=1).fit(X, y).predict(X))
+    generator = np.random.RandomState(0)
+    first, second = (
+        small(max_epochs=3, random_state=generator).fit(X, y).predict(X) for _ in range(2)
+    )
+    assert np.array_equal(first, once) and not np.array_equal(first, second)
+
+
+def test_rows_do_not_depend_on_their_neighbours(fitted: TagiRegressor) -> None:
+    X = table(40, seed=6)[0]
+    together = fitted.predict(X)
+    assert np.array_equal([fitted.predict(row[np.newaxis])[0] for row in X], together)
+
+
+@pytest.mark.parametrize("device", [pytest.param("cuda", marks=needs_cuda)])
+@pytest.mark.parametrize("Estimator", [TagiRegressor, TagiClassifier])
+def test_on_a_gpu(device: str, Estimator: Any) -> None:
+    """Nearly what the CPU predicts: with missing values, as a table and then as a stream."""
+    X, y = table(60)
+    X[::7, 1] = np.nan
+    target = (y > 1e4).astype(int) if Estimator is TagiClassifier else y
+    outcomes = []
+    for each in ("cpu", device):
+        model = Estimator((8,), n_estimators=1, max_epochs=2, random_state=0, device=each)
+        model.fit(X, target).partial_fit(X, target)
+        model.learn_one(dict(zip("abc", X[1].tolist(), strict=True)), target[1])
+        classes = Estimator is TagiClassifier
+        outcomes.append(model.predict_proba(X) if classes else model.predict(X) / y.std())
+    np.testing.assert_allclose(*outcomes, atol=2e-3)
