@@ -19,6 +19,7 @@ from helpers import relative_error
 import tagix as tx
 from benchmarks import merging
 from benchmarks.__main__ import main
+from benchmarks.classes import neighbours_alike
 from benchmarks.torch_tagi import TorchTagi, relu_moments
 from benchmarks.uncertainty_table import BEGIN, END, Row, write_table
 from tagix import nn, reference
@@ -169,3 +170,17 @@ def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"page\.md: got no lines"):
         write_table(page, [])
     assert page.read_text() == f"{BEGIN} and no end"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 5, 8, 11])
+def test_neighbours_alike_are_leaves_in_order(n_classes: int) -> None:
+    """Classes on a line follow the leaves of the tree from left to right, or from right to left."""
+    places = np.random.default_rng(n_classes).permutation(n_classes)
+    labels = np.tile(np.arange(n_classes), 3)
+    x = np.stack([places[labels], 0 * labels], axis=1).astype(np.float32)
+    numbers = neighbours_alike(x, labels, n_classes)
+    assert sorted(numbers) == list(range(n_classes))
+    # The path of number k is in the bits of n_classes + k, below the first.
+    leaves = sorted(range(n_classes), key=lambda k: bin(n_classes + k)[3:])
+    walked = [int(places[list(numbers).index(leaf)]) for leaf in leaves]
+    assert walked in (sorted(walked), sorted(walked, reverse=True))
