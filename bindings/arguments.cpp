@@ -69,7 +69,13 @@ void convert_argument(const char* name, py::handle value, double& result) {
 
 void convert_argument(const char* name, py::handle value, std::string& result) {
   if (!py::isinstance<py::str>(value)) throw_wrong_type(name, value, "a string");
-  result = value.cast<std::string>();
+  Py_ssize_t size = 0;
+  const char* characters = PyUnicode_AsUTF8AndSize(value.ptr(), &size);
+  if (characters == nullptr) {  // half of a surrogate pair
+    PyErr_Clear();
+    throw std::invalid_argument(text(name, ": got ", shown(value), ", needed a string of Unicode"));
+  }
+  result.assign(characters, static_cast<std::size_t>(size));
 }
 
 std::shared_ptr<Backend> parse_backend(const Argument<std::string>& device, Precision precision) {
@@ -87,6 +93,11 @@ int call_constructor(PyObject* self, PyObject* args, PyObject* kwargs) {
     const auto positional = py::reinterpret_borrow<py::args>(args);
     const auto named =
         kwargs == nullptr ? py::kwargs() : py::reinterpret_borrow<py::kwargs>(kwargs);
+    // pybind11's dispatcher does not survive a name that is no Unicode.
+    for (const auto& [key, value] : named) {
+      Py_ssize_t size = 0;
+      if (PyUnicode_AsUTF8AndSize(key.ptr(), &size) == nullptr) throw py::error_already_set();
+    }
     try {
       constructor(*positional, **named);
       return 0;

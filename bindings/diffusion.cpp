@@ -19,7 +19,7 @@ std::vector<Row> rows_of(const char* name, const Array& table) {
   static_assert(sizeof(Row) == sizeof(float) * count);
   require_matrix(name, table, count);
   std::vector<Row> rows(static_cast<std::size_t>(table.shape(0)));
-  std::memcpy(rows.data(), table.data(), rows.size() * sizeof(Row));
+  if (!rows.empty()) std::memcpy(rows.data(), table.data(), rows.size() * sizeof(Row));
   return rows;
 }
 
@@ -91,6 +91,8 @@ void bind_diffusion(py::module_& m) {
              Index n_samples, std::uint64_t seed, const std::optional<IndexArray>& labels,
              std::pair<float, float> guidance, bool trajectory, bool uncertainty, Index ensemble) {
             require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
+            require(ensemble == 0 || uncertainty, "uncertainty: got false with an ensemble of ",
+                    ensemble, ", needed true");
             const Index cols = process.n_features();
             Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
             const SampleRequest request{

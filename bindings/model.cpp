@@ -71,6 +71,8 @@ Array to_array(const std::vector<float>& values, Index rows) {
 /// memory that the CPU does not see, a copy that cannot be written to.
 Array parameter_plane(py::object self, Index index, bool variances) {
   Model& model = self.cast<Model&>();
+  const auto count = static_cast<Index>(model.parameters().size());
+  require(index >= 0 && index < count, "index: got ", index, ", needed 0 to ", count - 1);
   Index offset = 0;
   for (Index i = 0; i < index; ++i) {
     offset += model.parameters()[static_cast<std::size_t>(i)].size();
@@ -384,6 +386,8 @@ at least 1, TypeError for what is no number.)");
              std::optional<Index> n_first) {
             const HostMoments input = host_moments(x, x_var);
             const Index n_inputs = n_first.value_or(input.cols);
+            require(n_inputs >= 0 && n_inputs <= input.cols, "n_inputs: got ", n_inputs,
+                    ", needed 0 to ", input.cols);
             Array jacobian = empty({input.rows, model.output_features(input.cols), n_inputs});
             float* data = jacobian.mutable_data();
             {

@@ -113,7 +113,7 @@ void SharedNoise::set_var(const std::vector<float>& var, Index n_outputs) {
 }
 
 NoiseView SharedNoise::view() const {
-  if (head_.exists() || classes_.exists()) return {nullptr, 0, 0, head_, classes_};
+  if (is_known_by_heads()) return {nullptr, 0, 0, head_, classes_};
   require(var_.size() > 0, "noise: got none, needed set_noise_var before the first batch");
   return {var_.data(), 0, var_.size() > 1 ? 1 : 0};
 }
@@ -164,6 +164,8 @@ void RegressionSource::set_noise_var(const std::vector<float>& noise_var) {
 }
 
 void RegressionSource::set_noise_var_per_target(const float* noise_var) {
+  require(!noise_.is_known_by_heads(),
+          "noise: got noise variances, needed none: the network infers them, or predicts classes");
   require_positive("noise", noise_var, rows_ * out_features_);
   noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }

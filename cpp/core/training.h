@@ -100,6 +100,8 @@ class SharedNoise {
     head_ = head;
     classes_ = classes;
   }
+  /// Whether the outputs say all that there is to say.
+  bool is_known_by_heads() const { return head_.exists() || classes_.exists(); }
 
   /// Throws std::invalid_argument if none has been set.
   NoiseView view() const;

@@ -246,9 +246,9 @@ class CpuBackend final : public Backend {
         float* const nodes = scratch<TreeNodes>(2 * n_classes);
         nodes[1] = 1;
         for (Index node = 1; node < n_classes; ++node) {
-          const float m = mean[node - 1], v = var[node - 1];
-          nodes[2 * node] = nodes[node] * math::probit_probability(-m, v);
-          nodes[2 * node + 1] = nodes[node] * math::probit_probability(m, v);
+          const auto branch = math::branch_probabilities(mean[node - 1], var[node - 1]);
+          nodes[2 * node] = nodes[node] * branch.left;
+          nodes[2 * node + 1] = nodes[node] * branch.right;
         }
         std::copy_n(nodes + n_classes, n_classes, of_class);
         return;

@@ -102,6 +102,22 @@ TAGIX_HD TAGIX_INLINE T probit_probability(T mean, T var) {
   return normal_cdf(mean / sqrt(1 + var));
 }
 
+/// The probabilities of both branches of a node, left (s = -1) and right, from one tail.
+template <class T>
+struct BranchProbabilities {
+  T left;
+  T right;
+};
+
+template <class T>
+TAGIX_HD TAGIX_INLINE BranchProbabilities<T> branch_probabilities(T mean, T var) {
+  const T one = broadcast<T>(1);
+  const T beta = mean / sqrt(1 + var);
+  const T tail = upper_tail(abs(beta), one, one).probability;
+  const auto below = beta < broadcast<T>(0);
+  return {select(below, one - tail, tail), select(below, tail, one - tail)};
+}
+
 /// The probability of a class: the product of those of the branches on its path. `mean` and `var`
 /// are a row of outputs.
 TAGIX_HD TAGIX_INLINE double tree_probability(const float* mean, const float* var,

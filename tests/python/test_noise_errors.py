@@ -300,11 +300,16 @@ def test_failing_calls_leave_a_network_that_infers_noise(noise: NoiseModel, devi
 
 
 @pytest.mark.parametrize(
-    "setting", [{"noise": tx.Heteroscedastic()}, {"forgetting": tx.Forgetting()}]
+    "setting",
+    [
+        {"noise": tx.Heteroscedastic()},
+        {"forgetting": tx.Forgetting()},
+        {"likelihood": tx.Remax(2)},
+    ],
 )
 def test_noise_and_forgetting_belong_to_the_outer_network(setting: dict[str, Any]) -> None:
     inner = nn.Sequential(nn.Linear(3, 2), **setting, seed=0)
     with pytest.raises(
-        ValueError, match="layers: got a Sequential with noise or forgetting at pos"
+        ValueError, match="layers: got a Sequential with noise, a likelihood or forgetting at pos"
     ):
         nn.Sequential(nn.Linear(4, 3), inner, seed=0)

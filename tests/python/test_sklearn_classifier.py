@@ -201,3 +201,20 @@ def test_copies_and_searches() -> None:
         scoring="neg_log_loss",
     ).fit(X, labels)
     assert search.best_score_ > -1
+
+
+@pytest.mark.parametrize(("n_classes", "head"), [(32, tx.HierarchicalSoftmax), (33, tx.Remax)])
+def test_many_classes_get_an_output_each(n_classes: int, head: type) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.arange(8 * n_classes) % n_classes
+    X = generator.standard_normal((n_classes, 6))[labels] + 0.1 * generator.standard_normal(
+        (len(labels), 6)
+    )
+    few = np.arange(len(labels)) % n_classes < 3
+    model = small(n_estimators=1, max_epochs=2).fit(X[few], labels[few])
+    assert isinstance(model.net_.likelihood, tx.HierarchicalSoftmax)
+    model.fit(X, labels)  # a fit anew forgets what the last one chose
+    assert isinstance(model.net_.likelihood, head)
+    model.partial_fit(X[:1], [n_classes])  # which a label more does not change
+    assert isinstance(model.net_.likelihood, head)
+    assert len(model.classes_) == n_classes + 1

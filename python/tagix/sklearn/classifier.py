@@ -26,6 +26,9 @@ Array = NDArray[np.float64]
 # Takes the place of a second class where there is only one so far.
 _NO_LABEL = object()
 
+# With likelihood="auto"; docs/classification.md has the figures.
+MOST_CLASSES_OF_TREE = 32
+
 
 class TagiClassifier(ClassifierMixin, TabularEstimator):
     """Classification with calibrated probabilities.
@@ -37,9 +40,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     Args:
         hidden: widths of the hidden layers, or "auto".
-        likelihood: "hierarchical_softmax", a binary tree of classes, whose cost hardly grows with
-            their number (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
-            (:class:`tagix.Remax`); or "auto", the former.
+        likelihood: "hierarchical_softmax", a binary tree of classes
+            (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
+            (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
+            in a larger tree it begins to matter which classes are neighbours.
         n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
         random_state, device, precision, verbose: as for :class:`TagiRegressor`.
 
@@ -254,9 +258,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         super()._check_parameters()
         as_choice("likelihood", self.likelihood, ("auto", "hierarchical_softmax", "remax"))
 
+    def _takes_remax(self) -> bool:
+        """Whether each class has an output; what was "auto" at the start stays as it was."""
+        if self.likelihood != "auto":
+            return self.likelihood == "remax"
+        if self.__sklearn_is_fitted__():
+            return isinstance(self.net_.likelihood, Remax)
+        return len(self._labels) > MOST_CLASSES_OF_TREE
+
     def _head(self) -> Any:
         n_classes = len(self._labels)
-        return Remax(n_classes) if self.likelihood == "remax" else HierarchicalSoftmax(n_classes)
+        return Remax(n_classes) if self._takes_remax() else HierarchicalSoftmax(n_classes)
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
@@ -272,6 +284,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _start_classes(
         self, n_features: int, labels: list[Any], keys: list[Any] | None = None
     ) -> None:
+        self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
         self._name_classes()
         self._log = ClassificationLog()
@@ -358,7 +371,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
             return
-        if self.likelihood == "remax":
+        if self._takes_remax():
             self._labels = [*self._labels, label]
         else:
             self._labels = [*self._labels[1:], self._labels[0], label]
