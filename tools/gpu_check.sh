@@ -26,7 +26,7 @@ sanitized="${TAGIX_SANITIZED:-test_cuda_executor
 test_cuda_fused
 test_cuda_mma
 test_cuda_training
-test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,record_predictions,check_innovation,shuffle,normal,diffuse,append_conditions,denoise,combine}"
+test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,record_predictions,check_innovation,shuffle,normal,diffuse,append_conditions,denoise,combine,observe_classes,class_probabilities,record_classes}"
 build=build/gpu
 site="$PWD/build/gpu_site"
 reserved_seconds=190 # that tests leave to the benchmark
