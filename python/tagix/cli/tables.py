@@ -179,11 +179,12 @@ def add_commands(app: Any) -> None:
         parameters: dict[str, Any] = {"random_state": seed, "device": device.value}
         if max_epochs is not None:
             parameters["max_epochs"] = max_epochs
+        progress = not quiet and sys.stderr.isatty()  # bars are no text for a file
         with _in_one_line():
             table = csv_tables.read(path)
             begin = time.perf_counter()
             model = fit_table(
-                table, target, classify=classify, drop=drop, verbose=not quiet, **parameters
+                table, target, classify=classify, drop=drop, verbose=progress, **parameters
             )
             seconds = time.perf_counter() - begin
             model.set_params(verbose=0).save(output)
