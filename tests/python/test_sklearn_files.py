@@ -172,6 +172,22 @@ def test_networks_of_another_estimator() -> None:
         TagiRegressor._from_file(description, mixed, "cpu")
 
 
+def test_drifts_that_the_log_does_not_know() -> None:
+    """Each would be an entry of the log: a damaged count must not fill the memory."""
+    description, tensors = to_file("stream")
+    description["learned"]["networks"][0]["model"]["network"]["drift"][3] = 2**31
+    with pytest.raises(ValueError, match="drifts_in_fit: got 2147483648 drifts more"):
+        TagiRegressor._from_file(description, tensors, "cpu")
+
+
+@pytest.mark.parametrize(("name", "conditional"), [("diffusion", True), ("conditional", False)])
+def test_classes_that_a_model_does_not_have(name: str, conditional: bool) -> None:
+    description, tensors = to_file(name)
+    description["parameters"]["conditional"] = conditional
+    with pytest.raises(ValueError, match="do not fit `conditional`"):
+        TagiDiffusion._from_file(description, tensors, "cpu")
+
+
 def test_file_names_of_kinds(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     io.save_model(MODELS["classifier"](), path)

@@ -32,6 +32,9 @@ Float32 = NDArray[np.float32]
 # follow every batch, and the network, which has hardly learned, stays as it is.
 SETTLED_ROWS = 16
 
+# What networks in a file may have found beyond what its log says: in one that was saved, nothing.
+MOST_UNNOTED_DRIFTS = 1000
+
 
 class TabularEstimator(BaseEstimator):
     """Networks that see rows of numbers in standardized units; for what targets are, see the rest.
@@ -405,6 +408,9 @@ class TabularEstimator(BaseEstimator):
         self._read_targets(learned, tensors)
         _files.read_log(learned.record("log"), self._log)
         learned.done()
+        unnoted = self._n_drifts() - self._log.n_drifts
+        if unnoted > MOST_UNNOTED_DRIFTS:  # each will be an entry of the log
+            raise ValueError(f"drifts_in_fit: got {unnoted} drifts more than the log has")
         n_outputs, arguments = self._n_outputs(), self._network_arguments()
         for net in self.nets_:
             if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):

@@ -220,8 +220,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
         names, labels = learned.take("feature_names"), learned.take("labels")
         learned.done()
-        n_classes = model.n_classes if self.conditional else None
-        if n_classes != model.n_classes or (labels is None) != (n_classes is None):
+        n_classes = model.n_classes
+        if (n_classes is not None, labels is not None) != (bool(self.conditional),) * 2:
             raise ValueError("labels: got a model or labels that do not fit `conditional`")
         self.n_features_in_ = model.n_features
         if names is not None:
