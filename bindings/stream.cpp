@@ -2,8 +2,8 @@
 
 #include <cmath>
 #include <memory>
-#include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -40,11 +40,11 @@ void require_columns(const Doubles& columns, py::ssize_t rows) {
 class NamedStream {
  public:
   NamedStream(std::shared_ptr<Model> model, std::vector<std::string> names, const Doubles& columns,
-              std::optional<float> noise_var, const Doubles& sums, py::function rescale)
+              const Doubles& sums, py::function rescale)
       : names_(std::move(names)),
         rescale_(std::move(rescale)),
         row_(names_.size()),
-        stream_(make(std::move(model), names_.size(), columns, noise_var, sums)) {
+        stream_(make(std::move(model), names_.size(), columns, sums)) {
     for (const std::string& name : names_) {
       PyObject* key = PyUnicode_InternFromString(name.c_str());
       if (key == nullptr) throw py::error_already_set();
@@ -52,9 +52,9 @@ class NamedStream {
     }
   }
 
-  std::tuple<double, double, double> predict(const py::dict& x) {
+  std::tuple<double, double> predict(const py::dict& x) {
     const StreamPrediction expected = stream_.predict(row(x));
-    return {expected.mean, expected.var, expected.epistemic_var};
+    return {expected.mean, expected.var};
   }
 
   Array predict_proba(const py::dict& x, Index n_classes) {
@@ -103,13 +103,13 @@ class NamedStream {
   }
 
   static Stream make(std::shared_ptr<Model> model, std::size_t n_names, const Doubles& columns,
-                     std::optional<float> noise_var, const Doubles& sums) {
+                     const Doubles& sums) {
     const auto n = static_cast<py::ssize_t>(n_names);
     require_columns(columns, n + 1);
     require(sums.ndim() == 1 && sums.size() == sum_fields, "sums: got ", sums.size(),
             " numbers, needed ", sum_fields);
     const double* s = sums.data();
-    return {std::move(model), columns_of(columns, n), column_of(columns.data(n, 0)), noise_var,
+    return {std::move(model), columns_of(columns, n), column_of(columns.data(n, 0)),
             PrequentialSums{s[0], s[1], s[2], s[3], s[4], s[5], s[6]}};
   }
 
@@ -145,16 +145,16 @@ class NamedStream {
 void bind_stream(py::module_& m) {
   py::class_<NamedStream>(m, "Stream", "One row after the other, as dicts; see core/stream.h.")
       .def(
-          py::init<std::shared_ptr<Model>, std::vector<std::string>, const Doubles&,
-                   std::optional<float>, const Doubles&, py::function>(),
-          py::arg("model"), py::arg("names"), py::arg("columns"), py::arg("noise_var"),
-          py::arg("sums"), py::arg("rescale"),
+          py::init<std::shared_ptr<Model>, std::vector<std::string>, const Doubles&, const Doubles&,
+                   py::function>(),
+          py::arg("model"), py::arg("names"), py::arg("columns"), py::arg("sums"),
+          py::arg("rescale"),
           "columns: float64 (features + 1, 5), the last row for the target: mean and scale of the "
           "standardization; count, mean and sum of squared deviations of what was seen. sums: "
           "float64 (7,): rows, observed rows, log-likelihood, squared and absolute error, covered, "
           "correct. rescale() is called when the number of rows becomes a power of two.")
       .def("predict", &NamedStream::predict, py::arg("x"),
-           "Mean, variance and epistemic variance of the target, in its units.")
+           "Mean and variance of the target, in its units.")
       .def("predict_proba", &NamedStream::predict_proba, py::arg("x"), py::arg("n_classes"))
       .def("learn", &NamedStream::learn, py::arg("x"), py::arg("y"))
       .def_property("columns", &NamedStream::columns, &NamedStream::set_columns,

@@ -36,15 +36,9 @@ struct TreeProbabilities {
 
   __device__ void operator()(Index i) const {
     const Index row = i / classes.n_classes, label = i % classes.n_classes;
-    const float* const mean = prediction.mean + row * prediction.cols;
-    const float* const var = prediction.var + row * prediction.cols;
-    float probability = 1;
-    for (Index node = classes.n_classes + label; node > 1; node >>= 1) {
-      const Index output = (node >> 1) - 1;
-      const float sign = node % 2 == 1 ? 1.0f : -1.0f;
-      probability *= math::probit_probability(sign * mean[output], var[output]);
-    }
-    probabilities[i] = probability;
+    const Index first = row * prediction.cols;
+    probabilities[i] = math::tree_probability<float>(
+        prediction.mean + first, prediction.var + first, classes.n_classes, label);
   }
 };
 

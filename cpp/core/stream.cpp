@@ -33,21 +33,19 @@ void RunningMoments::add(double value) {
 }
 
 Stream::Stream(std::shared_ptr<Model> model, std::vector<StreamColumn> columns, StreamColumn target,
-               std::optional<float> noise_var, const PrequentialSums& sums)
+               const PrequentialSums& sums)
     : model_(std::move(model)),
       classes_(model_->class_head()),
-      infers_noise_(model_->noise_head().exists()),
       columns_(std::move(columns)),
       target_(target),
-      noise_var_(noise_var),
       sums_(sums),
       input_(2 * columns_.size()) {
   require(model_->backend().reads_host_memory(),
           "model: got one on device cuda, needed one on the CPU");
   require(model_->target_features(n_features()) == 1, "model: got ",
           model_->target_features(n_features()), " targets, needed 1");
-  require(infers_noise_ || classes_.exists() || (noise_var && *noise_var > 0),
-          "noise_var: got none, needed a number above 0: the model does not infer its noise");
+  require(model_->noise_head().exists() || classes_.exists(),
+          "model: got one that does not know its noise, needed one that infers it or has classes");
   check_scaling(columns_, target_);
   const auto outputs = static_cast<std::size_t>(model_->output_features(n_features()));
   prediction_.resize(4 * outputs);
@@ -71,16 +69,12 @@ HostMoments Stream::standardized(const double* x) {
 
 StreamPrediction Stream::in_units() const {
   const double scale = target_.scale, mean = static_cast<double>(prediction_[0]);
-  const double epistemic_var = static_cast<double>(prediction_[1]);
-  const double var = static_cast<double>(prediction_[3]);
-  return {target_.mean + scale * mean, scale * scale * var, scale * scale * epistemic_var};
+  return {target_.mean + scale * mean, scale * scale * static_cast<double>(prediction_[3])};
 }
 
 StreamPrediction Stream::predict(const double* x) {
   float* const p = prediction_.data();
-  NoiseView noise;
-  if (!infers_noise_) noise.data = &*noise_var_;
-  model_->predict(standardized(x), noise, {p, p + 1, p + 2, p + 3});
+  model_->predict(standardized(x), {}, {p, p + 1, p + 2, p + 3});
   return in_units();
 }
 
@@ -96,9 +90,7 @@ bool Stream::learn(const double* x, double y) {
     if (!std::isnan(y)) record_class(classes_.label_of(target));
   } else {
     const auto target = static_cast<float>((y - target_.mean) / target_.scale);
-    NoiseView noise;
-    if (!infers_noise_) noise.data = &*noise_var_;
-    model_->update(standardized(x), &target, noise, {p, p + 1, p + 2, p + 3});
+    model_->update(standardized(x), &target, {}, {p, p + 1, p + 2, p + 3});
     if (!std::isnan(y)) record_number(y);
   }
   for (std::size_t i = 0; i < columns_.size(); ++i) columns_[i].seen.add(x[i]);

@@ -1,7 +1,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "core/model.h"
@@ -37,12 +36,10 @@ struct PrequentialSums {
   double n_correct = 0;       ///< classes that were the most probable
 };
 
-/// What a stream expects of a number, in its units; `var` counts the noise, `epistemic_var` does
-/// not.
+/// What a stream expects of a number, in its units; `var` counts the noise.
 struct StreamPrediction {
   double mean;
   double var;
-  double epistemic_var;
 };
 
 /// One row after the other for a model on the CPU, from numbers as they come: columns are
@@ -53,11 +50,11 @@ struct StreamPrediction {
 /// model's parameters are to follow.
 class Stream {
  public:
-  /// `noise_var` is that of the standardized target where the model does not infer its noise.
-  /// Throws std::invalid_argument for a model on another device, one of several targets, a number
-  /// of columns that does not fit, means that are not finite, and scales that are not positive.
+  /// Throws std::invalid_argument for a model on another device, one that neither infers its noise
+  /// nor has classes, one of several targets, a number of columns that does not fit, means that are
+  /// not finite, and scales that are not positive.
   Stream(std::shared_ptr<Model> model, std::vector<StreamColumn> columns, StreamColumn target,
-         std::optional<float> noise_var, const PrequentialSums& sums);
+         const PrequentialSums& sums);
 
   Index n_features() const { return static_cast<Index>(columns_.size()); }
   bool has_classes() const { return classes_.exists(); }
@@ -90,10 +87,8 @@ class Stream {
 
   std::shared_ptr<Model> model_;
   math::ClassHead classes_;
-  bool infers_noise_;
   std::vector<StreamColumn> columns_;
   StreamColumn target_;
-  std::optional<float> noise_var_;
   PrequentialSums sums_;
   std::vector<float> input_;       // means, then variances
   std::vector<float> prediction_;  // mean, var, noise_var, total_var of each output

@@ -118,16 +118,17 @@ TAGIX_HD TAGIX_INLINE BranchProbabilities<T> branch_probabilities(T mean, T var)
   return {select(below, one - tail, tail), select(below, tail, one - tail)};
 }
 
-/// The probability of a class: the product of those of the branches on its path. `mean` and `var`
-/// are a row of outputs.
-TAGIX_HD TAGIX_INLINE double tree_probability(const float* mean, const float* var,
-                                              std::int64_t n_classes, std::int64_t label) {
-  double probability = 1;
+/// The probability of a class, worked out in T: the product of those of the branches on its path.
+/// `mean` and `var` are a row of outputs.
+template <class T>
+TAGIX_HD TAGIX_INLINE T tree_probability(const float* mean, const float* var,
+                                         std::int64_t n_classes, std::int64_t label) {
+  T probability = 1;
   for (std::int64_t node = n_classes + label; node > 1; node >>= 1) {
     const std::int64_t output = (node >> 1) - 1;
-    const double sign = node % 2 == 1 ? 1 : -1;
-    probability *= probit_probability(sign * static_cast<double>(mean[output]),
-                                      static_cast<double>(var[output]));
+    const T sign = node % 2 == 1 ? T(1) : T(-1);
+    probability *=
+        probit_probability(sign * static_cast<T>(mean[output]), static_cast<T>(var[output]));
   }
   return probability;
 }
@@ -233,8 +234,9 @@ struct RecordedClass {
 /// The probability is at least 1e-30, so that no label is infinitely unlikely.
 TAGIX_HD TAGIX_INLINE RecordedClass recorded_class(const ClassHead& head, const float* mean,
                                                    const float* var, std::int64_t label) {
-  double p = head.link == ClassLink::tree ? tree_probability(mean, var, head.n_classes, label)
-                                          : remax_probability(mean, var, head.n_classes, label);
+  double p = head.link == ClassLink::tree
+                 ? tree_probability<double>(mean, var, head.n_classes, label)
+                 : remax_probability(mean, var, head.n_classes, label);
   p = p > 1e-30 ? p : 1e-30;
   return {p, (1 - p) * (1 - p), p * (1 - p), (1 / p - 1) / static_cast<double>(head.n_classes - 1),
           __builtin_log(p)};

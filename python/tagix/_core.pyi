@@ -973,7 +973,6 @@ class Stream:
         model: Model,
         names: collections.abc.Sequence[str],
         columns: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
-        noise_var: typing.SupportsFloat | typing.SupportsIndex | None,
         sums: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
         rescale: collections.abc.Callable,
     ) -> None:
@@ -981,9 +980,9 @@ class Stream:
         columns: float64 (features + 1, 5), the last row for the target: mean and scale of the standardization; count, mean and sum of squared deviations of what was seen. sums: float64 (7,): rows, observed rows, log-likelihood, squared and absolute error, covered, correct. rescale() is called when the number of rows becomes a power of two.
         """
     def learn(self, x: dict, y: typing.SupportsFloat | typing.SupportsIndex) -> None: ...
-    def predict(self, x: dict) -> tuple[float, float, float]:
+    def predict(self, x: dict) -> tuple[float, float]:
         """
-        Mean, variance and epistemic variance of the target, in its units.
+        Mean and variance of the target, in its units.
         """
     def predict_proba(
         self, x: dict, n_classes: typing.SupportsInt | typing.SupportsIndex

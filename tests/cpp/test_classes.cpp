@@ -207,7 +207,7 @@ TEST_CASE("probabilities of a tree are products along its paths") {
         const auto i = static_cast<std::size_t>(output);
         truth *= Posterior(sign * mean[i], var[i]).probability;
       }
-      const double got = math::tree_probability(mean.data(), var.data(), n_classes, label);
+      const double got = math::tree_probability<double>(mean.data(), var.data(), n_classes, label);
       CHECK(close(got, truth, 1e-9));
       sum += got;
       const math::RecordedClass recorded = math::recorded_class(

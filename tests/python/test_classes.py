@@ -251,7 +251,6 @@ def test_missing_labels_change_nothing(head: Callable[[int], Likelihood], device
     x, labels = clusters(40)
     with unchanged(net):
         net.update(x, np.full(40, -1))
-    history = None
     before = {key: value.copy() for key, value in net.state_dict().items()}
     history = net.fit(x, np.full(40, -1), n_epochs=1, progress=False)
     assert same_bits(net.state_dict(), before)

@@ -39,9 +39,9 @@ MOST_UNNOTED_DRIFTS = 1000
 class TabularEstimator(BaseEstimator):
     """Networks that see rows of numbers in standardized units; for what targets are, see the rest.
 
-    A derived class has the parameters of :class:`TagiRegressor` but ``noise``, gives
-    :meth:`_network_arguments` and :meth:`_n_outputs`, and learns by :meth:`_fit_rows` and
-    :meth:`_learn_rows`.
+    A derived class has the parameters of :class:`TagiRegressor` but ``noise``, and gives what here
+    raises NotImplementedError. It learns tables by :meth:`_train`, and batches of a stream by
+    :meth:`_learn_batch`.
     """
 
     _supervised = True  # for River's pipelines

@@ -46,7 +46,7 @@ class CoreStream:
         self.net = net
         self.keys = frozenset(names)
         self._stream = _core.Stream(
-            net._model, names, _table(units), None, np.array(sums, dtype=np.float64), rescale
+            net._model, names, _table(units), np.array(sums, dtype=np.float64), rescale
         )
         self.learn, self.predict = self._stream.learn, self._stream.predict
         self.predict_proba = self._stream.predict_proba

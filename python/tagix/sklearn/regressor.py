@@ -324,7 +324,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             ``return_std``.
         """
         if self._stream is not None and self._stream.has_all_of(x):
-            mean, var, _ = self._stream.predict(x)
+            mean, var = self._stream.predict(x)
             return (mean, math.sqrt(var)) if return_std else mean
         model: TagiRegressor = self
         if self.__sklearn_is_fitted__():
