@@ -7,10 +7,21 @@ means and scales without forgetting anything, because an affine map of units is 
     targets   W' = W s/s',   b' = (b s + mean - mean')/s'     of the last one
               w' = w + 2 ln(s/s')                             of a noise head, variance exp(w)
 
-Means are exact, and so are the variances of targets. The shift of inputs gives the bias a part of
-the weights' uncertainty, Var b' = Var b + Var W ((mean' - mean)/s)^2, of which TAGI's independent
-parameters cannot hold the covariance with W': variances of predictions are exact at inputs of the
-new mean, and on average over inputs that vary about it independently.
+That is right for what was learned. What was not is the prior's, and the prior is stated in the
+units of the network, whatever they are: a counter's scale doubles with every doubling of its rows,
+and a weight of it that has learned nothing would be twice as uncertain each time. So with prior
+variance P of a parameter, u = Var W / P the share of it that is not learned, and c = s'/s, of the
+first layer
+
+    W'     = W ((1 - u) c + u)
+    Var W' = 1 / (1/P + (1/Var W - 1/P) / c^2)          the precision gained, in the new units
+    Var b' = min(P, Var b + Var W ((mean' - mean)/s)^2)
+
+As u -> 0 means of predictions are exact, and so are always the variances of targets, but for the
+noise where a network leaves it to the belief of :class:`tagix.Heteroscedastic`. The shift of inputs
+gives the bias a part of the weights' uncertainty, of which TAGI's independent parameters cannot
+hold the covariance with W': variances of predictions are exact at inputs of the new mean, and on
+average over inputs that vary about it independently.
 """
 
 from __future__ import annotations
@@ -50,7 +61,7 @@ def rescale(
     state = {name: array.astype(np.float64) for name, array in net.state_dict().items()}
     leaves = list(_leaves(net))
     if inputs is not None:
-        _rescale_inputs(state, _linear(leaves[0], "first"), *inputs)
+        _rescale_inputs(state, net._model.prior_std, _linear(leaves[0], "first"), *inputs)
     if targets is not None:
         if getattr(net.noise, "link", "exp") != "exp":
             raise ValueError(f"noise: got {net.noise!r}, needed one with the link 'exp'")
@@ -58,7 +69,9 @@ def rescale(
     net.load_state_dict(state)
 
 
-def _rescale_inputs(state: dict[str, Array], layer: str, old: Units, new: Units) -> None:
+def _rescale_inputs(
+    state: dict[str, Array], prior_std: dict[str, float], layer: str, old: Units, new: Units
+) -> None:
     _check(old, new, state[f"{layer}.weight.mean"].shape[1])
     ratio = new.scale / old.scale
     shift = (new.mean - old.mean) / old.scale
@@ -67,10 +80,17 @@ def _rescale_inputs(state: dict[str, Array], layer: str, old: Units, new: Units)
         if f"{layer}.{weight}.mean" not in state:
             continue
         weight_mean, weight_var = (state[f"{layer}.{weight}.{part}"] for part in ("mean", "var"))
+        weight_prior, bias_prior = (
+            prior_std.get(f"{layer}.{name}", 0.0) ** 2 for name in (weight, bias)
+        )
+        if weight_prior == 0.0:  # constants: noise that is the same for all inputs
+            continue
+        bias_var = state[f"{layer}.{bias}.var"]
         state[f"{layer}.{bias}.mean"] += weight_mean @ shift
-        state[f"{layer}.{bias}.var"] += weight_var @ shift**2
-        weight_mean *= ratio
-        weight_var *= ratio**2
+        np.minimum(bias_prior, bias_var + weight_var @ shift**2, out=bias_var)
+        unlearned = np.minimum(weight_var / weight_prior, 1.0)
+        weight_mean *= (1.0 - unlearned) * ratio + unlearned
+        weight_var[:] = weight_prior * unlearned / (unlearned + (1.0 - unlearned) / ratio**2)
 
 
 def _rescale_targets(state: dict[str, Array], layer: str, old: Units, new: Units) -> None:

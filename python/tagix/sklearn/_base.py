@@ -237,7 +237,7 @@ class TabularEstimator(BaseEstimator):
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
         for net in self.nets_:
-            rescale(net, inputs=self._x_scaler.units_towards(scaler))
+            rescale(net, inputs=self._x_scaler.input_units_towards(scaler))
         self._x_scaler = scaler
 
     def _take_over_units_of_stream(self) -> None:
