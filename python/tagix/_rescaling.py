@@ -88,7 +88,8 @@ def _rescale_inputs(
         bias_var = state[f"{layer}.{bias}.var"]
         state[f"{layer}.{bias}.mean"] += weight_mean @ shift
         np.minimum(bias_prior, bias_var + weight_var @ shift**2, out=bias_var)
-        unlearned = np.minimum(weight_var / weight_prior, 1.0)
+        # float32 rounds a prior's variance, which is not to count as something learned.
+        unlearned = np.minimum(weight_var / weight_prior * (1.0 + 1e-6), 1.0)
         weight_mean *= (1.0 - unlearned) * ratio + unlearned
         weight_var[:] = weight_prior * unlearned / (unlearned + (1.0 - unlearned) / ratio**2)
 

@@ -442,7 +442,9 @@ def test_golden(name: str) -> None:
     ],
 )
 def test_noise_that_cannot_be(make: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match=r"^(link|gain|learn|prior_var|min_var|noise): got"):
+    with pytest.raises(
+        ValueError, match=r"^(link|gain|belief_std|learn|prior_var|min_var|noise): got"
+    ):
         make()
 
 

@@ -20,7 +20,7 @@ NOISES = ["exp", "homoscedastic", None]
 
 
 def network(noise: str | None, hidden: tuple[int, ...] = (16,)) -> nn.Sequential:
-    """A trained network, so that no parameter is what the prior gave."""
+    """A trained network that is sure of its weights: little is left of what the prior gave."""
     layers: list[nn.Layer] = []
     features = N_FEATURES
     for width in hidden:
@@ -32,6 +32,10 @@ def network(noise: str | None, hidden: tuple[int, ...] = (16,)) -> nn.Sequential
     y = np.stack([np.sin(x[:, 0]), x[:, 1]], axis=1) + 0.1 * RNG.standard_normal((200, N_OUTPUTS))
     known = None if noise else tx.Homoscedastic(0.1)
     net.fit(x, y, noise=known, n_epochs=3, batch_size=10, progress=False)
+    state = net.state_dict()
+    net.load_state_dict(
+        {name: array * (1e-6 if name.endswith("var") else 1) for name, array in state.items()}
+    )
     return net
 
 
@@ -88,6 +92,42 @@ def test_preactivations_of_all_inputs_keep_their_means() -> None:
     np.testing.assert_allclose(mean_new, mean_old, atol=1e-5)
     np.testing.assert_allclose(var_new.mean(axis=0), var_old.mean(axis=0), rtol=1e-5)
     assert np.abs(var_new / var_old - 1).max() > 1e-3  # not row by row: the covariance is lost
+
+
+def test_what_was_not_learned_is_the_priors_in_the_new_units() -> None:
+    """Weights of the prior stay as they are, whatever the units; biases do not get less certain."""
+    net = nn.Sequential(
+        nn.Linear(N_FEATURES, 16, gain_bias=3.0), nn.ReLU(), nn.Linear(16, 1), seed=0
+    )
+    before = net.state_dict()
+    rescale(net, inputs=(X_OLD, Units(X_NEW.mean, 1000 * X_NEW.scale)))
+    after = net.state_dict()
+    for name in ("0.weight.mean", "0.weight.var", "0.bias.var"):
+        np.testing.assert_allclose(after[name], before[name], rtol=1e-6)
+    shift = (X_NEW.mean - X_OLD.mean) / X_OLD.scale
+    expected = before["0.bias.mean"] + before["0.weight.mean"].astype(np.float64) @ shift
+    np.testing.assert_allclose(after["0.bias.mean"], expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 7.0])
+def test_precision_that_was_gained_is_re_expressed(ratio: float) -> None:
+    """What the data said of a weight, 1/Var W - 1/prior, is divided by the square of the ratio."""
+    net = nn.Sequential(nn.Linear(N_FEATURES, 16), nn.ReLU(), nn.Linear(16, 1), seed=0)
+    state = net.state_dict()
+    prior = 1.0 / N_FEATURES
+    left = np.linspace(0.05, 0.95, 48).reshape(16, 3).astype(np.float32)
+    state["0.weight.var"] = (prior * left).astype(np.float32)
+    net.load_state_dict(state)
+    rescale(net, inputs=(X_OLD, Units(X_OLD.mean, ratio * X_OLD.scale)))
+    after = net.state_dict()
+    gained = 1.0 / state["0.weight.var"].astype(np.float64) - 1.0 / prior
+    got = 1.0 / after["0.weight.var"].astype(np.float64) - 1.0 / prior
+    np.testing.assert_allclose(got, gained / ratio**2, rtol=1e-4)
+    np.testing.assert_allclose(
+        after["0.weight.mean"],
+        state["0.weight.mean"] * (left + (1 - left) * ratio),
+        rtol=1e-5,
+    )
 
 
 def test_both_at_once_are_one_after_the_other() -> None:
