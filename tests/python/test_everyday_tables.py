@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import tagix as tx
+from benchmarks.everyday_tables import COLUMNS, random_table
 from tagix import nn
-from tests.python.everyday_tables import COLUMNS, random_table
 
 pytest.importorskip("sklearn")
 

@@ -65,7 +65,7 @@ def random_table(seed: int) -> tuple[Array, Array, list[str]]:
     """
     g = np.random.default_rng(seed)
     n = int(np.exp(g.uniform(np.log(60), np.log(600))))
-    kinds = list(g.choice(list(COLUMNS), size=g.integers(1, 6), replace=False))
+    kinds = g.choice(list(COLUMNS), size=g.integers(1, 6), replace=False).tolist()
     plain = g.normal(size=(n, 2))
     law = plain[:, 0] + np.sin(2 * plain[:, 1])
     y = law + g.uniform(0.2, 1.0) * law.std() * g.normal(size=n)
