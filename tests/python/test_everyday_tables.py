@@ -11,7 +11,7 @@ import pytest
 
 import tagix as tx
 from benchmarks.everyday_tables import COLUMNS, random_table
-from tagix import nn
+from tagix import metrics, nn
 
 pytest.importorskip("sklearn")
 
@@ -170,3 +170,29 @@ def test_moments_of_units() -> None:
     moments.add(column)
     scaler = moments.scaler()
     assert scaler.scale[0] == pytest.approx(column.std(), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [1.0, -999.0])
+def test_one_row_far_out_spoils_no_fit(value: float) -> None:
+    """A flag of one row in 5000, at z = 71, or a sentinel: the others are learned as without it."""
+    X = RNG.normal(size=(5000, 3))
+    X[:, 0] = RNG.normal(size=5000) if value < 0 else 0.0
+    X[7, 0] = value
+    y = X[:, 1] + 0.1 * RNG.normal(size=5000)
+    model = TagiRegressor(n_estimators=1, random_state=0).fit(X[:4000], y[:4000])
+    mean, std = model.predict(X[4000:], return_std=True)
+    assert np.sqrt(np.mean((mean - y[4000:]) ** 2)) < 0.12
+    assert np.median(std) == pytest.approx(0.1, rel=0.2)
+    assert np.isfinite(model.predict_interval(X[7:8])).all()
+
+
+@pytest.mark.parametrize("distance", [10.0, 1e2, 1e4, 1e30])
+def test_intervals_far_beyond_the_data_are_finite_and_wide(distance: float) -> None:
+    X = RNG.uniform(-1, 1, size=(500, 1))
+    y = X[:, 0] + 0.1 * RNG.normal(size=500)
+    model = TagiRegressor(random_state=0).fit(X, y)
+    mean, std = model.predict([[distance], [0.5]], return_std=True)
+    assert np.isfinite(std).all()
+    assert std[0] > 3 * std[1]
+    assert np.isfinite(model.predict_interval([[distance]])).all()
+    assert np.isfinite(metrics.nll_gaussian([0.0], mean[:1], std[:1] ** 2))
