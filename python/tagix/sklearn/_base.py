@@ -24,6 +24,7 @@ from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._table_training import TableTraining
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -284,6 +285,13 @@ class TabularEstimator(BaseEstimator):
             self._set_sums(sums)
             self._set_moments(*self._stream.moments())
 
+    @all_or_nothing
+    def _learn_by_stream(self, x: dict[str, Any], y: float) -> None:
+        """Learn a row in the core after which the networks are re-expressed in new units."""
+        assert self._stream is not None
+        self._stream.learn(x, y)
+        self._note_drifts()
+
     def _end_stream(self) -> None:
         """Rows come from elsewhere again."""
         self._take_in_stream()
@@ -348,7 +356,7 @@ class TabularEstimator(BaseEstimator):
     def _add_features(self, keys: list[Any]) -> None:
         """Inputs for features that were not there before, with the prior's weights."""
         self.nets_ = [wider(net, more_inputs=len(keys)) for net in self.nets_]
-        self._x_moments.append(len(keys))
+        self._x_moments = self._x_moments.with_columns(len(keys))
         scaler = self._x_scaler
         added = np.zeros(len(keys))
         self._x_scaler = Scaler(

@@ -47,12 +47,10 @@ class Moments:
             raise ValueError("got numbers so large that their squares overflow float64")
         self.count, self.mean, self.squares = self.count + count, new_mean, new_squares
 
-    def append(self, n_columns: int) -> None:
-        """Add columns of which there was nothing so far."""
+    def with_columns(self, n_columns: int) -> Moments:
+        """These and those of further columns, of which there was nothing so far."""
         zeros = np.zeros(n_columns)
-        self.count, self.mean, self.squares = (
-            np.append(part, zeros) for part in (self.count, self.mean, self.squares)
-        )
+        return Moments(*(np.append(part, zeros) for part in (self.count, self.mean, self.squares)))
 
     def scaler(self) -> Scaler:
         """What brings the numbers so far to mean 0 and standard deviation 1."""

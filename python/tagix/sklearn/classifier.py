@@ -20,6 +20,7 @@ from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
@@ -120,6 +121,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._take_in_stream()
         return self._log
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiClassifier:
         """Learn a table from scratch.
 
@@ -133,8 +135,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, targets
-                that are no classes, and parameters of the estimator that make no sense.
+                that are no classes, and parameters of the estimator that make no sense. After any
+                exception, KeyboardInterrupt included, the estimator is as it was before.
         """
+        self._check_parameters()
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
         self._start_classes(rows.shape[1], np.unique(labels).tolist())
@@ -144,6 +148,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
 
+    @all_or_nothing
     def partial_fit(
         self, X: Any, y: Any, classes: ArrayLike | None = None, X_std: ArrayLike | None = None
     ) -> TagiClassifier:
@@ -159,6 +164,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Returns, Raises: as :meth:`fit`; ValueError also for ``classes`` unlike those given before.
         """
+        self._check_parameters()
         first = not self.__sklearn_is_fitted__()
         rows, labels = self._validated(X, y, reset=first)
         std = self._as_std(X_std, rows)
@@ -188,15 +194,25 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Raises:
             TypeError, ValueError: for what is no dict of numbers, for NaN and None as a label, and
-                for one that is not among the ``classes`` given to :meth:`partial_fit`.
+                for one that is not among the ``classes`` given to :meth:`partial_fit`. The
+                estimator is then as it was before.
         """
         stream = self._stream
         if stream is not None and type(x) is dict and x.keys() <= stream.keys:
             number = self._number_of.get(y)
             if number is not None:
+                if stream.rows_left == 1:
+                    self._learn_by_stream(x, number)
+                    return
                 stream.learn(x, number)
+                stream.rows_left -= 1
                 self._note_drifts()
                 return
+        self._learn_row(x, y)
+
+    @all_or_nothing
+    def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
+        """:meth:`learn_one` without the core's stream, which it begins where it can."""
         if y is None or y != y:
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y

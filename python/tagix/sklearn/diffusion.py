@@ -19,6 +19,7 @@ from tagix.diffusion import DiffusionModel
 from tagix.samplers import Sampler
 from tagix.sklearn import _files
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
@@ -89,6 +90,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         """Epochs of the last fit."""
         return len(self.history_.train_mse)
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> TagiDiffusion:
         """Learn a table from scratch.
 
@@ -101,7 +103,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of finite numbers, for labels that are none,
-                and parameters of the estimator that make no sense.
+                and parameters of the estimator that make no sense. After any exception,
+                KeyboardInterrupt included, the estimator is as it was before.
         """
         labels = None
         if self.conditional:

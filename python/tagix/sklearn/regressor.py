@@ -22,6 +22,7 @@ from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
@@ -143,6 +144,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._take_in_stream()
         return self._log
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn a table from scratch.
 
@@ -156,8 +158,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, NaN in
-                y, and parameters of the estimator that make no sense.
+                y, and parameters of the estimator that make no sense. After any exception,
+                KeyboardInterrupt included, the estimator is as it was before.
         """
+        self._check_parameters()
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
         self._start_regression(rows.shape[1], targets.shape[1])
@@ -167,6 +171,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._train(rows, std, self._y_scaler.targets(targets))
         return self
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn more rows, in their order, once.
 
@@ -178,6 +183,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Args, Returns, Raises: as :meth:`fit`.
         """
+        self._check_parameters()
         first = not self.__sklearn_is_fitted__()
         rows, targets = self._validated(X, y, reset=first)
         std = self._as_std(X_std, rows)
@@ -201,6 +207,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Raises:
             TypeError, ValueError: for what is no dict of numbers, and a target that is not finite.
+                The estimator is then as it was before.
         """
         stream = self._stream
         if (
@@ -210,9 +217,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             and y - y == 0  # finite
             and x.keys() <= stream.keys
         ):
+            if stream.rows_left == 1:
+                self._learn_by_stream(x, y)
+                return
             stream.learn(x, y)
+            stream.rows_left -= 1
             self._note_drifts()
             return
+        self._learn_row(x, y)
+
+    @all_or_nothing
+    def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
+        """:meth:`learn_one` without the core's stream, which it begins where it can."""
         targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
