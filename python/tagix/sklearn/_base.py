@@ -22,7 +22,7 @@ from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
-from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
 from tagix.sklearn._table_training import TableTraining
 from tagix.sklearn._undo import all_or_nothing
 
@@ -208,7 +208,11 @@ class TabularEstimator(BaseEstimator):
             progress=bool(self.verbose),
         )
         self.histories_ = training.fit(self.nets_)
-        self._n_rows, self._settled = len(x), True
+        self._count_table(len(x))
+
+    def _count_table(self, n_rows: int) -> None:
+        """Note that a table has been learned, in the units of all its rows."""
+        self._n_rows, self._settled = n_rows, True
         self._drifts_in_fit = self._n_drifts()
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
@@ -456,14 +460,17 @@ class TabularEstimator(BaseEstimator):
         save_model(self, path)
 
 
-def moments_with(moments: Moments, rows: Array, name: str) -> Moments:
+def moments_with(moments: Moments, rows: Array, name: str, *, is_all: bool = False) -> Moments:
     """The moments, with some more rows; those given stay as they are.
 
-    Raises ValueError, with the argument's name, where they overflow.
+    Raises ValueError, with the argument's name, where they overflow, or would with rows that are
+    not as large; a column of equal numbers may have any size where it ``is_all`` there is.
     """
     more = Moments(moments.count, moments.mean, moments.squares)
     try:
         more.add(rows)
+        if not is_all and (np.abs(more.mean) > LARGEST_MEAN).any():
+            raise ValueError(OVERFLOW)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return more

@@ -36,8 +36,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     The defaults are one recipe for all tables.
 
     NaN in X is a missing value, of which the network is told the training data's mean and
-    variance. Before any fit, predictions are the prior's, for targets of mean 0 and a standard
-    deviation of about 1.
+    variance. Targets that have never varied, as in a table of one row, are predicted as they were,
+    with a standard deviation of |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0. Before
+    any fit, predictions are the prior's, for targets of mean 0 and a standard deviation of about 1.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
@@ -166,9 +167,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         self._start_regression(rows.shape[1], targets.shape[1])
         self._x_moments = moments_with(self._x_moments, rows, "X")
-        self._y_moments = moments_with(self._y_moments, targets, "y")
+        self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
         self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
-        self._train(rows, std, self._y_scaler.targets(targets))
+        if self._y_scaler.varies.any():
+            self._train(rows, std, self._y_scaler.targets(targets))
+        else:
+            self._count_table(len(rows))
         return self
 
     @all_or_nothing
@@ -326,7 +330,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             )
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
-        samples = samples * model.y_scale_ + model.y_mean_
+        varies = model._y_scaler.varies
+        if not varies.all():  # what rows have in common is then all there is
+            samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
+        scale = np.where(varies, model.y_scale_, model._constant_std())
+        samples = samples * scale + model.y_mean_
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
@@ -390,16 +398,21 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
         moments = moments_with(self._y_moments, y, "y")
-        counts = self._settled  # in units that do not come from these rows
-        if not counts:
+        # In units that do not come from these rows.
+        counts = self._settled and bool(self._y_scaler.varies.all())
+        if not self._settled:
             self._y_scaler = moments.scaler()
+        elif not counts:
+            scaler = moments.scaler()
+            if (scaler.varies & ~self._y_scaler.varies).any():  # for the first time
+                self._take_over_target_units(scaler)
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
-            self._y_moments = moments
             if counts:
                 before = self._in_units(before)
                 self._log.add(y, before.mean, before.var)
+            self._y_moments = moments
 
         self._learn_batch(X, std, update)
         self._note_drifts()
@@ -426,7 +439,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def _take_over_units(self) -> None:
         super()._take_over_units()
-        scaler = self._y_moments.scaler()
+        self._take_over_target_units(self._y_moments.scaler())
+
+    def _take_over_target_units(self, scaler: Scaler) -> None:
         for net in self.nets_:
             rescale(net, targets=self._y_scaler.units_towards(scaler))
         self._y_scaler = scaler
@@ -461,9 +476,30 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return Mixture(*(part[:, 0] for part in mixture)) if model._y_is_vector else mixture
 
     def _in_units(self, mixture: Mixture) -> Mixture:
-        scale = self.y_scale_
+        """Moments in the units of the targets; a target that has never varied is its constant."""
+        varies, scale = self._y_scaler.varies, self.y_scale_
+        if varies.all():
+            return Mixture(
+                mixture.mean * scale + self.y_mean_,
+                mixture.epistemic * scale**2,
+                mixture.aleatoric * scale**2,
+            )
+        # So that squares neither overflow nor vanish, whatever the constant.
+        limits = np.finfo(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
         return Mixture(
-            mixture.mean * scale + self.y_mean_,
-            mixture.epistemic * scale**2,
-            mixture.aleatoric * scale**2,
+            np.where(varies, mixture.mean * scale, 0.0) + self.y_mean_,
+            np.where(varies, mixture.epistemic * scale**2, constant_var),
+            np.where(varies, mixture.aleatoric * scale**2, 0.0),
         )
+
+    def _constant_std(self) -> Array:
+        """How far from its constant a target may be that has never varied, (n_outputs,).
+
+        After n equal numbers another one has a probability of about 1 / (n + 1) (Laplace's rule of
+        succession); what it would be is not known, and differs, say, by as much as the constant
+        from 0, or by 1 from 0 itself: an expected deviation of |constant| / (n + 1).
+        """
+        magnitude = np.abs(self.y_mean_)
+        return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
