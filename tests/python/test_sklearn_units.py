@@ -12,7 +12,8 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
 import tagix as tx
-from tagix.sklearn import TagiClassifier, TagiRegressor
+from tagix.sklearn import OutlierWarning, TagiClassifier, TagiRegressor
+from tagix.sklearn._outliers import ruining_value
 from tagix.sklearn._scaling import Moments
 
 Array = np.ndarray
@@ -185,3 +186,61 @@ def test_moments_against_fractions() -> None:
         assert moments.squares[column] / 40 == pytest.approx(float(var), rel=1e-5)
     assert scaler.varies.tolist() == [True, True, True, False]
     assert moments.squares[3] == 0.0
+
+
+def heavy_columns(n_rows: int, seed: int) -> dict[str, Array]:
+    generator = np.random.default_rng(seed)
+    return {
+        "normal": generator.standard_normal(n_rows),
+        "uniform": generator.random(n_rows),
+        "exponential": generator.standard_exponential(n_rows),
+        "log-normal": np.exp(generator.standard_normal(n_rows)),
+        "counts": generator.poisson(0.05, n_rows).astype(float),
+        "counter": np.arange(n_rows, dtype=float),
+        "flag": (np.arange(n_rows) < 2).astype(float),
+        "constant": np.full(n_rows, 3.0),
+        "half -999": np.where(np.arange(n_rows) % 2, -999.0, generator.standard_normal(n_rows)),
+        "missing": np.full(n_rows, np.nan),
+    }
+
+
+@pytest.mark.parametrize("n_rows", [10, 100, 1000, 20_000])
+def test_no_column_is_ruined_without_reason(n_rows: int) -> None:
+    for seed in range(3):
+        for name, column in heavy_columns(n_rows, seed).items():
+            assert ruining_value(1e6 * column + 1e3) is None, name
+
+
+@pytest.mark.parametrize("n_rows", [100, 1000, 20_000])
+def test_a_value_that_ruins_a_column(n_rows: int) -> None:
+    column = np.random.default_rng(0).standard_normal(n_rows)
+    column[3] = np.nan
+    for value in (-999.0, 1e9):
+        column[7] = value
+        assert ruining_value(column) == value
+        assert ruining_value(5.0 - column) == 5.0 - value
+    column[7] = 20.0  # large, but the rest is told apart all the same
+    assert ruining_value(column) is None
+
+
+@pytest.mark.parametrize("Estimator", [TagiRegressor, TagiClassifier])
+def test_a_ruined_column_is_named(Estimator: Any) -> None:
+    X, _, y = table(60)
+    X[5, 1] = -999.0
+    model, labels = Estimator(n_estimators=1, max_epochs=2), y > 0
+    with pytest.warns(OutlierWarning, match=r"X\[:, 1\]: the value -999 makes") as caught:
+        model.fit(X, labels)
+    assert len(caught) == 1 and caught[0].filename == __file__
+    pandas = pytest.importorskip("pandas")
+    with pytest.warns(OutlierWarning, match=r"X, column 'height': the value -999 makes"):
+        model.fit(pandas.DataFrame(X, columns=["width", "height"]), labels)
+
+
+def test_ruined_targets() -> None:
+    X, _, y = table(60)
+    y[5] = 1e7
+    model = one(max_epochs=2)
+    with pytest.warns(OutlierWarning, match=r"^y: the value 1e\+07 makes"):
+        model.fit(X, y)
+    with pytest.warns(OutlierWarning, match=r"^y\[:, 1\]: the value 1e\+07 makes"):
+        model.fit(X, np.column_stack([X[:, 0], y]))

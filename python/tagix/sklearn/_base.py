@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tagix import _core, nn
 from tagix._arrays import as_choice, as_count, as_flag, as_number
@@ -84,26 +85,31 @@ class TabularEstimator(BaseEstimator):
     @property
     def net_(self) -> nn.Sequential:
         """The first of the networks."""
+        check_is_fitted(self)
         return self.nets_[0]
 
     @property
     def history_(self) -> History:
         """What each epoch of the last fit of the first network gave."""
+        check_is_fitted(self)
         return self.histories_[0]
 
     @property
     def n_iter_(self) -> int:
         """Epochs of the last fit, those of the network that took most."""
+        check_is_fitted(self)
         return max(len(history.train_mse) for history in self.histories_)
 
     @property
     def x_mean_(self) -> Array:
         """What is taken from each column of X, (n_features,)."""
+        check_is_fitted(self)
         return self._x_scaler.mean
 
     @property
     def x_scale_(self) -> Array:
         """What each column of X is divided by then, (n_features,)."""
+        check_is_fitted(self)
         return self._x_scaler.scale
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -215,6 +221,13 @@ class TabularEstimator(BaseEstimator):
         self._n_rows, self._settled = n_rows, True
         self._drifts_in_fit = self._n_drifts()
 
+    def _input_names(self) -> list[str]:
+        """What messages call the columns of X."""
+        names = getattr(self, "feature_names_in_", None)
+        if names is None:
+            return [f"X[:, {column}]" for column in range(self.n_features_in_)]
+        return [f"X, column {name!r}" for name in names]
+
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
         return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
@@ -271,7 +284,9 @@ class TabularEstimator(BaseEstimator):
         return (
             self._settled
             and len(self.nets_) == 1
-            and can_stream(self.net_, self._feature_keys, [scaler for scaler, _ in self._units()])
+            and can_stream(
+                self.nets_[0], self._feature_keys, [scaler for scaler, _ in self._units()]
+            )
         )
 
     def _begin_stream(self) -> None:
@@ -279,7 +294,7 @@ class TabularEstimator(BaseEstimator):
         if self._stream is None and self._fits_the_core():
             sums = [float(self._n_rows), *self._sums()]
             names = list(self._feature_keys or [])
-            self._stream = CoreStream(self, self.net_, names, self._units(), sums)
+            self._stream = CoreStream(self, self.nets_[0], names, self._units(), sums)
 
     def _take_in_stream(self) -> None:
         """Take over what the core has counted."""

@@ -17,6 +17,7 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
@@ -118,6 +119,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     @property
     def prequential_log_(self) -> ClassificationLog:
         """What predictions of a stream were worth, each made before its row was learned."""
+        check_is_fitted(self)
         self._take_in_stream()
         return self._log
 
@@ -137,6 +139,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, targets
                 that are no classes, and parameters of the estimator that make no sense. After any
                 exception, KeyboardInterrupt included, the estimator is as it was before.
+
+        Warns:
+            OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
         """
         self._check_parameters()
         rows, labels = self._validated(X, y, reset=True)
@@ -145,6 +150,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._classes_are_given = False
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
+        warn_of_outliers(rows, self._input_names())
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
 
@@ -279,7 +285,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if self.likelihood != "auto":
             return self.likelihood == "remax"
         if self.__sklearn_is_fitted__():
-            return isinstance(self.net_.likelihood, Remax)
+            return isinstance(self.nets_[0].likelihood, Remax)
         return len(self._labels) > MOST_CLASSES_OF_TREE
 
     def _head(self) -> Any:

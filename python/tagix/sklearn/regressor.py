@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
@@ -19,6 +20,7 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
@@ -38,7 +40,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     NaN in X is a missing value, of which the network is told the training data's mean and
     variance. Targets that have never varied, as in a table of one row, are predicted as they were,
     with a standard deviation of |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0. Before
-    any fit, predictions are the prior's, for targets of mean 0 and a standard deviation of about 1.
+    anything was learned, methods that predict raise :class:`sklearn.exceptions.NotFittedError`, but
+    for :meth:`predict_one`, as River expects; :meth:`prior` gives what predicts all the same.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
@@ -120,28 +123,30 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
         tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
 
     def _more_tags(self) -> dict[str, Any]:
         """The same before scikit-learn 1.6."""
-        return {"requires_fit": False, "allow_nan": True, "multioutput": True}
+        return {"allow_nan": True, "multioutput": True}
 
     @property
     def y_mean_(self) -> Array:
         """What is taken from y, (n_outputs,)."""
+        check_is_fitted(self)
         return self._y_scaler.mean
 
     @property
     def y_scale_(self) -> Array:
         """What y is divided by then, (n_outputs,)."""
+        check_is_fitted(self)
         return self._y_scaler.scale
 
     @property
     def prequential_log_(self) -> RegressionLog:
         """What predictions of a stream were worth, each made before its row was learned."""
+        check_is_fitted(self)
         self._take_in_stream()
         return self._log
 
@@ -161,6 +166,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, NaN in
                 y, and parameters of the estimator that make no sense. After any exception,
                 KeyboardInterrupt included, the estimator is as it was before.
+
+        Warns:
+            OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
         """
         self._check_parameters()
         rows, targets = self._validated(X, y, reset=True)
@@ -169,6 +177,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
         self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
+        warn_of_outliers(rows, self._input_names())
+        names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
+        warn_of_outliers(targets, names)
         if self._y_scaler.varies.any():
             self._train(rows, std, self._y_scaler.targets(targets))
         else:
@@ -193,8 +204,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         if first:
             self._start_regression(rows.shape[1], targets.shape[1])
-        elif targets.shape[1] != len(self.y_mean_):
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
+        elif targets.shape[1] != len(self._y_scaler.mean):
+            raise ValueError(
+                f"y: got {targets.shape[1]} outputs, needed {len(self._y_scaler.mean)}"
+            )
         batch_size = self._batch_size(0)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
@@ -240,10 +253,30 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             keys = first_keys(x)
             self._y_is_vector = np.ndim(y) == 0
             self._start_regression(len(keys), targets.shape[1], keys)
-        elif targets.shape[1] != len(self.y_mean_):
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
+        elif targets.shape[1] != len(self._y_scaler.mean):
+            raise ValueError(
+                f"y: got {targets.shape[1]} outputs, needed {len(self._y_scaler.mean)}"
+            )
         self._learn(self._row_of(x, learn=True), targets, None)
         self._begin_stream()
+
+    def prior(self, X: Any) -> TagiRegressor:
+        """An estimator with these parameters that has learned nothing, and predicts all the same.
+
+        What networks say of rows like X before they have seen any: of one target, whose mean is 0
+        and whose standard deviation is about 1. X has their columns; its values do not matter.
+
+        Returns:
+            A new estimator: every method that predicts works, ``partial_fit`` learns from there.
+
+        Raises:
+            ValueError, TypeError: as :meth:`fit`.
+        """
+        prior: TagiRegressor = clone(self)
+        rows = validate_rows(prior, X, reset=True)
+        prior._y_is_vector = True
+        prior._start_regression(rows.shape[1], 1)
+        return prior
 
     def predict(self, X: Any, return_std: bool = False, X_std: ArrayLike | None = None) -> Any:
         """Means of the targets, and, with ``return_std``, standard deviations, noise included.
@@ -255,7 +288,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Returns:
             float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; a pair of them with
-            ``return_std``. Before any fit, the prior's prediction for one output.
+            ``return_std``.
+
+        Raises:
+            NotFittedError: before anything was learned.
+            ValueError, TypeError: for what is no table of numbers like that of :meth:`fit`.
         """
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
@@ -316,26 +353,26 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         count = as_count("n_samples", n_samples, least=1)
         generator = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        model = self._or_prior(X)
-        x, x_var = model._inputs_to_predict(X, X_std)
-        samples = np.empty((count, len(x), model._n_outputs()))
+        check_is_fitted(self)
+        x, x_var = self._inputs_to_predict(X, X_std)
+        samples = np.empty((count, len(x), self._n_outputs()))
         for sample in samples:
             inputs = x
             if x_var is not None:
                 noise = generator.standard_normal(x.shape)
                 inputs = (x + np.sqrt(x_var) * noise).astype(np.float32)
-            member = model.nets_[generator.integers(len(model.nets_))]
+            member = self.nets_[generator.integers(len(self.nets_))]
             function = _ensemble.predict(
                 [member.draw(int(generator.integers(2**62)))], inputs, None
             )
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
-        varies = model._y_scaler.varies
+        varies = self._y_scaler.varies
         if not varies.all():  # what rows have in common is then all there is
             samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
-        scale = np.where(varies, model.y_scale_, model._constant_std())
-        samples = samples * scale + model.y_mean_
-        return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
+        scale = np.where(varies, self._y_scaler.scale, self._constant_std())
+        samples = samples * scale + self._y_scaler.mean
+        return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
         """The mean for a row of a stream, and its standard deviation with ``return_std``.
@@ -458,29 +495,19 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
         self._log = RegressionLog()
 
-    def _or_prior(self, X: Any) -> TagiRegressor:
-        """The estimator, or one that has learned nothing for rows as wide as X."""
-        if self.__sklearn_is_fitted__():
-            return self
-        prior: TagiRegressor = clone(self)
-        rows = validate_rows(prior, X, reset=True)
-        prior._y_is_vector = True
-        prior._start_regression(rows.shape[1], 1)
-        return prior
-
     def _predict(self, X: Any, X_std: Any) -> Mixture:
         """Moments of targets in their own units, the first dimension of which are rows."""
-        model = self._or_prior(X)
-        mixture = _ensemble.predict(model.nets_, *model._inputs_to_predict(X, X_std))
-        mixture = model._in_units(mixture)
-        return Mixture(*(part[:, 0] for part in mixture)) if model._y_is_vector else mixture
+        check_is_fitted(self)
+        mixture = _ensemble.predict(self.nets_, *self._inputs_to_predict(X, X_std))
+        mixture = self._in_units(mixture)
+        return Mixture(*(part[:, 0] for part in mixture)) if self._y_is_vector else mixture
 
     def _in_units(self, mixture: Mixture) -> Mixture:
         """Moments in the units of the targets; a target that has never varied is its constant."""
-        varies, scale = self._y_scaler.varies, self.y_scale_
+        varies, scale = self._y_scaler.varies, self._y_scaler.scale
         if varies.all():
             return Mixture(
-                mixture.mean * scale + self.y_mean_,
+                mixture.mean * scale + self._y_scaler.mean,
                 mixture.epistemic * scale**2,
                 mixture.aleatoric * scale**2,
             )
@@ -489,7 +516,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         with np.errstate(over="ignore", under="ignore"):
             constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
         return Mixture(
-            np.where(varies, mixture.mean * scale, 0.0) + self.y_mean_,
+            np.where(varies, mixture.mean * scale, 0.0) + self._y_scaler.mean,
             np.where(varies, mixture.epistemic * scale**2, constant_var),
             np.where(varies, mixture.aleatoric * scale**2, 0.0),
         )
@@ -501,5 +528,5 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         succession); what it would be is not known, and differs, say, by as much as the constant
         from 0, or by 1 from 0 itself: an expected deviation of |constant| / (n + 1).
         """
-        magnitude = np.abs(self.y_mean_)
+        magnitude = np.abs(self._y_scaler.mean)
         return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
