@@ -82,6 +82,23 @@ def test_prediction_is_the_mixture_of_the_networks(fitted: TagiRegressor) -> Non
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
 
 
+def test_parts_of_the_variance(fitted: TagiRegressor) -> None:
+    """Those of a mixture: of the networks' means and variances, and the mean of their noise."""
+    X, _ = table(50, seed=3)
+    x = ((X - fitted.x_mean_) / fitted.x_scale_).astype(np.float32)
+    predictions = [net(x) for net in fitted.nets_]
+    means = np.stack([each.mean for each in predictions]).astype(np.float64)
+    epistemic = np.mean([each.epistemic for each in predictions], axis=0) + means.var(axis=0)
+    aleatoric = np.mean([each.aleatoric for each in predictions], axis=0)
+    var = fitted.predict_var(X)
+    np.testing.assert_allclose(var.epistemic, fitted.y_scale_**2 * epistemic[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(var.aleatoric, fitted.y_scale_**2 * aleatoric[:, 0], rtol=1e-5)
+    std = fitted.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(var.epistemic + var.aleatoric, std**2, rtol=1e-12)
+    uncertain = fitted.predict_var(X, X_std=np.full_like(X, X.std(axis=0)))
+    assert uncertain.epistemic.mean() > 2 * var.epistemic.mean()
+
+
 def test_quantiles_and_intervals_are_those_of_a_gaussian(fitted: TagiRegressor) -> None:
     X = table(30, seed=2)[0]
     mean, std = fitted.predict(X, return_std=True)

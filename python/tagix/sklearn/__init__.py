@@ -19,13 +19,14 @@ from tagix.sklearn._outliers import OutlierWarning  # noqa: E402
 from tagix.sklearn._prequential import ClassificationLog, RegressionLog  # noqa: E402
 from tagix.sklearn.classifier import TagiClassifier  # noqa: E402
 from tagix.sklearn.diffusion import TagiDiffusion  # noqa: E402
-from tagix.sklearn.regressor import TagiRegressor  # noqa: E402
+from tagix.sklearn.regressor import PredictedVar, TagiRegressor  # noqa: E402
 
 _river.register_if_imported(regressor=TagiRegressor, classifier=TagiClassifier)
 
 __all__ = [
     "ClassificationLog",
     "OutlierWarning",
+    "PredictedVar",
     "RegressionLog",
     "TagiClassifier",
     "TagiDiffusion",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -27,6 +27,19 @@ from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
+
+
+class PredictedVar(NamedTuple):
+    """The two parts of predicted variances, in the units of y squared.
+
+    Both float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; they add up to the square
+    of the standard deviation that :meth:`TagiRegressor.predict` gives.
+    """
+
+    epistemic: Array
+    """What more data could take away: the variance of the mean."""
+    aleatoric: Array
+    """What no data would: the noise of a target, as far as the networks know it."""
 
 
 class TagiRegressor(RegressorMixin, TabularEstimator):
@@ -296,6 +309,17 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
+
+    def predict_var(self, X: Any, X_std: ArrayLike | None = None) -> PredictedVar:
+        """Variances of the targets, what is not known apart from what is noise.
+
+        Args, Raises: as :meth:`predict`.
+
+        Returns:
+            ``epistemic`` and ``aleatoric``. Missing and uncertain inputs count as not known.
+        """
+        prediction = self._predict(X, X_std)
+        return PredictedVar(prediction.epistemic, prediction.aleatoric)
 
     def predict_interval(self, X: Any, level: float = 0.9, X_std: ArrayLike | None = None) -> Array:
         """Central intervals that hold a target with probability ``level``.
