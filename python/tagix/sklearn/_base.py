@@ -17,7 +17,8 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
 from tagix.sklearn import _files
-from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._columns import ColumnEncoder
+from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
@@ -70,6 +71,7 @@ class TabularEstimator(BaseEstimator):
     _drifts_in_fit: int
     _feature_keys: list[Any] | None
     _log: PrequentialLog
+    _encoder: ColumnEncoder | None = None
     _stream: CoreStream | None = None
 
     def _n_outputs(self) -> int:
@@ -96,13 +98,22 @@ class TabularEstimator(BaseEstimator):
         return max(len(history.train_mse) for history in self.histories_)
 
     @property
+    def input_names_(self) -> NDArray[Any]:
+        """Names of what the networks see, (n_inputs,): the columns of X, or what they become.
+
+        A column of categories becomes an input for each of them, ``column_category``; every other
+        one is an input of its name, ``x0``, ``x1``, ... where X had no names.
+        """
+        return input_names(self)
+
+    @property
     def x_mean_(self) -> Array:
-        """What is taken from each column of X, (n_features,)."""
+        """What is taken from each input, (n_inputs,)."""
         return self._x_scaler.mean
 
     @property
     def x_scale_(self) -> Array:
-        """What each column of X is divided by then, (n_features,)."""
+        """What each input is divided by then, (n_inputs,)."""
         return self._x_scaler.scale
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -265,6 +276,7 @@ class TabularEstimator(BaseEstimator):
         """Whether the core can learn the rows that are to come."""
         return (
             self._settled
+            and self._encoder is None
             and len(self.nets_) == 1
             and can_stream(self.net_, self._feature_keys, [scaler for scaler, _ in self._units()])
         )
@@ -312,6 +324,8 @@ class TabularEstimator(BaseEstimator):
         """
         if not isinstance(x, Mapping):
             raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        if self._encoder is not None:
+            return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
         for key, value in x.items():
             values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
@@ -370,6 +384,7 @@ class TabularEstimator(BaseEstimator):
         learned = {
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
+            "columns": _files.describe_columns(self._encoder),
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -392,8 +407,10 @@ class TabularEstimator(BaseEstimator):
         self.nets_, self.histories_ = _files.read_networks(
             learned.items("networks"), tensors, device
         )
-        n_features = learned.count("n_features", least=1, most=_n_inputs(self.nets_[0]))
-        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_features)
+        n_features = learned.count("n_features", least=1)
+        self._encoder = _files.read_columns(learned.take("columns"), n_features)
+        n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
+        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None
@@ -413,10 +430,10 @@ class TabularEstimator(BaseEstimator):
             raise ValueError(f"drifts_in_fit: got {unnoted} drifts more than the log has")
         n_outputs, arguments = self._n_outputs(), self._network_arguments()
         for net in self.nets_:
-            if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):
+            if (_n_inputs(net), _n_outputs(net)) != (n_inputs, n_outputs):
                 raise ValueError(
                     f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
-                    f"needed {n_features} and {n_outputs}"
+                    f"needed {n_inputs} and {n_outputs}"
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
