@@ -15,6 +15,7 @@ from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import ClassificationLog
@@ -197,7 +198,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 stream.learn(x, number)
                 self._note_drifts()
                 return
-        if y is None or y != y:
+        if is_missing(y):
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y
         if not self.__sklearn_is_fitted__():

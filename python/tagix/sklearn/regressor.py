@@ -22,6 +22,7 @@ from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._targets import target_of_row
 
 Array = NDArray[np.float64]
 
@@ -213,7 +214,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             stream.learn(x, y)
             self._note_drifts()
             return
-        targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        targets = np.atleast_2d(target_of_row(y))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
         if not self.__sklearn_is_fitted__():
