@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators."""
+3 no checksum and no estimators, 4 no columns of categories and dates."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -42,6 +42,9 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= FORMAT_VERSION:
         return description
     description = dict(description)
+    learned = description.get("learned")
+    if isinstance(learned, dict):
+        description["learned"] = _with_columns(learned)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -81,3 +84,11 @@ def _with_seeds(layers: Any, seed: Any) -> Any:
         else layer
         for layer in layers
     ]
+
+
+def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
+    """What an estimator has learned, of columns that are the inputs of its networks."""
+    model = learned.get("model")
+    if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
+        learned = {"n_features": model["settings"].get("n_features"), **learned}
+    return {"columns": None, **learned}

@@ -18,7 +18,8 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
 from tagix.sklearn import _files
-from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._columns import ColumnEncoder, is_missing
+from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
@@ -72,6 +73,7 @@ class TabularEstimator(BaseEstimator):
     _drifts_in_fit: int
     _feature_keys: list[Any] | None
     _log: PrequentialLog
+    _encoder: ColumnEncoder | None = None
     _stream: CoreStream | None = None
 
     def _n_outputs(self) -> int:
@@ -101,14 +103,23 @@ class TabularEstimator(BaseEstimator):
         return max(len(history.train_mse) for history in self.histories_)
 
     @property
+    def input_names_(self) -> NDArray[Any]:
+        """Names of what the networks see, (n_inputs,): the columns of X, or what they become.
+
+        A column of categories becomes an input for each of them, ``column_category``; every other
+        one is an input of its name, ``x0``, ``x1``, ... where X had no names.
+        """
+        return input_names(self)
+
+    @property
     def x_mean_(self) -> Array:
-        """What is taken from each column of X, (n_features,)."""
+        """What is taken from each input, (n_inputs,)."""
         check_is_fitted(self)
         return self._x_scaler.mean
 
     @property
     def x_scale_(self) -> Array:
-        """What each column of X is divided by then, (n_features,)."""
+        """What each input is divided by then, (n_inputs,)."""
         check_is_fitted(self)
         return self._x_scaler.scale
 
@@ -184,6 +195,8 @@ class TabularEstimator(BaseEstimator):
         if X_std is None:
             return None
         std: Array = as_rows(X_std, "X_std")
+        if self._encoder is not None:
+            std = self._encoder.spread(std)
         if std.shape != X.shape:
             raise ValueError(f"X_std: got shape {std.shape}, needed that of X, {X.shape}")
         std = np.where(np.isnan(X), 0.0, std)
@@ -221,12 +234,11 @@ class TabularEstimator(BaseEstimator):
         self._n_rows, self._settled = n_rows, True
         self._drifts_in_fit = self._n_drifts()
 
-    def _input_names(self) -> list[str]:
-        """What messages call the columns of X."""
-        names = getattr(self, "feature_names_in_", None)
-        if names is None:
-            return [f"X[:, {column}]" for column in range(self.n_features_in_)]
-        return [f"X, column {name!r}" for name in names]
+    def _columns_in_words(self) -> list[str]:
+        """What messages call the columns of X, each input of the networks by itself."""
+        if hasattr(self, "feature_names_in_"):
+            return [f"X, column {name!r}" for name in self.input_names_.tolist()]
+        return [f"X[:, {column}]" for column in range(self.n_features_in_)]
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
@@ -281,13 +293,10 @@ class TabularEstimator(BaseEstimator):
 
     def _fits_the_core(self) -> bool:
         """Whether the core can learn the rows that are to come."""
-        return (
-            self._settled
-            and len(self.nets_) == 1
-            and can_stream(
-                self.nets_[0], self._feature_keys, [scaler for scaler, _ in self._units()]
-            )
-        )
+        if not self._settled or self._encoder is not None or len(self.nets_) > 1:
+            return False
+        scalers = [scaler for scaler, _ in self._units()]
+        return can_stream(self.nets_[0], self._feature_keys, scalers)
 
     def _begin_stream(self) -> None:
         """Let the core learn the next rows, if it can."""
@@ -339,9 +348,11 @@ class TabularEstimator(BaseEstimator):
         """
         if not isinstance(x, Mapping):
             raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        if self._encoder is not None:
+            return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
         for key, value in x.items():
-            values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
+            values[key] = float("nan") if is_missing(value) else as_number(f"x[{key!r}]", value)
             if np.isinf(values[key]):
                 raise ValueError(
                     f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"
@@ -397,6 +408,7 @@ class TabularEstimator(BaseEstimator):
         learned = {
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
+            "columns": _files.describe_columns(self._encoder),
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -419,8 +431,10 @@ class TabularEstimator(BaseEstimator):
         self.nets_, self.histories_ = _files.read_networks(
             learned.items("networks"), tensors, device
         )
-        n_features = learned.count("n_features", least=1, most=_n_inputs(self.nets_[0]))
-        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_features)
+        n_features = learned.count("n_features", least=1)
+        self._encoder = _files.read_columns(learned.take("columns"), n_features)
+        n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
+        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None
@@ -440,10 +454,10 @@ class TabularEstimator(BaseEstimator):
             raise ValueError(f"drifts_in_fit: got {unnoted} drifts more than the log has")
         n_outputs, arguments = self._n_outputs(), self._network_arguments()
         for net in self.nets_:
-            if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):
+            if (_n_inputs(net), _n_outputs(net)) != (n_inputs, n_outputs):
                 raise ValueError(
                     f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
-                    f"needed {n_features} and {n_outputs}"
+                    f"needed {n_inputs} and {n_outputs}"
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tagix import nn
 from tagix._core import Forgetting
 from tagix._training import History
+from tagix.sklearn._columns import ColumnEncoder
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._scaling import Moments, Scaler
 
@@ -188,6 +189,22 @@ def read_labels(name: str, labels: list[Any]) -> list[Any]:
     if len(set(labels)) != len(labels):
         raise ValueError(f"{name}: got {labels!r:.80}, needed different ones")
     return labels
+
+
+def describe_columns(encoder: ColumnEncoder | None) -> list[dict[str, Any]] | None:
+    """An encoder for JSON."""
+    return None if encoder is None else encoder.to_description()
+
+
+def read_columns(description: Any, n_columns: int) -> ColumnEncoder | None:
+    """What :func:`describe_columns` described, of as many columns."""
+    if description is None:
+        return None
+    if not isinstance(description, list) or len(description) != n_columns:
+        raise ValueError(f"columns: got {description!r:.80}, needed {n_columns} of them")
+    return ColumnEncoder.from_description(
+        [read_record(column, f"columns: {place}") for place, column in enumerate(description)]
+    )
 
 
 def describe_log(log: PrequentialLog) -> dict[str, Any]:

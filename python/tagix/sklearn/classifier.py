@@ -15,6 +15,7 @@ from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
 from tagix.sklearn._outliers import warn_of_outliers
@@ -57,7 +58,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`ClassificationLog`).
 
@@ -150,7 +152,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._classes_are_given = False
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
-        warn_of_outliers(rows, self._input_names())
+        warn_of_outliers(rows, self._columns_in_words())
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
 
@@ -219,7 +221,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     @all_or_nothing
     def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
         """:meth:`learn_one` without the core's stream, which it begins where it can."""
-        if y is None or y != y:
+        if is_missing(y):
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y
         if not self.__sklearn_is_fitted__():

@@ -24,6 +24,7 @@ from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._targets import target_of_row
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -86,7 +87,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         y_mean_, y_scale_ : (n_outputs,), those of y.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`RegressionLog`).
@@ -190,7 +192,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
         self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
-        warn_of_outliers(rows, self._input_names())
+        warn_of_outliers(rows, self._columns_in_words())
         names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
         warn_of_outliers(targets, names)
         if self._y_scaler.varies.any():
@@ -217,10 +219,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         if first:
             self._start_regression(rows.shape[1], targets.shape[1])
-        elif targets.shape[1] != len(self._y_scaler.mean):
-            raise ValueError(
-                f"y: got {targets.shape[1]} outputs, needed {len(self._y_scaler.mean)}"
-            )
+        elif targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
         batch_size = self._batch_size(0)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
@@ -259,17 +259,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     @all_or_nothing
     def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
         """:meth:`learn_one` without the core's stream, which it begins where it can."""
-        targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        targets = np.atleast_2d(target_of_row(y))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
         if not self.__sklearn_is_fitted__():
             keys = first_keys(x)
             self._y_is_vector = np.ndim(y) == 0
             self._start_regression(len(keys), targets.shape[1], keys)
-        elif targets.shape[1] != len(self._y_scaler.mean):
-            raise ValueError(
-                f"y: got {targets.shape[1]} outputs, needed {len(self._y_scaler.mean)}"
-            )
+        elif targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
         self._learn(self._row_of(x, learn=True), targets, None)
         self._begin_stream()
 
