@@ -6,7 +6,7 @@ from typing import Any
 
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators, 4 no columns of categories and dates."""
+3 no checksum and no estimators, 4 no columns of categories and dates, and no weights of classes."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -45,6 +45,8 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     learned = description.get("learned")
     if isinstance(learned, dict):
         description["learned"] = _with_columns(learned)
+    if description.get("kind") == "TagiClassifier":
+        _add_class_weights(description)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -92,3 +94,9 @@ def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
     if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
         learned = {"n_features": model["settings"].get("n_features"), **learned}
     return {"columns": None, **learned}
+
+
+def _add_class_weights(description: dict[str, Any]) -> None:
+    for key, nothing in (("parameters", None), ("learned", [])):
+        if isinstance(description.get(key), dict):
+            description[key] = {"class_weight": nothing, **description[key]}

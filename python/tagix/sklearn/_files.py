@@ -63,6 +63,8 @@ def describe_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
             described[name] = value.config
         elif name == "hidden" and not isinstance(value, str):
             described[name] = [int(width) for width in value]
+        elif name == "class_weight" and isinstance(value, Mapping):
+            described[name] = describe_weights(value)
         elif isinstance(value, np.generic):
             described[name] = value.item()
         elif value is None or isinstance(value, (bool, int, float, str)):
@@ -81,6 +83,8 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
         value = record.take(name)
         if name == "forgetting":
             parameters[name] = None if value is None else Forgetting(**_as_object(name, value))
+        elif name == "class_weight" and isinstance(value, list):
+            parameters[name] = read_weights(name, value)
         elif name == "hidden" and isinstance(value, list):
             if not all(type(width) is int for width in value):
                 raise ValueError(f"hidden: got {value!r:.80}, needed integers")
@@ -95,6 +99,7 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
 
 
 _MORE_KINDS: dict[str, set[type]] = {
+    "class_weight": {str},
     "batch_size": {int},
     "random_state": {int},
     "tol": {int},
@@ -189,6 +194,29 @@ def read_labels(name: str, labels: list[Any]) -> list[Any]:
     if len(set(labels)) != len(labels):
         raise ValueError(f"{name}: got {labels!r:.80}, needed different ones")
     return labels
+
+
+def describe_weights(weights: Mapping[Any, float]) -> list[list[Any]]:
+    """Pairs of a label and its weight for JSON, whose objects have no names but strings."""
+    described = []
+    for label, weight in weights.items():
+        plain = label.item() if isinstance(label, np.generic) else label
+        describe_labels("class_weight", [plain])
+        described.append([plain, float(weight)])
+    return described
+
+
+def read_weights(name: str, pairs: Any) -> dict[Any, float]:
+    """What :func:`describe_weights` described."""
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in pairs
+    ):
+        raise ValueError(f"{name}: got {pairs!r:.80}, needed pairs of a label and a weight")
+    labels = read_labels(name, [label for label, _ in pairs])
+    for _, weight in pairs:
+        if type(weight) is not float or not 0.0 < weight < np.inf:
+            raise ValueError(f"{name}: got a weight {weight!r:.80}, needed a number above 0")
+    return dict(zip(labels, (weight for _, weight in pairs), strict=True))
 
 
 def describe_columns(encoder: ColumnEncoder | None) -> list[dict[str, Any]] | None:

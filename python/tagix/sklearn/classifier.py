@@ -11,7 +11,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tagix._arrays import as_choice
+from tagix._arrays import as_choice, as_number
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
@@ -47,11 +47,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
             (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
             in a larger tree it begins to matter which classes are neighbours.
+        class_weight: how many times as frequent each class is where predictions are wanted as in
+            the data: a dict of labels, 1 for those that it lacks, or "balanced", which makes all
+            classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
+            are multiplied by it and made to add up to 1, which is what weights for the rows of each
+            class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
         n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
         random_state, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
+        class_weight_ : (n_classes,), what the probability of each is multiplied by.
         nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
         histories_ : what each epoch of the last fit gave, for each network
             (:class:`tagix.History`); ``history_`` is the first.
@@ -76,12 +82,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """The network's class for each of ``classes_``."""
     _number_of: dict[Any, int]
     _classes_are_given: bool
+    _weight_of: dict[Any, float]
+    """What ``class_weight`` came to at the start; 1 for labels that it lacks."""
 
     def __init__(
         self,
         hidden: str | Sequence[int] = "auto",
         *,
         likelihood: str = "auto",
+        class_weight: str | Mapping[Any, float] | None = None,
         n_estimators: int = RECIPE.n_estimators,
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
@@ -96,6 +105,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     ) -> None:
         self.hidden = hidden
         self.likelihood = likelihood
+        self.class_weight = class_weight
         self.n_estimators = n_estimators
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -108,6 +118,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.precision = precision
         self.verbose = verbose
         _river.register_if_imported(classifier=TagiClassifier)
+
+    @property
+    def class_weight_(self) -> Array:
+        """What the probability of each of ``classes_`` is multiplied by, (n_classes,)."""
+        check_is_fitted(self)
+        return np.array([self._weight_of.get(label, 1.0) for label in self.classes_.tolist()])
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -148,7 +164,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._check_parameters()
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_classes(rows.shape[1], np.unique(labels).tolist())
+        known, counts = np.unique(labels, return_counts=True)
+        self._start_classes(rows.shape[1], known.tolist())
+        if isinstance(self.class_weight, str):  # balanced
+            weights = len(labels) / (len(known) * counts)
+            self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
         self._classes_are_given = False
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
@@ -185,6 +205,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             if len(unknown):
                 raise ValueError(f"y: got labels {unknown}, needed classes, {known}")
         if first:
+            self._refuse_balanced()
             self._start_classes(rows.shape[1], [] if given is None else given.tolist())
             self._classes_are_given = given is not None
         batch_size = self._batch_size(0)
@@ -226,6 +247,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         label = y.item() if isinstance(y, np.generic) else y
         if not self.__sklearn_is_fitted__():
             keys = first_keys(x)
+            self._refuse_balanced()
             self._start_classes(len(keys), [], keys)
             self._classes_are_given = False
         elif self._classes_are_given and label not in self._labels:
@@ -246,10 +268,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             X_std: standard deviations of X, as in :meth:`fit`.
 
         Returns:
-            float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1.
+            float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1. With a
+            ``class_weight``, those of data in which the classes are so much more frequent.
         """
         check_is_fitted(self)
-        return self._probabilities(*self._inputs_to_predict(X, X_std))
+        return self._weighted(self._probabilities(*self._inputs_to_predict(X, X_std)))
 
     def predict_log_proba(self, X: Any, X_std: ArrayLike | None = None) -> Array:
         """Logarithms of :meth:`predict_proba`; -inf for a probability of 0."""
@@ -266,10 +289,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             first_keys(x)
             return {}
         if self._stream is not None and self._stream.has_all_of(x):
-            of_classes = self._stream.predict_proba(x, len(self._labels))
-            return dict(zip(self._labels, of_classes.tolist(), strict=True))
+            of_labels: NDArray[Any] = self._stream.predict_proba(x, len(self._labels))
+            if self._weight_of:
+                weights = [self._weight_of.get(label, 1.0) for label in self._labels]
+                of_labels = _reweighted(of_labels.astype(np.float64), np.array(weights))
+            return dict(zip(self._labels, of_labels.tolist(), strict=True))
         row = self._x_scaler.inputs(self._row_of(x, learn=False))
-        probabilities = self._probabilities(*row)[0]
+        probabilities = self._weighted(self._probabilities(*row))[0]
         labels = (self._labels[number] for number in self._columns)
         return dict(zip(labels, probabilities.tolist(), strict=True))
 
@@ -281,6 +307,22 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _check_parameters(self) -> None:
         super()._check_parameters()
         as_choice("likelihood", self.likelihood, ("auto", "hierarchical_softmax", "remax"))
+        if isinstance(self.class_weight, Mapping):
+            for label, value in self.class_weight.items():
+                weight = as_number(f"class_weight[{label!r}]", value)
+                if not 0.0 < weight < np.inf:
+                    raise ValueError(
+                        f"class_weight[{label!r}]: got {value!r}, needed a number above 0"
+                    )
+        elif self.class_weight is not None:
+            as_choice("class_weight", self.class_weight, ("balanced",))
+
+    def _refuse_balanced(self) -> None:
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight: got {self.class_weight!r}, which takes a fit to a whole table, "
+                "needed None or a dict of labels to begin a stream"
+            )
 
     def _takes_remax(self) -> bool:
         """Whether each class has an output; what was "auto" at the start stays as it was."""
@@ -311,6 +353,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
         self._name_classes()
+        given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
+        self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
         self._start(n_features, keys)
 
@@ -338,6 +382,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             tiny = np.finfo(np.float64).tiny
             probabilities = (probabilities + tiny) / (total + tiny * len(self._columns))
         return probabilities
+
+    def _weighted(self, probabilities: Array) -> Array:
+        """Probabilities of ``classes_`` by ``class_weight_``."""
+        return _reweighted(probabilities, self.class_weight_) if self._weight_of else probabilities
 
     def _learn(self, X: Array, labels: list[Any], std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
@@ -376,13 +424,18 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         known = [label for label in self._labels if label is not _NO_LABEL]
         labels = _files.describe_labels("classes_", known)
-        return {"labels": labels, "classes_are_given": self._classes_are_given}
+        return {
+            "labels": labels,
+            "classes_are_given": self._classes_are_given,
+            "class_weight": _files.describe_weights(self._weight_of),
+        }
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
         self._labels = list(_files.read_labels("labels", learned.items("labels")))
         self._labels += [_NO_LABEL] * (2 - len(self._labels))
         self._name_classes()
         self._classes_are_given = learned.flag("classes_are_given")
+        self._weight_of = _files.read_weights("class_weight", learned.take("class_weight"))
         self._log = ClassificationLog()
 
     def _add_class(self, label: Any) -> None:
@@ -400,3 +453,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         else:
             self._labels = [*self._labels[1:], self._labels[0], label]
         self.nets_ = [wider(net, likelihood=self._head()) for net in self.nets_]
+
+
+def _reweighted(probabilities: Array, weights: Array) -> Array:
+    """Probabilities (..., classes) times weights, made to add up to 1 again."""
+    tiny = np.finfo(np.float64).tiny  # where all are 0
+    weighted = probabilities * (weights / weights.max()) + tiny
+    return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))
