@@ -22,6 +22,7 @@ from tagix.sklearn._columns import ColumnEncoder, is_missing
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
+from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
@@ -173,10 +174,13 @@ class TabularEstimator(BaseEstimator):
             **self._network_arguments(),
         )
 
-    def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
-        """Networks and units that have seen nothing; ``keys`` name features of dicts."""
+    def _start(self, n_features: int, keys: list[Any] | None = None, n_indicators: int = 0) -> None:
+        """Networks and units that have seen nothing; ``keys`` name features of dicts.
+
+        ``n_indicators`` inputs come before those of the features; see :class:`TableScaler`.
+        """
         self._stream = None
-        self.nets_ = self._make_networks(n_features)
+        self.nets_ = self._make_networks(n_indicators + n_features)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
@@ -189,6 +193,17 @@ class TabularEstimator(BaseEstimator):
         else:
             self.n_features_in_ = n_features
             self._name_features(keys)
+
+    def _take_units_of_table(self, X: Array, indicators: NDArray[np.int64]) -> None:
+        """Units of X and what links its columns, of all rows that there are."""
+        self._x_moments = moments_with(self._x_moments, X, "X")
+        scaler = self._x_moments.scaler()
+        links = Links.of(X, scaler) if 1 < X.shape[1] <= MOST_COLUMNS else None
+        self._x_scaler = TableScaler(scaler.mean, scaler.scale, scaler.varies, links, indicators)
+
+    def _n_indicators(self) -> int:
+        """Inputs of the networks that come before those of the columns."""
+        return len(self._x_scaler.indicators) if isinstance(self._x_scaler, TableScaler) else 0
 
     def _as_std(self, X_std: Any, X: Array) -> Array | None:
         """Standard deviations of X, float64 of its shape, 0 where X is missing."""
@@ -266,9 +281,11 @@ class TabularEstimator(BaseEstimator):
     def _take_over_units(self) -> None:
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
+        old, new = self._x_scaler.units_towards(scaler)
+        n_indicators = self._n_indicators()  # which have no units
         for net in self.nets_:
-            rescale(net, inputs=self._x_scaler.units_towards(scaler))
-        self._x_scaler = scaler
+            rescale(net, inputs=(old.behind(n_indicators), new.behind(n_indicators)))
+        self._x_scaler = self._x_scaler.renewed(scaler)
 
     def _take_over_units_of_stream(self) -> None:
         """:meth:`_take_over_units` for rows that the core has learned."""
@@ -294,6 +311,8 @@ class TabularEstimator(BaseEstimator):
     def _fits_the_core(self) -> bool:
         """Whether the core can learn the rows that are to come."""
         if not self._settled or self._encoder is not None or len(self.nets_) > 1:
+            return False
+        if self._n_indicators():
             return False
         scalers = [scaler for scaler, _ in self._units()]
         return can_stream(self.nets_[0], self._feature_keys, scalers)
@@ -387,13 +406,7 @@ class TabularEstimator(BaseEstimator):
         """Inputs for features that were not there before, with the prior's weights."""
         self.nets_ = [wider(net, more_inputs=len(keys)) for net in self.nets_]
         self._x_moments = self._x_moments.with_columns(len(keys))
-        scaler = self._x_scaler
-        added = np.zeros(len(keys))
-        self._x_scaler = Scaler(
-            np.append(scaler.mean, added),
-            np.append(scaler.scale, added + 1.0),
-            np.append(scaler.varies, added > 0),
-        )
+        self._x_scaler = self._x_scaler.with_columns(len(keys))
         self.n_features_in_ += len(keys)
         self._name_features([*(self._feature_keys or []), *keys])
 
@@ -418,6 +431,7 @@ class TabularEstimator(BaseEstimator):
             **self._describe_targets(tensors),
         }
         _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
+        learned["indicators"] = _files.put_links(tensors, self._x_scaler)
         return {"parameters": parameters, "learned": learned}, tensors
 
     @classmethod
@@ -434,7 +448,9 @@ class TabularEstimator(BaseEstimator):
         n_features = learned.count("n_features", least=1)
         self._encoder = _files.read_columns(learned.take("columns"), n_features)
         n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
-        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
+        scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
+        self._x_scaler = _files.take_links(tensors, scaler, learned.take("indicators"))
+        n_inputs += self._n_indicators()
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None

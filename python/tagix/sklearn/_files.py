@@ -17,6 +17,7 @@ from tagix import nn
 from tagix._core import Forgetting
 from tagix._training import History
 from tagix.sklearn._columns import ColumnEncoder
+from tagix.sklearn._missing import Links, TableScaler
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._scaling import Moments, Scaler
 
@@ -177,6 +178,46 @@ def take_units(tensors: Tensors, name: str, n_columns: int) -> tuple[Scaler, Mom
     if not ((varies == 0) | (varies == 1)).all() or (squares < 0).any():
         raise ValueError(f"{name}: got flags that are not 0 or 1, or negative squares")
     return Scaler(mean, scale, varies == 1), Moments(count, seen_mean, squares)
+
+
+def put_links(tensors: Tensors, scaler: Scaler) -> list[int] | None:
+    """What a TableScaler knows beyond units: arrays, and the columns that have indicators."""
+    if not isinstance(scaler, TableScaler):
+        return None
+    if scaler.links is not None:
+        links = scaler.links
+        tensors["links"] = np.array([links.mean, links.scale])
+        tensors["linked"] = np.array([links.correlation, links.n_pairs])
+    columns: list[int] = scaler.indicators.tolist()
+    return columns
+
+
+def take_links(tensors: Tensors, scaler: Scaler, indicators: Any) -> Scaler:
+    """The scaler with what :func:`put_links` put."""
+    if indicators is None:
+        return scaler
+    n = len(scaler.mean)
+    if (
+        not isinstance(indicators, list)
+        or not all(type(column) is int and 0 <= column < n for column in indicators)
+        or len(set(indicators)) < len(indicators)
+    ):
+        raise ValueError(f"indicators: got {indicators!r:.80}, needed different columns of {n}")
+    links = None
+    if "links" in tensors:
+        mean, scale = take_array(tensors, "links", (2, n))
+        correlation, n_pairs = take_array(tensors, "linked", (2, n, n))
+        for array in (mean, scale, correlation, n_pairs):
+            if not np.isfinite(array).all():
+                raise ValueError("links: got NaN or infinity")
+        if (scale <= 0).any() or (n_pairs < 0).any():
+            raise ValueError("links: got scales that are not positive, or negative counts")
+        symmetric = np.abs(correlation - correlation.T).max() < 1e-6
+        if not symmetric or np.linalg.eigvalsh(correlation)[0] <= 0:
+            raise ValueError("links: got what are no correlations")
+        links = Links(mean, scale, correlation, n_pairs)
+    columns = np.array(indicators, dtype=np.int64)
+    return TableScaler(scaler.mean, scaler.scale, scaler.varies, links, columns)
 
 
 def describe_labels(name: str, labels: list[Any]) -> list[Any]:

@@ -102,6 +102,19 @@ class Scaler:
             var = np.where(missing, self.varies, var)
         return _as_float32(mean), _as_float32(var)
 
+    def with_columns(self, n_columns: int) -> Scaler:
+        """These and further columns, which have not varied."""
+        added = np.zeros(n_columns)
+        return Scaler(
+            np.append(self.mean, added),
+            np.append(self.scale, added + 1.0),
+            np.append(self.varies, added > 0),
+        )
+
+    def renewed(self, scaler: Scaler) -> Scaler:
+        """The units of ``scaler``, with what else this one knows of a table."""
+        return scaler
+
     def targets(self, rows: Array) -> NDArray[np.float32]:
         """Standardized targets, (rows, columns); NaN, a missing one, of what has never varied."""
         return _as_float32(np.where(self.varies, (rows - self.mean) / self.scale, np.nan))

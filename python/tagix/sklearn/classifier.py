@@ -14,10 +14,11 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tagix._arrays import as_choice, as_number
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _files, _river
-from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._base import Float32, TabularEstimator, first_keys
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
@@ -165,13 +166,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
         known, counts = np.unique(labels, return_counts=True)
-        self._start_classes(rows.shape[1], known.tolist())
+        indicators = columns_to_indicate(rows)
+        self._start_classes(rows.shape[1], known.tolist(), n_indicators=len(indicators))
         if isinstance(self.class_weight, str):  # balanced
             weights = len(labels) / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
         self._classes_are_given = False
-        self._x_moments = moments_with(self._x_moments, rows, "X")
-        self._x_scaler = self._x_moments.scaler()
+        self._take_units_of_table(rows, indicators)
         warn_of_outliers(rows, self._columns_in_words())
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
@@ -348,7 +349,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return rows, column_or_1d(labels, warn=True)
 
     def _start_classes(
-        self, n_features: int, labels: list[Any], keys: list[Any] | None = None
+        self,
+        n_features: int,
+        labels: list[Any],
+        keys: list[Any] | None = None,
+        n_indicators: int = 0,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
@@ -356,7 +361,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
         self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, n_indicators)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""

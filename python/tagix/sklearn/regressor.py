@@ -20,6 +20,7 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
@@ -188,10 +189,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._check_parameters()
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_regression(rows.shape[1], targets.shape[1])
-        self._x_moments = moments_with(self._x_moments, rows, "X")
+        indicators = columns_to_indicate(rows)
+        self._start_regression(rows.shape[1], targets.shape[1], n_indicators=len(indicators))
+        self._take_units_of_table(rows, indicators)
         self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
-        self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
+        self._y_scaler = self._y_moments.scaler()
         warn_of_outliers(rows, self._columns_in_words())
         names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
         warn_of_outliers(targets, names)
@@ -447,12 +449,16 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return rows, targets.reshape(len(rows), -1)
 
     def _start_regression(
-        self, n_features: int, n_outputs: int, keys: list[Any] | None = None
+        self,
+        n_features: int,
+        n_outputs: int,
+        keys: list[Any] | None = None,
+        n_indicators: int = 0,
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
         self._log = RegressionLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, n_indicators)
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
