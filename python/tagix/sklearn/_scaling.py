@@ -45,7 +45,9 @@ class Moments:
         total = np.maximum(self.count + count, 1.0)
         # Deviations from a number of the column itself: of equal numbers they are exactly 0, and
         # next to a large offset they keep their digits.
-        origin = np.where(self.count > 0, self.mean, _first(rows, present))
+        origin = self.mean
+        if not self.count.all():
+            origin = np.where(self.count > 0, self.mean, _first(rows, present))
         with np.errstate(over="ignore", invalid="ignore"):
             deviations = np.where(present, rows - origin, 0.0)
             shift = deviations.sum(axis=0) / np.maximum(count, 1.0)

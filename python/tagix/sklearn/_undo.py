@@ -51,7 +51,8 @@ class Snapshot:
         self._has_stream = getattr(estimator, "_stream", None) is not None
         if self._has_stream:
             estimator._take_in_stream()
-        self._attributes = {k: v for k, v in vars(estimator).items() if k != "_stream"}
+        self._attributes = dict(vars(estimator))
+        self._attributes.pop("_stream", None)
         self._networks = [_NetworkState(net) for net in self._attributes.get("nets_", ())]
         log = self._attributes.get("_log")
         self._log = _entries_of(log) if isinstance(log, PrequentialLog) else None
