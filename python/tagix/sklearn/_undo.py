@@ -68,7 +68,7 @@ class Snapshot:
         for network in self._networks:
             network.restore()
         if self._log is not None:
-            vars(self._attributes["_log"]).update(self._log)
+            self._attributes["_log"].__dict__.update(self._log)
         if self._random is not None:
             self._attributes["random_state"].set_state(self._random)
         if self._has_stream:

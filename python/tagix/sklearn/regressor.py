@@ -52,11 +52,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     y is inferred with the weights, and the length of training is chosen without holding out rows.
     The defaults are one recipe for all tables.
 
-    NaN in X is a missing value, of which the network is told the training data's mean and
-    variance. Targets that have never varied, as in a table of one row, are predicted as they were,
-    with a standard deviation of |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0. Before
-    anything was learned, methods that predict raise :class:`sklearn.exceptions.NotFittedError`, but
-    for :meth:`predict_one`, as River expects; :meth:`prior` gives what predicts all the same.
+    NaN in X is a missing value, of which the rest of its row gives mean and variance; where the
+    table of :meth:`fit` has such in a column, an input tells the networks that they are missing. In
+    streams it has the mean and the variance of the rows so far. Targets that have never varied, as
+    in a table of one row, are predicted as they were, with a standard deviation of
+    |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0.
+
+    Before anything was learned, methods that predict raise
+    :class:`sklearn.exceptions.NotFittedError`, but for :meth:`predict_one`, as River expects;
+    :meth:`prior` gives an estimator that predicts all the same.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
