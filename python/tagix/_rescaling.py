@@ -43,6 +43,11 @@ class Units(NamedTuple):
     mean: Array
     scale: Array
 
+    def behind(self, n_columns: int) -> Units:
+        """These behind ``n_columns`` of mean 0 and scale 1."""
+        zeros = np.zeros(n_columns)
+        return Units(np.append(zeros, self.mean), np.append(zeros + 1.0, self.scale))
+
 
 def rescale(
     net: nn.Sequential,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators."""
+3 no checksum and no estimators, 4 no columns of categories and dates, no weights of classes, and no
+indicators of missing values."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -42,6 +43,11 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= FORMAT_VERSION:
         return description
     description = dict(description)
+    learned = description.get("learned")
+    if isinstance(learned, dict):
+        description["learned"] = _with_columns(learned)
+    if description.get("kind") == "TagiClassifier":
+        _add_class_weights(description)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -81,3 +87,19 @@ def _with_seeds(layers: Any, seed: Any) -> Any:
         else layer
         for layer in layers
     ]
+
+
+def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
+    """What an estimator has learned, of columns that are the inputs of its networks."""
+    model = learned.get("model")
+    if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
+        learned = {"n_features": model["settings"].get("n_features"), **learned}
+    else:
+        learned = {"indicators": None, **learned}
+    return {"columns": None, **learned}
+
+
+def _add_class_weights(description: dict[str, Any]) -> None:
+    for key, nothing in (("parameters", None), ("learned", [])):
+        if isinstance(description.get(key), dict):
+            description[key] = {"class_weight": nothing, **description[key]}

@@ -12,6 +12,13 @@ from tagix._rescaling import Units
 
 Array = NDArray[np.float64]
 
+OVERFLOW = "got numbers so large that their squares overflow float64"
+LARGEST_MEAN = np.sqrt(np.finfo(np.float64).max) / 2
+
+# A column whose standard deviation is a smaller share of its mean than this never varies: rounding
+# alone makes as much of numbers that are equal.
+LEAST_SPREAD = 4 * np.finfo(np.float64).eps
+
 
 @dataclass
 class Moments:
@@ -36,32 +43,32 @@ class Moments:
         """
         present = ~np.isnan(rows)
         count = present.sum(axis=0).astype(np.float64)
-        divisor = np.maximum(count, 1.0)
+        total = np.maximum(self.count + count, 1.0)
+        # Deviations from a number of the column itself: of equal numbers they are exactly 0, and
+        # next to a large offset they keep their digits.
+        origin = self.mean
+        if not self.count.all():
+            origin = np.where(self.count > 0, self.mean, _first(rows, present))
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(present, rows, 0.0).sum(axis=0) / divisor
-            squares = np.where(present, (rows - mean) ** 2, 0.0).sum(axis=0)
-            total = np.maximum(self.count + count, 1.0)
-            shift = mean - self.mean
-            new_mean = self.mean + shift * (count / total)
+            deviations = np.where(present, rows - origin, 0.0)
+            shift = deviations.sum(axis=0) / np.maximum(count, 1.0)
+            squares = np.where(present, (deviations - shift) ** 2, 0.0).sum(axis=0)
+            new_mean = origin + shift * (count / total)
             new_squares = self.squares + squares + shift**2 * (self.count * count / total)
         if not (np.isfinite(new_mean).all() and np.isfinite(new_squares).all()):
-            raise ValueError("got numbers so large that their squares overflow float64")
+            raise ValueError(OVERFLOW)
         self.count, self.mean, self.squares = self.count + count, new_mean, new_squares
 
-    def append(self, n_columns: int) -> None:
-        """Add columns of which there was nothing so far."""
+    def with_columns(self, n_columns: int) -> Moments:
+        """These and those of further columns, of which there was nothing so far."""
         zeros = np.zeros(n_columns)
-        self.count, self.mean, self.squares = (
-            np.append(part, zeros) for part in (self.count, self.mean, self.squares)
-        )
+        return Moments(*(np.append(part, zeros) for part in (self.count, self.mean, self.squares)))
 
     def scaler(self) -> Scaler:
         """What brings the numbers so far to mean 0 and standard deviation 1."""
-        var = self.squares / np.maximum(self.count, 1.0)
-        # What rounding makes of equal numbers, as in scikit-learn's StandardScaler.
-        eps = np.finfo(np.float64).eps
-        varies = var > self.count * eps * var + (self.count * self.mean * eps) ** 2
-        return Scaler(self.mean.copy(), np.sqrt(np.where(varies, var, 1.0)), varies)
+        std = np.sqrt(self.squares / np.maximum(self.count, 1.0))
+        varies = std > LEAST_SPREAD * np.abs(self.mean)
+        return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
 
 @dataclass
@@ -105,9 +112,22 @@ class Scaler:
             var = np.where(missing, self.varies, var)
         return _as_float32(mean), _as_float32(var)
 
+    def with_columns(self, n_columns: int) -> Scaler:
+        """These and further columns, which have not varied."""
+        added = np.zeros(n_columns)
+        return Scaler(
+            np.append(self.mean, added),
+            np.append(self.scale, added + 1.0),
+            np.append(self.varies, added > 0),
+        )
+
+    def renewed(self, scaler: Scaler) -> Scaler:
+        """The units of ``scaler``, with what else this one knows of a table."""
+        return scaler
+
     def targets(self, rows: Array) -> NDArray[np.float32]:
-        """Standardized targets, (rows, columns)."""
-        return _as_float32((rows - self.mean) / self.scale)
+        """Standardized targets, (rows, columns); NaN, a missing one, of what has never varied."""
+        return _as_float32(np.where(self.varies, (rows - self.mean) / self.scale, np.nan))
 
     def units_towards(self, new: Scaler) -> tuple[Units, Units]:
         """The pair (old, new) to re-express a network by.
@@ -117,7 +137,6 @@ class Scaler:
         """
         scale = np.where(self.varies, self.scale, new.scale)
         return Units(self.mean, scale), Units(new.mean, new.scale)
-
 
     def input_units_towards(self, new: Scaler) -> tuple[Units, Units]:
         """:meth:`units_towards` for inputs, whose leverage is bounded.
@@ -132,6 +151,15 @@ class Scaler:
             np.asarray(_core.bounded_leverage(z)) for z in (centre - reach, centre, centre + reach)
         )
         return old, Units(old.mean + middle * old.scale, 0.5 * (high - low) * old.scale)
+
+
+def _first(rows: Array, present: NDArray[np.bool_]) -> Array:
+    """The first number of each column, 0 where there is none."""
+    if not len(rows):
+        return np.zeros(rows.shape[1])
+    columns = np.arange(rows.shape[1])
+    first = present.argmax(axis=0)
+    return np.where(present[first, columns], rows[first, columns], 0.0)
 
 
 def _as_float32(array: Array) -> NDArray[np.float32]:

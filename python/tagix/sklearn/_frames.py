@@ -1,0 +1,72 @@
+"""DataFrames and Series, of pandas, polars and what else narwhals reads, as arrays of numpy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix.sklearn._columns import Values
+
+
+def columns_of(name: str, X: Any) -> dict[Any, Values] | None:
+    """A DataFrame's columns by name; None for what is none, or where narwhals is not installed.
+
+    Raises, with the name of the argument, TypeError for a table that has not been read yet, and
+    ValueError for names of columns that do not differ.
+    """
+    nw = narwhals()
+    if nw is None or isinstance(X, (np.ndarray, list, tuple)):
+        return None
+    if nw.dependencies.is_polars_lazyframe(X):
+        raise TypeError(f"{name}: got a LazyFrame, needed its rows: {name}.collect()")
+    if not nw.dependencies.is_into_dataframe(X):
+        return None
+    seen = set()
+    for column in getattr(X, "columns", []):
+        if column in seen:
+            raise ValueError(f"{name}: got two columns {column!r}, needed names that differ")
+        seen.add(column)
+    frame = nw.from_native(X, eager_only=True)
+    return {series.name: _values_of(nw, series) for series in frame.iter_columns()}
+
+
+def series_of(y: Any) -> NDArray[Any] | None:
+    """The values of a Series; None for what is none, or where narwhals is not installed."""
+    nw = narwhals()
+    if nw is None or not nw.dependencies.is_into_series(y):
+        return None
+    return _values_of(nw, nw.from_native(y, series_only=True)).array
+
+
+def narwhals() -> ModuleType | None:
+    """The library that reads DataFrames, or None where it is not installed."""
+    try:
+        return importlib.import_module("narwhals")
+    except ModuleNotFoundError:
+        return None
+
+
+def _values_of(nw: ModuleType, series: Any) -> Values:
+    try:
+        array = series.to_numpy()
+    except Exception:  # of a type that numpy does not have
+        array = _objects(series.to_list())
+    if array.ndim != 1:  # of structures
+        array = _objects(series.to_list())
+    is_numeric = series.dtype.is_numeric() or series.dtype == nw.Boolean
+    return Values(
+        array,
+        is_plain=is_numeric and array.dtype.kind in "fiub",
+        is_categorical=isinstance(series.dtype, (nw.Categorical, nw.Enum)),
+    )
+
+
+def _objects(values: Sequence[Any]) -> NDArray[Any]:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
