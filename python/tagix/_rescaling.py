@@ -9,15 +9,14 @@ means and scales without forgetting anything, because an affine map of units is 
 
 That is right for what was learned. What was not is the prior's, and the prior is stated in the
 units of the network, whatever they are: a counter's scale doubles with every doubling of its rows,
-and a weight of it that has learned nothing would be twice as uncertain each time. So with prior
-variance P of a parameter, u = Var W / P the share of it that is not learned, and c = s'/s, of the
-first layer
+and a weight of it that has learned nothing would be twice as uncertain each time. So in the first
+layer no variance grows beyond 1.5 times that of the prior, P, and the weight's mean is held back
+with its variance:
 
-    W'     = W ((1 - u) c + u)
-    Var W' = 1 / (1/P + (1/Var W - 1/P) / c^2)          the precision gained, in the new units
-    Var b' = min(P, Var b + Var W ((mean' - mean)/s)^2)
+    W'     = c W,   Var W' = c^2 Var W,   c = min(s'/s, max(1, sqrt(1.5 P / Var W)))
+    Var b' = min(1.5 P, Var b + Var W ((mean' - mean)/s)^2)
 
-As u -> 0 means of predictions are exact, and so are always the variances of targets, but for the
+Where nothing is held back, means of predictions are exact. Variances of targets are, but for the
 noise where a network leaves it to the belief of :class:`tagix.Heteroscedastic`. The shift of inputs
 gives the bias a part of the weights' uncertainty, of which TAGI's independent parameters cannot
 hold the covariance with W': variances of predictions are exact at inputs of the new mean, and on
@@ -35,6 +34,9 @@ from numpy.typing import NDArray
 from tagix import nn
 
 Array = NDArray[np.float64]
+
+# How many times the prior's variance a parameter may have in new units.
+MOST_OF_PRIOR_VAR = 1.5
 
 
 class Units(NamedTuple):
@@ -92,11 +94,11 @@ def _rescale_inputs(
             continue
         bias_var = state[f"{layer}.{bias}.var"]
         state[f"{layer}.{bias}.mean"] += weight_mean @ shift
-        np.minimum(bias_prior, bias_var + weight_var @ shift**2, out=bias_var)
-        # float32 rounds a prior's variance, which is not to count as something learned.
-        unlearned = np.minimum(weight_var / weight_prior * (1.0 + 1e-6), 1.0)
-        weight_mean *= (1.0 - unlearned) * ratio + unlearned
-        weight_var[:] = weight_prior * unlearned / (unlearned + (1.0 - unlearned) / ratio**2)
+        np.minimum(MOST_OF_PRIOR_VAR * bias_prior, bias_var + weight_var @ shift**2, out=bias_var)
+        most = np.sqrt(MOST_OF_PRIOR_VAR * weight_prior / np.maximum(weight_var, 1e-300))
+        held = np.minimum(ratio, np.maximum(most, 1.0))
+        weight_mean *= held
+        weight_var *= held**2
 
 
 def _rescale_targets(state: dict[str, Array], layer: str, old: Units, new: Units) -> None:
