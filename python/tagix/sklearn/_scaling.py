@@ -19,6 +19,9 @@ LARGEST_MEAN = np.sqrt(np.finfo(np.float64).max) / 2
 # alone makes as much of numbers that are equal.
 LEAST_SPREAD = 4 * np.finfo(np.float64).eps
 
+# Of the scale of an input, when a stream is re-expressed in new units.
+MOST_GROWTH = 2.0
+
 
 @dataclass
 class Moments:
@@ -142,7 +145,9 @@ class Scaler:
         """:meth:`units_towards` for inputs, whose leverage is bounded.
 
         Where the new mean and the new scale lie beyond the old reach, the network has seen them
-        there by their logarithm, and that is what it is to see them as.
+        there by their logarithm, and that is what it is to see them as. And a scale that has more
+        than doubled, which is what that of a counter does when rows double, counts as doubled:
+        what was learned lies in a small part of the new range then, and says little of the rest.
         """
         old, _ = self.units_towards(new)
         centre = (new.mean - old.mean) / old.scale
@@ -150,7 +155,8 @@ class Scaler:
         low, middle, high = (
             np.asarray(_core.bounded_leverage(z)) for z in (centre - reach, centre, centre + reach)
         )
-        return old, Units(old.mean + middle * old.scale, 0.5 * (high - low) * old.scale)
+        growth = np.minimum(0.5 * (high - low), MOST_GROWTH)
+        return old, Units(old.mean + middle * old.scale, growth * old.scale)
 
 
 def _first(rows: Array, present: NDArray[np.bool_]) -> Array:
