@@ -105,10 +105,13 @@ class Column:
 
         Raises ValueError, without the column's name, for values of another kind.
         """
-        if not names_of_values(values) <= _TAKEN[self.kind]:
+        found = names_of_values(values)
+        if not found <= _TAKEN[self.kind]:
             raise ValueError(f"got {_described(values)}, needed {_NEEDED[self.kind]}")
         if self.kind == CATEGORY:
             return self._one_hot(values)
+        if not found:
+            return np.full((len(values), self.n_inputs), np.nan)
         inputs = [_CONVERSIONS[self.kind](values)]
         for cycle in self.cycles:
             phase = 2.0 * np.pi * inputs[0] / CYCLES[cycle]
@@ -318,6 +321,8 @@ def name_of_value(value: Any) -> str:
 
 def names_of_values(values: NDArray[Any]) -> set[str]:
     """What an array holds, but for missing values."""
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return set()
     if values.dtype == "datetime64[D]":
         return {"dates"}
     if values.dtype.kind in _NAMES_OF_DTYPES:
@@ -478,7 +483,9 @@ def _is_number(text: str) -> bool:
 def _described(values: NDArray[Any]) -> str:
     """What an array holds, with an example of each."""
     if values.dtype.kind != "O":
-        return next(iter(names_of_values(values)))
+        found = next(iter(names_of_values(values)))
+        example = str(values[0]) if values.dtype.kind in "Mm" else shown(values[0].item())
+        return f"{found} ({example})"
     examples: dict[str, Any] = {}
     for value in values.tolist():
         if not is_missing(value):
