@@ -19,8 +19,8 @@ def columns_of(name: str, X: Any) -> dict[Any, Values] | None:
     Raises, with the name of the argument, TypeError for a table that has not been read yet, and
     ValueError for names of columns that do not differ.
     """
-    nw = narwhals()
-    if nw is None or isinstance(X, (np.ndarray, list, tuple)):
+    nw = _reader_of(X)
+    if nw is None:
         return None
     if nw.dependencies.is_polars_lazyframe(X):
         raise TypeError(f"{name}: got a LazyFrame, needed its rows: {name}.collect()")
@@ -37,7 +37,7 @@ def columns_of(name: str, X: Any) -> dict[Any, Values] | None:
 
 def series_of(y: Any) -> NDArray[Any] | None:
     """The values of a Series; None for what is none, or where narwhals is not installed."""
-    nw = narwhals()
+    nw = _reader_of(y)
     if nw is None or not nw.dependencies.is_into_series(y):
         return None
     return _values_of(nw, nw.from_native(y, series_only=True)).array
@@ -49,6 +49,11 @@ def narwhals() -> ModuleType | None:
         return importlib.import_module("narwhals")
     except ModuleNotFoundError:
         return None
+
+
+def _reader_of(value: Any) -> ModuleType | None:
+    """narwhals for what may be a DataFrame or a Series, so that arrays do without."""
+    return None if isinstance(value, (np.ndarray, list, tuple)) else narwhals()
 
 
 def _values_of(nw: ModuleType, series: Any) -> Values:
