@@ -106,8 +106,9 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or polars,
-                text is categories, and dates and times are numbers: ``input_names_`` has the names.
+            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: labels, (n_rows,), for a conditional estimator; else ignored.
 
         Returns:
