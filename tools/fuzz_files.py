@@ -527,12 +527,14 @@ def _use_estimator(model: Any) -> None:
         return
     x = np.ones((2, model.n_features_in_))
     x[1] = -0.5
-    if model._encoder is not None and hasattr(model, "predict_one"):
-        model.learn_one({}, model.predict_one({}))
-        return
+    takes_arrays = model._encoder is None
     if type(model).__name__ == "TagiDiffusion":
         model.sample(2)
-        model.score_samples(x)
+        if takes_arrays:
+            model.score_samples(x)
+        return
+    if not takes_arrays:
+        model.learn_one({}, model.predict_one({}))
         return
     y = model.predict(x)
     model.partial_fit(x, y)
