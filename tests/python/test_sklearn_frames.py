@@ -512,6 +512,8 @@ def test_values_of_dicts_that_are_no_numbers(n_rows: int) -> None:
     for value in ("text", dt.date(2020, 1, 1), dt.datetime(2020, 1, 1), b"a", [1.0], 1j):
         with pytest.raises(TypeError, match=r"x\['a'\]: got|x: got .* for a, needed a number"):
             copy.deepcopy(model).learn_one({"a": value}, 1.0)
+        with pytest.raises(TypeError, match=r"x\['b'\]: got .*, needed a number"):
+            model.learn_one({"a": 1.0, "b": value}, 1.0)
     for value in (True, np.bool_(True), Decimal(1)):
         expected, actual = copy.deepcopy(model), copy.deepcopy(model)
         expected.learn_one({"a": 1.0}, 1.0)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagix._arrays import as_number
+
 if TYPE_CHECKING:
     from tagix.io import Record
 
@@ -352,6 +354,28 @@ def numbers_of(values: NDArray[Any]) -> Array:
     if values.dtype.kind != "O":
         return values.astype(np.float64)
     return np.array([np.nan if is_missing(value) else float(value) for value in values.tolist()])
+
+
+def feature_number(key: Any, value: Any) -> float:
+    """A value of a dict of features as a number, NaN where it is missing; TypeError for others."""
+    if is_missing(value):
+        return float("nan")
+    try:
+        return as_number(f"x[{key!r}]", value)
+    except TypeError as error:
+        raise TypeError(f"{error}{_WAYS_TO_NUMBERS.get(name_of_value(value), '')}") from None
+
+
+_WAYS_TO_NUMBERS = {
+    "text": ": a category as features that are 0 and 1, as by river.preprocessing.OneHotEncoder, or "
+    "as it is after a fit to a DataFrame",
+    **dict.fromkeys(
+        ("dates", "datetimes"), ": days since a date, or the date itself after a fit to a DataFrame"
+    ),
+    **dict.fromkeys(
+        ("times", "durations"), ": hours or seconds, or as it is after a fit to a DataFrame"
+    ),
+}
 
 
 def _days_of_datetimes(values: NDArray[Any]) -> Array:
