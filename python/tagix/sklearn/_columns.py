@@ -367,8 +367,8 @@ def feature_number(key: Any, value: Any) -> float:
 
 
 _WAYS_TO_NUMBERS = {
-    "text": ": a category as features of 0 and 1, as by river.preprocessing.OneHotEncoder, or as it "
-    "is after a fit to a DataFrame",
+    "text": ": a category as features of 0 and 1, as by river.preprocessing.OneHotEncoder, or as "
+    "it is after a fit to a DataFrame",
     **dict.fromkeys(
         ("dates", "datetimes"), ": days since a date, or the date itself after a fit to a DataFrame"
     ),

@@ -53,8 +53,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         classes_ : the labels, sorted, of a conditional estimator.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : (n_inputs,), what the model sees: the columns of X, or what those of a
-            DataFrame become.
+        input_names_ : what the model sees: the columns of X, or what they become.
 
     Example:
         >>> model = TagiDiffusion().fit(X)

@@ -69,8 +69,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : (n_inputs,), what the networks see: the columns of X, or what those of a
-            DataFrame become.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
         x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         y_mean_, y_scale_ : (n_outputs,), those of y.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
