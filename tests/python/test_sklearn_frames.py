@@ -403,7 +403,7 @@ def test_copies(frame: Any, tmp_path: Path) -> None:
 
 
 def test_tables_of_arrow() -> None:
-    """Any library that narwhals reads: names may be unknown to scikit-learn, inputs are the same."""
+    """The same inputs, of whatever library narwhals reads."""
     arrow = pytest.importorskip("pyarrow")
     model = TagiRegressor(**FEW).fit(arrow.table(COLUMNS), Y)
     expected = TagiRegressor(**FEW).fit(BY_HAND, Y).predict(BY_HAND)

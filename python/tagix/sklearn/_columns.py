@@ -353,14 +353,12 @@ def numbers_of(values: NDArray[Any]) -> Array:
     """Numbers and booleans as float64, NaN where one is missing."""
     if values.dtype.kind != "O":
         return values.astype(np.float64)
-    return np.array(
-        [np.nan if is_missing(value) else _as_float(value) for value in values.tolist()]
-    )
+    return np.array([_as_float(value) for value in values.tolist()])
 
 
 def _as_float(value: Any) -> float:
     try:
-        return float(value)
+        return np.nan if is_missing(value) else float(value)
     except OverflowError:  # of an integer
         return np.inf if value > 0 else -np.inf
 
