@@ -83,7 +83,7 @@ def test_streams_learn_beside_any_column(law: str, noise: str) -> None:
 
 
 def test_a_column_that_always_leaves_its_range_leaves_predictions_finite() -> None:
-    """It grows by 2 % a row, to 1e17: y is learned beside it, and intervals are on the safe side."""
+    """It grows by 2 % a row, to 1e17: y is learned beside it, within intervals that are wide."""
     random.seed(0)
     model = TagiRegressor(n_estimators=1, random_state=0)
     errors = []
