@@ -6,7 +6,8 @@ from typing import Any
 
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators, 4 no columns of categories and dates."""
+3 no checksum and no estimators, 4 no columns of categories and dates, and no word of how tables
+in files are read."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -91,4 +92,6 @@ def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
     model = learned.get("model")
     if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
         learned = {"n_features": model["settings"].get("n_features"), **learned}
+    else:
+        learned = {"table_format": None, **learned}
     return {"columns": None, **learned}

@@ -73,6 +73,8 @@ class TabularEstimator(BaseEstimator):
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
     _stream: CoreStream | None = None
+    _table_format: dict[str, Any] | None = None
+    """How the command line reads files with tables for this model; kept in its file."""
 
     def _n_outputs(self) -> int:
         """Outputs of a network."""
@@ -176,6 +178,7 @@ class TabularEstimator(BaseEstimator):
         self._n_rows = 0
         self._settled = False
         self._drifts_in_fit = 0
+        self._table_format = None
         if keys is None:
             names = getattr(self, "feature_names_in_", None)
             self._feature_keys = None if names is None else names.tolist()
@@ -385,6 +388,7 @@ class TabularEstimator(BaseEstimator):
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
             "columns": _files.describe_columns(self._encoder),
+            "table_format": self._table_format,
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -409,6 +413,9 @@ class TabularEstimator(BaseEstimator):
         )
         n_features = learned.count("n_features", least=1)
         self._encoder = _files.read_columns(learned.take("columns"), n_features)
+        table_format = learned.take("table_format")
+        if table_format is not None:  # whose entries are checked by those who read tables
+            self._table_format = _files.read_record(table_format, "table_format").rest()
         n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
         self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
         self.n_features_in_ = n_features
