@@ -17,7 +17,7 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
 from tagix.sklearn import _files
-from tagix.sklearn._columns import ColumnEncoder
+from tagix.sklearn._columns import ColumnEncoder, is_missing
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
@@ -191,6 +191,8 @@ class TabularEstimator(BaseEstimator):
         if X_std is None:
             return None
         std: Array = as_rows(X_std, "X_std")
+        if self._encoder is not None:
+            std = self._encoder.spread(std)
         if std.shape != X.shape:
             raise ValueError(f"X_std: got shape {std.shape}, needed that of X, {X.shape}")
         std = np.where(np.isnan(X), 0.0, std)
@@ -331,7 +333,7 @@ class TabularEstimator(BaseEstimator):
             return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
         for key, value in x.items():
-            values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
+            values[key] = float("nan") if is_missing(value) else as_number(f"x[{key!r}]", value)
             if np.isinf(values[key]):
                 raise ValueError(
                     f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"

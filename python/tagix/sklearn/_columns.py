@@ -33,6 +33,11 @@ MOST_CATEGORIES = 1000
 MOST_DISTINCT_TEXTS = 20
 """So many texts are categories, however few the rows; of more, each occurs twice in the mean."""
 
+CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
+"""Days that what depends on dates may repeat itself after."""
+LEAST_ROWS_OF_CYCLES = 300
+"""A smaller table loses more by inputs that may mean nothing than it gains by those that do."""
+
 _DAY = np.timedelta64(1, "D")
 _EPOCH = np.datetime64(0, "D")
 
@@ -75,16 +80,25 @@ class Column:
 
     Attributes:
         kind: one of ``KINDS``.
-        categories: of a category, sorted, each of which is an input; else empty.
+        categories: of a category, sorted, each of which is an input; None, the last, where values
+            were missing. Else empty.
+        cycles: of dates and times, those of ``CYCLES`` of which they have the sine and cosine, too.
     """
 
     kind: str
-    categories: tuple[str, ...] = ()
+    categories: tuple[str | None, ...] = ()
+    cycles: tuple[str, ...] = ()
 
     @property
     def n_inputs(self) -> int:
         """How many inputs it has."""
-        return len(self.categories) if self.kind == CATEGORY else 1
+        return len(self.suffixes())
+
+    def suffixes(self) -> list[str]:
+        """What follows the column's name in those of its inputs."""
+        if self.kind == CATEGORY:
+            return [f"_{category}" for category in self.categories]
+        return ["", *(f"_{part}_{cycle}" for cycle in self.cycles for part in ("sin", "cos"))]
 
     def encode(self, values: NDArray[Any]) -> Array:
         """Values as (rows, n_inputs), NaN where one is missing or no category known.
@@ -96,14 +110,17 @@ class Column:
             raise ValueError(f"got {_described(values)}, needed {_NEEDED[self.kind]}")
         if self.kind == CATEGORY:
             return self._one_hot(values)
-        return _CONVERSIONS[self.kind](values)[:, np.newaxis]
+        if not found:
+            return np.full((len(values), self.n_inputs), np.nan)
+        inputs = [_CONVERSIONS[self.kind](values)]
+        for cycle in self.cycles:
+            phase = 2.0 * np.pi * inputs[0] / CYCLES[cycle]
+            inputs += [np.sin(phase), np.cos(phase)]
+        return np.column_stack(inputs)
 
     def _one_hot(self, values: NDArray[Any]) -> Array:
         position = {category: place for place, category in enumerate(self.categories)}
-        places = np.array(
-            [-1 if label is None else position.get(label, -1) for label in labels_of(values)],
-            np.intp,
-        )
+        places = np.array([position.get(label, -1) for label in labels_of(values)], np.intp)
         known = np.flatnonzero(places >= 0)
         inputs = np.full((len(values), len(self.categories)), np.nan)
         inputs[known] = 0.0
@@ -124,10 +141,12 @@ _NEEDED = {
 class ColumnEncoder:
     """What the columns of a table become, learned from one table and used for all others.
 
-    Numbers and booleans stay numbers; dates are days since 1970-01-01, in UTC where they have a
-    time zone; durations are days, and times of day parts of one; a category is an input for each of
-    the values that the table had, 1 for its own and 0 for the others. What is missing is NaN in all
-    inputs of its column, and so is a category that the table did not have.
+    Numbers and booleans stay numbers. Dates are days since 1970-01-01, in UTC where they have a
+    time zone; durations are days, and times of day parts of one. The sine and cosine of their place
+    in the year, the week and the day are inputs, too, where the table spans two of these and has
+    ``LEAST_ROWS_OF_CYCLES``. A category is an input for each of the values that the table had, 1
+    for its own and 0 for the others, and if values were missing, that is one of them. Whatever else
+    is missing is NaN in all inputs of its column, and so is a category that the table did not have.
     """
 
     columns: tuple[Column, ...]
@@ -171,6 +190,27 @@ class ColumnEncoder:
         _raise(problems)
         return np.hstack(inputs) if inputs else np.empty((0, 0))
 
+    def spread(self, std: Array) -> Array:
+        """Standard deviations of columns, (rows, columns), as those of inputs, (rows, n_inputs).
+
+        Raises ValueError for another number of columns, and where a column that has more than one
+        input, such as a category, is uncertain.
+        """
+        if std.shape[1] != len(self.columns):
+            raise ValueError(f"X_std: got {std.shape[1]} columns, needed {len(self.columns)}")
+        parts = []
+        for place, column in enumerate(self.columns):
+            part = std[:, place : place + 1]
+            if column.kind == CATEGORY or column.cycles:
+                if (part > 0).any():
+                    raise ValueError(
+                        f"X_std: got standard deviations for column {place}, which becomes "
+                        f"{column.n_inputs} inputs, needed 0"
+                    )
+                part = np.zeros((len(std), column.n_inputs))
+            parts.append(part)
+        return np.hstack(parts)
+
     def row(self, x: Mapping[Any, Any], keys: Sequence[Any] | None, *, learn: bool) -> Array:
         """The inputs (1, n_inputs) of a dict of features; what it lacks is missing.
 
@@ -202,15 +242,20 @@ class ColumnEncoder:
     def input_names(self, names: Sequence[str]) -> list[str]:
         """Names of the inputs, for those of the columns: of a category ``column_value``."""
         return [
-            f"{name}_{category}" if column.kind == CATEGORY else name
+            f"{name}{suffix}"
             for name, column in zip(names, self.columns, strict=True)
-            for category in (column.categories if column.kind == CATEGORY else ("",))
+            for suffix in column.suffixes()
         ]
 
     def to_description(self) -> list[dict[str, Any]]:
         """For JSON."""
         return [
-            {"kind": column.kind, "categories": list(column.categories)} for column in self.columns
+            {
+                "kind": column.kind,
+                "categories": list(column.categories),
+                "cycles": list(column.cycles),
+            }
+            for column in self.columns
         ]
 
     @classmethod
@@ -218,22 +263,41 @@ class ColumnEncoder:
         """What :meth:`to_description` described; ValueError for what is none."""
         columns = []
         for record in records:
-            kind, categories = record.text("kind", KINDS), record.items("categories")
+            kind = record.text("kind", KINDS)
+            categories = record.items("categories", most=MOST_CATEGORIES + 1)
+            cycles = record.items("cycles", most=len(CYCLES))
             record.done()
-            if not all(isinstance(category, str) for category in categories):
-                raise ValueError(f"categories: got {categories!r:.80}, needed strings")
+            if not all(isinstance(category, (str, type(None))) for category in categories):
+                raise ValueError(f"categories: got {categories!r:.80}, needed strings and null")
             if len(set(categories)) != len(categories) or (kind != CATEGORY and categories):
                 raise ValueError(f"categories: got {categories!r:.80}, needed different ones")
-            columns.append(Column(kind, tuple(categories)))
+            if not all(isinstance(cycle, str) and cycle in CYCLES for cycle in cycles):
+                raise ValueError(f"cycles: got {cycles!r:.80}, needed some of {list(CYCLES)}")
+            if len(set(cycles)) != len(cycles) or (kind not in (DATETIME, TIME) and cycles):
+                raise ValueError(f"cycles: got {cycles!r:.80}, needed different ones, of dates")
+            columns.append(Column(kind, tuple(categories), tuple(cycles)))
         return cls(tuple(columns))
 
 
 @dataclass(frozen=True)
 class Values:
-    """A column's values as a numpy array, and whether its type says that they are categories."""
+    """A column's values.
+
+    Attributes:
+        array: of one dimension; of objects where numpy does not have the type.
+        is_plain: whether they are numbers or booleans that numpy has, as scikit-learn takes them.
+        is_categorical: whether the column's type says that they are categories.
+    """
 
     array: NDArray[Any]
+    is_plain: bool = False
     is_categorical: bool = False
+
+
+def shown(value: Any) -> str:
+    """A value in an error, of which it may be the least part."""
+    text = repr(value)
+    return text if len(text) <= 40 else text[:37] + "..."
 
 
 def is_missing(value: Any) -> bool:
@@ -257,6 +321,10 @@ def name_of_value(value: Any) -> str:
 
 def names_of_values(values: NDArray[Any]) -> set[str]:
     """What an array holds, but for missing values."""
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return set()
+    if values.dtype == "datetime64[D]":
+        return {"dates"}
     if values.dtype.kind in _NAMES_OF_DTYPES:
         return {_NAMES_OF_DTYPES[values.dtype.kind]}
     if values.dtype.kind != "O":
@@ -344,25 +412,46 @@ def _column_of(values: Values) -> Column:
         )
     kind = next(iter(kinds)) if kinds else NUMBER  # where all are missing
     assert kind is not None
-    if kind != CATEGORY:
-        return Column(kind)
-    labels = [label for label in labels_of(values.array) if label is not None]
-    categories = sorted(set(labels))
+    if kind == CATEGORY:
+        return Column(CATEGORY, _categories_of(values))
+    if kind == TIME:
+        return Column(TIME, cycles=("day",))
+    if kind == DATETIME:
+        return Column(DATETIME, cycles=_cycles_of(_days_of_datetimes(values.array)))
+    return Column(kind)
+
+
+def _categories_of(values: Values) -> tuple[str | None, ...]:
+    """Those of a column, sorted, and None, if any is missing; ValueError for too many."""
+    labels = labels_of(values.array)
+    present = [label for label in labels if label is not None]
+    categories = sorted(set(present))
     if len(categories) > MOST_CATEGORIES:
         raise ValueError(
             f"got {len(categories)} categories, needed at most {MOST_CATEGORIES}: drop the column, "
             "or give rare categories a common name"
         )
-    if (
-        not values.is_categorical
-        and len(categories) > MOST_DISTINCT_TEXTS
-        and 2 * len(categories) > len(labels)
-    ):
+    name_rows = len(categories) > MOST_DISTINCT_TEXTS and 2 * len(categories) > len(present)
+    if name_rows and not values.is_categorical:
         raise ValueError(
-            f"got {len(categories)} different texts in {len(labels)} rows, which names rows rather "
-            f"than telling what they have in common: {_way_out_of_texts(categories)}"
+            f"got {len(categories)} different texts in {len(present)} rows, which name rows rather "
+            f"than tell what they have in common: {_way_out_of_texts(categories)}"
         )
-    return Column(CATEGORY, tuple(categories))
+    return (*categories, *([None] if len(present) < len(labels) else []))
+
+
+def _cycles_of(days: Array) -> tuple[str, ...]:
+    """The cycles of which dates see enough to learn what they mean."""
+    days = days[~np.isnan(days)]
+    if len(days) < LEAST_ROWS_OF_CYCLES:
+        return ()
+    span = days.max() - days.min()
+    has_times = bool((days % 1.0 != 0.0).any())
+    return tuple(
+        name
+        for name, length in CYCLES.items()
+        if span >= 2.0 * length and (name != "day" or has_times)
+    )
 
 
 def _way_out(found: set[str]) -> str:
@@ -394,12 +483,14 @@ def _is_number(text: str) -> bool:
 def _described(values: NDArray[Any]) -> str:
     """What an array holds, with an example of each."""
     if values.dtype.kind != "O":
-        return next(iter(names_of_values(values)))
+        found = next(iter(names_of_values(values)))
+        example = str(values[0]) if values.dtype.kind in "Mm" else shown(values[0].item())
+        return f"{found} ({example})"
     examples: dict[str, Any] = {}
     for value in values.tolist():
         if not is_missing(value):
             examples.setdefault(name_of_value(value), value)
-    return " and ".join(f"{name} ({example!r:.40})" for name, example in examples.items())
+    return " and ".join(f"{name} ({shown(example)})" for name, example in examples.items())
 
 
 def _raise(problems: Mapping[Any, str]) -> None:
@@ -409,4 +500,4 @@ def _raise(problems: Mapping[Any, str]) -> None:
         raise ValueError(f"X: column {name!r}: {problem}")
     if problems:
         lines = [f"\n  {name!r}: {problem}" for name, problem in problems.items()]
-        raise ValueError(f"X: {len(problems)} columns cannot be inputs:{''.join(lines)}")
+        raise ValueError(f"X: {len(problems)} columns are of no use as they are:{''.join(lines)}")

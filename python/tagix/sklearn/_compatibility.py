@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,14 @@ from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
 from tagix.sklearn._columns import NUMBER, Column, ColumnEncoder, Values
-from tagix.sklearn._frames import are_plain, columns_of, refuse_other_than_numbers, targets_of
+from tagix.sklearn._explanations import (
+    nan_for_missing,
+    refuse_not_finite,
+    refuse_other_than_numbers,
+    without_narwhals,
+)
+from tagix.sklearn._frames import columns_of
+from tagix.sklearn._targets import targets_of
 
 try:
     from sklearn.utils.validation import validate_data
@@ -46,9 +53,8 @@ def validate_rows_and_targets(
 
 def as_rows(X: Any, name: str = "X") -> Any:
     """X as float64 (rows, features), NaN allowed, whatever an estimator knows of features."""
-    return _or_explained(
-        name, X, lambda: check_array(X, input_name=name, **_rows_as_numbers(allow_nan=True))
-    )
+    checks = _rows_as_numbers(allow_nan=True)
+    return _or_explained(name, X, checks, lambda X: check_array(X, input_name=name, **checks))
 
 
 def _rows_as_numbers(allow_nan: bool) -> dict[str, Any]:
@@ -57,17 +63,24 @@ def _rows_as_numbers(allow_nan: bool) -> dict[str, Any]:
 
 def _validated(estimator: Any, data: tuple[Any, ...], reset: bool, checks: dict[str, Any]) -> Any:
     """X, or X and y, of ``data`` as arrays."""
-    X = data[0]
-    table = columns_of(X)
+    X, *y = data
+    table = columns_of("X", X)
     encoder = None if reset else estimator._encoder
-    if table is not None and (encoder is not None or not are_plain(table)):
+    if table is not None and not table:
+        raise ValueError("X: got a DataFrame without columns, needed at least one")
+    if table is not None and (
+        encoder is not None or not all(values.is_plain for values in table.values())
+    ):
         return _encoded(estimator, data, table, reset, checks)
     if encoder is not None:
         raise TypeError(
-            f"X: got a {type(X).__name__}, needed a DataFrame like the one that the estimator was "
-            "fitted to, which had columns of categories, dates or times"
+            f"X: got a value of type {type(X).__name__}, needed a DataFrame like the one that the "
+            "estimator was fitted to, which had columns of categories, dates or times"
+            f"{without_narwhals()}"
         )
-    result = _or_explained("X", X, lambda: validate_data(estimator, *data, reset=reset, **checks))
+    result = _or_explained(
+        "X", X, checks, lambda X: validate_data(estimator, X, *y, reset=reset, **checks)
+    )
     if reset:
         estimator._encoder = None
     return result
@@ -80,31 +93,55 @@ def _encoded(
     reset: bool,
     checks: dict[str, Any],
 ) -> Any:
+    """:func:`_validated` for a DataFrame of other things than numbers, or such an estimator."""
+    X, *y = data
     if reset:
         encoder = ColumnEncoder.of(table)
     else:
-        validate_data(estimator, data[0], reset=False, **_NAMES_ALONE)
+        validate_data(estimator, X, reset=False, **_NAMES_ALONE)
         encoder = estimator._encoder or ColumnEncoder((Column(NUMBER),) * len(table))
+    check_them = check_X_y if y else check_array
     rows = encoder.transform(table)
-    if len(data) == 1:
-        result = check_array(rows, input_name="X", estimator=estimator, **checks)
-    else:
-        result = check_X_y(rows, *data[1:], estimator=estimator, **checks)
+    names = [
+        name
+        for name, column in zip(table, encoder.columns, strict=True)
+        for _ in range(column.n_inputs)
+    ]
+    result = _or_explained(
+        "X",
+        rows,
+        checks,
+        lambda rows: check_them(rows, *y, estimator=estimator, **checks),
+        names,
+    )
     if reset:
-        validate_data(estimator, data[0], reset=True, **_NAMES_ALONE)
+        validate_data(estimator, X, reset=True, **_NAMES_ALONE)
         estimator._encoder = encoder if encoder.is_needed else None
     return result
 
 
-def _or_explained(name: str, X: Any, check: Callable[[], Any]) -> Any:
-    """What a check gives; where numpy did not take X as numbers, the error says what is none."""
+def _or_explained(
+    name: str,
+    X: Any,
+    checks: dict[str, Any],
+    check: Callable[[Any], Any],
+    names: Sequence[Any] | None = None,
+) -> Any:
+    """``check(X)``; where it fails by what X holds, the error says in which columns.
+
+    ``names`` are those of the columns, if X does not know them.
+    """
     if isinstance(X, np.ndarray) and X.dtype.kind in "Mm":  # numpy would take them as integers
         refuse_other_than_numbers(name, X)
     try:
-        return check()
+        return check(X)
     except (TypeError, ValueError):
         refuse_other_than_numbers(name, X)
-        raise
+        refuse_not_finite(name, X, names, allow_nan=checks[_FINITE] == "allow-nan")
+        rows = nan_for_missing(X)
+        if rows is X:
+            raise
+    return check(rows)
 
 
 def input_names(estimator: Any) -> NDArray[Any]:

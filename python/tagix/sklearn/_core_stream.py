@@ -56,11 +56,14 @@ class CoreStream:
 
         Predictions of other rows are worked out elsewhere, over what may be missing.
         """
-        return (
-            type(x) is dict
-            and x.keys() >= self.keys
-            and all(value == value and value is not None for value in x.values())
-        )
+        try:
+            return (
+                type(x) is dict
+                and x.keys() >= self.keys
+                and all(value == value and value is not None for value in x.values())
+            )
+        except TypeError:  # of pandas' NA, which is neither true nor false
+            return False
 
     def set_units(self, units: list[tuple[Scaler, Moments]]) -> None:
         """Change the standardization alone; the network has been re-expressed."""

@@ -15,6 +15,7 @@ from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
 from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import ClassificationLog
@@ -55,7 +56,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what those of a
+            DataFrame become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`ClassificationLog`).
 
@@ -124,7 +127,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
+            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
 
@@ -197,7 +202,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 stream.learn(x, number)
                 self._note_drifts()
                 return
-        if y is None or y != y:
+        if is_missing(y):
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y
         if not self.__sklearn_is_fitted__():

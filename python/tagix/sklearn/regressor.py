@@ -22,6 +22,7 @@ from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._targets import target_of_row
 
 Array = NDArray[np.float64]
 
@@ -68,7 +69,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what those of a
+            DataFrame become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         y_mean_, y_scale_ : (n_outputs,), those of y.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`RegressionLog`).
@@ -147,7 +150,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
+            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
 
@@ -213,7 +218,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             stream.learn(x, y)
             self._note_drifts()
             return
-        targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        targets = np.atleast_2d(target_of_row(y))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
         if not self.__sklearn_is_fitted__():
