@@ -311,6 +311,7 @@ def _in_one_line() -> Iterator[None]:
     """What is wrong with files is one line on stderr and exit status 2, as a missing extra is."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("always", UserWarning)
             warnings.showwarning = _show_warning
             yield
     except BrokenPipeError:
