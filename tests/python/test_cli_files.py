@@ -309,10 +309,18 @@ def test_order_of_day_and_month(tmp_path: Path) -> None:
     assert table.notes[0].endswith("is read as day/month/year")
 
 
-def test_times_of_day_are_hours(tmp_path: Path) -> None:
-    frame = values(read(tmp_path / "data.csv", "t,y\n14:30,1\n2:15 am,2\n23:59:30,3\n,4\n"))
+def test_times_of_day(tmp_path: Path) -> None:
+    table = read(tmp_path / "data.csv", "t,y\n14:30,1\n2:15 am,2\n23:59:30.5,3\n,4\n")
+    expected = [
+        datetime.time(14, 30),
+        datetime.time(2, 15),
+        datetime.time(23, 59, 30, 500000),
+        None,
+    ]
+    assert values(table)["t"].to_list() == expected
+    hours = columns.read_column(table, "t", "time", columns.Conventions())
     np.testing.assert_allclose(
-        frame["t"].to_numpy(), [14.5, 2.25, 23 + 59.5 / 60, np.nan], rtol=1e-12
+        hours.to_numpy(), [14.5, 2.25, 23 + 59 / 60 + 30.5 / 3600, np.nan], rtol=1e-12
     )
 
 
@@ -459,7 +467,7 @@ def test_typed_columns(tmp_path: Path) -> None:
     got = columns.read_columns(table, kinds, conventions)
     noon = datetime.datetime(2024, 3, 31, 11)
     day = datetime.datetime(2024, 3, 31)
-    assert got.row(0) == (1.0, None, "a", day, noon, 14.5, 3600.0, None, 1234.0)
+    assert got.row(0) == (1.0, None, "a", day, noon, datetime.time(14, 30), 3600.0, None, 1234.0)
     assert got.row(1) == (None, 2.5, "b", None, None, None, None, None, 0.5)
     forced, problems = columns.guess_kinds(table, ["count"], conventions, ["count"])
     assert columns.read_columns(table, forced, conventions)["count"].to_list() == ["1", None]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -488,6 +489,29 @@ def test_plots_of_predictions_against_the_truth(regression: Path, tmp_path: Path
     without = write(tmp_path / "without.csv", "a,b", [(1, 2)])
     said = invoke("predict", regression, without, "--plot", plot, code=2)
     assert "got no column 'y', needed the truth for --plot" in said
+
+
+def test_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of docs/how-to/tables.md, on the file that it writes."""
+    pytest.importorskip("matplotlib", reason="needs the extra lab")
+    page = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "tables.md"
+    text = page.read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    (python,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (commands,) = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    exec(compile(python, str(page), "exec"), {})
+    fit, predict, update = (line.split()[1:] for line in commands.splitlines())
+    invoke(*fit, "--max-epochs", 20)
+    assert invoke(*predict) == "" and notes(*update) == []
+    with open("predicted.csv", encoding="utf-8", newline="") as file:
+        names, *rows = csv.reader(file, delimiter=";")
+    assert names[4:7] == ["price", "prediction", "std"] and len(rows) == 49
+    truth = np.array(
+        [row[4].removesuffix(" \N{EURO SIGN}").replace(".", "") for row in rows], float
+    )
+    mean = np.array([row[5].replace(",", ".") for row in rows], float)
+    assert np.sqrt(np.mean((mean - truth) ** 2)) < 30_000  # of which noise is 20 000
+    assert Path("predicted.png").read_bytes().startswith(b"\x89PNG")
 
 
 UNUSUAL = {

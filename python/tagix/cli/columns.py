@@ -273,22 +273,22 @@ def _way_out(name: str, problem: Problem, is_target: bool) -> str:
 
 
 def read_columns(table: Table, kinds: Mapping[str, str], conventions: Conventions) -> pl.DataFrame:
-    """Columns by kind: Float64, Boolean, Categorical and Datetime, null where a cell is missing.
-
-    A time of day becomes the hours since midnight.
+    """Columns by kind: Float64, Boolean, Categorical, Datetime and Time, null where one is missing.
 
     Raises ValueError, with the place of the cell, for one that is not of its column's kind.
     """
     import polars as pl
 
     table.require(list(kinds))
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {name: read_column(table, name, kind, conventions) for name, kind in kinds.items()}
     )
+    times = [name for name, kind in kinds.items() if kind == "time"]
+    return frame.with_columns((pl.col(times) * 3.6e12).round().cast(pl.Int64).cast(pl.Time))
 
 
 def read_column(table: Table, name: str, kind: str, conventions: Conventions) -> pl.Series:
-    """One column of :func:`read_columns`."""
+    """One column of :func:`read_columns`; of times of day, the hours since midnight."""
     import polars as pl
 
     column = table.frame[name]

@@ -272,9 +272,14 @@ def _labels(table: Table, name: str, classes: NDArray[Any] | None = None) -> pl.
 
 def _numbers(table: Table, names: Sequence[str], conventions: Conventions) -> pl.DataFrame:
     """Columns of targets that are numbers, or times of day; ValueError for the first other cell."""
+    import polars as pl
+
     kinds, _ = columns.guess_kinds(table, names, conventions)
     as_numbers = {name: "time" if kinds.get(name) == "time" else "number" for name in names}
-    return columns.read_columns(table, as_numbers, conventions)
+    table.require(names, "target")
+    return pl.DataFrame(
+        [columns.read_column(table, name, kind, conventions) for name, kind in as_numbers.items()]
+    )
 
 
 def _with_targets(
