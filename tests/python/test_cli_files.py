@@ -17,6 +17,7 @@ for package in ("typer", "rich", "sklearn", "polars", "fastexcel", "xlsxwriter")
 
 import polars as pl  # noqa: E402
 
+from tagix._table_format import Conventions  # noqa: E402
 from tagix.cli import columns  # noqa: E402
 from tagix.cli.table_files import Table, read_table  # noqa: E402
 
@@ -245,7 +246,7 @@ def test_other_columns_tell_what_a_comma_is(tmp_path: Path) -> None:
     assert first("a;b\n1,234;5\n2,345;15\n", note=note + "1.234") == (1.234, 5)
     # An earlier file settles it.
     table = read(tmp_path / "data.csv", "a;b\n1.234;5\n")
-    conventions = columns.conventions(table, columns.Conventions(decimal=","))
+    conventions = columns.conventions(table, Conventions(decimal=","))
     frame = columns.read_columns(table, {"a": "number"}, conventions)
     assert frame.row(0) == (1234,) and table.notes == []
 
@@ -318,7 +319,7 @@ def test_times_of_day(tmp_path: Path) -> None:
         None,
     ]
     assert values(table)["t"].to_list() == expected
-    hours = columns.read_column(table, "t", "time", columns.Conventions())
+    hours = columns.read_column(table, "t", "time", Conventions())
     np.testing.assert_allclose(
         hours.to_numpy(), [14.5, 2.25, 23 + 59 / 60 + 30.5 / 3600, np.nan], rtol=1e-12
     )
@@ -393,9 +394,18 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "blank": (" \n \n", ": got no text"),
     "names alone": ("a,b,y\n", ": got no rows"),
     "numbers for names": ("1,2,3\n4,5,6\n", ": got numbers alone in the first line ('1' first)"),
-    "few cells": ("a,b,y\n1,2,3\n\n1,2\n", ", line 4: got 2 cells, needed 3"),
-    "many cells": ("a,b,y\n1,2,3\n1,2,3,4\n", ", line 3: got 4 cells, needed 3"),
-    "few cells in quotes": ('a,b,y\n1,"2\n3",3\n\n1,2\n', ", line 5: got 2 cells, needed 3"),
+    "few cells": (
+        "a,b,y\n1,2,3\n\n1,2\n",
+        ", line 4: got 2 cells, needed 3",
+    ),
+    "many cells": (
+        "a,b,y\n1,2,3\n1,2,3,4\n",
+        ", line 3: got 4 cells, needed 3",
+    ),
+    "few cells in quotes": (
+        'a,b,y\n1,"2\n3",3\n\n1,2\n',
+        ", line 5: got 2 cells, needed 3",
+    ),
     "open quotes": ('a,b,y\n1,2,3\n1,"2,3\n4,5,6\n', ", line 3: got quotes that do not end"),
     "text behind quotes": ('a,b,y\n1,"2"3,4\n', ", line 2: "),
     "bytes": (bytes(range(256)), ": got bytes that are not text"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import datetime
 import io
 import re
 import subprocess
@@ -20,7 +21,9 @@ import polars as pl  # noqa: E402
 from typer.testing import CliRunner  # noqa: E402
 
 import tagix as tx  # noqa: E402
-from tagix.cli import build_app, columns  # noqa: E402
+from tagix._table_format import Conventions, TableFormat  # noqa: E402
+from tagix.cli import build_app  # noqa: E402
+from tagix.io import Record  # noqa: E402
 from tagix.sklearn import TagiClassifier, TagiRegressor  # noqa: E402
 
 NOISE_STD = 0.2
@@ -162,8 +165,14 @@ BAD: dict[str, tuple[str, str]] = {
     "target": ("a,b,y\n1,2,3\n1,2,x\n", "'y' has 'x' on line 3"),
     "date for target": ("a,y\n1,2024-01-31\n", "'y' holds dates: a target is numbers, or labels"),
     "no target": ("a,b,y\n1,2,\n1,2,NA\n", "got no row with a target in 'y'"),
-    "few": ("a,b,y\n1,2,3\n\n1,2\n", "line 4: got 2 cells, needed 3"),
-    "many": ("a,b,y\n1,2,3\n1,2,3,4\n", "line 3: got 4 cells, needed 3"),
+    "few": (
+        "a,b,y\n1,2,3\n\n1,2\n",
+        "line 4: got 2 cells, needed 3",
+    ),
+    "many": (
+        "a,b,y\n1,2,3\n1,2,3,4\n",
+        "line 3: got 4 cells, needed 3",
+    ),
     "no column": ("a,b\n1,2\n", "got the columns 'a', 'b', needed the target 'y'"),
     "no names": ("1.5,x\n2.5,x\n", "needed the target 'y'; the first line must hold the names"),
     "alone": ("y\n1\n", "got no column beside 'y'"),
@@ -202,7 +211,7 @@ def test_all_bad_columns_are_named_at_once(tmp_path: Path) -> None:
     assert "by 2 columns" in invoke(*fit, "--drop", "the id", "--categories", "b")
     saved: Any = tx.load(model)
     assert saved.feature_names_in_.tolist() == ["a", "b"] and len(saved.input_names_) == 31
-    assert "by 1 columns" in invoke(*fit, "--drop", "the id", "--drop", "b")
+    assert "by 1 column," in invoke(*fit, "--drop", "the id", "--drop", "b")
     # What is dropped need not have a name of its own, nor cells of any kind.
     data.write_text("a,a,,y\n" + "".join(f"{row},x{row},{{,{row}\n" for row in range(30)))
     said = notes(*fit, "--drop", "a_2", "--drop", "column_3")
@@ -321,9 +330,9 @@ def test_later_files_are_read_as_the_first_one(tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     invoke("fit", first, "--target", "y", "--output", model, *QUICK)
     saved: Any = tx.load(model)
-    form = columns.TableFormat.of_description(saved._table_format, ["d", "s", "c"])
+    form = saved._table_format
     assert form.kinds == {"d": "date", "s": "number", "c": "category"} and form.targets == ["y"]
-    assert form.conventions == columns.Conventions(decimal=",", day_first=True)
+    assert form.conventions == Conventions(decimal=",", day_first=True)
 
     def predictions(text: str) -> list[str]:
         (tmp_path / "new.csv").write_text(text, encoding="utf-8")
@@ -359,6 +368,19 @@ def test_a_model_fitted_in_python(tmp_path: Path) -> None:
     cells = np.array(read_text(invoke("predict", model, data))[1], dtype=float)
     np.testing.assert_array_equal(cells[:, 3], estimator.predict(frame))
     assert "learned 'y' of 60 rows more" in invoke("update", model, data)
+    frame = pl.DataFrame(
+        {
+            "flag": [row % 2 == 0 for row in range(60)],
+            "city": [["Rome", "Paris"][row % 2] for row in range(60)],
+            "day": [datetime.date(2024, 1, 1 + row % 28) for row in range(60)],
+            "time": [datetime.time(row % 24, 30) for row in range(60)],
+        }
+    )
+    estimator.fit(frame, rows[:, 2]).save(model)
+    frame.write_csv(data)
+    cells = read_text(invoke("predict", model, data))[1]
+    predicted = np.array([row[4] for row in cells], dtype=float)
+    np.testing.assert_array_equal(predicted, estimator.predict(frame))
     estimator.fit(rows[:, :2], rows[:, 2]).save(model)
     assert "rows without names" in invoke("predict", model, data, code=2)
 
@@ -424,7 +446,7 @@ def test_stdin_and_pipes(regression: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(build_app(), ["predict", str(regression), "-"], input=b"a,b\n1\n")
     assert (result.exit_code, result.stderr) == (
         2,
-        "tagix: stdin, line 2: got 1 cells, needed 2, one for each name in the first line\n",
+        "tagix: stdin, line 2: got 1 cell, needed 2, one for each name in the first line\n",
     )
     # A reader that goes away, as head does, is no error.
     write(tmp_path / "long.csv", "a,b", plane(20_000, 0)[:, :2])
@@ -549,21 +571,44 @@ def test_unusual_tables_give_finite_predictions(name: str, tmp_path: Path) -> No
     [
         {"targets": []},
         {"targets": [1]},
-        {"kinds": {"a": "number"}},
-        {"kinds": {"b": "number", "a": "number"}},
-        {"kinds": {"a": "number", "b": "colour"}},
-        {"decimal": ";"},
-        {"day_first": 2},
-        {"more": 1},
+        {"kinds": ["number"]},
+        {"kinds": ["number", "colour"]},
+        {"kinds": ["number", 1]},
         {"kinds": None},
+        {"decimal": ";"},
+        {"decimal": ""},
+        {"decimal": {}},
+        {"day_first": 1},
+        {"more": 1},
     ],
 )
-def test_a_format_that_does_not_fit_its_model_is_refused(wrong: dict[str, Any]) -> None:
-    kinds = {"a": "number", "b": "category"}
-    right: dict[str, Any] = columns.TableFormat(["y"], kinds).describe()
-    assert columns.TableFormat.of_description(right, ["a", "b"]).kinds == kinds
-    with pytest.raises(ValueError, match="table_format"):
-        columns.TableFormat.of_description(right | wrong, ["a", "b"])
+def test_a_format_that_does_not_fit_its_model_is_refused(
+    wrong: dict[str, Any], regression: Path, tmp_path: Path
+) -> None:
+    form = TableFormat(["y"], {"a": "number", "b": "category"}, Conventions(",", True))
+    right = form.to_description()
+    read = TableFormat.from_description(Record(right, "table_format"), ["a", "b"])
+    assert read == form and list(read.kinds) == ["a", "b"]
+    with pytest.raises(ValueError):
+        TableFormat.from_description(Record(right | wrong, "table_format"), ["a", "b"])
+    model: Any = tx.load(regression)
+    description, tensors = model._to_file()
+    description["learned"]["table_format"] |= wrong
+    with pytest.raises(ValueError):
+        TagiRegressor._from_file(description, tensors, "cpu")
+
+
+def test_a_format_is_of_the_features_that_it_was_found_for(regression: Path) -> None:
+    model: Any = tx.load(regression)
+    assert model._table_format.kinds == {"a": "number", "b": "number"}
+    rows = plane(20, 4)
+    model.partial_fit(pl.DataFrame(rows[:, :2], schema=["a", "b"]), rows[:, 2])
+    assert model._table_format is not None
+    model.learn_one({"a": 1.0, "b": 2.0, "c": 3.0}, 4.0)
+    assert model._table_format is None
+    model = tx.load(regression)
+    model.set_params(max_epochs=1).fit(rows[:, :2], rows[:, 2])
+    assert model._table_format is None
 
 
 def test_update_asks_for_the_target_where_it_is_not_clear(regression: Path, tmp_path: Path) -> None:
@@ -573,7 +618,7 @@ def test_update_asks_for_the_target_where_it_is_not_clear(regression: Path, tmp_
     data = write(tmp_path / "data.csv", "a,b,y,z", [(1, 2, 3, 4)])
     words = invoke("update", tmp_path / "model.safetensors", data, code=2)
     assert "'y', 'z'" in words and "--target" in words
-    assert "learned 'y' of 1 rows more" in invoke(
+    assert "learned 'y' of 1 row more" in invoke(
         "update", regression, data, "--output", tmp_path / "m"
     )
 

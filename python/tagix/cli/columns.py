@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tagix._table_format import Conventions
 from tagix.cli import cells as of_text
 from tagix.cli.table_files import Table
 
 if TYPE_CHECKING:
     import polars as pl
 
-KINDS = ("number", "boolean", "category", "date", "time")
 MOST_CATEGORIES = 20
 """Different words of a column that become categories unasked, if each comes twice in the mean."""
 LARGEST = 1e150  # squares of larger numbers overflow
@@ -30,60 +29,6 @@ _NEEDED = {
     "date": "a date in the form of the others",
     "time": "a time of day",
 }
-
-
-@dataclass(frozen=True)
-class Conventions:
-    """How a file writes numbers and dates; None where it leaves that open.
-
-    Attributes:
-        decimal: the decimal mark, "." or ",".
-        day_first: whether 3/4/2024 is the third of April.
-    """
-
-    decimal: str | None = None
-    day_first: bool | None = None
-
-
-@dataclass(frozen=True)
-class TableFormat:
-    """What a model's file keeps of the table that it was fitted to.
-
-    Attributes:
-        targets: the columns that it predicts.
-        kinds: the kind of each feature, by its name.
-        conventions: of its numbers and dates.
-    """
-
-    targets: list[str]
-    kinds: dict[str, str]
-    conventions: Conventions = field(default_factory=Conventions)
-
-    def describe(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {
-            "targets": self.targets,
-            "kinds": self.kinds,
-            "decimal": self.conventions.decimal,
-            "day_first": self.conventions.day_first,
-        }
-
-    @classmethod
-    def of_description(cls, description: Any, names: Sequence[str]) -> TableFormat:
-        """What :meth:`describe` gave; ValueError unless it fits a model of these features."""
-        from tagix.io import Record
-
-        record = Record(description, "table_format")
-        targets, kinds = record.items("targets"), record.record("kinds").rest()
-        decimal, day_first = record.take("decimal"), record.take("day_first")
-        record.done()
-        if not targets or not all(isinstance(target, str) for target in targets):
-            raise ValueError(f"table_format: targets: got {targets!r:.80}, needed names")
-        if list(kinds) != list(names) or not all(kind in KINDS for kind in kinds.values()):
-            raise ValueError("table_format: kinds: needed that of each feature, in their order")
-        if decimal not in (None, ".", ",") or day_first not in (None, True, False):
-            raise ValueError(f"table_format: got {decimal!r:.80} and {day_first!r:.80}")
-        return cls(targets, kinds, Conventions(decimal, day_first))
 
 
 class Problem(NamedTuple):

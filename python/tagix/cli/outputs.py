@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tagix._optional import import_optional
+from tagix._table_format import Conventions
 from tagix.cli import columns
-from tagix.cli.columns import Conventions
 from tagix.cli.table_files import ARROW_SUFFIXES, PARQUET_SUFFIXES, STDIN, Table
 
 if TYPE_CHECKING:

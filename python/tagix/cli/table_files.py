@@ -382,10 +382,10 @@ def _check_widths(
         return
     wrong = np.flatnonzero(widths != n_names)
     if len(wrong):
-        row = wrong[0]
+        width = widths[wrong[0]]
         raise ValueError(
-            f"{path}, line {lines[row]}: got {widths[row]} cells, needed {n_names}, one for each "
-            "name in the first line"
+            f"{path}, line {lines[wrong[0]]}: got {width} cell{'s' * (width != 1)}, needed {n_names}, "
+            "one for each name in the first line"
         )
 
 

@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagix._optional import import_optional
+from tagix._table_format import Conventions, TableFormat
 from tagix.cli import cells, columns, outputs
-from tagix.cli.columns import Conventions, TableFormat
 from tagix.cli.options import Device, check_device, usage_error
 from tagix.cli.table_files import STDIN, Table, read_table
 
@@ -62,7 +62,7 @@ class TrainingTable:
 
         model = (TagiClassifier if self.of_classes else TagiRegressor)(**parameters)
         model.fit(self.rows, self.y)
-        model._table_format = self.form.describe()
+        model._table_format = self.form
         return model
 
 
@@ -150,7 +150,7 @@ def predict_table(model: Any, table: Table, level: float) -> tuple[pl.DataFrame,
     """
     import polars as pl
 
-    form = format_of(model)
+    form = format_of(model, table)
     conventions = columns.conventions(table, form.conventions)
     rows = columns.read_columns(table, form.kinds, conventions)
     found: dict[str, Any] = {}
@@ -197,7 +197,7 @@ def update_with_table(
     Raises ValueError for columns that are not there and cells of another kind; the model is then
     as it was.
     """
-    form = format_of(model)
+    form = format_of(model, table)
     targets = list(targets or form.targets)
     features = list(form.kinds)
     if not targets:
@@ -222,16 +222,36 @@ def update_with_table(
     return targets, len(y)
 
 
-def format_of(model: Any) -> TableFormat:
-    """How a model reads tables; one that was not fitted by ``tagix fit`` to numbers says little."""
+def format_of(model: Any, table: Table) -> TableFormat:
+    """How a model reads a table; of one that was not fitted by ``tagix fit``, by its encoder.
+
+    Raises ValueError for a model without names, and durations, which text does not have.
+    """
     names = getattr(model, "feature_names_in_", None)
     if names is None:
-        raise ValueError("the model was fitted to rows without names, needed one of tagix fit")
-    described = getattr(model, "_table_format", None)
-    features = [str(name) for name in names]
-    if described is not None:
-        return TableFormat.of_description(described, features)
-    return TableFormat([], dict.fromkeys(features, "number"), Conventions())
+        raise ValueError("the model was fitted to rows without names, needed names of columns")
+    if model._table_format is not None:
+        return cast(TableFormat, model._table_format)
+    kinds = dict.fromkeys(map(str, names), "number")
+    if model._encoder is not None:
+        columns_of_encoder = zip(kinds, model._encoder.columns, strict=True)
+        kinds = {name: _KINDS_OF_ENCODER[column.kind] for name, column in columns_of_encoder}
+    # An encoder takes booleans as numbers.
+    table.require(list(kinds))
+    guessed, _ = columns.guess_kinds(table, list(kinds), Conventions())
+    for name, kind in kinds.items():
+        if kind == "number" and guessed.get(name) == "boolean":
+            kinds[name] = "boolean"
+    return TableFormat([], kinds)
+
+
+_KINDS_OF_ENCODER = {
+    "number": "number",
+    "category": "category",
+    "datetime": "date",
+    "time": "time",
+    "duration": "number",
+}
 
 
 def _as_text(column: pl.Series) -> pl.Series:
@@ -295,11 +315,18 @@ def _with_targets(
             f"{table.path}: got no row with a target in {', '.join(map(repr, targets.columns))}"
         )
     if n_missing:
-        were = "1 row was" if n_missing == 1 else f"{n_missing} rows were"
-        table.notes.append(f"{table.path}: {were} left out, without a target")
+        were = "was" if n_missing == 1 else "were"
+        rows_left_out = _counted(n_missing, "row")
+        table.notes.append(f"{table.path}: {rows_left_out} {were} left out, without a target")
     kept = targets.filter(present)
     y = kept.to_numpy() if kept.width > 1 else kept.to_series().to_numpy()
     return rows.filter(present), np.asarray(y.astype(str) if y.dtype == object else y)
+
+
+def _counted(count: int, what: str) -> str:
+    """A count with its noun, such as "2 rows"."""
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{count} {what if count == 1 else plural}"
 
 
 @contextmanager
@@ -435,11 +462,12 @@ def add_commands(app: Any) -> None:
             seconds = time.perf_counter() - begin
             model.set_params(verbose=0).save(output)
         if not quiet:
-            kind = f"{len(model.classes_)} classes" if training.of_classes else "a regression"
+            kind = _counted(len(model.classes_), "class") if training.of_classes else "a regression"
+            of = ", ".join(map(repr, training.form.targets))
             print(
-                f"{output}: {kind} of {', '.join(map(repr, training.form.targets))} by "
-                f"{len(training.form.kinds)} columns, {len(training.y)} rows, {model.n_iter_} "
-                f"epochs, {seconds:.1f} s"
+                f"{output}: {kind} of {of} by {_counted(len(training.form.kinds), 'column')}, "
+                f"{_counted(len(training.y), 'row')}, {_counted(model.n_iter_, 'epoch')}, "
+                f"{seconds:.1f} s"
             )
 
     @app.command()  # type: ignore[untyped-decorator]
@@ -489,7 +517,7 @@ def add_commands(app: Any) -> None:
             estimator.save(model if output is None else output)
         if not quiet:
             learned = ", ".join(map(repr, names))
-            print(f"{output or model}: learned {learned} of {n_rows} rows more")
+            print(f"{output or model}: learned {learned} of {_counted(n_rows, 'row')} more")
 
 
 def _plot(
@@ -501,7 +529,7 @@ def _plot(
     path: Path,
 ) -> None:
     """Predictions against the targets that the table has, as a PNG."""
-    form = format_of(model)
+    form = format_of(model, table)
     lacking = [name for name in form.targets if name not in table.names] or not form.targets
     if lacking:
         raise ValueError(

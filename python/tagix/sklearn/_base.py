@@ -15,6 +15,7 @@ from tagix import _core, nn
 from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
+from tagix._table_format import TableFormat
 from tagix._training import History
 from tagix.sklearn import _files
 from tagix.sklearn._columns import ColumnEncoder, is_missing
@@ -73,8 +74,7 @@ class TabularEstimator(BaseEstimator):
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
     _stream: CoreStream | None = None
-    _table_format: dict[str, Any] | None = None
-    """How the command line reads files with tables for this model; kept in its file."""
+    _table_format: TableFormat | None = None
 
     def _n_outputs(self) -> int:
         """Outputs of a network."""
@@ -359,6 +359,7 @@ class TabularEstimator(BaseEstimator):
 
     def _name_features(self, keys: list[Any]) -> None:
         self._feature_keys = keys
+        self._table_format = None  # which was of other features
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         if all(isinstance(key, str) for key in keys):
@@ -390,7 +391,7 @@ class TabularEstimator(BaseEstimator):
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
             "columns": _files.describe_columns(self._encoder),
-            "table_format": self._table_format,
+            "table_format": self._table_format and self._table_format.to_description(),
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -415,9 +416,6 @@ class TabularEstimator(BaseEstimator):
         )
         n_features = learned.count("n_features", least=1)
         self._encoder = _files.read_columns(learned.take("columns"), n_features)
-        table_format = learned.take("table_format")
-        if table_format is not None:  # whose entries are checked by those who read tables
-            self._table_format = _files.read_record(table_format, "table_format").rest()
         n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
         self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
         self.n_features_in_ = n_features
@@ -429,6 +427,7 @@ class TabularEstimator(BaseEstimator):
             self._name_features(_files.read_labels("feature_keys", keys))
         if hasattr(self, "feature_names_in_") and not has_names:
             del self.feature_names_in_
+        self._table_format = _files.read_table_format(learned.take("table_format"), keys)
         self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._read_targets(learned, tensors)
