@@ -383,9 +383,10 @@ def _check_widths(
     wrong = np.flatnonzero(widths != n_names)
     if len(wrong):
         width = widths[wrong[0]]
+        cells = "1 cell" if width == 1 else f"{width} cells"
         raise ValueError(
-            f"{path}, line {lines[wrong[0]]}: got {width} cell{'s' * (width != 1)}, needed {n_names}, "
-            "one for each name in the first line"
+            f"{path}, line {lines[wrong[0]]}: got {cells}, needed {n_names}, one for each name in "
+            "the first line"
         )
 
 
