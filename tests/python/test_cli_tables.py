@@ -196,7 +196,7 @@ def test_bad_tables_are_refused_in_words(name: str, tmp_path: Path) -> None:
 
 
 def test_all_bad_columns_are_named_at_once(tmp_path: Path) -> None:
-    rows = [(f"A{row:03}", row, f"{row}.5" if row != 7 else "7,x", row) for row in range(30)]
+    rows = [(f"A{row:03}", 2 * row, f"{row}.5" if row != 7 else "7,x", row) for row in range(30)]
     data = write(tmp_path / "data.csv", "the id,a,b,y", rows)
     model = tmp_path / "model.safetensors"
     fit = ("fit", data, "--target", "y", "--output", model, *QUICK)
@@ -213,14 +213,14 @@ def test_all_bad_columns_are_named_at_once(tmp_path: Path) -> None:
     assert saved.feature_names_in_.tolist() == ["a", "b"] and len(saved.input_names_) == 31
     assert "by 1 column," in invoke(*fit, "--drop", "the id", "--drop", "b")
     # What is dropped need not have a name of its own, nor cells of any kind.
-    data.write_text("a,a,,y\n" + "".join(f"{row},x{row},{{,{row}\n" for row in range(30)))
+    data.write_text("a,a,,y\n" + "".join(f"{2 * row},x{row},{{,{row}\n" for row in range(30)))
     said = notes(*fit, "--drop", "a_2", "--drop", "column_3")
     assert len(said) == 2 and "read as 'a_2'" in said[0] and "read as 'column_3'" in said[1]
     assert "needed the column 'z'" in invoke(*fit, "--drop", "z", code=2)
 
 
 def test_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
-    rows = [(row, row % 7, "" if row in (3, 5) else 2 * row) for row in range(30)]
+    rows = [(3 * row, row % 7, "" if row in (3, 5) else 2 * row) for row in range(30)]
     data = write(tmp_path / "data.csv", "a,b,y", rows)
     model = tmp_path / "model.safetensors"
     fit = ("fit", data, "--target", "y", "--output", model, *QUICK)
@@ -240,7 +240,7 @@ def test_rows_without_a_target_are_left_out(tmp_path: Path) -> None:
 def test_a_target_of_text_or_truth_values_is_learned_as_labels(tmp_path: Path) -> None:
     model = tmp_path / "model.safetensors"
     for labels in (["no", "yes"], ["False", "True"], ["low", "mid"]):
-        rows = [(row, labels[row >= 20]) for row in range(40)]
+        rows = [(row + 0.5, labels[row >= 20]) for row in range(40)]
         data = write(tmp_path / "data.csv", "a,y", rows)
         (said,) = notes("fit", data, "--target", "y", "--output", model, *QUICK)
         assert said == (
@@ -352,9 +352,63 @@ def test_later_files_are_read_as_the_first_one(tmp_path: Path) -> None:
         "predict", model, write(tmp_path / "bad.csv", "d,s,c", [("1/2/2024", "x", "x")]), code=2
     )
     assert "line 2, column 's': got 'x', needed a number, or nothing" in words
-    new_category = write(tmp_path / "c.csv", "d;s;c", [])
-    new_category.write_text("d;s;c\n3/2/2024;1.234;new\n;;\n3/2/2024;1.234;\n")
-    invoke("predict", model, new_category)
+    unknown = tmp_path / "unknown.csv"
+    unknown.write_text("d;s;c\n3/2/2024;1.234;x\n3/2/2024;1.234;new\n;;\n3/2/2024;1.234;\n")
+    assert notes("predict", model, unknown) == [
+        f"tagix: {unknown}: column 'c' has 1 cell with categories that the model does not know, "
+        "taken as missing ('new' on line 3)"
+    ]
+    cells = read_text(invoke("predict", model, unknown).replace(",", ".").replace(";", ","))[1]
+    assert len(cells) == 4 and cells[1][3:] == cells[3][3:] != cells[0][3:]
+
+
+def test_a_column_that_counts_rows_is_noticed(tmp_path: Path) -> None:
+    model = tmp_path / "model.safetensors"
+    for first in (0, 1):
+        rows = [(row + first, row % 7, row % 5) for row in range(30)]
+        data = write(tmp_path / "data.csv", "id,a,y", rows)
+        fit = ("fit", data, "--target", "y", "--output", model, *QUICK)
+        said = f"tagix: {data}: column 'id' counts the rows; --drop id leaves it out"
+        assert notes(*fit) == [said]
+        assert notes(*fit, "--drop", "id") == []
+    write(data, "id,a,y", [*rows, (99, 1, 2)])
+    assert notes(*fit) == []
+
+
+@pytest.mark.parametrize("labels", [[0.0, 1.0], [False, True], ["a", "b"], [3, 7]])
+def test_labels_of_a_classifier_fitted_in_python(labels: list[Any], tmp_path: Path) -> None:
+    rows = plane(60, 0)[:, :2]
+    frame = pl.DataFrame(rows, schema=["a", "b"])
+    above = (rows[:, 0] > 5).astype(int)
+    estimator = TagiClassifier(n_estimators=1, max_epochs=1, random_state=0)
+    estimator.partial_fit(frame, np.array(labels)[above])
+    model = tmp_path / "model.safetensors"
+    estimator.save(model)
+    data = write(tmp_path / "data.csv", "a,b,y", [])
+    frame.with_columns(pl.Series("y", np.array(labels)[above])).write_csv(data)
+    invoke("update", model, data)
+    saved: Any = tx.load(model)
+    assert saved.classes_.tolist() == labels
+    np.testing.assert_array_equal(
+        saved.predict_proba(frame),
+        estimator.partial_fit(frame, np.array(labels)[above]).predict_proba(frame),
+    )
+    assert "needed one of labels" in invoke(
+        "update", model, data, "--target", "y", "--target", "a", code=2
+    )
+
+
+def test_flags_may_be_written_in_words_later(tmp_path: Path) -> None:
+    rows = [(row % 2, row % 7, row) for row in range(30)]
+    data = write(tmp_path / "data.csv", "flag,a,y", rows)
+    model = tmp_path / "model.safetensors"
+    invoke("fit", data, "--target", "y", "--output", model, *QUICK)
+    words = write(tmp_path / "words.csv", "flag,a", [(bool(row[0]), row[1]) for row in rows])
+    predictions = [
+        [row[-6:] for row in read_text(invoke("predict", model, path))[1]] for path in (data, words)
+    ]
+    assert predictions[0] == predictions[1]
+    invoke("fit", words.with_name("data.csv"), "--target", "y", "--output", model, *QUICK)
 
 
 def test_a_model_fitted_in_python(tmp_path: Path) -> None:

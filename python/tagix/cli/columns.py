@@ -245,6 +245,10 @@ def read_column(table: Table, name: str, kind: str, conventions: Conventions) ->
         if column.dtype in (pl.Float32, pl.Float64):
             present = column.fill_nan(None)
         values = _converted(present, kind)
+    if kind == "number" and _is_text(column) and values.null_count() > present.null_count():
+        flags = of_text.booleans(present)  # of what was 0 and 1 in the first file
+        if flags.null_count() == present.null_count():
+            values = of_text.converted(flags, pl.Float64)
     wrong = present.is_not_null() & values.is_null()
     if kind in ("number", "time"):
         wrong |= (values.abs() > LARGEST).fill_null(False)
@@ -260,6 +264,17 @@ def read_column(table: Table, name: str, kind: str, conventions: Conventions) ->
     if kind == "category":
         values = values.cast(pl.Categorical)  # of text, an estimator might ask for fewer
     return values.alias(name)
+
+
+def counts_rows(table: Table, name: str) -> bool:
+    """Whether the cells of a column are 0, 1, 2, ... or 1, 2, 3, ..., of 20 rows at least."""
+    import polars as pl
+
+    column = table.cells(name) if _is_text(table.frame[name]) else table.frame[name]
+    if len(column) < 20 or column[0] not in (0, 1, "0", "1"):
+        return False
+    numbers = of_text.converted(column, pl.Float64)
+    return bool((numbers.diff().slice(1) == 1).all()) and not numbers.null_count()
 
 
 def _values(present: pl.Series, kind: str, conventions: Conventions) -> pl.Series:
@@ -308,7 +323,10 @@ def _converted(column: pl.Series, kind: str) -> pl.Series:
 
     dtype = column.dtype
     if kind == "category":
-        return of_text.converted(column, pl.String)
+        whole = dtype.is_float() and bool((column % 1 == 0).all())  # as whole numbers with gaps are
+        return of_text.converted(
+            of_text.converted(column, pl.Int64) if whole else column, pl.String
+        )
     if kind == "boolean" and dtype == pl.Boolean:
         return column
     if kind == "date" and dtype in (pl.Date, pl.Datetime):

@@ -55,7 +55,9 @@ class Table:
         path: of the file, for messages.
         frame: all columns under names that differ; columns of text as the file has them.
         index: the column without a name that numbers or names the rows, which is no feature.
-        lines: the line of each row in a file of text, (n_rows,); None in other files.
+        lines: the line of each row in a file of text, or its row in a sheet, (n_rows,); None in
+            other files, whose rows count from 1.
+        unit: what the places of rows are called, "line" or "row".
         delimiter: between the cells of a file of text.
         notes: what a user should know about how the file was read, a line each.
     """
@@ -64,6 +66,7 @@ class Table:
     frame: pl.DataFrame
     index: str | None = None
     lines: NDArray[np.int64] | None = None
+    unit: str = "row"
     delimiter: str = ","
     notes: list[str] = field(default_factory=list)
     _cells: dict[str, pl.Series] = field(default_factory=dict, init=False, repr=False)
@@ -101,8 +104,8 @@ class Table:
         return replace(self, frame=self.frame.drop(names))
 
     def where(self, row: int) -> str:
-        """The place of a row for messages, such as "line 7"; data are counted from row 1."""
-        return f"row {row + 1}" if self.lines is None else f"line {self.lines[row]}"
+        """The place of a row for messages, such as "line 7"."""
+        return f"{self.unit} {row + 1 if self.lines is None else self.lines[row]}"
 
 
 def read_table(path: Path) -> Table:
@@ -160,7 +163,7 @@ def _read_sheet(path: Path) -> Table:
     if not frame.height:
         return Table(path, frame)
     names = [name or "" for name in frame.row(0)]
-    table = _named(path, names, frame.slice(1))
+    table = _named(path, names, frame.slice(1), np.arange(2, frame.height + 1))
     if len(book.sheet_names) > 1:
         table.notes.insert(
             0, f"{path}: read the first of {len(book.sheet_names)} sheets, {book.sheet_names[0]!r}"
@@ -199,7 +202,7 @@ def _read_text(path: Path) -> Table:
     table = _named(path, names, frame, lines)
     if encoding is not None:
         table.notes.insert(0, f"{path}: not UTF-8, read as {encoding}")
-    return replace(table, delimiter=delimiter)
+    return replace(table, delimiter=delimiter, unit="line")
 
 
 def _decode(path: Path, data: bytes) -> tuple[str, str | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -116,6 +117,11 @@ def training_table(
         }
     columns.refuse(table, {**of_no_use, **problems}, targets)
     rows = columns.read_columns(table, kinds, conventions)
+    table.notes.extend(
+        f"{table.path}: column {name!r} counts the rows; --drop {shlex.quote(name)} leaves it out"
+        for name, kind in kinds.items()
+        if kind == "number" and columns.counts_rows(table, name)
+    )
     if classify:
         rows, y = _with_targets(table, rows, _labels(table, targets[0]).to_frame())
         n_labels = len(np.unique(y))
@@ -152,13 +158,14 @@ def predict_table(model: Any, table: Table, level: float) -> tuple[pl.DataFrame,
 
     form = format_of(model, table)
     conventions = columns.conventions(table, form.conventions)
-    rows = columns.read_columns(table, form.kinds, conventions)
+    rows = _features(model, table, form, conventions)
     found: dict[str, Any] = {}
     with _naming(table):
         if hasattr(model, "classes_"):
             probabilities = model.predict_proba(rows)
             labels = model.classes_[probabilities.argmax(axis=1)]
-            found["prediction"] = [str(label) for label in labels.tolist()]
+            whole = labels.dtype.kind in "iu"
+            found["prediction"] = labels if whole else [str(label) for label in labels.tolist()]
             for label, column in zip(model.classes_.tolist(), probabilities.T, strict=True):
                 found[f"p({label})"] = column
         else:
@@ -173,8 +180,9 @@ def predict_table(model: Any, table: Table, level: float) -> tuple[pl.DataFrame,
                 "high": interval[..., 1],
             }
             n_targets = len(model.y_mean_)
-            for place in range(n_targets):
-                suffix = f"_{form.targets[place]}" if n_targets > 1 else ""
+            names = form.targets if len(form.targets) == n_targets else range(n_targets)
+            for place, target in enumerate(names):
+                suffix = f"_{target}" if n_targets > 1 else ""
                 for name, values in parts.items():
                     found[name + suffix] = values.reshape(len(table), -1)[:, place]
     taken = [name for name in found if name in table.frame.columns]
@@ -211,8 +219,12 @@ def update_with_table(
         targets = others
     table.require([*targets, *features])
     found = columns.conventions(table, form.conventions)
-    rows = columns.read_columns(table, form.kinds, found)
+    rows = _features(model, table, form, found)
     if hasattr(model, "classes_"):
+        if len(targets) > 1:
+            raise ValueError(
+                f"got the targets {', '.join(map(repr, targets))}, needed one of labels"
+            )
         labels = _labels(table, targets[0], model.classes_)
         rows, y = _with_targets(table, rows, labels.to_frame())
     else:
@@ -220,6 +232,30 @@ def update_with_table(
     with _naming(table):
         model.partial_fit(rows, y)
     return targets, len(y)
+
+
+def _features(
+    model: Any, table: Table, form: TableFormat, conventions: Conventions
+) -> pl.DataFrame:
+    """The features of a model; adds a note for categories that it does not know."""
+    import polars as pl
+
+    rows = columns.read_columns(table, form.kinds, conventions)
+    if model._encoder is None:
+        return rows
+    for name, column in zip(form.kinds, model._encoder.columns, strict=True):
+        if form.kinds[name] != "category":
+            continue
+        text = cells.converted(rows[name], pl.String)
+        known = [category for category in column.categories if category is not None]
+        new = (text.is_not_null() & ~text.is_in(known)).arg_true()
+        if len(new):
+            table.notes.append(
+                f"{table.path}: column {name!r} has {_counted(len(new), 'cell')} with categories "
+                f"that the model does not know, taken as missing ({text[new[0]]!r} on "
+                f"{table.where(new[0])})"
+            )
+    return rows
 
 
 def format_of(model: Any, table: Table) -> TableFormat:
@@ -271,23 +307,40 @@ def _labels(table: Table, name: str, classes: NDArray[Any] | None = None) -> pl.
 
     ``classes`` are those of a model that has learned some already.
     """
+    text = cells.present(_as_text(table.frame[name]))
+    numbers = cells.plain_numbers(text)
+    known = "" if classes is None else classes.dtype.kind
+    if classes is None and numbers.null_count() == text.null_count():
+        whole = (numbers % 1 == 0).all() and (numbers.abs() < 2**53).all()
+        known = "i" if whole and not cells.is_code(text) else ""
+    if known not in _KINDS_OF_LABELS:
+        return text
+    needed, read = _KINDS_OF_LABELS[known]
+    labels = read(text)
+    wrong = (text.is_not_null() & labels.is_null()).arg_true()
+    if len(wrong):
+        raise ValueError(
+            f"{table.path}, {table.where(wrong[0])}, column {name!r}: got {text[wrong[0]]!r:.60}, "
+            f"needed {needed}, as the classes of the model are"
+        )
+    return labels
+
+
+def _whole_numbers(text: pl.Series) -> pl.Series:
     import polars as pl
 
-    column = table.frame[name]
-    text = cells.present(_as_text(column))
     numbers = cells.plain_numbers(text)
-    if numbers.null_count() == text.null_count() and not cells.is_code(text):
-        whole = (numbers % 1 == 0).all() and (numbers.abs() < 2**53).all()
-        if whole and (classes is None or classes.dtype.kind in "iu"):
-            return cells.converted(numbers, pl.Int64)
-    if classes is not None and classes.dtype.kind in "iu":
-        row = (text.is_not_null() & (numbers.is_null() | (numbers % 1 != 0))).arg_true()
-        if len(row):
-            raise ValueError(
-                f"{table.path}, {table.where(row[0])}, column {name!r}: got {text[row[0]]!r:.60}, "
-                "needed a whole number, as the classes of the model are"
-            )
-    return text
+    whole = cells.evaluated(pl.when(numbers % 1 == 0).then(numbers))
+    return cells.converted(whole, pl.Int64)
+
+
+# By the kinds of numpy's dtypes; labels of others are text.
+_KINDS_OF_LABELS: dict[str, tuple[str, Callable[[pl.Series], pl.Series]]] = {
+    "i": ("a whole number", _whole_numbers),
+    "u": ("a whole number", _whole_numbers),
+    "f": ("a number", cells.plain_numbers),
+    "b": ("true or false", cells.booleans),
+}
 
 
 def _numbers(table: Table, names: Sequence[str], conventions: Conventions) -> pl.DataFrame:
@@ -487,6 +540,8 @@ def add_commands(app: Any) -> None:
     ) -> None:
         """Write a table with its predictions: mean, std and interval, or class probabilities."""
         check_device(device)
+        if not 0.0 < level < 1.0:
+            raise usage_error(f"got {level:g}, needed a number between 0 and 1", "--level")
         with _in_one_line():
             _check_outputs(output, plot, inputs=[model, path])
             estimator = _load(model, device)
