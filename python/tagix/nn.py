@@ -46,6 +46,7 @@ from tagix._core import (
     Linear,
     ReLU,
     Remax,
+    Softmax,
     Sigmoid,
     SiLU,
     Softplus,
@@ -88,7 +89,7 @@ _log = logging.getLogger("tagix.nn")
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
-Likelihood: TypeAlias = "HierarchicalSoftmax | Remax"
+Likelihood: TypeAlias = "HierarchicalSoftmax | Remax | Softmax"
 
 
 class Sequential:
@@ -163,7 +164,7 @@ class Sequential:
             )
         if forgetting is not None and not isinstance(forgetting, Forgetting):
             raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
-        if likelihood is not None and not isinstance(likelihood, (HierarchicalSoftmax, Remax)):
+        if likelihood is not None and not isinstance(likelihood, (HierarchicalSoftmax, Remax, Softmax)):
             raise TypeError(
                 f"likelihood: got {likelihood!r}, needed tagix.HierarchicalSoftmax() or "
                 "tagix.Remax()"
