@@ -132,7 +132,8 @@ is no number.)");
       py::arg("n_classes"), py::arg("std") = py::none());
   bind_likelihood_of(remax_class);
 
-  py::class_<Softmax> softmax_class(m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
+  py::class_<Softmax> softmax_class(
+      m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
 
 With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
 q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that

@@ -494,9 +494,9 @@ void observe_softmax(const float* mean, const float* var, Index n, Index label, 
   for_all_but(totals.top, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
     using T = decltype(zero);
     const T probability = load<T>(delta_mean + i) * inverse;
-    const math::Innovation<T> result = math::softmax_innovation(
-        load<T>(delta_var + i), probability, 1 - probability, -probability, load<T>(var + i),
-        broadcast<T>(spread));
+    const math::Innovation<T> result =
+        math::softmax_innovation(load<T>(delta_var + i), probability, 1 - probability, -probability,
+                                 load<T>(var + i), broadcast<T>(spread));
     store(result.delta_mean, delta_mean + i);
     store(result.delta_var, delta_var + i);
   });

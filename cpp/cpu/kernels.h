@@ -227,8 +227,7 @@ struct Kernels {
   void (*observe_softmax)(const float* mean, const float* var, Index n, Index label, float spread,
                           float* delta_mean, float* delta_var);
   /// The probabilities of the classes of a row of n outputs.
-  void (*softmax_probabilities)(const float* mean, const float* var, Index n,
-                                float* probabilities);
+  void (*softmax_probabilities)(const float* mean, const float* var, Index n, float* probabilities);
   /// The noise variances that a noise head infers.
   void (*infer_noise)(math::NoiseLink link, const float* mean, const float* var, Index size,
                       float* noise_var);

@@ -206,8 +206,8 @@ struct RemaxTotals {
 ///   S = E A (1 - E A) + Var A (spread - 1) + noise_var
 ///   delta_mean = J (y - E A) / S,   delta_var = -J^2 / S
 ///
-/// Shares say nothing of the scale of the outputs, and where all are off none of them learns. So the
-/// sum of the rectified outputs is observed besides, as c = n / sqrt(2 pi), what n outputs of
+/// Shares say nothing of the scale of the outputs, and where all are off none of them learns. So
+/// the sum of the rectified outputs is observed besides, as c = n / sqrt(2 pi), what n outputs of
 /// N(0, 1) have on average, with a noise variance of c^2:
 ///
 ///   S = Var sum spread + c^2,   delta_mean += E f' (c - E sum) / S,   delta_var -= (E f')^2 / S
@@ -285,19 +285,26 @@ struct SoftmaxTotals {
   std::int64_t top;  ///< the first output with the greatest mean
   float top_mean;
   float top_var;
-  float next_mean;     ///< the greatest mean of the other outputs
-  float gap;           ///< exp(next_mean - top_mean)
-  float others;        ///< sum of exp(mean_i - top_mean) over the other outputs
-  float others_var;    ///< sum of exp(mean_i - top_mean)^2 var_i over them
-  float log_total;     ///< log(1 + others)
-  float var_of_others; ///< of the logarithm of the sum of all but the top
+  float next_mean;      ///< the greatest mean of the other outputs
+  float gap;            ///< exp(next_mean - top_mean)
+  float others;         ///< sum of exp(mean_i - top_mean) over the other outputs
+  float others_var;     ///< sum of exp(mean_i - top_mean)^2 var_i over them
+  float log_total;      ///< log(1 + others)
+  float var_of_others;  ///< of the logarithm of the sum of all but the top
 };
 
 TAGIX_HD TAGIX_INLINE SoftmaxTotals softmax_totals(std::int64_t top, float top_mean, float top_var,
                                                    float next_mean, SoftmaxSums sums) {
   const float gap = exp(next_mean - top_mean);
   const float others = gap * sums.weight;
-  return {top, top_mean, top_var, next_mean, gap, others, gap * gap * sums.var, log1p(others),
+  return {top,
+          top_mean,
+          top_var,
+          next_mean,
+          gap,
+          others,
+          gap * gap * sums.var,
+          log1p(others),
           sums.var / (sums.weight * sums.weight)};
 }
 
