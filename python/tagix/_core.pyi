@@ -41,6 +41,7 @@ __all__: list[str] = [
     "SamplerPlan",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Stream",
     "Tanh",
@@ -466,14 +467,17 @@ class HierarchicalSoftmax:
 
     Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
     right at a node on the path to k with probability Phi(z), the standard normal distribution function.
-    With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
-    r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+    With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
+    r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
+    the one expected of a branch:
 
-        P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+        P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
+        delta_var = -r(beta) r(-beta) / (1 + var)
 
-    and the probability of a class is the product along its path, whose nodes count as independent. A row
+    The probability of a class is the product along its path, whose nodes count as independent. A row
     changes no more than log2(n_classes) outputs. Classes with neighbouring numbers share most of their
-    path: many classes are learned best where neighbours are alike. n_outputs is n_classes - 1.
+    path: many classes are learned best where neighbours are alike. With two classes there is one output.
+    n_outputs is n_classes - 1.
 
     Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
     """
@@ -507,10 +511,10 @@ class Remax:
 
         E A_i = (m_i / m) (1 + b) / (1 + c)
 
-    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; None takes
-    min(0.3, 2 / n_classes), since what noise leaves of many shares near 0 adds up. Probabilities are the
-    expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
-    every output. n_outputs is n_classes.
+    A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
+    noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
+    1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
+    n_classes.
 
     Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
     is no number.
@@ -522,6 +526,43 @@ class Remax:
         n_classes: typing.SupportsIndex,
         std: typing.SupportsFloat | typing.SupportsIndex | None = None,
     ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
+class Softmax:
+    """
+    Classes by exponentials of outputs, one for each, over their sum.
+
+    With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
+    q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
+    is flattened as far as that, and innovations those of labels of such probabilities:
+
+        P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
+        delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
+
+    It treats all classes alike, every row changes every output, and it learns many classes best. n_outputs
+    is n_classes.
+
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(self, n_classes: typing.SupportsIndex) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
     @property

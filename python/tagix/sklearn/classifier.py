@@ -11,8 +11,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from tagix import nn
 from tagix._arrays import as_choice, as_number
-from tagix._core import Forgetting, HierarchicalSoftmax, Remax
+from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
 from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys
 from tagix.sklearn._columns import is_missing
@@ -30,8 +31,11 @@ Array = NDArray[np.float64]
 # Takes the place of a second class where there is only one so far.
 _NO_LABEL = object()
 
-# With likelihood="auto"; docs/classification.md has the figures.
-MOST_CLASSES_OF_TREE = 32
+LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
+    "softmax": Softmax,
+    "hierarchical_softmax": HierarchicalSoftmax,
+    "remax": Remax,
+}
 
 
 class TagiClassifier(ClassifierMixin, TabularEstimator):
@@ -44,10 +48,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     Args:
         hidden: widths of the hidden layers, or "auto".
-        likelihood: "hierarchical_softmax", a binary tree of classes
-            (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
-            (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
-            in a larger tree it begins to matter which classes are neighbours.
+        likelihood: "softmax", an output for each class (:class:`tagix.Softmax`);
+            "hierarchical_softmax", a binary tree of classes (:class:`tagix.HierarchicalSoftmax`);
+            "remax", rectified outputs over their sum (:class:`tagix.Remax`); or "auto", which is
+            "softmax" (docs/classification.md has the figures).
         class_weight: how many times as frequent each class is where predictions are wanted as in
             the data: a dict of labels, 1 for those that it lacks, or "balanced", which makes all
             classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
@@ -309,7 +313,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        as_choice("likelihood", self.likelihood, ("auto", "hierarchical_softmax", "remax"))
+        as_choice("likelihood", self.likelihood, ("auto", *LIKELIHOODS))
         if isinstance(self.class_weight, Mapping):
             for label, value in self.class_weight.items():
                 weight = as_number(f"class_weight[{label!r}]", value)
@@ -327,17 +331,14 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 "needed None or a dict of labels to begin a stream"
             )
 
-    def _takes_remax(self) -> bool:
-        """Whether each class has an output; what was "auto" at the start stays as it was."""
+    def _likelihood(self) -> type[nn.Likelihood]:
+        """What "auto" was when the networks were made stays as it was, in files too."""
         if self.likelihood != "auto":
-            return self.likelihood == "remax"
-        if self.__sklearn_is_fitted__():
-            return isinstance(self.nets_[0].likelihood, Remax)
-        return len(self._labels) > MOST_CLASSES_OF_TREE
+            return LIKELIHOODS[self.likelihood]
+        return type(self.nets_[0].likelihood) if self.__sklearn_is_fitted__() else Softmax
 
     def _head(self) -> Any:
-        n_classes = len(self._labels)
-        return Remax(n_classes) if self._takes_remax() else HierarchicalSoftmax(n_classes)
+        return self._likelihood()(len(self._labels))
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
@@ -448,17 +449,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.
 
-        Remax gets an output. In the tree of n classes, a heap, class k is the leaf n + k: with one
-        class more, node n, where class 0 was, is the new branch, and its leaves are the classes
-        n - 1 and n.
+        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is the
+        leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its leaves
+        are the classes n - 1 and n.
         """
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
             return
-        if self._takes_remax():
-            self._labels = [*self._labels, label]
-        else:
+        if self._likelihood() is HierarchicalSoftmax:
             self._labels = [*self._labels[1:], self._labels[0], label]
+        else:
+            self._labels = [*self._labels, label]
         self.nets_ = [wider(net, likelihood=self._head()) for net in self.nets_]
 
 
