@@ -449,9 +449,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.
 
-        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is the
-        leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its leaves
-        are the classes n - 1 and n.
+        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is
+        the leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its
+        leaves are the classes n - 1 and n.
         """
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
