@@ -18,7 +18,7 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
 from tagix.sklearn import _files
-from tagix.sklearn._columns import ColumnEncoder, is_missing
+from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
@@ -251,7 +251,7 @@ class TabularEstimator(BaseEstimator):
 
     def _columns_in_words(self) -> list[str]:
         """What messages call the columns of X, each input of the networks by itself."""
-        if hasattr(self, "feature_names_in_"):
+        if hasattr(self, "feature_names_in_") or self._encoder is not None:
             return [f"X, column {name!r}" for name in self.input_names_.tolist()]
         return [f"X[:, {column}]" for column in range(self.n_features_in_)]
 
@@ -371,7 +371,7 @@ class TabularEstimator(BaseEstimator):
             return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
         for key, value in x.items():
-            values[key] = float("nan") if is_missing(value) else as_number(f"x[{key!r}]", value)
+            values[key] = feature_number(key, value)
             if np.isinf(values[key]):
                 raise ValueError(
                     f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"

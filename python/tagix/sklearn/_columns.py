@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tagix._arrays import as_number
+
 if TYPE_CHECKING:
     from tagix.io import Record
 
@@ -105,10 +107,13 @@ class Column:
 
         Raises ValueError, without the column's name, for values of another kind.
         """
-        if not names_of_values(values) <= _TAKEN[self.kind]:
+        found = names_of_values(values)
+        if not found <= _TAKEN[self.kind]:
             raise ValueError(f"got {_described(values)}, needed {_NEEDED[self.kind]}")
         if self.kind == CATEGORY:
             return self._one_hot(values)
+        if not found:
+            return np.full((len(values), self.n_inputs), np.nan)
         inputs = [_CONVERSIONS[self.kind](values)]
         for cycle in self.cycles:
             phase = 2.0 * np.pi * inputs[0] / CYCLES[cycle]
@@ -318,6 +323,8 @@ def name_of_value(value: Any) -> str:
 
 def names_of_values(values: NDArray[Any]) -> set[str]:
     """What an array holds, but for missing values."""
+    if values.dtype.kind == "f" and np.isnan(values).all():
+        return set()
     if values.dtype == "datetime64[D]":
         return {"dates"}
     if values.dtype.kind in _NAMES_OF_DTYPES:
@@ -346,7 +353,36 @@ def numbers_of(values: NDArray[Any]) -> Array:
     """Numbers and booleans as float64, NaN where one is missing."""
     if values.dtype.kind != "O":
         return values.astype(np.float64)
-    return np.array([np.nan if is_missing(value) else float(value) for value in values.tolist()])
+    return np.array([_as_float(value) for value in values.tolist()])
+
+
+def _as_float(value: Any) -> float:
+    try:
+        return np.nan if is_missing(value) else float(value)
+    except OverflowError:  # of an integer
+        return np.inf if value > 0 else -np.inf
+
+
+def feature_number(key: Any, value: Any) -> float:
+    """A value of a dict of features as a number, NaN where it is missing; TypeError for others."""
+    if is_missing(value):
+        return float("nan")
+    try:
+        return as_number(f"x[{key!r}]", value)
+    except TypeError as error:
+        raise TypeError(f"{error}{_WAYS_TO_NUMBERS.get(name_of_value(value), '')}") from None
+
+
+_WAYS_TO_NUMBERS = {
+    "text": ": a category as features of 0 and 1, as by river.preprocessing.OneHotEncoder, or as "
+    "it is after a fit to a DataFrame",
+    **dict.fromkeys(
+        ("dates", "datetimes"), ": days since a date, or the date itself after a fit to a DataFrame"
+    ),
+    **dict.fromkeys(
+        ("times", "durations"), ": hours or seconds, or as it is after a fit to a DataFrame"
+    ),
+}
 
 
 def _days_of_datetimes(values: NDArray[Any]) -> Array:
@@ -478,7 +514,9 @@ def _is_number(text: str) -> bool:
 def _described(values: NDArray[Any]) -> str:
     """What an array holds, with an example of each."""
     if values.dtype.kind != "O":
-        return next(iter(names_of_values(values)))
+        found = next(iter(names_of_values(values)))
+        example = str(values[0]) if values.dtype.kind in "Mm" else shown(values[0].item())
+        return f"{found} ({example})"
     examples: dict[str, Any] = {}
     for value in values.tolist():
         if not is_missing(value):

@@ -107,7 +107,9 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features), without missing values.
+            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: labels, (n_rows,), for a conditional estimator; else ignored.
 
         Returns:
@@ -166,8 +168,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             sampler: one of :mod:`tagix.samplers`, by default DDPM.
 
         Returns:
-            float64 (n_samples, n_features); of a conditional estimator a pair of it and the labels,
-            (n_samples,).
+            float64 (n_samples, n_inputs), the columns of X or those that ``input_names_`` names; of
+            a conditional estimator a pair of it and the labels, (n_samples,).
         """
         check_is_fitted(self)
         count = as_count("n_samples", n_samples, least=1)

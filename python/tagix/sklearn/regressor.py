@@ -175,7 +175,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
+            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
 
