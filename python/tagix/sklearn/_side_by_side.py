@@ -94,7 +94,7 @@ class Progress:
 
 
 class Listeners(Callback):
-    """What a training tells of its epochs: the bar, and a callback of the user, if there is one.
+    """What a training tells of its epochs: the bar, and a callback of its own, if there is one.
 
     It ends where the callback returns true, and where another training has failed.
     """
@@ -103,18 +103,16 @@ class Listeners(Callback):
         self, progress: Progress, side_by_side: SideBySide, callback: FitCallback | None = None
     ) -> None:
         self._progress, self._side_by_side, self._callback = progress, side_by_side, callback
-        self.wants_end = False
-        """Whether the callback has returned true."""
 
     def on_rows(self, epoch: int, rows_done: int, n_rows: int) -> bool:
-        """Ask the user's callback, if that hears of an epoch on its way."""
-        if isinstance(self._callback, Callback):
-            self.wants_end |= bool(self._callback.on_rows(epoch, rows_done, n_rows))
-        return self.wants_end or self._side_by_side.is_ending
+        """Ask the callback, if that hears of an epoch on its way."""
+        wants_end = isinstance(self._callback, Callback) and bool(
+            self._callback.on_rows(epoch, rows_done, n_rows)
+        )
+        return wants_end or self._side_by_side.is_ending
 
     def __call__(self, record: EpochRecord) -> bool:
-        """Move the bar, and ask the user's callback."""
+        """Move the bar, and ask the callback."""
         self._progress.advance()
-        if self._callback is not None:
-            self.wants_end |= bool(self._callback(record))
-        return self.wants_end or self._side_by_side.is_ending
+        wants_end = self._callback is not None and bool(self._callback(record))
+        return wants_end or self._side_by_side.is_ending
