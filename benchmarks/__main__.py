@@ -8,6 +8,7 @@ docs/uncertainty.md.
 ``python -m benchmarks classes``: networks of classes beside softmax and Adam; the tables of
 docs/classification.md.
 ``python -m benchmarks streams``: rows learned one at a time, as dicts.
+``python -m benchmarks everyday``: the regressor on random tables of counters, flags, sentinels...
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
@@ -20,7 +21,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import classes, gpu, gpu_opponents, merging, quality, speed, streams, uncertainty
+from benchmarks import (
+    classes,
+    everyday,
+    gpu,
+    gpu_opponents,
+    merging,
+    quality,
+    speed,
+    streams,
+    uncertainty,
+)
 from benchmarks.opponents import OPPONENTS, installed_opponents
 from benchmarks.workloads import WORKLOADS, at_batch_size
 from tagix import _core
@@ -80,16 +91,18 @@ def main() -> None:
     of_classes.add_argument("--json", type=Path, help="also write the results to this file")
     rows = commands.add_parser("streams", help="rows one at a time, beside River and others")
     rows.add_argument("--quick", action="store_true", help="few rows, 3 short rounds")
+    tables = commands.add_parser("everyday", help="random tables of everyday columns")
+    tables.add_argument("--tables", type=int, default=200)
     shards = commands.add_parser("merging", help="the tables of docs/merging.md")
     shards.add_argument("--quick", action="store_true", help="small sizes, 1 seed, no file")
     shards.add_argument("--seeds", type=int, help="default: 3, or 1 with --quick")
     shards.add_argument(
         "--output", type=Path, help="put the tables there; default: docs/merging.md"
     )
-    for command in (cpu, toy, trust, of_classes, rows, shards):
+    for command in (cpu, toy, trust, of_classes, rows, tables, shards):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    for name in ("threads", "seeds", "epochs"):
+    for name in ("threads", "seeds", "epochs", "tables"):
         value = getattr(arguments, name, None)
         if value is not None and value < 1:
             parser.error(f"--{name}: got {value}, needed at least 1")
@@ -99,6 +112,9 @@ def main() -> None:
     if arguments.command == "streams":
         streams.run(arguments.threads, arguments.quick)
         return
+    if arguments.command == "everyday":
+        _core.set_num_threads(arguments.threads)
+        sys.exit(0 if everyday.run(arguments.tables) else 1)
     if arguments.command in ("uncertainty", "merging"):
         output = arguments.output
         if output is None and not arguments.quick:

@@ -589,7 +589,7 @@ class CpuBackend final : public Backend {
         float *const mean = noise_var + block * n, *const var = mean + block * n;
         copy_columns(prediction.mean + first * cols + n, cols, mean, n, rows, n);
         copy_columns(prediction.var + first * cols + n, cols, var, n, rows, n);
-        kernels_.infer_noise(noise.head.link, mean, var, rows * n, noise_var);
+        kernels_.infer_noise(noise.head, mean, var, rows * n, noise_var);
       } else {
         for (Index i = 0; i < rows * n; ++i) {
           noise_var[i] = noise.data[(first + i / n) * noise.row_stride + i % n * noise.col_stride];

@@ -404,7 +404,8 @@ void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, flo
     constexpr auto link = static_cast<math::NoiseLink>(constant.value);
     for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
       const math::InferredNoise<Vector> noise = math::inferred_noise(
-          link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i));
+          link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i),
+          broadcast<Vector>(head.belief_precision));
       const math::NoisyInnovation<Vector> result = math::noisy_innovation(
           load_part(targets.mean + i), load_part(targets.var + i), noise, head.expects_information,
           load_part(targets.target + i), broadcast<Vector>(spread));
@@ -416,12 +417,14 @@ void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, flo
   });
 }
 
-void infer_noise(math::NoiseLink link, const float* mean, const float* var, Index size,
+void infer_noise(const math::NoiseHead& head, const float* mean, const float* var, Index size,
                  float* noise_var) {
-  with_link(link, [&](auto constant) TAGIX_LAMBDA_INLINE {
+  with_link(head.link, [&](auto constant) TAGIX_LAMBDA_INLINE {
     constexpr auto known_link = static_cast<math::NoiseLink>(constant.value);
     for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      store_part(math::inferred_noise(known_link, load_part(mean + i), load_part(var + i)).mean,
+      store_part(math::inferred_noise(known_link, load_part(mean + i), load_part(var + i),
+                                      broadcast<Vector>(head.belief_precision))
+                     .mean,
                  noise_var + i);
     });
   });

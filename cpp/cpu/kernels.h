@@ -224,7 +224,7 @@ struct Kernels {
   void (*observe_noisy)(const math::NoiseHead& head, const NoisyTargets& targets, float spread,
                         Index size);
   /// The noise variances that a noise head infers.
-  void (*infer_noise)(math::NoiseLink link, const float* mean, const float* var, Index size,
+  void (*infer_noise)(const math::NoiseHead& head, const float* mean, const float* var, Index size,
                       float* noise_var);
   /// Whether every value is finite.
   bool (*all_finite)(const float* values, Index size);

@@ -47,6 +47,7 @@ __all__: list[str] = [
     "Trainer",
     "UpdateRule",
     "backend_name",
+    "bounded_leverage",
     "cuda_device_name",
     "cuda_is_built",
     "cuda_why_not",
@@ -54,6 +55,7 @@ __all__: list[str] = [
     "get_num_threads",
     "has_precision",
     "instruction_sets",
+    "leverage_slope",
     "peak_flops",
     "set_num_threads",
 ]
@@ -422,6 +424,15 @@ class Heteroscedastic:
 
     For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
     precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
+
+    Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
+    exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
+    joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+
+        kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
+
+    V is then finite for any input, and of the order of 1 where nothing was learned: targets are best
+    brought to a scale of about 1.
 
     Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
     or no string.
@@ -840,6 +851,11 @@ class Model:
         (number, name, shape, start in get_parameters()) of each array that can be learned.
         """
     @property
+    def prior_std(self) -> dict:
+        """
+        The standard deviation of each array before any data, by its name.
+        """
+    @property
     def rule(self) -> UpdateRule: ...
     @property
     def seed(self) -> int: ...
@@ -1002,6 +1018,11 @@ def backend_name(device: str, precision: str = "float32") -> str:
     The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'. Raises ValueError for a device or a precision that is not there, and says why not.
     """
 
+def bounded_leverage(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
+    """
+    Standardized inputs, those beyond 6 standard deviations by their logarithm; see math/leverage.h.
+    """
+
 def cuda_device_name() -> str:
     """
     The name of the GPU. Raises ValueError where CUDA cannot be used.
@@ -1038,6 +1059,11 @@ def has_precision(precision: str, device: str = "cpu") -> bool:
 def instruction_sets() -> list[str]:
     """
     The instruction sets that this build has kernels for and this processor runs, the best first. The environment variable TAGIX_INSTRUCTION_SET chooses one; it is read once, when the first network or diffusion model is made, which raises ValueError for an unknown name.
+    """
+
+def leverage_slope(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
+    """
+    The derivative of bounded_leverage.
     """
 
 def peak_flops(precision: str = "float32") -> float:

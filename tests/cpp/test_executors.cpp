@@ -286,7 +286,7 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
             Moments parameters(*backend), input(*backend);
             Buffer<float> target(*backend);
             target.assign(problem.target);  // more than there are targets
-            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0}};
+            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
             const Learned learned = executor.learn(
                 to_device(*backend, parameters, 1,
                           static_cast<Index>(problem.parameters.mean.size()), problem.parameters),

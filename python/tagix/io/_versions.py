@@ -6,8 +6,8 @@ from typing import Any
 
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators, 4 no columns of categories and dates, no weights of classes, and no
-indicators of missing values."""
+3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
+tables are read, no weights of classes, and no indicators of missing values."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -100,7 +100,7 @@ def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
     if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
         learned = {"n_features": model["settings"].get("n_features"), **learned}
     else:
-        learned = {"indicators": None, **learned}
+        learned = {"indicators": None, "table_format": None, **learned}
     return {"columns": None, **learned}
 
 

@@ -17,6 +17,7 @@ from tagix import _core, nn
 from tagix._arrays import MOST, as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
+from tagix._table_format import TableFormat
 from tagix._training import FitCallback, History
 from tagix.sklearn import _files
 from tagix.sklearn._columns import ColumnEncoder, feature_number
@@ -79,6 +80,7 @@ class TabularEstimator(BaseEstimator):
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
     _stream: CoreStream | None = None
+    _table_format: TableFormat | None = None
 
     def _n_outputs(self) -> int:
         """Outputs of a network."""
@@ -192,6 +194,7 @@ class TabularEstimator(BaseEstimator):
         self._n_rows = 0
         self._settled = False
         self._drifts_in_fit = 0
+        self._table_format = None
         if keys is None:
             names = getattr(self, "feature_names_in_", None)
             self._feature_keys = None if names is None else names.tolist()
@@ -301,7 +304,7 @@ class TabularEstimator(BaseEstimator):
     def _take_over_units(self) -> None:
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
-        old, new = self._x_scaler.units_towards(scaler)
+        old, new = self._x_scaler.input_units_towards(scaler)
         n_indicators = self._n_indicators()  # which have no units
         for net in self.nets_:
             rescale(net, inputs=(old.behind(n_indicators), new.behind(n_indicators)))
@@ -417,6 +420,7 @@ class TabularEstimator(BaseEstimator):
 
     def _name_features(self, keys: list[Any]) -> None:
         self._feature_keys = keys
+        self._table_format = None  # which was of other features
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         if all(isinstance(key, str) for key in keys):
@@ -442,6 +446,7 @@ class TabularEstimator(BaseEstimator):
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
             "columns": _files.describe_columns(self._encoder),
+            "table_format": self._table_format and self._table_format.to_description(),
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -480,6 +485,7 @@ class TabularEstimator(BaseEstimator):
             self._name_features(_files.read_labels("feature_keys", keys))
         if hasattr(self, "feature_names_in_") and not has_names:
             del self.feature_names_in_
+        self._table_format = _files.read_table_format(learned.take("table_format"), keys)
         self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._read_targets(learned, tensors)

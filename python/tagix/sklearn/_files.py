@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from tagix import nn
 from tagix._core import Forgetting
+from tagix._table_format import TableFormat
 from tagix._training import History
 from tagix.sklearn._columns import ColumnEncoder
 from tagix.sklearn._missing import Links, TableScaler
@@ -284,6 +285,14 @@ def read_columns(description: Any, n_columns: int) -> ColumnEncoder | None:
     return ColumnEncoder.from_description(
         [read_record(column, f"columns: {place}") for place, column in enumerate(description)]
     )
+
+
+def read_table_format(description: Any, names: list[Any] | None) -> TableFormat | None:
+    """A table format from its description, for features of these names."""
+    if description is None:
+        return None
+    record = read_record(description, "table_format")
+    return TableFormat.from_description(record, names or [])
 
 
 def describe_log(log: PrequentialLog) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tagix import _core
 from tagix._rescaling import Units
 
 Array = NDArray[np.float64]
@@ -17,6 +18,9 @@ LARGEST_MEAN = np.sqrt(np.finfo(np.float64).max) / 2
 # A column whose standard deviation is a smaller share of its mean than this never varies: rounding
 # alone makes as much of numbers that are equal.
 LEAST_SPREAD = 4 * np.finfo(np.float64).eps
+
+# Of the scale of an input, when a stream is re-expressed in new units.
+MOST_GROWTH = 2.0
 
 
 @dataclass
@@ -72,7 +76,10 @@ class Moments:
 
 @dataclass
 class Scaler:
-    """Columns are brought to (X - mean) / scale; one that has never varied is 0, and scale 1."""
+    """Columns are brought to z = (X - mean) / scale; one that has never varied is 0, and scale 1.
+
+    Inputs beyond 6 standard deviations are taken by their logarithm (math/leverage.h).
+    """
 
     mean: Array
     scale: Array
@@ -89,16 +96,20 @@ class Scaler:
         """Standardized means and, where anything is uncertain, variances, both (rows, columns).
 
         A missing number (NaN) is one of which only the training data's mean and variance are
-        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``;
+        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``,
+        small beside 6 standard deviations of the column;
         a column that has never varied is known to be 0.
         """
         weight = self.varies / self.scale
         missing = np.isnan(rows)
         any_missing = bool(missing.any())
-        mean = (rows - self.mean) * weight
+        z = (rows - self.mean) * weight
+        mean = np.asarray(_core.bounded_leverage(z))
         if not any_missing and std is None:
             return _as_float32(mean), None
-        var = np.zeros_like(mean) if std is None else (std * weight) ** 2
+        var = np.zeros_like(z)
+        if std is not None:
+            var = (std * weight * _core.leverage_slope(z)) ** 2
         if any_missing:
             mean[missing] = 0.0
             var = np.where(missing, self.varies, var)
@@ -129,6 +140,23 @@ class Scaler:
         """
         scale = np.where(self.varies, self.scale, new.scale)
         return Units(self.mean, scale), Units(new.mean, new.scale)
+
+    def input_units_towards(self, new: Scaler) -> tuple[Units, Units]:
+        """:meth:`units_towards` for inputs, whose leverage is bounded.
+
+        Where the new mean and the new scale lie beyond the old reach, the network has seen them
+        there by their logarithm, and that is what it is to see them as. And a scale that has more
+        than doubled, which is what that of a counter does when rows double, counts as doubled:
+        what was learned lies in a small part of the new range then, and says little of the rest.
+        """
+        old, _ = self.units_towards(new)
+        centre = (new.mean - old.mean) / old.scale
+        reach = new.scale / old.scale
+        low, middle, high = (
+            np.asarray(_core.bounded_leverage(z)) for z in (centre - reach, centre, centre + reach)
+        )
+        growth = np.minimum(0.5 * (high - low), MOST_GROWTH)
+        return old, Units(old.mean + middle * old.scale, growth * old.scale)
 
 
 def _first(rows: Array, present: NDArray[np.bool_]) -> Array:
