@@ -28,6 +28,8 @@ _SETTINGS = {
     "standardize": True,
 }
 
+_TABULAR = ("TagiRegressor", "TagiClassifier")
+
 _SCHEDULES = {
     "cosine": {"s": 0.008},
     "linear": {"beta_start": None, "beta_end": None},
@@ -48,6 +50,9 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         description["learned"] = _with_columns(learned)
     if description.get("kind") == "TagiClassifier":
         _add_class_weights(description)
+    parameters = description.get("parameters")
+    if description.get("kind") in _TABULAR and isinstance(parameters, dict):
+        description["parameters"] = {"n_jobs": None, **parameters}
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,11 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tagix import _core, nn
-from tagix._arrays import as_choice, as_count, as_flag, as_number
+from tagix._arrays import MOST, as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._table_format import TableFormat
-from tagix._training import History
+from tagix._training import FitCallback, History
 from tagix.sklearn import _files
 from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
@@ -27,7 +28,8 @@ from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
-from tagix.sklearn._table_training import TableTraining
+from tagix.sklearn._side_by_side import Progress, SideBySide
+from tagix.sklearn._table_training import Evaluation, TableTraining
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -60,6 +62,7 @@ class TabularEstimator(BaseEstimator):
     tol: float
     forgetting: Forgetting | None
     random_state: Any
+    n_jobs: int | None
     device: str
     precision: str
     verbose: int | bool
@@ -139,6 +142,8 @@ class TabularEstimator(BaseEstimator):
         self._hidden_widths()
         if self.batch_size != "auto":
             as_count("batch_size", self.batch_size, least=1)
+        if self.n_jobs is not None and as_count("n_jobs", self.n_jobs, least=-MOST) == 0:
+            raise ValueError("n_jobs: got 0, needed a number of threads, -1 or None")
 
     def _hidden_widths(self) -> list[int]:
         if isinstance(self.hidden, str):
@@ -225,8 +230,18 @@ class TabularEstimator(BaseEstimator):
             )
         return std
 
-    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
-        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe."""
+    def _train(
+        self,
+        X: Array,
+        std: Array | None,
+        y: NDArray[Any],
+        evaluation: tuple[Array, NDArray[Any]] | None,
+        callback: FitCallback | None,
+    ) -> None:
+        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe.
+
+        ``evaluation`` are rows and targets, as networks take them, that are not learned.
+        """
         x, x_var = self._x_scaler.inputs(X, std)
         batch_size = self._batch_size(len(x))
         search = RECIPE.search(batch_size)
@@ -242,7 +257,12 @@ class TabularEstimator(BaseEstimator):
             early_stopping=self.early_stopping,
             patience=self.patience,
             tol=self.tol,
-            progress=bool(self.verbose),
+            progress=Progress(type(self).__name__, bool(self.verbose)),
+            side_by_side=SideBySide(self.n_jobs),
+            callback=callback,
+            evaluation=None
+            if evaluation is None
+            else Evaluation(*self._x_scaler.inputs(evaluation[0]), evaluation[1]),
         )
         self.histories_ = training.fit(self.nets_)
         self._count_table(len(x))
@@ -525,6 +545,24 @@ def moments_with(moments: Moments, rows: Array, name: str, *, is_all: bool = Fal
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return more
+
+
+def as_pair(eval_set: Any) -> tuple[Any, Any]:
+    """(X, y) of an ``eval_set``; TypeError for what is no pair."""
+    if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
+        raise TypeError(f"got a {type(eval_set).__name__}, needed a pair (X, y)")
+    return eval_set[0], eval_set[1]
+
+
+@contextmanager
+def named(name: str) -> Iterator[None]:
+    """Begin the messages of what is wrong in the block with the name of an argument."""
+    try:
+        yield
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
 
 
 def first_keys(x: Any) -> list[Any]:

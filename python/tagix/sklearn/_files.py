@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 Tensors = dict[str, NDArray[Any]]
-# Epochs as rows of an array; what a History has of validation is empty here.
+# Epochs as rows of an array; what a History has of validation is one by itself, if there is any.
 _OF_EPOCHS = [
     field.name
     for field in fields(History)
@@ -102,6 +102,7 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
 
 _MORE_KINDS: dict[str, set[type]] = {
     "class_weight": {str},
+    "n_jobs": {int},
     "batch_size": {int},
     "random_state": {int},
     "tol": {int},
@@ -124,6 +125,10 @@ def describe_networks(
         description, parameters = net._to_file()
         put(tensors, f"net{number}", parameters)
         tensors[f"history{number}"] = history_array(history)
+        if history.validation_mse:
+            tensors[f"validation{number}"] = np.array(
+                [history.validation_mse, history.validation_log_likelihood], dtype=np.float64
+            )
         descriptions.append({"model": description, "stopped": history.stopped})
     return descriptions
 
@@ -139,7 +144,12 @@ def read_networks(
         record = read_record(description, f"networks: {number}")
         parameters = take(tensors, f"net{number}")
         nets.append(nn.Sequential._from_file(record.take("model"), parameters, device))
-        histories.append(read_history(tensors, f"history{number}", record.flag("stopped")))
+        history = read_history(tensors, f"history{number}", record.flag("stopped"))
+        if f"validation{number}" in tensors:
+            shape = (2, len(history.train_mse))
+            validation = take_array(tensors, f"validation{number}", shape).tolist()
+            history.validation_mse, history.validation_log_likelihood = validation
+        histories.append(history)
         record.done()
     return nets, histories
 

@@ -14,8 +14,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tagix import nn
 from tagix._arrays import as_choice, as_number
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
+from tagix._training import FitCallback, check_callback
 from tagix.sklearn import _ensemble, _files, _river
-from tagix.sklearn._base import Float32, TabularEstimator, first_keys
+from tagix.sklearn._base import (
+    Float32,
+    TabularEstimator,
+    as_pair,
+    first_keys,
+    named,
+)
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
@@ -58,7 +65,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             are multiplied by it and made to add up to 1, which is what weights for the rows of each
             class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
         n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
-        random_state, device, precision, verbose: as for :class:`TagiRegressor`.
+        random_state, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
@@ -104,6 +111,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         device: str = "cpu",
         precision: str = "float32",
         verbose: int | bool = 0,
@@ -119,6 +127,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.tol = tol
         self.forgetting = forgetting
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
         self.verbose = verbose
@@ -147,7 +156,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return self._log
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiClassifier:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_std: ArrayLike | None = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callback: FitCallback | None = None,
+    ) -> TagiClassifier:
         """Learn a table from scratch.
 
         Args:
@@ -156,6 +173,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 the names.
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
+            eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
+                in ``histories_``, and with ``early_stopping`` chooses how long to train.
+            callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
+                called in the epochs of the networks that are kept; returning true ends the training
+                of that network. With ``n_jobs`` it is called from several threads.
 
         Returns:
             The estimator.
@@ -169,8 +191,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
         """
         self._check_parameters()
+        check_callback(callback)
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
+        evaluation = None
+        if eval_set is not None:
+            with named("eval_set"):
+                rows_left, labels_left = self._validated(*as_pair(eval_set), reset=False)
+                unknown = np.setdiff1d(labels_left, labels)
+                if len(unknown):
+                    raise ValueError(f"y: got labels {unknown}, needed those of the table")
+            evaluation = rows_left, labels_left
         known, counts = np.unique(labels, return_counts=True)
         indicators = columns_to_indicate(rows)
         self._start_classes(rows.shape[1], known.tolist(), n_indicators=len(indicators))
@@ -180,7 +211,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._classes_are_given = False
         self._take_units_of_table(rows, indicators)
         warn_of_outliers(rows, self._columns_in_words())
-        self._train(rows, std, self._numbers(labels.tolist()))
+        if evaluation is not None:
+            evaluation = evaluation[0], self._numbers(evaluation[1].tolist())
+        self._train(rows, std, self._numbers(labels.tolist()), evaluation, callback)
         return self
 
     @all_or_nothing

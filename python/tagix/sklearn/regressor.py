@@ -16,8 +16,16 @@ from sklearn.utils.validation import check_is_fitted
 from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
+from tagix._training import FitCallback, check_callback
 from tagix.sklearn import _ensemble, _files, _river
-from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._base import (
+    Float32,
+    TabularEstimator,
+    as_pair,
+    first_keys,
+    moments_with,
+    named,
+)
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._missing import columns_to_indicate
@@ -81,9 +89,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
             sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
+        n_jobs: networks that :meth:`fit` trains side by side in threads, -1 for as many as there
+            are processors; None is 1. It learns the same to the bit.
         device: where the networks are, "cpu" or "cuda".
         precision: as for :class:`tagix.nn.Sequential`.
-        verbose: whether fit shows a progress bar.
+        verbose: whether fit shows a progress bar, one for all networks.
 
     Attributes:
         nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
@@ -122,6 +132,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         random_state: Any = None,
+        n_jobs: int | None = None,
         device: str = "cpu",
         precision: str = "float32",
         verbose: int | bool = 0,
@@ -136,6 +147,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self.tol = tol
         self.forgetting = forgetting
         self.random_state = random_state
+        self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
         self.verbose = verbose
@@ -171,7 +183,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return self._log
 
     @all_or_nothing
-    def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        X_std: ArrayLike | None = None,
+        *,
+        eval_set: tuple[Any, Any] | None = None,
+        callback: FitCallback | None = None,
+    ) -> TagiRegressor:
         """Learn a table from scratch.
 
         Args:
@@ -180,6 +200,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
+            eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
+                in ``histories_``, and with ``early_stopping`` chooses how long to train.
+            callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
+                called in the epochs of the networks that are kept; returning true ends the training
+                of that network. With ``n_jobs`` it is called from several threads.
 
         Returns:
             The estimator.
@@ -193,8 +218,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
         """
         self._check_parameters()
+        check_callback(callback)
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
+        evaluation = self._as_evaluation(eval_set, targets.shape[1])
         indicators = columns_to_indicate(rows)
         self._start_regression(rows.shape[1], targets.shape[1], n_indicators=len(indicators))
         self._take_units_of_table(rows, indicators)
@@ -204,7 +231,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
         warn_of_outliers(targets, names)
         if self._y_scaler.varies.any():
-            self._train(rows, std, self._y_scaler.targets(targets))
+            if evaluation is not None:
+                evaluation = evaluation[0], self._y_scaler.targets(evaluation[1])
+            self._train(rows, std, self._y_scaler.targets(targets), evaluation, callback)
         else:
             self._count_table(len(rows))
         return self
@@ -453,6 +482,16 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         if reset:
             self._y_is_vector = targets.ndim == 1
         return rows, targets.reshape(len(rows), -1)
+
+    def _as_evaluation(self, eval_set: Any, n_outputs: int) -> Any:
+        """Rows and targets of ``eval_set``, (rows, outputs); None for none."""
+        if eval_set is None:
+            return None
+        with named("eval_set"):
+            rows, targets = self._validated(*as_pair(eval_set), reset=False)
+            if targets.shape[1] != n_outputs:
+                raise ValueError(f"y: got {targets.shape[1]} outputs, needed {n_outputs}")
+        return rows, targets
 
     def _start_regression(
         self,
