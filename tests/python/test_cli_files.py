@@ -525,3 +525,56 @@ def test_many_columns_and_chunks_of_rows(tmp_path: Path) -> None:
         table = read(tmp_path / "tall.csv", tall.write_csv(quote_style=style))
         assert values(table).equals(tall)
         assert table.lines is not None and table.lines[-1] == 45_002
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_tables_in_random_dialects(seed: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(seed)
+
+    def one_of(*choices: Any) -> Any:
+        return choices[generator.integers(len(choices))]
+
+    n_rows = int(generator.integers(8, 60))
+    delimiter, decimal = one_of(
+        (",", "."), (",", ","), (";", ","), (";", "."), ("\t", ","), ("|", ".")
+    )
+    words = ["red", "dark green", '5"', "a,b;c|d", "two\nlines", "\xfc", "it's"]
+    truth: dict[str, list[Any]] = {
+        "first": [],
+        "b, c": [],
+        "(m\xb2);": [],
+        'the "word"': [],
+        "day": [],
+    }
+    rows = []
+    for row in range(n_rows):
+        number = float(np.round(generator.normal() * 10.0 ** generator.integers(-2, 6), 3))
+        scaled = float(f"{generator.normal() * 10.0 ** generator.integers(-20, 20):.6e}")
+        count, word = int(generator.integers(-(10**9), 10**9)), words[row % 4]
+        moment = DAYS[0] + datetime.timedelta(minutes=int(generator.integers(10**6)))
+        cells = [
+            f"{number:.3f}".replace(".", decimal),
+            str(count),
+            f"{scaled:.6e}".replace(".", decimal),
+        ]
+        cells += [word, moment.isoformat(one_of(" ", "T"))]
+        wanted: list[Any] = [number, float(count), scaled, word, moment]
+        if row and generator.random() < 0.3:
+            place = generator.integers(5)
+            cells[place], wanted[place] = one_of("", "NA", "-", " "), None
+        rows.append(cells)
+        for values_of, value in zip(truth.values(), wanted, strict=True):
+            values_of.append(value)
+    buffer = io.StringIO()
+    writer = csv.writer(
+        buffer,
+        delimiter=delimiter,
+        lineterminator=one_of("\n", "\r\n"),
+        quoting=one_of(csv.QUOTE_MINIMAL, csv.QUOTE_ALL),
+    )
+    writer.writerows([truth, *rows])
+    content = buffer.getvalue().encode(one_of("utf-8", "utf-8-sig", "utf-16", "cp1252"))
+    frame = values(read(tmp_path / "data.csv", content))
+    assert frame.columns == list(truth)
+    for name, column in truth.items():
+        assert frame[name].to_list() == column, name

@@ -497,10 +497,12 @@ def test_stdin_and_pipes(regression: Path, tmp_path: Path) -> None:
         build_app(), ["predict", str(regression), "-"], input=new.read_bytes()
     )
     assert result.exit_code == 0 and result.stdout == invoke("predict", regression, new)
-    result = CliRunner().invoke(build_app(), ["predict", str(regression), "-"], input=b"a,b\n1\n")
+    result = CliRunner().invoke(
+        build_app(), ["predict", str(regression), "-"], input=b"a,b\n1,2\n3\n"
+    )
     assert (result.exit_code, result.stderr) == (
         2,
-        "tagix: stdin, line 2: got 1 cell, needed 2, one for each name in the first line\n",
+        "tagix: stdin, line 3: got 1 cell, needed 2, one for each name in the first line\n",
     )
     # A reader that goes away, as head does, is no error.
     write(tmp_path / "long.csv", "a,b", plane(20_000, 0)[:, :2])

@@ -14,7 +14,6 @@ import itertools
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +27,8 @@ from tagix.cli.cells import present
 if TYPE_CHECKING:
     import polars as pl
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ";\t|,"
+"""Where two fit, the first: the comma may be that of decimals, and stands in prose."""
 STDIN = Path("-")
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
@@ -285,21 +285,29 @@ def _delimiter(text: str) -> str:
             break
     sample = "\n".join(line for line in text[:end].split("\n") if not line.startswith("#"))
     sample = sample or text[:end]
+    header = sample.partition("\n")[0]
 
-    def score(delimiter: str) -> tuple[float, int]:
+    def score(delimiter: str) -> tuple[bool, float, bool, int]:
         widths: list[int] = []
-        with suppress(csv.Error):  # the sample may end within quotes
+        fits_quotes = True
+        try:
             widths.extend(len(row) for row in _reader(sample, delimiter) if row)
-        if not widths or widths[0] < 2:
-            return 0.0, 0
-        return widths.count(widths[0]) / len(widths), widths[0]
+        except csv.Error as error:
+            fits_quotes = "unexpected end" in str(error)  # the sample may end within quotes
+        if not widths or widths[0] < 2 or max(widths[1:], default=2) < 2:
+            return False, 0.0, False, 0
+        share = widths.count(widths[0]) / len(widths)
+        in_prose = header.count(f"{delimiter} ") == header.count(delimiter)
+        return fits_quotes, share, not in_prose, widths[0]
 
     best = max(DELIMITERS, key=score)
-    if score(best) == (0.0, 0) and '"' not in sample:
-        widths = {len(line.split()) for line in sample.split("\n") if line.strip()}
-        if len(widths) == 1 and widths != {1}:
-            return " "
-    return best
+    if score(best)[1]:
+        return best
+    widths = {len(line.split()) for line in sample.split("\n") if line.strip()}
+    if '"' not in sample and len(widths) == 1 and widths != {1}:
+        return " "
+    # One column, in the names of which, and the cells, the others may occur.
+    return min(DELIMITERS, key=sample.count)
 
 
 def _split_plain(
