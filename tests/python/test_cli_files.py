@@ -372,7 +372,8 @@ def test_columns_that_are_of_no_use_as_they_are(tmp_path: Path) -> None:
     assert problem([f"{row:05}" for row in range(7, 40)]) == "holds codes ('00007' on line 2)"
     ids = [str(10**17 + row) for row in range(30)]
     assert problem(ids) == f"holds codes ({ids[0]!r} on line 2)"
-    assert problem(["$5", "7 \N{EURO SIGN}"] * 5) == "mixes '$' and '\N{EURO SIGN}'"
+    assert problem(["$5", "7 \N{EURO SIGN}"] * 5) == "mixes 'EUR' and 'USD'"
+    assert kinds_of(tmp_path, ["$5", "USD 7", "US$8", "9"]) == ("number", "")
     assert problem(["5%", "7", "0"]) == "mixes numbers with and without a percent sign ('7')"
 
 

@@ -398,6 +398,25 @@ def test_labels_of_a_classifier_fitted_in_python(labels: list[Any], tmp_path: Pa
     )
 
 
+def test_units_stay_those_of_the_first_file(tmp_path: Path) -> None:
+    model, data = tmp_path / "model.safetensors", tmp_path / "data.csv"
+    rows = [f"{row % 7 + 3}%;{row % 5}.5;${row + 5}" for row in range(30)]
+    data.write_text("\n".join(["share;a;y", *rows]))
+    invoke("fit", data, "--target", "y", "--output", model, *QUICK)
+    saved: Any = tx.load(model)
+    assert saved._table_format.marks == {"share": "%", "y": "USD"}
+
+    def update(row: str, code: int = 0) -> str:
+        data.write_text(f"share;a;y\n{row}\n")
+        return invoke("update", model, data, code=code)
+
+    assert update("4%;2;USD 7") == update("4;2;7") == update("4 %;$2;$7")
+    said = "column {} has numbers with {}, needed them with {}, as in the table"
+    assert said.format("'y'", "'EUR'", "'USD'") in update("4%;2;7 EUR", 2)
+    assert said.format("'a'", "'%'", "nothing") in update("4%;2%;$7", 2)
+    assert said.format("'share'", "'GBP'", "'%'") in update("\N{POUND SIGN}4;2;$7", 2)
+
+
 def test_flags_may_be_written_in_words_later(tmp_path: Path) -> None:
     rows = [(row % 2, row % 7, row) for row in range(30)]
     data = write(tmp_path / "data.csv", "flag,a,y", rows)
@@ -635,13 +654,16 @@ def test_unusual_tables_give_finite_predictions(name: str, tmp_path: Path) -> No
         {"decimal": ""},
         {"decimal": {}},
         {"day_first": 1},
+        {"marks": {"a": 1}},
+        {"marks": ["%"]},
         {"more": 1},
     ],
 )
 def test_a_format_that_does_not_fit_its_model_is_refused(
     wrong: dict[str, Any], regression: Path, tmp_path: Path
 ) -> None:
-    form = TableFormat(["y"], {"a": "number", "b": "category"}, Conventions(",", True))
+    kinds = {"a": "number", "b": "category"}
+    form = TableFormat(["y"], kinds, Conventions(",", True), {"y": "EUR"})
     right = form.to_description()
     read = TableFormat.from_description(Record(right, "table_format"), ["a", "b"])
     assert read == form and list(read.kinds) == ["a", "b"]

@@ -107,10 +107,16 @@ def _bare(cells: pl.Series) -> pl.Series:
     )
 
 
-def currencies(cells: pl.Series) -> list[str]:
-    """The marks of currency, and the percent sign, that some of the cells have, sorted."""
+def marks(cells: pl.Series) -> list[str]:
+    """The currencies, and the percent sign, that some of the cells have, sorted.
+
+    Signs that are those of one currency are its code: USD, EUR and GBP.
+    """
     found = cells.str.extract(rf"({_CURRENCY}|%)").drop_nulls()
-    return sorted(found.unique().to_list())
+    return sorted({_CODES.get(mark, mark) for mark in found.unique().to_list()})
+
+
+_CODES = {"$": "USD", "US$": "USD", "\N{EURO SIGN}": "EUR", "\N{POUND SIGN}": "GBP"}
 
 
 CODE = r"^(?:0\d{2,}|\d{17,})$"

@@ -178,11 +178,16 @@ def _guess_text(table: Table, name: str, conventions: Conventions) -> str | Prob
     return Problem(f"holds text ({cell}; {n_different} of {n_cells} cells differ)")
 
 
+def _marks(present: pl.Series) -> list[str]:
+    """The currencies of numbers, and the percent sign."""
+    if of_text.plain_numbers(present).null_count() == present.null_count():
+        return []
+    return of_text.marks(present)
+
+
 def _mixed_units(present: pl.Series) -> str:
     """What is wrong with a column whose numbers are in different units; else nothing."""
-    if not of_text.plain_numbers(present).null_count() - present.null_count():
-        return ""
-    marks = of_text.currencies(present)
+    marks = _marks(present)
     if len(marks) > 1:
         return f"mixes {' and '.join(map(repr, marks))}"
     if marks == ["%"]:
@@ -191,6 +196,27 @@ def _mixed_units(present: pl.Series) -> str:
         if len(without) and (of_text.plain_numbers(without) != 0).any():
             return f"mixes numbers with and without a percent sign ({without[0]!r})"
     return ""
+
+
+def marks_of(table: Table, names: Collection[str]) -> dict[str, str]:
+    """The currency, or the percent sign, of those columns of text that have one."""
+    found = {name: _marks(table.cells(name)) for name in names if _is_text(table.frame[name])}
+    return {name: marks[0] for name, marks in found.items() if marks}
+
+
+def require_marks(table: Table, names: Collection[str], marks: Mapping[str, str]) -> None:
+    """Raise ValueError for columns in other units than an earlier file, which had these ``marks``.
+
+    A currency may be left out, and added; a percent sign may be left out.
+    """
+    for name, mark in marks_of(table, names).items():
+        before = marks.get(name)
+        if mark != before and (before is not None or mark == "%"):
+            needed = "nothing" if before is None else repr(before)
+            raise ValueError(
+                f"{table.path}: column {name!r} has numbers with {mark!r}, needed them with "
+                f"{needed}, as in the table that the model was fitted to"
+            )
 
 
 def _first(table: Table, present: pl.Series, which: pl.Series) -> str:

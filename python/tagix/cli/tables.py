@@ -138,7 +138,10 @@ def training_table(
                 f"{table.path}: the target {targets[0]!r} has {n_values} different values, learned "
                 "as numbers; --classify learns them as labels"
             )
-    return TrainingTable(rows, y, TableFormat(list(targets), kinds, conventions), classify)
+    numbers = [name for name, kind in kinds.items() if kind == "number"]
+    marks = columns.marks_of(table, numbers if classify else [*numbers, *targets])
+    form = TableFormat(list(targets), kinds, conventions, marks)
+    return TrainingTable(rows, y, form, classify)
 
 
 _PLURALS = {"boolean": "booleans", "category": "text", "date": "dates"}
@@ -229,6 +232,7 @@ def update_with_table(
         rows, y = _with_targets(table, rows, labels.to_frame())
     else:
         rows, y = _with_targets(table, rows, _numbers(table, targets, found))
+        columns.require_marks(table, targets, form.marks)
     with _naming(table):
         model.partial_fit(rows, y)
     return targets, len(y)
@@ -241,6 +245,8 @@ def _features(
     import polars as pl
 
     rows = columns.read_columns(table, form.kinds, conventions)
+    numbers = [name for name, kind in form.kinds.items() if kind == "number"]
+    columns.require_marks(table, numbers, form.marks)
     if model._encoder is None:
         return rows
     for name, column in zip(form.kinds, model._encoder.columns, strict=True):
@@ -596,5 +602,6 @@ def _plot(
         figure = outputs.figure_of_classes(predictions, labels)
     else:
         truth = _numbers(table, form.targets, found)
+        columns.require_marks(table, form.targets, form.marks)
         figure = outputs.figure_of_numbers(predictions, truth, level)
     outputs.save_figure(figure, path)
