@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tagix._table_format import Conventions
 from tagix.cli import cells as of_text
-from tagix.cli.table_files import Table
+from tagix.cli.table_files import MOST_NAMES, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -229,8 +229,10 @@ def refuse(table: Table, problems: Mapping[str, Problem], targets: Collection[st
     if problems:
         listed = "; ".join(
             f"{name!r} {problem.words}: {_way_out(name, problem, name in targets)}"
-            for name, problem in problems.items()
+            for name, problem in list(problems.items())[:MOST_NAMES]
         )
+        if len(problems) > MOST_NAMES:
+            listed += f"; and {len(problems) - MOST_NAMES} more"
         count = "1 column" if len(problems) == 1 else f"{len(problems)} columns"
         raise ValueError(f"{table.path}: {count} cannot be used: {listed}")
 

@@ -15,6 +15,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 DELIMITERS = ";\t|,"
 """Where two fit, the first: the comma may be that of decimals, and stands in prose."""
 STDIN = Path("-")
+MOST_NAMES = 20
+"""Columns that an error lists."""
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -90,12 +93,19 @@ class Table:
         lacking = [name for name in names if name not in self.names]
         if not lacking:
             return
+        shown = self.names
+        if len(shown) > MOST_NAMES:
+            similar = [close for name in lacking for close in get_close_matches(name, shown, 2)]
+            like = f", of which {', '.join(map(repr, similar))} come near" if similar else ""
+            got = f"{len(shown)} columns{like}"
+        else:
+            got = f"the columns {', '.join(map(repr, shown)) or 'none'}"
         hint = ""
-        if sum(map(_is_number, self.names)) * 2 >= len(self.names):
+        if sum(map(_is_number, shown)) * 2 >= len(shown):
             hint = "; the first line must hold the names of the columns"
         raise ValueError(
-            f"{self.path}: got the columns {', '.join(map(repr, self.names)) or 'none'}, needed "
-            f"the {what}{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking))}{hint}"
+            f"{self.path}: got {got}, needed the {what}{'s' * (len(lacking) > 1)} "
+            f"{', '.join(map(repr, lacking))}{hint}"
         )
 
     def without(self, names: Sequence[str]) -> Table:
