@@ -35,12 +35,14 @@ class TableFormat:
         kinds: the kind of each feature, by its name, in their order.
         conventions: of numbers and dates.
         marks: the currency, or the percent sign, of the columns that have one, by their names.
+        missing: cells that stand for no value, beside the usual ones.
     """
 
     targets: list[str]
     kinds: dict[str, str]
     conventions: Conventions = field(default_factory=Conventions)
     marks: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def to_description(self) -> dict[str, Any]:
         """For JSON."""
@@ -50,6 +52,7 @@ class TableFormat:
             "decimal": self.conventions.decimal,
             "day_first": self.conventions.day_first,
             "marks": self.marks,
+            "missing": self.missing,
         }
 
     @classmethod
@@ -60,7 +63,7 @@ class TableFormat:
         """
         targets, kinds = record.items("targets"), record.items("kinds")
         decimal, day_first = record.take("decimal"), record.take("day_first")
-        marks = record.record("marks").rest()
+        marks, missing = record.record("marks").rest(), record.items("missing")
         record.done()
         if not targets or not all(isinstance(target, str) for target in targets):
             raise ValueError(f"targets: got {targets!r:.80}, needed names")
@@ -74,5 +77,7 @@ class TableFormat:
             raise ValueError(f"day_first: got {day_first!r:.80}, needed true, false or nothing")
         if not all(isinstance(mark, str) for mark in marks.values()):
             raise ValueError(f"marks: got {marks!r:.80}, needed those of columns")
+        if not all(isinstance(cell, str) for cell in missing):
+            raise ValueError(f"missing: got {missing!r:.80}, needed cells of text")
         of_names = dict(zip(names, kinds, strict=True))
-        return cls(targets, of_names, Conventions(decimal, day_first), marks)
+        return cls(targets, of_names, Conventions(decimal, day_first), marks, missing)

@@ -37,10 +37,12 @@ class Problem(NamedTuple):
     Attributes:
         words: what it holds, with an example and its place.
         has_labels: whether its cells could be taken as categories all the same.
+        cell: one among numbers or dates that is none of these.
     """
 
     words: str
     has_labels: bool = True
+    cell: str | None = None
 
 
 def conventions(table: Table, before: Conventions | None = None) -> Conventions:
@@ -170,8 +172,9 @@ def _guess_text(table: Table, name: str, conventions: Conventions) -> str | Prob
         # Where there are few different cells, those that come again and again are not mistakes.
         repeated = n_wrong > 2 * present.filter(wrong).n_unique()
         if n_wrong <= (MISTAKES if few else 0.5) * n_cells and not (few and repeated):
-            cell = _first(table, present, wrong)
-            return Problem(f"has {cell}, where it needs {_NEEDED[kind]}")
+            found = _first(table, present, wrong)
+            cell = str(present.filter(wrong)[0])
+            return Problem(f"has {found}, where it needs {_NEEDED[kind]}", cell=cell)
     if few:
         return "category"
     cell = _first(table, present, present.is_not_null())
@@ -238,11 +241,16 @@ def refuse(table: Table, problems: Mapping[str, Problem], targets: Collection[st
 
 
 def _way_out(name: str, problem: Problem, is_target: bool) -> str:
-    if is_target:
-        return "a target is numbers" + (", or labels by --classify" if problem.has_labels else "")
     quoted = shlex.quote(name)
-    as_labels = f", --categories {quoted} takes it as categories" if problem.has_labels else ""
-    return f"--drop {quoted} leaves it out{as_labels}"
+    if is_target:
+        ways = ["a target is numbers" + (", or labels by --classify" if problem.has_labels else "")]
+    else:
+        ways = [f"--drop {quoted} leaves it out"]
+        if problem.has_labels:
+            ways.append(f"--categories {quoted} takes it as categories")
+    if problem.cell is not None:
+        ways.append(f"--missing {shlex.quote(problem.cell)} takes such a cell as missing")
+    return ", ".join(ways)
 
 
 def read_columns(table: Table, kinds: Mapping[str, str], conventions: Conventions) -> pl.DataFrame:

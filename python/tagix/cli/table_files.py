@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix._optional import import_optional
-from tagix.cli.cells import present
+from tagix.cli.cells import converted, evaluated, plain_numbers, present
 
 if TYPE_CHECKING:
     import polars as pl
@@ -112,6 +112,35 @@ class Table:
         """The table without some columns, with the same notes. ValueError if it lacks them."""
         self.require([name for name in names if name != self.index])
         return replace(self, frame=self.frame.drop(names))
+
+    def with_missing(self, marks: Sequence[str]) -> Table:
+        """The table, with the same notes, in which some more cells stand for no value.
+
+        Args:
+            marks: cells, in any case; those that are numbers, in any spelling.
+        """
+        import polars as pl
+
+        if not marks:
+            return self
+        words = [mark.strip().lower() for mark in marks]
+        numbers = pl.Series(
+            values=[float(mark) for mark in marks if _is_number(mark)], dtype=pl.Float64
+        )
+        columns = []
+        for column in self.frame.get_columns():
+            if column.dtype == pl.String:
+                cells = self.cells(column.name)
+                values = plain_numbers(cells)
+                missing = cells.str.to_lowercase().is_in(words) | values.is_in(numbers)
+            elif column.dtype.is_numeric():
+                missing = converted(column, pl.Float64).is_in(numbers)
+            else:
+                columns.append(column)
+                continue
+            kept = evaluated(pl.when(missing.fill_null(False)).then(None).otherwise(column))
+            columns.append(kept.alias(column.name))
+        return replace(self, frame=pl.DataFrame(columns))
 
     def where(self, row: int) -> str:
         """The place of a row for messages, such as "line 7"."""
