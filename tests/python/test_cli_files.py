@@ -337,6 +337,7 @@ def test_kinds_of_text(tmp_path: Path) -> None:
     assert kinds_of(tmp_path, ["yes", "No", "YES", ""]) == ("boolean", "")
     assert kinds_of(tmp_path, ["True", "False"]) == ("boolean", "")
     assert kinds_of(tmp_path, ["t", "f", "?"]) == ("boolean", "")
+    assert kinds_of(tmp_path, ["WAHR", "FALSCH"]) == ("boolean", "")
     assert kinds_of(tmp_path, ["red", "green", "blue"] * 2) == ("category", "")
     assert kinds_of(tmp_path, [f"c{row % 20}" for row in range(40)]) == ("category", "")
     assert kinds_of(tmp_path, ["", "NA", "?"]) == ("number", "")  # of which there is none yet

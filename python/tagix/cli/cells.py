@@ -27,8 +27,8 @@ MISSING = (
 )
 """Cells that say that there is no value, in lower case."""
 
-TRUE = ("true", "yes", "t", "y", "on")
-FALSE = ("false", "no", "f", "n", "off")
+TRUE = ("true", "yes", "t", "y", "on", "ja", "wahr", "oui", "vrai")
+FALSE = ("false", "no", "f", "n", "off", "nein", "falsch", "non", "faux")
 
 _SPACE = r"[\s\u00a0\u202f\u2007\u2009]"
 _CURRENCY = (
@@ -132,7 +132,7 @@ def is_code(cells: pl.Series) -> bool:
 
 
 def booleans(cells: pl.Series) -> pl.Series:
-    """True/False, yes/no, t/f, y/n and on/off, in any case."""
+    """True/False, yes/no, t/f, y/n and on/off, and these in German and French, in any case."""
     import polars as pl
 
     lower = cells.str.to_lowercase()
