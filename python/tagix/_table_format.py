@@ -34,11 +34,15 @@ class TableFormat:
         targets: the columns that the model predicts.
         kinds: the kind of each feature, by its name, in their order.
         conventions: of numbers and dates.
+        marks: the currency, or the percent sign, of the columns that have one, by their names.
+        missing: cells that stand for no value, beside the usual ones.
     """
 
     targets: list[str]
     kinds: dict[str, str]
     conventions: Conventions = field(default_factory=Conventions)
+    marks: dict[str, str] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
 
     def to_description(self) -> dict[str, Any]:
         """For JSON."""
@@ -47,6 +51,8 @@ class TableFormat:
             "kinds": list(self.kinds.values()),
             "decimal": self.conventions.decimal,
             "day_first": self.conventions.day_first,
+            "marks": self.marks,
+            "missing": self.missing,
         }
 
     @classmethod
@@ -57,6 +63,7 @@ class TableFormat:
         """
         targets, kinds = record.items("targets"), record.items("kinds")
         decimal, day_first = record.take("decimal"), record.take("day_first")
+        marks, missing = record.record("marks").rest(), record.items("missing")
         record.done()
         if not targets or not all(isinstance(target, str) for target in targets):
             raise ValueError(f"targets: got {targets!r:.80}, needed names")
@@ -68,4 +75,9 @@ class TableFormat:
             raise ValueError(f"decimal: got {decimal!r:.80}, needed a point, a comma or nothing")
         if not (day_first is None or isinstance(day_first, bool)):
             raise ValueError(f"day_first: got {day_first!r:.80}, needed true, false or nothing")
-        return cls(targets, dict(zip(names, kinds, strict=True)), Conventions(decimal, day_first))
+        if not all(isinstance(mark, str) for mark in marks.values()):
+            raise ValueError(f"marks: got {marks!r:.80}, needed those of columns")
+        if not all(isinstance(cell, str) for cell in missing):
+            raise ValueError(f"missing: got {missing!r:.80}, needed cells of text")
+        of_names = dict(zip(names, kinds, strict=True))
+        return cls(targets, of_names, Conventions(decimal, day_first), marks, missing)

@@ -337,6 +337,7 @@ def test_kinds_of_text(tmp_path: Path) -> None:
     assert kinds_of(tmp_path, ["yes", "No", "YES", ""]) == ("boolean", "")
     assert kinds_of(tmp_path, ["True", "False"]) == ("boolean", "")
     assert kinds_of(tmp_path, ["t", "f", "?"]) == ("boolean", "")
+    assert kinds_of(tmp_path, ["WAHR", "FALSCH"]) == ("boolean", "")
     assert kinds_of(tmp_path, ["red", "green", "blue"] * 2) == ("category", "")
     assert kinds_of(tmp_path, [f"c{row % 20}" for row in range(40)]) == ("category", "")
     assert kinds_of(tmp_path, ["", "NA", "?"]) == ("number", "")  # of which there is none yet
@@ -372,7 +373,8 @@ def test_columns_that_are_of_no_use_as_they_are(tmp_path: Path) -> None:
     assert problem([f"{row:05}" for row in range(7, 40)]) == "holds codes ('00007' on line 2)"
     ids = [str(10**17 + row) for row in range(30)]
     assert problem(ids) == f"holds codes ({ids[0]!r} on line 2)"
-    assert problem(["$5", "7 \N{EURO SIGN}"] * 5) == "mixes '$' and '\N{EURO SIGN}'"
+    assert problem(["$5", "7 \N{EURO SIGN}"] * 5) == "mixes 'EUR' and 'USD'"
+    assert kinds_of(tmp_path, ["$5", "USD 7", "US$8", "9"]) == ("number", "")
     assert problem(["5%", "7", "0"]) == "mixes numbers with and without a percent sign ('7')"
 
 
@@ -514,6 +516,21 @@ def test_infinity_and_numbers_beyond_float64_are_refused_with_their_place(tmp_pa
             values(table)
 
 
+def test_errors_of_wide_tables_stay_short(tmp_path: Path) -> None:
+    names = [f"column {place}" for place in range(400)]
+    rows = [",".join(f"word {place} {row}" for place in range(400)) for row in range(3)]
+    table = read(tmp_path / "data.csv", "\n".join([",".join(names), *rows]))
+    with pytest.raises(ValueError) as error:
+        table.require(["colum 7"])
+    start, _, end = str(error.value).partition("'column 7'")
+    assert start == f"{table.path}: got 400 columns, of which "
+    assert end.endswith(" come near, needed the column 'colum 7'") and len(end) < 80
+    _, problems = columns.guess_kinds(table, table.names, Conventions())
+    with pytest.raises(ValueError, match=r"400 columns cannot be used: .*; and 380 more$") as error:
+        columns.refuse(table, problems)
+    assert str(error.value).count("--drop") == 20
+
+
 def test_many_columns_and_chunks_of_rows(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     wide = pl.DataFrame(generator.normal(size=(12, 400)))
@@ -525,3 +542,56 @@ def test_many_columns_and_chunks_of_rows(tmp_path: Path) -> None:
         table = read(tmp_path / "tall.csv", tall.write_csv(quote_style=style))
         assert values(table).equals(tall)
         assert table.lines is not None and table.lines[-1] == 45_002
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_tables_in_random_dialects(seed: int, tmp_path: Path) -> None:
+    generator = np.random.default_rng(seed)
+
+    def one_of(*choices: Any) -> Any:
+        return choices[generator.integers(len(choices))]
+
+    n_rows = int(generator.integers(8, 60))
+    delimiter, decimal = one_of(
+        (",", "."), (",", ","), (";", ","), (";", "."), ("\t", ","), ("|", ".")
+    )
+    words = ["red", "dark green", '5"', "a,b;c|d", "two\nlines", "\xfc", "it's"]
+    truth: dict[str, list[Any]] = {
+        "first": [],
+        "b, c": [],
+        "(m\xb2);": [],
+        'the "word"': [],
+        "day": [],
+    }
+    rows = []
+    for row in range(n_rows):
+        number = float(np.round(generator.normal() * 10.0 ** generator.integers(-2, 6), 3))
+        scaled = float(f"{generator.normal() * 10.0 ** generator.integers(-20, 20):.6e}")
+        count, word = int(generator.integers(-(10**9), 10**9)), words[row % 4]
+        moment = DAYS[0] + datetime.timedelta(minutes=int(generator.integers(10**6)))
+        cells = [
+            f"{number:.3f}".replace(".", decimal),
+            str(count),
+            f"{scaled:.6e}".replace(".", decimal),
+        ]
+        cells += [word, moment.isoformat(one_of(" ", "T"))]
+        wanted: list[Any] = [number, float(count), scaled, word, moment]
+        if row and generator.random() < 0.3:
+            place = generator.integers(5)
+            cells[place], wanted[place] = one_of("", "NA", "-", " "), None
+        rows.append(cells)
+        for values_of, value in zip(truth.values(), wanted, strict=True):
+            values_of.append(value)
+    buffer = io.StringIO()
+    writer = csv.writer(
+        buffer,
+        delimiter=delimiter,
+        lineterminator=one_of("\n", "\r\n"),
+        quoting=one_of(csv.QUOTE_MINIMAL, csv.QUOTE_ALL),
+    )
+    writer.writerows([truth, *rows])
+    content = buffer.getvalue().encode(one_of("utf-8", "utf-8-sig", "utf-16", "cp1252"))
+    frame = values(read(tmp_path / "data.csv", content))
+    assert frame.columns == list(truth)
+    for name, column in truth.items():
+        assert frame[name].to_list() == column, name

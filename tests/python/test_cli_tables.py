@@ -206,7 +206,7 @@ def test_all_bad_columns_are_named_at_once(tmp_path: Path) -> None:
         "'the id' holds text ('A000' on line 2; 30 of 30 cells differ): "
         "--drop 'the id' leaves it out, --categories 'the id' takes it as categories; "
         "'b' has '7,x' on line 9, where it needs a number: --drop b leaves it out, --categories b "
-        "takes it as categories\n"
+        "takes it as categories, --missing 7,x takes such a cell as missing\n"
     )
     assert "by 2 columns" in invoke(*fit, "--drop", "the id", "--categories", "b")
     saved: Any = tx.load(model)
@@ -398,6 +398,54 @@ def test_labels_of_a_classifier_fitted_in_python(labels: list[Any], tmp_path: Pa
     )
 
 
+def test_cells_that_are_said_to_be_missing(tmp_path: Path) -> None:
+    model, data = tmp_path / "model.safetensors", tmp_path / "data.csv"
+    rows = [(row % 7, row % 5, row % 3) for row in range(40)]
+    gaps: list[Any] = [list(row) for row in rows]
+    gaps[3][0], gaps[4][0], gaps[5][1], gaps[6][2] = "-999", "Unknown", -999.0, "-999"
+    fit = ("fit", data, "--target", "y", "--output", model, *QUICK)
+    write(data, "a,b,y", gaps)
+    said = invoke(*fit, code=2)
+    assert "'a' has 'Unknown' on line 6" in said and "--missing Unknown takes such a cell" in said
+    invoke(*fit, "--missing", "unknown", "--missing", "-999")
+    written = read_text(invoke("predict", model, data))[1]
+    assert written[3][:3] == ["-999", "3", "0"]  # cells stay as they are
+    saved: Any = tx.load(model)
+    assert saved._table_format.missing == ["unknown", "-999"]
+    empty = [["" if cell in ("-999", "Unknown", -999.0) else cell for cell in row] for row in gaps]
+    write(data, "a,b,y", empty)
+    assert [row[3:] for row in read_text(invoke("predict", model, data))[1]] == [
+        row[3:] for row in written
+    ]
+    invoke(*fit)
+    np.testing.assert_array_equal(saved.x_mean_, tx.load(model).x_mean_)
+    np.testing.assert_array_equal(saved.y_mean_, tx.load(model).y_mean_)
+    typed = tmp_path / "data.parquet"
+    numbers = [[-999 if cell == "" else cell for cell in row] for row in empty]
+    pl.DataFrame(numbers, schema=["a", "b", "y"], orient="row").write_parquet(typed)
+    invoke("fit", typed, *fit[2:], "--missing", "-999")
+    np.testing.assert_array_equal(saved.x_mean_, tx.load(model).x_mean_)
+
+
+def test_units_stay_those_of_the_first_file(tmp_path: Path) -> None:
+    model, data = tmp_path / "model.safetensors", tmp_path / "data.csv"
+    rows = [f"{row % 7 + 3}%;{row % 5}.5;${row + 5}" for row in range(30)]
+    data.write_text("\n".join(["share;a;y", *rows]))
+    invoke("fit", data, "--target", "y", "--output", model, *QUICK)
+    saved: Any = tx.load(model)
+    assert saved._table_format.marks == {"share": "%", "y": "USD"}
+
+    def update(row: str, code: int = 0) -> str:
+        data.write_text(f"share;a;y\n{row}\n")
+        return invoke("update", model, data, code=code)
+
+    assert update("4%;2;USD 7") == update("4;2;7") == update("4 %;$2;$7")
+    said = "column {} has numbers with {}, needed them with {}, as in the table"
+    assert said.format("'y'", "'EUR'", "'USD'") in update("4%;2;7 EUR", 2)
+    assert said.format("'a'", "'%'", "nothing") in update("4%;2%;$7", 2)
+    assert said.format("'share'", "'GBP'", "'%'") in update("\N{POUND SIGN}4;2;$7", 2)
+
+
 def test_flags_may_be_written_in_words_later(tmp_path: Path) -> None:
     rows = [(row % 2, row % 7, row) for row in range(30)]
     data = write(tmp_path / "data.csv", "flag,a,y", rows)
@@ -497,10 +545,12 @@ def test_stdin_and_pipes(regression: Path, tmp_path: Path) -> None:
         build_app(), ["predict", str(regression), "-"], input=new.read_bytes()
     )
     assert result.exit_code == 0 and result.stdout == invoke("predict", regression, new)
-    result = CliRunner().invoke(build_app(), ["predict", str(regression), "-"], input=b"a,b\n1\n")
+    result = CliRunner().invoke(
+        build_app(), ["predict", str(regression), "-"], input=b"a,b\n1,2\n3\n"
+    )
     assert (result.exit_code, result.stderr) == (
         2,
-        "tagix: stdin, line 2: got 1 cell, needed 2, one for each name in the first line\n",
+        "tagix: stdin, line 3: got 1 cell, needed 2, one for each name in the first line\n",
     )
     # A reader that goes away, as head does, is no error.
     write(tmp_path / "long.csv", "a,b", plane(20_000, 0)[:, :2])
@@ -633,13 +683,18 @@ def test_unusual_tables_give_finite_predictions(name: str, tmp_path: Path) -> No
         {"decimal": ""},
         {"decimal": {}},
         {"day_first": 1},
+        {"marks": {"a": 1}},
+        {"marks": ["%"]},
+        {"missing": [-999]},
+        {"missing": None},
         {"more": 1},
     ],
 )
 def test_a_format_that_does_not_fit_its_model_is_refused(
     wrong: dict[str, Any], regression: Path, tmp_path: Path
 ) -> None:
-    form = TableFormat(["y"], {"a": "number", "b": "category"}, Conventions(",", True))
+    kinds = {"a": "number", "b": "category"}
+    form = TableFormat(["y"], kinds, Conventions(",", True), {"y": "EUR"}, ["-999"])
     right = form.to_description()
     read = TableFormat.from_description(Record(right, "table_format"), ["a", "b"])
     assert read == form and list(read.kinds) == ["a", "b"]
@@ -675,6 +730,32 @@ def test_update_asks_for_the_target_where_it_is_not_clear(regression: Path, tmp_
     assert "learned 'y' of 1 row more" in invoke(
         "update", regression, data, "--output", tmp_path / "m"
     )
+
+
+@pytest.mark.parametrize(("package", "suffix"), [("polars", "csv"), ("fastexcel", "xlsx")])
+def test_a_package_that_is_not_installed_is_named(
+    package: str, suffix: str, tmp_path: Path
+) -> None:
+    data = tmp_path / f"data.{suffix}"
+    data.write_text("a,y\n1,2\n")
+    fit = ["tagix", "fit", str(data), "--target", "y", "--output", str(tmp_path / "model")]
+    program = (
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = {fit!r}\n"
+        "from tagix.cli import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    said = f'tagix: {package} is not installed: pip install "tagix[cli]"\n'
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    assert list(tmp_path.iterdir()) == [data]
+
+
+def test_the_command_line_starts_without_the_packages_of_tables() -> None:
+    program = (
+        "import sys; from tagix.cli import build_app; build_app()\n"
+        "print([name for name in ('polars', 'sklearn', 'fastexcel') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout == "[]\n"
 
 
 @pytest.mark.parametrize("command", ["predict", "update"])

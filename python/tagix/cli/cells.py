@@ -27,8 +27,8 @@ MISSING = (
 )
 """Cells that say that there is no value, in lower case."""
 
-TRUE = ("true", "yes", "t", "y", "on")
-FALSE = ("false", "no", "f", "n", "off")
+TRUE = ("true", "yes", "t", "y", "on", "ja", "wahr", "oui", "vrai")
+FALSE = ("false", "no", "f", "n", "off", "nein", "falsch", "non", "faux")
 
 _SPACE = r"[\s\u00a0\u202f\u2007\u2009]"
 _CURRENCY = (
@@ -107,10 +107,16 @@ def _bare(cells: pl.Series) -> pl.Series:
     )
 
 
-def currencies(cells: pl.Series) -> list[str]:
-    """The marks of currency, and the percent sign, that some of the cells have, sorted."""
+def marks(cells: pl.Series) -> list[str]:
+    """The currencies, and the percent sign, that some of the cells have, sorted.
+
+    Signs that are those of one currency are its code: USD, EUR and GBP.
+    """
     found = cells.str.extract(rf"({_CURRENCY}|%)").drop_nulls()
-    return sorted(found.unique().to_list())
+    return sorted({_CODES.get(mark, mark) for mark in found.unique().to_list()})
+
+
+_CODES = {"$": "USD", "US$": "USD", "\N{EURO SIGN}": "EUR", "\N{POUND SIGN}": "GBP"}
 
 
 CODE = r"^(?:0\d{2,}|\d{17,})$"
@@ -126,7 +132,7 @@ def is_code(cells: pl.Series) -> bool:
 
 
 def booleans(cells: pl.Series) -> pl.Series:
-    """True/False, yes/no, t/f, y/n and on/off, in any case."""
+    """True/False, yes/no, t/f, y/n and on/off, and these in German and French, in any case."""
     import polars as pl
 
     lower = cells.str.to_lowercase()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tagix._table_format import Conventions
 from tagix.cli import cells as of_text
-from tagix.cli.table_files import Table
+from tagix.cli.table_files import MOST_NAMES, Table
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,10 +37,12 @@ class Problem(NamedTuple):
     Attributes:
         words: what it holds, with an example and its place.
         has_labels: whether its cells could be taken as categories all the same.
+        cell: one among numbers or dates that is none of these.
     """
 
     words: str
     has_labels: bool = True
+    cell: str | None = None
 
 
 def conventions(table: Table, before: Conventions | None = None) -> Conventions:
@@ -170,19 +172,25 @@ def _guess_text(table: Table, name: str, conventions: Conventions) -> str | Prob
         # Where there are few different cells, those that come again and again are not mistakes.
         repeated = n_wrong > 2 * present.filter(wrong).n_unique()
         if n_wrong <= (MISTAKES if few else 0.5) * n_cells and not (few and repeated):
-            cell = _first(table, present, wrong)
-            return Problem(f"has {cell}, where it needs {_NEEDED[kind]}")
+            found = _first(table, present, wrong)
+            cell = str(present.filter(wrong)[0])
+            return Problem(f"has {found}, where it needs {_NEEDED[kind]}", cell=cell)
     if few:
         return "category"
     cell = _first(table, present, present.is_not_null())
     return Problem(f"holds text ({cell}; {n_different} of {n_cells} cells differ)")
 
 
+def _marks(present: pl.Series) -> list[str]:
+    """The currencies of numbers, and the percent sign."""
+    if of_text.plain_numbers(present).null_count() == present.null_count():
+        return []
+    return of_text.marks(present)
+
+
 def _mixed_units(present: pl.Series) -> str:
     """What is wrong with a column whose numbers are in different units; else nothing."""
-    if not of_text.plain_numbers(present).null_count() - present.null_count():
-        return ""
-    marks = of_text.currencies(present)
+    marks = _marks(present)
     if len(marks) > 1:
         return f"mixes {' and '.join(map(repr, marks))}"
     if marks == ["%"]:
@@ -191,6 +199,27 @@ def _mixed_units(present: pl.Series) -> str:
         if len(without) and (of_text.plain_numbers(without) != 0).any():
             return f"mixes numbers with and without a percent sign ({without[0]!r})"
     return ""
+
+
+def marks_of(table: Table, names: Collection[str]) -> dict[str, str]:
+    """The currency, or the percent sign, of those columns of text that have one."""
+    found = {name: _marks(table.cells(name)) for name in names if _is_text(table.frame[name])}
+    return {name: marks[0] for name, marks in found.items() if marks}
+
+
+def require_marks(table: Table, names: Collection[str], marks: Mapping[str, str]) -> None:
+    """Raise ValueError for columns in other units than an earlier file, which had these ``marks``.
+
+    A currency may be left out, and added; a percent sign may be left out.
+    """
+    for name, mark in marks_of(table, names).items():
+        before = marks.get(name)
+        if mark != before and (before is not None or mark == "%"):
+            needed = "nothing" if before is None else repr(before)
+            raise ValueError(
+                f"{table.path}: column {name!r} has numbers with {mark!r}, needed them with "
+                f"{needed}, as in the table that the model was fitted to"
+            )
 
 
 def _first(table: Table, present: pl.Series, which: pl.Series) -> str:
@@ -203,18 +232,25 @@ def refuse(table: Table, problems: Mapping[str, Problem], targets: Collection[st
     if problems:
         listed = "; ".join(
             f"{name!r} {problem.words}: {_way_out(name, problem, name in targets)}"
-            for name, problem in problems.items()
+            for name, problem in list(problems.items())[:MOST_NAMES]
         )
+        if len(problems) > MOST_NAMES:
+            listed += f"; and {len(problems) - MOST_NAMES} more"
         count = "1 column" if len(problems) == 1 else f"{len(problems)} columns"
         raise ValueError(f"{table.path}: {count} cannot be used: {listed}")
 
 
 def _way_out(name: str, problem: Problem, is_target: bool) -> str:
-    if is_target:
-        return "a target is numbers" + (", or labels by --classify" if problem.has_labels else "")
     quoted = shlex.quote(name)
-    as_labels = f", --categories {quoted} takes it as categories" if problem.has_labels else ""
-    return f"--drop {quoted} leaves it out{as_labels}"
+    if is_target:
+        ways = ["a target is numbers" + (", or labels by --classify" if problem.has_labels else "")]
+    else:
+        ways = [f"--drop {quoted} leaves it out"]
+        if problem.has_labels:
+            ways.append(f"--categories {quoted} takes it as categories")
+    if problem.cell is not None:
+        ways.append(f"--missing {shlex.quote(problem.cell)} takes such a cell as missing")
+    return ", ".join(ways)
 
 
 def read_columns(table: Table, kinds: Mapping[str, str], conventions: Conventions) -> pl.DataFrame:

@@ -14,8 +14,8 @@ import itertools
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +23,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix._optional import import_optional
-from tagix.cli.cells import present
+from tagix.cli.cells import converted, evaluated, plain_numbers, present
 
 if TYPE_CHECKING:
     import polars as pl
 
-DELIMITERS = ",;\t|"
+DELIMITERS = ";\t|,"
+"""Where two fit, the first: the comma may be that of decimals, and stands in prose."""
 STDIN = Path("-")
+MOST_NAMES = 20
+"""Columns that an error lists."""
 PARQUET_SUFFIXES = (".parquet", ".pq")
 ARROW_SUFFIXES = (".arrow", ".feather", ".ipc")
 EXCEL_SUFFIXES = (".xlsx", ".xlsm", ".xlsb", ".xls", ".ods")
@@ -90,18 +93,54 @@ class Table:
         lacking = [name for name in names if name not in self.names]
         if not lacking:
             return
+        shown = self.names
+        if len(shown) > MOST_NAMES:
+            similar = [close for name in lacking for close in get_close_matches(name, shown, 2)]
+            like = f", of which {', '.join(map(repr, similar))} come near" if similar else ""
+            got = f"{len(shown)} columns{like}"
+        else:
+            got = f"the columns {', '.join(map(repr, shown)) or 'none'}"
         hint = ""
-        if sum(map(_is_number, self.names)) * 2 >= len(self.names):
+        if sum(map(_is_number, shown)) * 2 >= len(shown):
             hint = "; the first line must hold the names of the columns"
         raise ValueError(
-            f"{self.path}: got the columns {', '.join(map(repr, self.names)) or 'none'}, needed "
-            f"the {what}{'s' * (len(lacking) > 1)} {', '.join(map(repr, lacking))}{hint}"
+            f"{self.path}: got {got}, needed the {what}{'s' * (len(lacking) > 1)} "
+            f"{', '.join(map(repr, lacking))}{hint}"
         )
 
     def without(self, names: Sequence[str]) -> Table:
         """The table without some columns, with the same notes. ValueError if it lacks them."""
         self.require([name for name in names if name != self.index])
         return replace(self, frame=self.frame.drop(names))
+
+    def with_missing(self, marks: Sequence[str]) -> Table:
+        """The table, with the same notes, in which some more cells stand for no value.
+
+        Args:
+            marks: cells, in any case; those that are numbers, in any spelling.
+        """
+        import polars as pl
+
+        if not marks:
+            return self
+        words = [mark.strip().lower() for mark in marks]
+        numbers = pl.Series(
+            values=[float(mark) for mark in marks if _is_number(mark)], dtype=pl.Float64
+        )
+        columns = []
+        for column in self.frame.get_columns():
+            if column.dtype == pl.String:
+                cells = self.cells(column.name)
+                values = plain_numbers(cells)
+                missing = cells.str.to_lowercase().is_in(words) | values.is_in(numbers)
+            elif column.dtype.is_numeric():
+                missing = converted(column, pl.Float64).is_in(numbers)
+            else:
+                columns.append(column)
+                continue
+            kept = evaluated(pl.when(missing.fill_null(False)).then(None).otherwise(column))
+            columns.append(kept.alias(column.name))
+        return replace(self, frame=pl.DataFrame(columns))
 
     def where(self, row: int) -> str:
         """The place of a row for messages, such as "line 7"."""
@@ -285,21 +324,29 @@ def _delimiter(text: str) -> str:
             break
     sample = "\n".join(line for line in text[:end].split("\n") if not line.startswith("#"))
     sample = sample or text[:end]
+    header = sample.partition("\n")[0]
 
-    def score(delimiter: str) -> tuple[float, int]:
+    def score(delimiter: str) -> tuple[bool, float, bool, int]:
         widths: list[int] = []
-        with suppress(csv.Error):  # the sample may end within quotes
+        fits_quotes = True
+        try:
             widths.extend(len(row) for row in _reader(sample, delimiter) if row)
-        if not widths or widths[0] < 2:
-            return 0.0, 0
-        return widths.count(widths[0]) / len(widths), widths[0]
+        except csv.Error as error:
+            fits_quotes = "unexpected end" in str(error)  # the sample may end within quotes
+        if not widths or widths[0] < 2 or max(widths[1:], default=2) < 2:
+            return False, 0.0, False, 0
+        share = widths.count(widths[0]) / len(widths)
+        in_prose = header.count(f"{delimiter} ") == header.count(delimiter)
+        return fits_quotes, share, not in_prose, widths[0]
 
     best = max(DELIMITERS, key=score)
-    if score(best) == (0.0, 0) and '"' not in sample:
-        widths = {len(line.split()) for line in sample.split("\n") if line.strip()}
-        if len(widths) == 1 and widths != {1}:
-            return " "
-    return best
+    if score(best)[1]:
+        return best
+    widths = {len(line.split()) for line in sample.split("\n") if line.strip()}
+    if '"' not in sample and len(widths) == 1 and widths != {1}:
+        return " "
+    # One column, in the names of which, and the cells, the others may occur.
+    return min(DELIMITERS, key=sample.count)
 
 
 def _split_plain(

@@ -74,6 +74,7 @@ def training_table(
     classify: bool = False,
     drop: Sequence[str] = (),
     categories: Sequence[str] = (),
+    missing: Sequence[str] = (),
 ) -> TrainingTable:
     """Features and targets of a table: every column but targets and those dropped is a feature.
 
@@ -86,10 +87,11 @@ def training_table(
         classify: whether numbers are labels.
         drop: columns to leave out, of which nothing else is asked.
         categories: columns to take as categories, whatever they hold.
+        missing: cells that stand for no value, beside the usual ones.
 
     Raises ValueError for columns that are not there, and for all those at once that are of no use.
     """
-    table = table.without(drop)
+    table = table.without(drop).with_missing(missing)
     table.require(targets, "target")
     table.require(categories)
     features = [name for name in table.names if name not in targets]
@@ -138,7 +140,10 @@ def training_table(
                 f"{table.path}: the target {targets[0]!r} has {n_values} different values, learned "
                 "as numbers; --classify learns them as labels"
             )
-    return TrainingTable(rows, y, TableFormat(list(targets), kinds, conventions), classify)
+    numbers = [name for name, kind in kinds.items() if kind == "number"]
+    marks = columns.marks_of(table, numbers if classify else [*numbers, *targets])
+    form = TableFormat(list(targets), kinds, conventions, marks, list(missing))
+    return TrainingTable(rows, y, form, classify)
 
 
 _PLURALS = {"boolean": "booleans", "category": "text", "date": "dates"}
@@ -157,6 +162,7 @@ def predict_table(model: Any, table: Table, level: float) -> tuple[pl.DataFrame,
     import polars as pl
 
     form = format_of(model, table)
+    table = table.with_missing(form.missing)
     conventions = columns.conventions(table, form.conventions)
     rows = _features(model, table, form, conventions)
     found: dict[str, Any] = {}
@@ -206,6 +212,7 @@ def update_with_table(
     as it was.
     """
     form = format_of(model, table)
+    table = table.with_missing(form.missing)
     targets = list(targets or form.targets)
     features = list(form.kinds)
     if not targets:
@@ -229,6 +236,7 @@ def update_with_table(
         rows, y = _with_targets(table, rows, labels.to_frame())
     else:
         rows, y = _with_targets(table, rows, _numbers(table, targets, found))
+        columns.require_marks(table, targets, form.marks)
     with _naming(table):
         model.partial_fit(rows, y)
     return targets, len(y)
@@ -241,6 +249,8 @@ def _features(
     import polars as pl
 
     rows = columns.read_columns(table, form.kinds, conventions)
+    numbers = [name for name, kind in form.kinds.items() if kind == "number"]
+    columns.require_marks(table, numbers, form.marks)
     if model._encoder is None:
         return rows
     for name, column in zip(form.kinds, model._encoder.columns, strict=True):
@@ -476,6 +486,9 @@ def add_commands(app: Any) -> None:
         categories: list[str] = typer.Option(
             [], help="A column to take as categories, whatever it holds; may be repeated."
         ),
+        missing: list[str] = typer.Option(
+            [], help="A cell that stands for no value, such as -999; may be repeated."
+        ),
         noise: Noise = typer.Option(Noise.auto, help="Whether noise depends on the features."),
         n_estimators: int | None = typer.Option(
             None, min=1, help="Networks in the mixture, instead of the default."
@@ -508,6 +521,7 @@ def add_commands(app: Any) -> None:
                     classify=classify,
                     drop=drop,
                     categories=categories,
+                    missing=missing,
                 )
             begin = time.perf_counter()
             with _naming(table):
@@ -585,6 +599,7 @@ def _plot(
 ) -> None:
     """Predictions against the targets that the table has, as a PNG."""
     form = format_of(model, table)
+    table = table.with_missing(form.missing)
     lacking = [name for name in form.targets if name not in table.names] or not form.targets
     if lacking:
         raise ValueError(
@@ -596,5 +611,6 @@ def _plot(
         figure = outputs.figure_of_classes(predictions, labels)
     else:
         truth = _numbers(table, form.targets, found)
+        columns.require_marks(table, form.targets, form.marks)
         figure = outputs.figure_of_numbers(predictions, truth, level)
     outputs.save_figure(figure, path)
