@@ -60,7 +60,7 @@ def describe_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if name == "forgetting" and value is not None:
             described[name] = value.config
-        elif name == "hidden" and not isinstance(value, str):
+        elif name == "hidden" and value is not None and not isinstance(value, str):
             described[name] = [int(width) for width in value]
         elif isinstance(value, np.generic):
             described[name] = value.item()
@@ -95,6 +95,7 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
 
 _MORE_KINDS: dict[str, set[type]] = {
     "batch_size": {int},
+    "n_epochs": {int},
     "random_state": {int},
     "tol": {int},
     "verbose": {bool},
