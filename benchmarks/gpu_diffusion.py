@@ -115,7 +115,14 @@ def run(device: str, quick: bool) -> dict[str, Any]:
     n_rounds = 3 if quick else 5
     points = swiss_roll(n_rows)
     data = (points - points.mean()) / points.std()
-    model = tx.DiffusionModel(2, time_features="scalar", standardize=False, seed=0, device=device)
+    model = tx.DiffusionModel(
+        2,
+        prediction_type="epsilon",
+        time_features="scalar",
+        standardize=False,
+        seed=0,
+        device=device,
+    )
     history = model.fit(data, n_epochs=1, batch_size=_BATCH_SIZE, progress=False)
     peer = TorchDiffusion(torch.from_numpy(data), _N_SAMPLES, device)
 

@@ -34,7 +34,7 @@ def run(n_threads: int, n_seeds: int, n_epochs: int) -> None:
     print(f"{'':24}{'train s':>9}{'sample s':>9}{'off':>8}{'SW':>8}{'MSE':>8}")
     rows: dict[str, list[dict[str, float]]] = {"tagix": [], "back-propagation": []}
     for seed in range(n_seeds):
-        model = tx.DiffusionModel(2, standardize=False, seed=seed)
+        model = tx.DiffusionModel(2, prediction_type="epsilon", standardize=False, seed=seed)
         peer = BackpropDiffusion(
             2,
             hidden=(64,) * 4,

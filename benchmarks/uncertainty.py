@@ -174,7 +174,9 @@ def _noisy(
 
 def _heteroscedastic(seed: int, gain: float) -> tx.DiffusionModel:
     noise = tx.Heteroscedastic(gain=gain)
-    return tx.DiffusionModel(2, noise=noise, standardize=False, seed=seed)
+    return tx.DiffusionModel(
+        2, prediction_type="epsilon", noise=noise, standardize=False, seed=seed
+    )
 
 
 def _measure_stability(rows: Rows, data: ToyData, sizes: Sizes, seed: int, gain: float) -> None:
@@ -236,7 +238,13 @@ def _time_groups(t: npt.NDArray[np.int64], n_steps: int) -> Iterator[npt.NDArray
 
 
 def _model(seed: int, moments: Literal["exact", "first_order"]) -> tx.DiffusionModel:
-    return tx.DiffusionModel(2, activation=nn.ReLU(moments=moments), standardize=False, seed=seed)
+    return tx.DiffusionModel(
+        2,
+        prediction_type="epsilon",
+        activation=nn.ReLU(moments=moments),
+        standardize=False,
+        seed=seed,
+    )
 
 
 def _drawn_var(
@@ -252,7 +260,7 @@ def _drawn_var(
 def _measure_first_order(rows: Rows, data: ToyData, sizes: Sizes, seed: int) -> None:
     model, n_epochs = _model(seed, "first_order"), 0
     for epochs in (sizes.epochs[0], sizes.epochs[2]):
-        model.fit(data.train, n_epochs=epochs - n_epochs, progress=False)
+        model.fit(data.train, n_epochs=epochs - n_epochs, batch_size=256, progress=False)
         n_epochs = epochs
         x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, seed)
         ratio = model.predict(x_t, t).var / drawn_var
@@ -289,11 +297,11 @@ def _measure_prediction_var(
         ):
             rows.add(_prediction_target(name, sizes, epochs), float(np.median(ratio)), *bounds)
 
-    model.fit(data.train, n_epochs=first, progress=False)
+    model.fit(data.train, n_epochs=first, batch_size=256, progress=False)
     measure(first)
-    model.fit(data.train, n_epochs=second - first, progress=False)
+    model.fit(data.train, n_epochs=second - first, batch_size=256, progress=False)
     state = model.net.state_dict()
-    model.fit(data.train, n_epochs=last - second, progress=False)
+    model.fit(data.train, n_epochs=last - second, batch_size=256, progress=False)
     measure(last)
     model.net.load_state_dict(state)
     return model

@@ -20,8 +20,6 @@ def main(n_epochs: int = 50, n_samples: int = 2000, grid: int = 100) -> None:
         2,
         n_steps=100,
         n_classes=2,
-        # Densities come out twice as exact as with predictions of the noise.
-        prediction_type="v_prediction",
         noise=tx.Heteroscedastic(),
         seed=0,
     )

@@ -19,7 +19,9 @@ def main(n_train: int = 100_000, n_epochs: int = 6) -> None:
     # Early in the process a noisy point hides its noise, late it is almost nothing else. With
     # Heteroscedastic noise the network infers how much of the noise each (x_t, t) leaves open.
     data = load_toy("swiss_roll", n_train=n_train)
-    model = tx.DiffusionModel(2, noise=tx.Heteroscedastic(), standardize=False, seed=0)
+    model = tx.DiffusionModel(
+        2, prediction_type="epsilon", noise=tx.Heteroscedastic(), standardize=False, seed=0
+    )
     model.fit(data.train, n_epochs=n_epochs, batch_size=2048, progress=False)
 
     # Held-out points, diffused here: x_t = sqrt(alpha_bar) x_0 + sqrt(1 - alpha_bar) noise.

@@ -24,8 +24,8 @@ def main(
     n_train: int = 100_000, n_epochs: int = 10, n_samples: int = 10_000, n_chains: int = 100
 ) -> None:
     data = load_toy("swiss_roll", n_train=n_train)
-    model = tx.DiffusionModel(2, standardize=False, seed=0)
-    model.fit(data.train, n_epochs=n_epochs, progress=False)
+    model = tx.DiffusionModel(2, prediction_type="epsilon", standardize=False, seed=0)
+    model.fit(data.train, n_epochs=n_epochs, batch_size=256, progress=False)
 
     # One pass gives the samples and three measures of each.
     samples = model.sample(n_samples, uncertainty=True, trajectory=True, seed=1)

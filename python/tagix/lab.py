@@ -25,6 +25,7 @@ class Preset:
         schedule: Of alpha_bar, "cosine" or "linear".
         hidden: Width of each hidden layer.
         relu_moments: "exact" or "first_order".
+        prediction_type: What the network predicts, "v_prediction" or "epsilon".
         time_features: How the network sees the timestep, "cosine", "scalar" or "sinusoidal".
         rule: Parameter update, "information" or "capped".
         cap: Of the capped rule.
@@ -39,6 +40,7 @@ class Preset:
     schedule: str = "cosine"
     hidden: tuple[int, ...] = (64, 64, 64, 64)
     relu_moments: Literal["exact", "first_order"] = "exact"
+    prediction_type: Literal["v_prediction", "epsilon"] = "v_prediction"
     time_features: Literal["cosine", "scalar", "sinusoidal"] = "cosine"
     rule: Literal["information", "capped"] = "information"
     cap: float | None = None
@@ -54,6 +56,7 @@ PRESETS: dict[str, Preset] = {
     # The settings of the first TAGI diffusion experiments.
     "seed": Preset(
         relu_moments="first_order",
+        prediction_type="epsilon",
         time_features="scalar",
         rule="capped",
         cap=3.0,
@@ -86,11 +89,11 @@ class DiffusionReport:
             off_manifold, train points for sliced_wasserstein, and the ideal denoiser for
             held_out_mse (known for the standard size of the data only).
         fit_seconds: Wall-clock time of training.
-        sample_seconds: Wall-clock time of sampling.
+        sample_seconds: Wall-clock time of sampling, uncertainty included.
         train_mse: By epoch, error of the predictions made during training.
         predicted_var: By epoch, mean variance of those predictions.
         settings: The preset as run, and the sizes and the device of the job.
-        figures: Paths by name: "samples", "sample_var", "training".
+        figures: Paths by name: "samples", "sample_score", "training".
         report_path: Where this report is written as JSON.
     """
 
@@ -128,6 +131,7 @@ def build_model(
         hidden=preset.hidden,
         n_steps=preset.n_steps,
         schedule=preset.schedule,
+        prediction_type=preset.prediction_type,
         time_features=preset.time_features,
         activation=nn.ReLU(moments=preset.relu_moments),
         noise=noise,
@@ -198,8 +202,9 @@ def run_diffusion(
     )
     fit_seconds = time.perf_counter() - start
     start = time.perf_counter()
-    samples = model.sample(n_samples)
+    samples = model.sample(n_samples, uncertainty=True)
     sample_seconds = time.perf_counter() - start
+    assert samples.score is not None
 
     folder = Path(output_dir)
     stem = f"{name}_{preset}_seed{seed}"
@@ -207,8 +212,10 @@ def run_diffusion(
     title = f"{name.replace('_', ' ').capitalize()}, {preset} preset"
     figures = {
         "samples": plotting.plot_data_and_samples(data.train, samples.x, title=title),
-        "sample_var": plotting.plot_sample_var(
-            samples.x, samples.var, title=f"{title}: samples by variance"
+        "sample_score": plotting.plot_samples_by(
+            samples.x,
+            {"score: 0 held by the data, 1 not": samples.score},
+            title=f"{title}: samples by score",
         ),
         "training": plotting.plot_training(
             history.train_mse, history.predicted_var, ideal_mse=ideal_mse, title=title

@@ -15,13 +15,14 @@ from tagix._arrays import as_number
 class Samples:
     """Samples of a :class:`DiffusionModel`, in the units of its data."""
 
-    x: NDArray[np.float32]
-    """The samples, (n_samples, n_features)."""
+    x: NDArray[np.floating[Any]]
+    """The samples, (n_samples, n_features): float32, or float64 where the data lie so far from 0
+    that float32 does not hold their spread."""
     var: NDArray[np.float32]
     """What the network's uncertainty adds to their variance in the last step, same shape."""
-    trajectory: NDArray[np.float32] | None
+    trajectory: NDArray[np.floating[Any]] | None
     """The chain from the starting noise to x, (steps of the sampler + 1, n_samples, n_features), if
-    asked for."""
+    asked for, of the dtype of x."""
     epistemic: NDArray[np.float32] | None = None
     """What the network does not know of x, (n_samples, n_features, n_features): a covariance."""
     aleatoric: NDArray[np.float32] | None = None

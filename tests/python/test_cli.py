@@ -34,7 +34,7 @@ def test_diffusion_writes_figures_and_report(data: str, tmp_path: Path) -> None:
     name = data.replace("-", "_")
     stem = f"{name}_default_seed0"
     files = {path.name: path for path in (tmp_path / "new").iterdir()}
-    figures = {f"{stem}_{key}.png" for key in ("samples", "sample_var", "training")}
+    figures = {f"{stem}_{key}.png" for key in ("samples", "sample_score", "training")}
     assert set(files) == figures | {f"{stem}.json"}
     for figure in figures:
         assert files[figure].read_bytes().startswith(b"\x89PNG")
@@ -85,6 +85,7 @@ def test_default_preset_is_the_recipe() -> None:
     preset = lab.PRESETS["default"]
     assert (preset.n_steps, preset.schedule, preset.time_features) == (40, "cosine", "cosine")
     assert (preset.hidden, preset.relu_moments) == ((64, 64, 64, 64), "exact")
+    assert preset.prediction_type == "v_prediction"
     assert (preset.rule, preset.noise_std) == ("information", 1.0)
     assert preset.noise_decay is None and preset.noise_min_std is None
     assert (preset.batch_size, preset.n_epochs) == (256, 10)
@@ -99,6 +100,7 @@ def test_seed_preset_is_the_historical_settings(tmp_path: Path) -> None:
         "schedule": "cosine",
         "hidden": [64, 64, 64, 64],
         "relu_moments": "first_order",
+        "prediction_type": "epsilon",
         "time_features": "scalar",
         "rule": "capped",
         "cap": 3.0,

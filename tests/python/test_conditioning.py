@@ -41,7 +41,12 @@ def posterior(x: Array, shares: tuple[float, float] = (0.5, 0.5)) -> Array:
 
 
 def small(seed: int = 0, **options: Any) -> tx.DiffusionModel:
-    settings = {"hidden": (16, 16), "n_steps": 10, "n_classes": 2} | options
+    settings = {
+        "hidden": (16, 16),
+        "n_steps": 10,
+        "n_classes": 2,
+        "prediction_type": "epsilon",
+    } | options
     return tx.DiffusionModel(2, seed=seed, **settings)
 
 
@@ -319,14 +324,14 @@ def test_labels_change_what_is_learned_and_equal_seeds_give_equal_bits() -> None
 def test_class_shares_are_those_of_labelled_rows_of_the_latest_fit() -> None:
     model = small(n_classes=3)
     assert model.class_shares is None
-    x = two_classes(8)[0]
-    model.fit(x, [0, 2, 2, 2, -1, -1, 2, -1], n_epochs=1, progress=False)
+    x = two_classes(16)[0]
+    model.fit(x, [0, 2, 2, 2, -1, -1, 2, -1] * 2, n_epochs=1, progress=False)
     shares = model.class_shares
     assert shares is not None
     np.testing.assert_allclose(shares, [0.2, 0, 0.8])
     shares[:] = 1  # a copy
     np.testing.assert_allclose(np.asarray(model.class_shares), [0.2, 0, 0.8])
-    model.fit(x, [0, 1] * 4, n_epochs=1, progress=False)
+    model.fit(x, [0, 1] * 8, n_epochs=1, progress=False)
     np.testing.assert_allclose(np.asarray(model.class_shares), [0.5, 0.5, 0])
     model.fit(x, -1, n_epochs=1, progress=False)
     assert model.class_shares is None

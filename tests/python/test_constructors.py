@@ -380,11 +380,6 @@ CONSTRUCTIONS: dict[str, tuple[Make, type[Exception] | tuple[type[Exception], ..
         TypeError,
         "hidden: got '64', needed a sequence",
     ),
-    "hidden None": (
-        lambda: tx.DiffusionModel(2, hidden=None),
-        TypeError,
-        "hidden: got None, needed a sequence",
-    ),
     "hidden 0": (
         lambda: tx.DiffusionModel(2, hidden=(8, 0)),
         ValueError,

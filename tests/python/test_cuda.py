@@ -102,7 +102,9 @@ from tagix import nn
 tx.cuda.is_built()
 net = nn.Sequential(nn.Linear(2, 1), seed=0).to("cpu")
 net.fit([[0.0, 1.0]], [0.0], noise=0.1, n_epochs=1, progress=False)
-tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0).cpu().sample(3)
+model = tx.DiffusionModel(2, hidden=(4,), n_steps=4, seed=0).cpu()
+model.fit([[i, i * i] for i in range(10)], n_epochs=1, progress=False)
+model.sample(3)
 assert "libcuda.so" not in open("/proc/self/maps").read()
 """
     result = subprocess.run(

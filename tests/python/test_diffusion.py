@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, in_threads, same_bits, unchanged
+from helpers import Array, in_threads, same_bits, unchanged, with_given_parameters
 
 import tagix as tx
 from tagix import metrics, nn
@@ -22,7 +22,8 @@ def mixture(n_rows: int, seed: int = 0) -> Array:
 
 
 def small(seed: int | None = 0, **options: Any) -> tx.DiffusionModel:
-    return tx.DiffusionModel(2, **({"hidden": (16, 16), "n_steps": 10} | options), seed=seed)
+    settings = {"hidden": (16, 16), "n_steps": 10, "prediction_type": "epsilon"} | options
+    return tx.DiffusionModel(2, **settings, seed=seed)
 
 
 def test_shapes_and_dtypes() -> None:
@@ -50,7 +51,7 @@ def test_shapes_and_dtypes() -> None:
 
 
 def test_no_rows() -> None:
-    model = small()
+    model = with_given_parameters(small())
     samples = model.sample(0, trajectory=True)
     assert samples.x.shape == samples.var.shape == (0, 2)
     assert samples.trajectory is not None and samples.trajectory.shape == (10, 0, 2)
@@ -106,14 +107,14 @@ def test_sample_seed() -> None:
     assert fixed.x.tobytes() == model.sample(20, seed=5).x.tobytes()
     assert not np.array_equal(fixed.x, model.sample(20, seed=6).x)
     # A call with a seed of its own does not count.
-    one, other = small(), small()
+    one, other = with_given_parameters(small()), with_given_parameters(small())
     one.sample(3, seed=1)
     assert one.sample(3).x.tobytes() == other.sample(3).x.tobytes()
 
 
 def test_rows_do_not_depend_on_how_many() -> None:
     """Row i has noise of its own, also beyond the 8192 rows that are worked on at a time."""
-    model = small(n_steps=4)
+    model = with_given_parameters(small(n_steps=4))
     many = model.sample(8200, seed=2, trajectory=True)
     few = model.sample(3, seed=2, trajectory=True)
     np.testing.assert_allclose(few.x, many.x[:3], rtol=1e-5, atol=1e-6)
@@ -125,7 +126,7 @@ def test_rows_do_not_depend_on_how_many() -> None:
 
 
 def test_starting_noise_is_standard_normal() -> None:
-    model = small(n_steps=2)
+    model = with_given_parameters(small(n_steps=2))
     trajectory = model.sample(20_000, trajectory=True).trajectory
     assert trajectory is not None
     z = trajectory[0].astype(np.float64).ravel()
@@ -378,7 +379,7 @@ def test_repr_shows_the_settings() -> None:
 
 def test_samples_drawn_at_a_time_differ() -> None:
     """Calls in several threads get what as many calls in a row get, in some order."""
-    model, serial = small(), small()
+    model, serial = with_given_parameters(small()), with_given_parameters(small())
     expected = {serial.sample(3000).x.tobytes() for _ in range(4)}
     drawn: list[bytes] = []
     start = threading.Barrier(4)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, needs_cuda, rewrite_file, same_bits
+from helpers import Array, needs_cuda, rewrite_file, same_bits, with_given_parameters
 
 import tagix as tx
 from tagix import nn, samplers, schedules
@@ -113,7 +113,7 @@ def test_copies_are_the_same_and_go_on_so(name: str, how: str, tmp_path: Path) -
 
 @pytest.mark.parametrize("how", COPIES)
 def test_copies_of_a_model_without_fit(how: str, tmp_path: Path) -> None:
-    model = tx.DiffusionModel(2, (8,), 8, n_classes=3, seed=0)
+    model = with_given_parameters(tx.DiffusionModel(2, (8,), 8, n_classes=3, seed=0))
     other = COPIES[how](model, tmp_path)
     assert other.class_shares is None
     assert other.sample(5, label=1).x.tobytes() == model.sample(5, label=1).x.tobytes()
@@ -169,7 +169,9 @@ def test_training_on_a_gpu_is_that_on_the_cpu() -> None:
 
 def older_file(path: Path, version: int, schedule: str) -> tx.DiffusionModel:
     """A file as releases wrote it that had no classes, and the model that it holds."""
-    model = tx.DiffusionModel(2, (8,), 40, schedule, time_features="scalar", seed=7)
+    model = tx.DiffusionModel(
+        2, (8,), 40, schedule, prediction_type="epsilon", time_features="scalar", seed=7
+    )
     model.fit(data()[0], n_epochs=2, progress=False)
     network: dict[str, Any] = {
         "layers": [

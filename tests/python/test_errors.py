@@ -15,6 +15,9 @@ from helpers import same_bits, unchanged
 import tagix as tx
 from tagix import nn
 
+# What these tests are about needs no more rows.
+pytestmark = pytest.mark.filterwarnings("ignore:X. got . rows for . columns that vary:UserWarning")
+
 X = np.linspace(-1, 1, 15, dtype=np.float32).reshape(5, 3)
 Y = np.linspace(0, 1, 10, dtype=np.float32).reshape(5, 2)
 NAN, INF = float("nan"), float("inf")

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
-from helpers import INFERRED, KNOWN, regression_data, same_bits
+from helpers import INFERRED, KNOWN, regression_data, same_bits, with_given_parameters
 
 import tagix as tx
 from tagix import nn, schedules
@@ -203,7 +203,7 @@ def test_diffusion_with_classes(class_features: str, tmp_path: Path) -> None:
 
 
 def test_a_model_that_saw_nothing(tmp_path: Path) -> None:
-    model = tx.DiffusionModel(2, (), 4, n_classes=2, seed=8)
+    model = with_given_parameters(tx.DiffusionModel(2, (), 4, n_classes=2, seed=8))
     model.save(tmp_path / "model")
     loaded = tx.load(tmp_path / "model")
     assert loaded.class_shares is None and loaded._fitted is False
@@ -214,7 +214,7 @@ STEP = """
 import sys
 import numpy as np
 import tagix as tx
-x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
+x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(16, 3)
 net, model = (tx.load(path) for path in sys.argv[1:3])
 net.fit(x, x[:, :2], n_epochs=2, batch_size=3, progress=False)
 model.fit(x, n_epochs=1, progress=False)
@@ -228,7 +228,7 @@ def test_another_process_goes_on_alike(tmp_path: Path) -> None:
     net = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2), seed=1,
                         noise=tx.Heteroscedastic(), forgetting=tx.Forgetting())  # fmt: skip
     model = tx.DiffusionModel(3, (4,), 5, seed=2)
-    x = np.linspace(-1, 1, 24, dtype=np.float32).reshape(8, 3)
+    x = np.linspace(-1, 1, 48, dtype=np.float32).reshape(16, 3)
     net.fit(x, x[:, :2] + 1, n_epochs=2, batch_size=3, progress=False)
     model.fit(x, n_epochs=1, progress=False)
     names = ["net", "model", "net_after", "model_after", "samples.npy"]

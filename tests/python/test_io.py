@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import Array, regression_data, rewrite_file, same_bits
+from helpers import Array, regression_data, rewrite_file, same_bits, with_given_parameters
 
 import tagix as tx
 from tagix import nn
@@ -92,6 +92,8 @@ def test_diffusion_model_comes_back_bit_by_bit(
     if fitted:
         model.fit(data, n_epochs=2, progress=False)
         model.sample(3)
+    else:
+        with_given_parameters(model)
     model.save(tmp_path / "model.safetensors")
     loaded = tx.load(tmp_path / "model.safetensors")
     assert isinstance(loaded, tx.DiffusionModel)

@@ -54,7 +54,13 @@ class Mixture:
 
 def trained(mixture: Mixture, **options: Any) -> tuple[tx.DiffusionModel, Array]:
     """A model, and the noise in the units of the data by which its density is blurred."""
-    settings = {"hidden": (32, 32), "n_steps": 20, "n_classes": len(mixture.means), "seed": 0}
+    settings = {
+        "hidden": (32, 32),
+        "n_steps": 20,
+        "n_classes": len(mixture.means),
+        "prediction_type": "epsilon",
+        "seed": 0,
+    }
     model = tx.DiffusionModel(2, **(settings | options))
     model.fit(*mixture.rows(4000, seed=0), n_epochs=10, batch_size=64, progress=False)
     return model, schedules.sigma(model.alpha_bar[1:2]) * model.scale

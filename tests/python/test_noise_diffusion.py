@@ -26,7 +26,12 @@ def clusters(n_rows: int, seed: int = 0) -> Array:
 
 
 def small(**options: Any) -> tx.DiffusionModel:
-    settings: dict[str, Any] = {"hidden": (16, 16), "n_steps": N_STEPS, "seed": 0} | options
+    settings: dict[str, Any] = {
+        "hidden": (16, 16),
+        "n_steps": N_STEPS,
+        "prediction_type": "epsilon",
+        "seed": 0,
+    } | options
     return tx.DiffusionModel(2, **settings)
 
 
@@ -139,7 +144,7 @@ def test_noise_that_gaussian_data_leave_open(noise: NoiseModel) -> None:
     data = np.random.default_rng(0).standard_normal((4000, 2)).astype(np.float32)
     x_t = np.random.default_rng(1).standard_normal((500, 2)).astype(np.float32)
     model = small(noise=noise, hidden=(32, 32))
-    model.fit(data, n_epochs=20, progress=False)
+    model.fit(data, n_epochs=20, batch_size=256, progress=False)
     found = [model.predict(x_t, np.full(500, t)).aleatoric.mean() for t in range(1, N_STEPS)]
     expected = model.alpha_bar[1:]
     if isinstance(noise, tx.Homoscedastic):

@@ -295,7 +295,7 @@ def test_sampler_is_that_of_the_backprop_peer() -> None:
     Between steps t and t - 1 then lies x' = x / sqrt(1 - beta_t) + sqrt(beta_t) n, without the
     noise in the last: starting from N(0, 1), variances follow in closed form.
     """
-    model = tx.DiffusionModel(1, hidden=(4,), n_steps=20, standardize=False, seed=0)
+    model = tx.DiffusionModel(1, (4,), 20, prediction_type="epsilon", standardize=False, seed=0)
     state = model.net.state_dict()
     model.net.load_state_dict({key: np.zeros_like(value) for key, value in state.items()})
     peer = reference.BackpropDiffusion(1, hidden=(4,), n_steps=20, seed=0)

@@ -14,12 +14,16 @@ pytest.importorskip("torch", reason="needs the torch extra")
 import tagix as tx
 from tagix import nn, reference
 
+# What these tests are about needs no more rows.
+pytestmark = pytest.mark.filterwarnings("ignore:X. got . rows for . columns that vary:UserWarning")
+
 
 def model(
     hidden: tuple[int, ...], var: float, n_steps: int = 8, **options: Any
 ) -> tx.DiffusionModel:
     """Untrained, in units of its own, with every parameter of that variance."""
-    made = tx.DiffusionModel(2, hidden=hidden, n_steps=n_steps, seed=3, **options)
+    settings = {"prediction_type": "epsilon"} | options
+    made = tx.DiffusionModel(2, hidden=hidden, n_steps=n_steps, seed=3, **settings)
     made.fit([[0.0, 1.0], [4.0, 3.0]], n_epochs=1, progress=False)  # scale 2 and 1
     state = made.net.state_dict()
     made.net.load_state_dict(
@@ -168,6 +172,8 @@ def test_errors() -> None:
         reference.redrawn_covariance(made, chains, 1)
     with pytest.raises(ValueError, match=r"^redraw: got 'biases'"):
         reference.redrawn_covariance(made, chains, 2, redraw="biases")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"^model: got prediction_type 'v_prediction', needed"):
+        reference.published_var(model((3,), 1e-4, prediction_type="v_prediction"), chains)
     with pytest.raises(ValueError, match=r"^model: got a layer Tanh"):
         reference.fixed_covariance(model((3,), 1e-4, activation=nn.Tanh()), chains)
     with pytest.raises(ValueError, match=r"^model: got one with Heteroscedastic"):

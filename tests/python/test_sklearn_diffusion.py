@@ -26,7 +26,7 @@ def data(n_rows: int = 4000, seed: int = 0) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def fitted() -> TagiDiffusion:
-    return TagiDiffusion((32, 32), random_state=0).fit(data())
+    return TagiDiffusion((32, 32), n_epochs=40, random_state=0).fit(data())
 
 
 def test_samples_have_the_moments_of_the_data(fitted: TagiDiffusion) -> None:
@@ -61,7 +61,7 @@ def test_classes() -> None:
     """Two clouds; a label draws its own, and samples without come in the shares of the table."""
     left, right = data(3000), data(1000, seed=1) + np.array([200.0, 0.0])
     labels = np.array(["left"] * 3000 + ["right"] * 1000)
-    model = TagiDiffusion((32, 32), conditional=True, random_state=0)
+    model = TagiDiffusion((32, 32), n_epochs=40, conditional=True, random_state=0)
     model.fit(np.vstack([left, right]), labels)
     samples, drawn = model.sample(2000, random_state=0)
     assert (drawn == "right").mean() == pytest.approx(0.25, abs=0.03)
@@ -82,7 +82,7 @@ def test_copies_and_searches(fitted: TagiDiffusion) -> None:
         assert np.array_equal(other.sample(10, random_state=0), expected)
     again = clone(fitted).fit(data())
     assert np.array_equal(again.sample(10, random_state=0), expected)
-    assert again.n_iter_ == len(again.history_.train_mse) == 10
+    assert again.n_iter_ == len(again.history_.train_mse) == 40
     search = GridSearchCV(TagiDiffusion((8,), random_state=0), {"n_epochs": [1, 10]}, cv=2).fit(
         data(600)
     )

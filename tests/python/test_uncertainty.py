@@ -22,7 +22,12 @@ def mixture(n_rows: int, seed: int = 0) -> Array:
 
 
 def fitted(device: str = "cpu", **options: Any) -> tx.DiffusionModel:
-    settings = {"hidden": (16, 16), "n_steps": 10, "seed": 0} | options
+    settings = {
+        "hidden": (16, 16),
+        "n_steps": 10,
+        "prediction_type": "epsilon",
+        "seed": 0,
+    } | options
     model = tx.DiffusionModel(2, **settings)
     model.fit(mixture(500), n_epochs=2, progress=False)
     return model.to(device)
@@ -104,7 +109,9 @@ def test_covariances_follow_the_recursion(device: str) -> None:
 def test_aleatoric_of_gaussian_data_is_exact(device: str) -> None:
     """The network that is right for N(0, C): Cov(x_0 | x_1) = (C^-1 + abar / (1 - abar))^-1."""
     covariance = np.array([[1.5, 0.6], [0.6, 0.5]])
-    model = tx.DiffusionModel(2, hidden=(), n_steps=20, standardize=False, seed=0, device=device)
+    model = tx.DiffusionModel(
+        2, (), 20, prediction_type="epsilon", standardize=False, seed=0, device=device
+    )
     signal = model.alpha_bar[1]
     weight = math.sqrt(1 - signal) * np.linalg.inv(signal * covariance + (1 - signal) * np.eye(2))
     state = model.net.state_dict()

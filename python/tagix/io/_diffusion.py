@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tagix import nn, schedules
 from tagix._arrays import MOST, as_count
 from tagix._classes import MOST_CLASSES, ClassFeatures, as_class_shares
+from tagix._data_units import DataUnits
 from tagix.diffusion import MOST_STEPS, DiffusionModel, network_layers
 from tagix.io._json import Record
 from tagix.io._networks import (
@@ -25,11 +26,13 @@ from tagix.io._networks import (
 )
 
 _SHIFT, _SCALE = "standardization.shift", "standardization.scale"
+# float64, and only of models that have them: earlier releases read all other files.
+_OFFSET, _CONSTANT = "standardization.offset", "standardization.constant"
 
 
 def describe_diffusion(
     model: DiffusionModel,
-) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """All that a model is made of, and its arrays: those of the network, and its units.
 
     Raises ValueError for a model with an nn.Activation.
@@ -45,7 +48,15 @@ def describe_diffusion(
         "class_shares": None if model.class_shares is None else model.class_shares.tolist(),
         "sample_calls": model._sample_calls,
     }
-    return description, model.net.state_dict() | {_SHIFT: model.shift, _SCALE: model.scale}
+    shift = np.asarray(model._process.shift, dtype=np.float32)
+    tensors: dict[str, NDArray[Any]] = model.net.state_dict() | {
+        _SHIFT: shift,
+        _SCALE: model.scale,
+    }
+    units = model._units
+    if units.offset.any() or units.constant.any():
+        tensors |= {_OFFSET: units.offset, _CONSTANT: units.constant.astype(np.float64)}
+    return description, tensors
 
 
 def rebuild_diffusion(
@@ -58,6 +69,7 @@ def rebuild_diffusion(
     """
     record = Record(description, "model")
     parameters = dict(tensors)
+    offset, constant = (parameters.pop(name, None) for name in (_OFFSET, _CONSTANT))
     network = NetworkRecord(record.take("network"), parameters)
     arguments, counts = network.use()
     activation = network.layer(record.take("activation"))
@@ -65,6 +77,7 @@ def rebuild_diffusion(
         raise ValueError("its activation is a Sequential")
     settings = _settings(record.record("settings"), network.n_numbers)
     network.check_parameters(network_layers(settings, activation))
+    data_units = _data_units(offset, constant, settings["n_features"])
     units = [_units(parameters, name, settings["n_features"]) for name in (_SHIFT, _SCALE)]
     noise = rebuild_value(record.take("noise"), "noise", NOISE_MODELS)
     fitted, sample_calls = record.flag("fitted"), record.count("sample_calls")
@@ -76,7 +89,7 @@ def rebuild_diffusion(
     )
     restore(model.net, parameters, counts)
     model._process.set_standardization(*units)
-    model._fitted = fitted
+    model._fitted, model._units = fitted, data_units
     if shares is not None:
         model._class_shares = as_class_shares("class_shares", shares, model.n_classes or 0)
     model._sample_calls = sample_calls
@@ -92,6 +105,20 @@ def _units(tensors: dict[str, NDArray[Any]], name: str, n_features: int) -> list
         raise ValueError(f"{name}: got {len(array)} numbers, needed {n_features}")
     values: list[float] = array.tolist()
     return values
+
+
+def _data_units(
+    offset: NDArray[Any] | None, constant: NDArray[Any] | None, n_features: int
+) -> DataUnits:
+    if offset is None and constant is None:
+        return DataUnits.plain(n_features)
+    for name, array in ((_OFFSET, offset), (_CONSTANT, constant)):
+        if array is None or array.shape != (n_features,) or array.dtype != np.float64:
+            raise ValueError(f"{name}: got {array!r:.80}, needed float64 ({n_features},)")
+    assert offset is not None and constant is not None
+    if not np.isfinite(offset).all() or not np.isin(constant, (0.0, 1.0)).all():
+        raise ValueError(f"{_OFFSET}, {_CONSTANT}: got NaN, infinity or a flag that is not 0 or 1")
+    return DataUnits(offset, constant == 1.0)
 
 
 def _settings(record: Record, n_numbers: int) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagix._arrays import as_array, as_count, as_number, as_points
+from tagix._forms import levels_at
 from tagix._optional import import_optional
 from tagix.metrics._inputs import FloatArray, as_point_sets
 
@@ -120,7 +121,8 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
     Args:
         model: Its alpha_bar has shape (n_steps,), its predict takes x_t of shape
             (20000, n_features), float32, and integer t of shape (20000,), and returns the mean
-            and variance of the noise. Its shift and scale, if it has them, turn data into x_0.
+            and variance of the noise, or of what its prediction_type, if it has one, says. Its
+            shift and scale, if it has them, turn data into x_0.
         held_out: (n_held_out, n_features) points in the units of the data that the model was
             fitted to.
         seed: Of t and eps. Equal seeds give equal draws, whatever the model.
@@ -149,6 +151,11 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
     predicted = np.asarray(predicted, dtype=np.float64)
     if predicted.shape != eps.shape:
         raise ValueError(f"model: predict gave shape {predicted.shape}, needed {eps.shape}")
+    kind = getattr(model, "prediction_type", "epsilon")
+    if kind != "epsilon":
+        levels = levels_at(np.arange(1, model.n_steps), alpha_bar, kind)
+        forms = np.array([(each.eps.x, each.eps.prediction) for each in levels])[t - 1]
+        predicted = forms[:, :1] * x_t + forms[:, 1:] * predicted
     return float(np.mean((predicted - eps) ** 2))
 
 

@@ -200,6 +200,8 @@ def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.Arra
 
 
 def _steps(model: DiffusionModel, trajectory: npt.ArrayLike) -> Iterator[_Step]:
+    if model.prediction_type != "epsilon":
+        raise ValueError(f"model: got prediction_type {model.prediction_type!r}, needed 'epsilon'")
     states = np.asarray(trajectory, dtype=np.float64)
     shape = (model.n_steps, states.shape[1] if states.ndim == 3 else "n", model.n_features)
     if states.shape != shape:

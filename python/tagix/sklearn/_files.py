@@ -63,7 +63,7 @@ def describe_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if name == "forgetting" and value is not None:
             described[name] = value.config
-        elif name == "hidden" and not isinstance(value, str):
+        elif name == "hidden" and value is not None and not isinstance(value, str):
             described[name] = [int(width) for width in value]
         elif name == "class_weight" and isinstance(value, Mapping):
             described[name] = describe_weights(value)
@@ -104,6 +104,7 @@ _MORE_KINDS: dict[str, set[type]] = {
     "class_weight": {str},
     "n_jobs": {int},
     "batch_size": {int},
+    "n_epochs": {int},
     "random_state": {int},
     "tol": {int},
     "verbose": {bool},
