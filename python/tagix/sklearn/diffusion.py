@@ -161,7 +161,9 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         missing = np.isnan(rows).sum(axis=0)
         columns = np.flatnonzero(missing)
         if columns.size:
-            names = getattr(self, "feature_names_in_", np.arange(rows.shape[1]))
+            names = getattr(self, "feature_names_in_", np.arange(self.n_features_in_))
+            if self._encoder is not None:
+                names = self._encoder.input_names(list(names))
             listed = ", ".join(f"{names[i]!s} ({missing[i]} rows)" for i in columns[:8])
             raise ValueError(
                 f"Input X contains NaN, which TagiDiffusion does not take, in column {listed}"
