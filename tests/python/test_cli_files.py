@@ -412,7 +412,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "text behind quotes": ('a,b,y\n1,"2"3,4\n', ", line 2: "),
     "bytes": (bytes(range(256)), ": got bytes that are not text"),
     "broken gzip": (gzip.compress(text().encode())[:-9], ": got a damaged gzip file"),
-    "broken UTF-16": (b"\xff\xfea\x00\x00", ": got bytes that are not utf-16"),
+    "broken UTF-8": (b"\xef\xbb\xbfa,y\n\xff,1\n", ": got bytes that are not UTF-8"),
+    "broken UTF-16": (b"\xff\xfea\x00\x00", ": got bytes that are not UTF-16"),
 }
 
 
