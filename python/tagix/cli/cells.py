@@ -174,6 +174,8 @@ def dates(cells: pl.Series, day_first: bool) -> pl.Series:
         forms += [(day, form) for form in (*_ISO_DATES, *in_order, *_DOTTED_DATES)]
     if words.str.contains(_MONTHS).any():
         forms += [(words, form) for form in _NAMED_DATES]
+    if not forms:
+        return converted(best, pl.Datetime("us"))
     for text, form in forms:
         # %Y takes two digits for a year of the first century.
         long = r"\d{4}" if "%Y" in form else r"(?:^|\D)\d{2}$"
@@ -217,6 +219,8 @@ def hours(cells: pl.Series) -> pl.Series:
     """Times of day such as 14:30, 2:30 pm and 14:30:05.5, as hours since midnight, float64."""
     import polars as pl
 
+    if not cells.str.contains(":", literal=True).any():
+        return pl.Series(values=[None] * len(cells), dtype=pl.Float64)
     parts = pl.DataFrame({"cell": cells}).select(
         *(
             pl.col("cell").str.extract(rf"^{_CLOCK}$", group).alias(str(group + 1))
