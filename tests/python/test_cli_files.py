@@ -412,7 +412,8 @@ REFUSED: dict[str, tuple[str | bytes, str]] = {
     "text behind quotes": ('a,b,y\n1,"2"3,4\n', ", line 2: "),
     "bytes": (bytes(range(256)), ": got bytes that are not text"),
     "broken gzip": (gzip.compress(text().encode())[:-9], ": got a damaged gzip file"),
-    "broken UTF-16": (b"\xff\xfea\x00\x00", ": got bytes that are not utf-16"),
+    "broken UTF-8": (b"\xef\xbb\xbfa,y\n\xff,1\n", ": got bytes that are not UTF-8"),
+    "broken UTF-16": (b"\xff\xfea\x00\x00", ": got bytes that are not UTF-16"),
 }
 
 
@@ -517,16 +518,16 @@ def test_infinity_and_numbers_beyond_float64_are_refused_with_their_place(tmp_pa
 
 
 def test_errors_of_wide_tables_stay_short(tmp_path: Path) -> None:
-    names = [f"column {place}" for place in range(400)]
-    rows = [",".join(f"word {place} {row}" for place in range(400)) for row in range(3)]
+    names = [f"column {place}" for place in range(100)]
+    rows = [",".join(f"word {place} {row}" for place in range(100)) for row in range(3)]
     table = read(tmp_path / "data.csv", "\n".join([",".join(names), *rows]))
     with pytest.raises(ValueError) as error:
         table.require(["colum 7"])
     start, _, end = str(error.value).partition("'column 7'")
-    assert start == f"{table.path}: got 400 columns, of which "
+    assert start == f"{table.path}: got 100 columns, of which "
     assert end.endswith(" come near, needed the column 'colum 7'") and len(end) < 80
     _, problems = columns.guess_kinds(table, table.names, Conventions())
-    with pytest.raises(ValueError, match=r"400 columns cannot be used: .*; and 380 more$") as error:
+    with pytest.raises(ValueError, match=r"100 columns cannot be used: .*; and 80 more$") as error:
         columns.refuse(table, problems)
     assert str(error.value).count("--drop") == 20
 

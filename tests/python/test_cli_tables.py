@@ -553,7 +553,7 @@ def test_stdin_and_pipes(regression: Path, tmp_path: Path) -> None:
         "tagix: stdin, line 3: got 1 cell, needed 2, one for each name in the first line\n",
     )
     # A reader that goes away, as head does, is no error.
-    write(tmp_path / "long.csv", "a,b", plane(20_000, 0)[:, :2])
+    write(tmp_path / "long.csv", "a,b", plane(4_000, 0)[:, :2])  # beyond a pipe's buffer
     program = (
         f"{sys.executable} -m tagix.cli predict {regression} {tmp_path / 'long.csv'} | head -n 2; "
         'echo "${PIPESTATUS[0]}"'

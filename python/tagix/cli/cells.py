@@ -143,6 +143,8 @@ _CLOCK = r"(\d{1,2}):(\d{2})(?::(\d{2}(?:[.,]\d+)?))?(?:\s*([AaPp])\.?[Mm]\.?)?"
 _MOMENT = rf"^(.*?\d)(?:(?:T|,?\s+){_CLOCK}\s*(Z|UTC|[+-]\d{{2}}:?\d{{2}})?)?$"
 _ISO_DATES = ("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d")
 _NAMED_DATES = ("%d %b %Y", "%d %B %Y", "%b %d %Y", "%B %d %Y", "%d %b %y")
+_MONTHS = r"(?i)\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)"
+_DOTTED_DATES = ("%d.%m.%Y", "%d.%m.%y")
 _DAY_FIRST = ("%d/%m/%Y", "%d-%m-%Y", "%d/%m/%y", "%d-%m-%y")
 _MONTH_FIRST = ("%m/%d/%Y", "%m-%d-%Y", "%m/%d/%y", "%m-%d-%y")
 
@@ -166,10 +168,14 @@ def dates(cells: pl.Series, day_first: bool) -> pl.Series:
     day = parts["1"].str.replace(r"^(\d{4})([-/])(\d{1,2})$", "${1}${2}${3}${2}01")
     words = day.str.replace_all(r"[-,.\s]+", " ")
     best = pl.Series(values=[None] * len(cells), dtype=pl.Date)
-    forms: list[tuple[pl.Series, str]] = [(day, form) for form in _ISO_DATES]
-    forms += [(day, form) for form in (_DAY_FIRST if day_first else _MONTH_FIRST)]
-    forms += [(day, form) for form in ("%d.%m.%Y", "%d.%m.%y")]
-    forms += [(words, form) for form in _NAMED_DATES]
+    forms: list[tuple[pl.Series, str]] = []
+    if day.str.contains(r"^\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}$").any():
+        in_order = _DAY_FIRST if day_first else _MONTH_FIRST
+        forms += [(day, form) for form in (*_ISO_DATES, *in_order, *_DOTTED_DATES)]
+    if words.str.contains(_MONTHS).any():
+        forms += [(words, form) for form in _NAMED_DATES]
+    if not forms:
+        return converted(best, pl.Datetime("us"))
     for text, form in forms:
         # %Y takes two digits for a year of the first century.
         long = r"\d{4}" if "%Y" in form else r"(?:^|\D)\d{2}$"
@@ -213,6 +219,8 @@ def hours(cells: pl.Series) -> pl.Series:
     """Times of day such as 14:30, 2:30 pm and 14:30:05.5, as hours since midnight, float64."""
     import polars as pl
 
+    if not cells.str.contains(":", literal=True).any():
+        return pl.Series(values=[None] * len(cells), dtype=pl.Float64)
     parts = pl.DataFrame({"cell": cells}).select(
         *(
             pl.col("cell").str.extract(rf"^{_CLOCK}$", group).alias(str(group + 1))

@@ -90,10 +90,11 @@ class Table:
 
     def require(self, names: Sequence[str], what: str = "column") -> None:
         """Raise ValueError, with all of the names that no column has."""
-        lacking = [name for name in names if name not in self.names]
+        shown = self.names
+        known = set(shown)
+        lacking = [name for name in names if name not in known]
         if not lacking:
             return
-        shown = self.names
         if len(shown) > MOST_NAMES:
             similar = [close for name in lacking for close in get_close_matches(name, shown, 2)]
             like = f", of which {', '.join(map(repr, similar))} come near" if similar else ""
@@ -251,8 +252,9 @@ def _decode(path: Path, data: bytes) -> tuple[str, str | None]:
             try:
                 return data.decode(encoding), None
             except UnicodeDecodeError as error:
+                name = encoding.upper().removesuffix("-SIG")
                 raise ValueError(
-                    f"{path}: got bytes that are not {encoding}, which its mark says ({error})"
+                    f"{path}: got bytes that are not {name}, which its mark says ({error})"
                 ) from error
     sample = np.frombuffer(data[:4096], np.uint8)
     if (sample == 0).any():

@@ -216,7 +216,7 @@ def update_with_table(
     targets = list(targets or form.targets)
     features = list(form.kinds)
     if not targets:
-        others = [name for name in table.names if name not in features]
+        others = [name for name in table.names if name not in form.kinds]
         if len(others) != 1:
             got = ", ".join(map(repr, others)) or "none"
             raise ValueError(
