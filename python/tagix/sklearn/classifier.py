@@ -11,7 +11,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tagix import nn
 from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
 from tagix.sklearn import _ensemble, _files, _river
@@ -19,7 +18,7 @@ from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_w
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import ClassificationLog
-from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 from tagix.sklearn._scaling import Moments, Scaler
 
 Array = NDArray[np.float64]
@@ -27,7 +26,11 @@ Array = NDArray[np.float64]
 # Takes the place of a second class where there is only one so far.
 _NO_LABEL = object()
 
-LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
+# With more classes than that, rows are few for each, and an epoch is long and teaches much.
+MOST_CLASSES_TO_VALIDATE = 32
+MANY_CLASSES_BATCH_SIZE = 64
+
+LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
     "softmax": Softmax,
     "hierarchical_softmax": HierarchicalSoftmax,
     "remax": Remax,
@@ -262,17 +265,48 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         super()._check_parameters()
         as_choice("likelihood", self.likelihood, ("auto", *LIKELIHOODS))
 
-    def _likelihood(self) -> type[nn.Likelihood]:
+    def _likelihood(self) -> type[HierarchicalSoftmax | Remax | Softmax]:
         """What "auto" was when the networks were made stays as it was, in files too."""
         if self.likelihood != "auto":
             return LIKELIHOODS[self.likelihood]
-        return type(self.net_.likelihood) if self.__sklearn_is_fitted__() else Softmax
+        likelihood = self.net_.likelihood if self.__sklearn_is_fitted__() else None
+        return Softmax if likelihood is None else type(likelihood)
 
     def _head(self) -> Any:
         return self._likelihood()(len(self._labels))
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
+
+    def _batch_size(self, n_rows: int) -> int:
+        """With many classes, whose last layer is large, updates are fewer."""
+        if self.batch_size == "auto" and n_rows > 0 and self._are_many():
+            return max(MANY_CLASSES_BATCH_SIZE, super()._batch_size(n_rows))
+        return super()._batch_size(n_rows)
+
+    def _are_many(self) -> bool:
+        return len(self._labels) > MOST_CLASSES_TO_VALIDATE
+
+    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
+        """Many classes are learned until an epoch gains less than ``tol``, in one phase."""
+        if not self._are_many() or not self.early_stopping:
+            super()._train(X, std, y)
+            return
+        x, x_var = self._x_scaler.inputs(X, std)
+        self.histories_ = [
+            net.fit(
+                x,
+                y,
+                x_var=x_var,
+                n_epochs=self.max_epochs,
+                batch_size=self._batch_size(len(x)),
+                progress=bool(self.verbose),
+                callback=StopOnPlateau(1, self.tol),
+            )
+            for net in self.nets_
+        ]
+        self._n_rows, self._settled = len(x), True
+        self._drifts_in_fit = self._n_drifts()
 
     def _network_arguments(self) -> dict[str, Any]:
         return {"likelihood": self._head()}
@@ -365,9 +399,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.
 
-        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is the
-        leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its leaves
-        are the classes n - 1 and n.
+        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is
+        the leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its
+        leaves are the classes n - 1 and n.
         """
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
