@@ -29,6 +29,7 @@ _NO_LABEL = object()
 # With more classes than that, rows are few for each, and an epoch is long and teaches much.
 MOST_CLASSES_TO_VALIDATE = 32
 MANY_CLASSES_BATCH_SIZE = 64
+MANY_CLASSES_TOL = 2.5  # as a share of ``tol``
 
 LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
     "softmax": Softmax,
@@ -288,7 +289,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return len(self._labels) > MOST_CLASSES_TO_VALIDATE
 
     def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
-        """Many classes are learned until an epoch gains less than ``tol``, in one phase."""
+        """Many classes are learned in one phase, until an epoch gains little."""
         if not self._are_many() or not self.early_stopping:
             super()._train(X, std, y)
             return
@@ -301,7 +302,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 n_epochs=self.max_epochs,
                 batch_size=self._batch_size(len(x)),
                 progress=bool(self.verbose),
-                callback=StopOnPlateau(1, self.tol),
+                callback=StopOnPlateau(1, MANY_CLASSES_TOL * self.tol),
             )
             for net in self.nets_
         ]
