@@ -28,8 +28,8 @@ _NO_LABEL = object()
 
 # With more classes than that, rows are few for each, and an epoch is long and teaches much.
 MOST_CLASSES_TO_VALIDATE = 32
-MANY_CLASSES_BATCH_SIZE = 64
-MANY_CLASSES_TOL = 2.5  # as a share of ``tol``
+MANY_CLASSES_BATCH_SIZE = 32
+MANY_CLASSES_TOL = 5  # in units of ``tol``
 
 LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
     "softmax": Softmax,
