@@ -1,4 +1,4 @@
-"""Networks of classes: hierarchical softmax and Remax, and uncertain inputs in fit."""
+"""Networks of classes: the three likelihoods, and uncertain inputs in fit."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ from helpers import (
 import tagix as tx
 from tagix import metrics, nn
 
-Likelihood = tx.HierarchicalSoftmax | tx.Remax
+Likelihood = tx.HierarchicalSoftmax | tx.Remax | tx.Softmax
 
 HEADS: dict[str, Callable[[int], Likelihood]] = {
     "tree": tx.HierarchicalSoftmax,
     "remax": tx.Remax,
     "remax of std 1": lambda n_classes: tx.Remax(n_classes, std=1),
+    "softmax": tx.Softmax,
 }
 on_every_head = pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 
@@ -83,8 +84,33 @@ def remax_shares(mean: Array, var: Array) -> tuple[Array, Array, Array]:
     return share, share**2 * np.expm1(of_share), jacobian
 
 
+def rectified_sum(mean: Array, var: Array) -> tuple[Array, Array, Array]:
+    """Mean and variance of the sum of rectified outputs (rows, 1), and P(z > 0)."""
+    sd = np.sqrt(var)
+    density, probability = normal_density(mean / sd), normal_cdf(mean / sd)
+    first = mean * probability + sd * density
+    spread = (mean**2 + var) * probability + mean * sd * density - first**2
+    return first.sum(1, keepdims=True), spread.sum(1, keepdims=True), probability
+
+
+def softmax_terms(mean: Array, var: Array) -> tuple[Array, Array]:
+    """Probabilities and their slopes k: log odds of each class against the rest, flattened."""
+    share = np.exp(mean - mean.max(1, keepdims=True))
+    share /= share.sum(1, keepdims=True)
+    total_var = np.empty_like(var)
+    for i in range(mean.shape[1]):
+        rest = np.delete(share, i, axis=1)
+        rest /= rest.sum(1, keepdims=True)
+        total_var[:, i] = var[:, i] + (rest**2 * np.delete(var, i, axis=1)).sum(1)
+    slope = 1 / np.sqrt(1 + np.pi / 8 * total_var)
+    weight = share**slope
+    return weight / weight.sum(1, keepdims=True), slope
+
+
 def probabilities(head: Likelihood, mean: Array, var: Array) -> Array:
     """(rows, n_classes) in float64."""
+    if isinstance(head, tx.Softmax):
+        return softmax_terms(mean, var)[0]
     if isinstance(head, tx.Remax):
         weight = remax_shares(mean, var)[0] + 1e-6
         return np.asarray(weight / weight.sum(1, keepdims=True))
@@ -100,21 +126,39 @@ def innovations(head: Likelihood, mean: Array, var: Array, labels: Array) -> tup
     """What outputs have to learn from labels in a batch of that size, in float64."""
     spread = 1 + SHARE * (len(labels) - 1)
     delta_mean, delta_var = np.zeros_like(mean), np.zeros_like(mean)
+
+    def learn(at: Any, score: Array, information: Array) -> None:
+        divisor = 1 + information * var[at] * (spread - 1)
+        delta_mean[at], delta_var[at] = score / divisor, -information / divisor
+
     for row, label in enumerate(labels):
         if label < 0:
             continue
+        if isinstance(head, tx.Softmax):
+            p, slope = (a[0] for a in softmax_terms(mean[[row]], var[[row]]))
+            learn(row, slope * (np.eye(head.n_classes)[label] - p), slope**2 * p * (1 - p))
+            continue
         if isinstance(head, tx.Remax):
             share, share_var, jacobian = (a[0] for a in remax_shares(mean[[row]], var[[row]]))
-            total = share_var * spread + np.float64(np.float32(head.config["std"] ** 2))
+            noise_var = np.float64(np.float32(head.config["std"] ** 2))
+            total = share * (1 - share) + share_var * (spread - 1) + noise_var
+            sum_mean, sum_var, slope = (a[0] for a in rectified_sum(mean[[row]], var[[row]]))
+            scale = head.n_classes / np.sqrt(2 * np.pi)
+            scale_var = sum_var * spread + scale**2
             delta_mean[row] = jacobian * (np.eye(head.n_classes)[label] - share) / total
-            delta_var[row] = -(jacobian**2) / total
+            delta_mean[row] += slope * (scale - sum_mean) / scale_var
+            delta_var[row] = -(jacobian**2) / total - slope**2 / scale_var
             continue
         for i, branch in paths(head.n_classes)[label]:
-            scale = np.sqrt(1 + var[row, i] * spread)
-            beta = branch * mean[row, i] / scale
-            ratio = normal_density(beta) / normal_cdf(beta)
-            delta_mean[row, i] = branch * ratio / scale
-            delta_var[row, i] = -ratio * (ratio + beta) / scale**2
+            scale = np.sqrt(1 + var[row, i])
+            beta = mean[row, i] / scale
+            density, right = normal_density(beta), normal_cdf(beta)
+            taken = right if branch > 0 else 1 - right
+            learn(
+                (row, i),
+                branch * density / taken / scale,
+                density**2 / (right * (1 - right)) / scale**2,
+            )
     return delta_mean, delta_var
 
 
@@ -242,6 +286,78 @@ def test_probabilities_of_remax_are_near_those_of_drawn_outputs() -> None:
         drawn = (rectified / rectified.sum(axis=1, keepdims=True)).mean(axis=0)
         worst[scale] = np.abs(net.predict_proba(np.zeros((1, 4)))[0] - drawn).max()
     assert worst[1e-4] < 2e-4 and worst[1e-2] < 0.005 and worst[0.1] < 0.05
+
+
+@pytest.mark.parametrize("n_classes", [2, 3, 10])
+def test_probabilities_of_a_softmax_are_near_those_of_drawn_outputs(n_classes: int) -> None:
+    # The expectation of a softmax has no closed form.
+    net = one_layer(tx.Softmax(n_classes))
+    (_, weight), (_, bias) = net.named_parameters()
+    weight.mean[:] = 0
+    weight.var[:] = 0
+    bias.mean[:] = np.linspace(-1, 1, n_classes)
+    for scale, worst in ((1e-3, 3e-4), (0.1, 0.005), (1.0, 0.02), (10.0, 0.06)):
+        bias.var[:] = scale * np.linspace(0.5, 1.5, n_classes)
+        noise = np.random.default_rng(0).standard_normal((100_000, n_classes))
+        z = np.exp(bias.mean + np.sqrt(bias.var) * noise)
+        drawn = (z / z.sum(axis=1, keepdims=True)).mean(axis=0)
+        assert np.abs(net.predict_proba(np.zeros((1, 4)))[0] - drawn).max() < worst
+
+
+@on_every_device
+@pytest.mark.parametrize("head", [tx.HierarchicalSoftmax(4), tx.Softmax(4)], ids=repr)
+def test_outputs_that_nothing_is_known_of_leave_all_classes_as_likely(
+    head: Likelihood, device: str
+) -> None:
+    net = one_layer(head, device=device)
+    (_, _), (_, bias) = net.named_parameters()
+    bias.mean[:] = np.linspace(-20, 30, head.n_outputs)
+    bias.var[:] = 1e12
+    np.testing.assert_allclose(net.predict_proba(np.zeros((9, 4))), 0.25, rtol=1e-3)
+
+
+def rare_class(n_rows: int, n_classes: int, rate: float, seed: int) -> tuple[Array, Array]:
+    """Inputs that say nothing of labels, of which class 0 has that rate, the others the rest."""
+    n_rare = round(rate * n_rows)
+    labels = np.concatenate([np.zeros(n_rare), 1 + np.arange(n_rows - n_rare) % (n_classes - 1)])
+    x = np.random.default_rng(seed).standard_normal((n_rows, 2)).astype(np.float32)
+    return x, labels.astype(np.int64)
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "rate", "n_rows", "n_epochs"),
+    [(2, 0.02, 1000, 30), (2, 0.1, 1000, 30), (10, 0.02, 1000, 10), (30, 0.5, 3000, 5)],
+)
+@pytest.mark.parametrize(("batch_size", "share"), [(4, 0.1), (16, 0.1), (256, 0.01), (256, 0.1)])
+@pytest.mark.parametrize("head", [tx.HierarchicalSoftmax, tx.Remax, tx.Softmax])
+def test_a_class_has_the_probability_of_its_rate(
+    head: Callable[[int], Likelihood],
+    batch_size: int,
+    share: float,
+    n_classes: int,
+    rate: float,
+    n_rows: int,
+    n_epochs: int,
+) -> None:
+    """Without signal, in batches of any size; against the rates of the rows that were learned."""
+    likelihood = head(n_classes)
+    net = nn.Sequential(
+        nn.Linear(2, 32, gain_bias=3),
+        nn.ReLU(),
+        nn.Linear(32, likelihood.n_outputs),
+        likelihood=likelihood,
+        rule=tx.Information(share=share),
+        seed=0,
+    )
+    x, labels = rare_class(n_rows, n_classes, rate, seed=0)
+    net.fit(x, labels, n_epochs=n_epochs, batch_size=batch_size, progress=False)
+    held_out, truth = rare_class(2000, n_classes, rate, seed=1)
+    p = net.predict_proba(held_out)
+    # What a fit without signal finds by chance grows with the number of classes.
+    assert abs(p[:, 0].mean() / rate - 1) < 0.4
+    rates = np.bincount(labels, minlength=n_classes) / n_rows
+    excess = np.log(rates[truth]).mean() - np.log(p[np.arange(len(p)), truth]).mean()
+    assert excess < (0.06 if n_classes == 2 else 0.12)
 
 
 @on_every_device
@@ -417,20 +533,23 @@ def test_the_other_device(head: Callable[[int], Likelihood]) -> None:
 
 def test_values() -> None:
     tree, remax = tx.HierarchicalSoftmax(10), tx.Remax(10, std=0.25)
+    softmax = tx.Softmax(10)
+    assert (softmax.n_classes, softmax.n_outputs, softmax.config) == (10, 10, {"n_classes": 10})
+    assert repr(softmax) == "Softmax(n_classes=10)"
     assert (tree.n_classes, tree.n_outputs, tree.config) == (10, 9, {"n_classes": 10})
     assert (remax.n_classes, remax.n_outputs) == (10, 10)
     assert remax.config == {"n_classes": 10, "std": 0.25}
     assert repr(tree) == "HierarchicalSoftmax(n_classes=10)"
     assert repr(remax) == "Remax(n_classes=10, std=0.25)"
-    for value in (tree, remax):
+    for value in (tree, remax, softmax):
         twin = type(value)(**value.config)
         assert twin == value and hash(twin) == hash(value)
         assert pickle.loads(pickle.dumps(value)) == value and copy.deepcopy(value) == value
         with pytest.raises(AttributeError):
             value.n_classes = 3
     assert len({tree, remax, tx.HierarchicalSoftmax(9), tx.Remax(10)}) == 4
-    for n_classes, std in ((2, 0.3), (10, 0.2), (1000, 0.002), (2**24, 1e-6)):
-        assert tx.Remax(n_classes).config["std"] == pytest.approx(std)
+    for n_classes in (2, 1000, 2**24):
+        assert tx.Remax(n_classes).config["std"] == pytest.approx(0.1)
     assert classifier(tree).likelihood == tree and small().likelihood is None
 
 

@@ -21,9 +21,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tagix as tx
+from tagix.metrics import expected_calibration_error
 from tagix.sklearn import TagiClassifier
 
 Array = np.ndarray
+LIKELIHOODS = {
+    "softmax": tx.Softmax,
+    "hierarchical_softmax": tx.HierarchicalSoftmax,
+    "remax": tx.Remax,
+}
 CENTRES = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 2.0], [2.0, 2.0]])
 
 
@@ -42,7 +48,7 @@ def small(**arguments: Any) -> TagiClassifier:
     return TagiClassifier(**{"n_estimators": 2, "max_epochs": 40, "random_state": 0} | arguments)
 
 
-@pytest.mark.parametrize("likelihood", ["hierarchical_softmax", "remax"])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 @pytest.mark.parametrize("n_classes", [2, 3, 4])
 def test_probabilities_are_those_of_the_law(likelihood: str, n_classes: int) -> None:
     X, labels, _ = table(1000, n_classes)
@@ -50,13 +56,11 @@ def test_probabilities_are_those_of_the_law(likelihood: str, n_classes: int) -> 
     X_test, labels_test, truth = table(2000, n_classes, seed=1)
     probabilities = model.predict_proba(X_test)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-12)
-    # Remax says less: its shares are sharp where it is sure, and it has no other way to doubt.
-    near = 0.06 if likelihood == "hierarchical_softmax" else 0.12
-    assert np.abs(probabilities - truth).mean() < near
+    # Remax is log-normal matching of rectified outputs.
+    assert np.abs(probabilities - truth).mean() < (0.12 if likelihood == "remax" else 0.06)
     best = (truth.argmax(axis=1) == labels_test).mean()
     assert model.score(X_test, labels_test) > best - 0.03
-    head = tx.HierarchicalSoftmax if likelihood == "hierarchical_softmax" else tx.Remax
-    assert model.net_.likelihood == head(n_classes)
+    assert model.net_.likelihood == LIKELIHOODS[likelihood](n_classes)
 
 
 @pytest.mark.parametrize("load", [load_iris, load_digits])
@@ -114,7 +118,7 @@ def test_missing_and_uncertain_inputs() -> None:
     assert small().fit(holes, labels).score(X, labels) > 0.7
 
 
-@pytest.mark.parametrize("likelihood", ["hierarchical_softmax", "remax"])
+@pytest.mark.parametrize("likelihood", LIKELIHOODS)
 def test_classes_that_appear_later(likelihood: str) -> None:
     """Four classes one after the other: each is learned, and what was known of others is kept."""
     X, labels, _ = table(1200, 4)
@@ -140,7 +144,7 @@ def test_a_new_class_takes_from_one_class_alone(n_classes: int) -> None:
     """In the tree it shares the leaf of one other; what the networks know of the rest stays."""
     X, _, _ = table(50)
     labels = np.arange(50) % n_classes
-    model = small(n_estimators=1, max_epochs=3).fit(X, labels)
+    model = small(n_estimators=1, max_epochs=3, likelihood="hierarchical_softmax").fit(X, labels)
     before = dict(zip(model.classes_.tolist(), model.predict_proba(X).T, strict=True))
     model._add_class(n_classes)
     model._name_classes()
@@ -204,21 +208,48 @@ def test_copies_and_searches() -> None:
     assert search.best_score_ > -1
 
 
-@pytest.mark.parametrize(("n_classes", "head"), [(32, tx.HierarchicalSoftmax), (33, tx.Remax)])
-def test_many_classes_get_an_output_each(n_classes: int, head: type) -> None:
-    generator = np.random.default_rng(0)
-    labels = np.arange(8 * n_classes) % n_classes
-    X = generator.standard_normal((n_classes, 6))[labels] + 0.1 * generator.standard_normal(
-        (len(labels), 6)
-    )
-    few = np.arange(len(labels)) % n_classes < 3
-    model = small(n_estimators=1, max_epochs=2).fit(X[few], labels[few])
-    assert isinstance(model.net_.likelihood, tx.HierarchicalSoftmax)
-    model.fit(X, labels)  # a fit anew forgets what the last one chose
-    assert isinstance(model.net_.likelihood, head)
-    model.partial_fit(X[:1], [n_classes])  # which a label more does not change
-    assert isinstance(model.net_.likelihood, head)
-    assert len(model.classes_) == n_classes + 1
+def test_what_auto_is_stays() -> None:
+    X, labels, _ = table(60)
+    model = small(max_epochs=2).fit(X, labels)
+    assert model.net_.likelihood == tx.Softmax(3)
+    model.partial_fit(X[:1], [7])
+    assert model.net_.likelihood == tx.Softmax(4)
+    # Of networks from another release, whose "auto" was the tree.
+    tree = small(max_epochs=2, likelihood="hierarchical_softmax").fit(X, labels)
+    tree.likelihood = "auto"
+    tree.partial_fit(X[:1], [7])
+    assert tree.net_.likelihood == tx.HierarchicalSoftmax(4)
+    assert tree.fit(X, labels).net_.likelihood == tx.Softmax(3)
+
+
+def test_rare_classes_have_the_probability_of_their_rate() -> None:
+    """2 % of the rows, without signal: means over seeds, against the constant rate."""
+    means, excesses = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((3000, 2))
+        y = np.arange(3000) % 50 == 0
+        p = TagiClassifier(random_state=seed).fit(X[:1000], y[:1000]).predict_proba(X[1000:])
+        means.append(p[:, 1].mean())
+        excesses.append(log_loss(y[1000:], p) - log_loss(y[1000:], np.full(2000, 0.02)))
+    assert 0.016 < np.mean(means) < 0.025
+    assert np.mean(excesses) < 0.01
+
+
+@pytest.mark.parametrize("n_features", [8, 20])
+def test_many_classes_are_as_good_as_logistic_regression(n_features: int) -> None:
+    """100 Gaussians with 60 rows each."""
+    rng = np.random.default_rng(n_features)
+    centres = (8.0 / np.sqrt(n_features)) * rng.standard_normal((100, n_features))
+    labels = np.arange(6000) % 100
+    X = centres[labels] + rng.standard_normal((6000, n_features))
+    X_test = centres[labels[:3000]] + rng.standard_normal((3000, n_features))
+    linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=200)).fit(X, labels)
+    model = TagiClassifier(n_estimators=1, random_state=0).fit(X, labels)
+    assert model.score(X_test, labels[:3000]) > linear.score(X_test, labels[:3000]) - 0.01
+    p = model.predict_proba(X_test)
+    assert log_loss(labels[:3000], p) < log_loss(labels[:3000], linear.predict_proba(X_test)) + 0.05
+    assert expected_calibration_error(labels[:3000], p) < 0.15
 
 
 def rare(n_rows: int, share: float, seed: int) -> tuple[Array, Array]:

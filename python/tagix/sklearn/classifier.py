@@ -11,7 +11,6 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tagix import nn
 from tagix._arrays import as_choice, as_number
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
 from tagix._training import FitCallback, check_callback
@@ -29,7 +28,7 @@ from tagix.sklearn._growth import wider
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
-from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._undo import all_or_nothing
 
@@ -38,7 +37,12 @@ Array = NDArray[np.float64]
 # Takes the place of a second class where there is only one so far.
 _NO_LABEL = object()
 
-LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
+# With more classes than that, rows are few for each, and an epoch is long and teaches much.
+MOST_CLASSES_TO_VALIDATE = 32
+MANY_CLASSES_BATCH_SIZE = 32
+MANY_CLASSES_TOL = 5  # in units of ``tol``
+
+LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
     "softmax": Softmax,
     "hierarchical_softmax": HierarchicalSoftmax,
     "remax": Remax,
@@ -364,17 +368,48 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 "needed None or a dict of labels to begin a stream"
             )
 
-    def _likelihood(self) -> type[nn.Likelihood]:
+    def _likelihood(self) -> type[HierarchicalSoftmax | Remax | Softmax]:
         """What "auto" was when the networks were made stays as it was, in files too."""
         if self.likelihood != "auto":
             return LIKELIHOODS[self.likelihood]
-        return type(self.nets_[0].likelihood) if self.__sklearn_is_fitted__() else Softmax
+        likelihood = self.nets_[0].likelihood if self.__sklearn_is_fitted__() else None
+        return Softmax if likelihood is None else type(likelihood)
 
     def _head(self) -> Any:
         return self._likelihood()(len(self._labels))
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
+
+    def _batch_size(self, n_rows: int) -> int:
+        """With many classes, whose last layer is large, updates are fewer."""
+        if self.batch_size == "auto" and n_rows > 0 and self._are_many():
+            return max(MANY_CLASSES_BATCH_SIZE, super()._batch_size(n_rows))
+        return super()._batch_size(n_rows)
+
+    def _are_many(self) -> bool:
+        return len(self._labels) > MOST_CLASSES_TO_VALIDATE
+
+    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
+        """Many classes are learned in one phase, until an epoch gains little."""
+        if not self._are_many() or not self.early_stopping:
+            super()._train(X, std, y)
+            return
+        x, x_var = self._x_scaler.inputs(X, std)
+        self.histories_ = [
+            net.fit(
+                x,
+                y,
+                x_var=x_var,
+                n_epochs=self.max_epochs,
+                batch_size=self._batch_size(len(x)),
+                progress=bool(self.verbose),
+                callback=StopOnPlateau(1, MANY_CLASSES_TOL * self.tol),
+            )
+            for net in self.nets_
+        ]
+        self._n_rows, self._settled = len(x), True
+        self._drifts_in_fit = self._n_drifts()
 
     def _network_arguments(self) -> dict[str, Any]:
         return {"likelihood": self._head()}
