@@ -641,7 +641,7 @@ def test_rows_that_do_not_fit_the_columns(frame: Any) -> None:
     assert numeric._encoder is None
     with pytest.raises(ValueError, match=r"column 'flag': got text .* as when the estimator was"):
         numeric.predict(make({"size": SIZES, "flag": COLOURS}))
-    with pytest.raises(ValueError, match="Input X contains NaN, which .*, in column colour_blue"):
+    with pytest.raises(ValueError, match=r"Input X contains NaN, which .*, in column colour_blue"):
         TagiDiffusion((4,), n_epochs=1).fit(frame).score_samples(
             make({**COLUMNS, "colour": ["purple"] * N})
         )

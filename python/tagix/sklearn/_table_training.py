@@ -73,7 +73,7 @@ class TableTraining:
         if n_epochs is None:
             first_stop, second_stop = self._plateau(RECIPE.search_tol), self._plateau(1.0)
             n_epochs = self.max_epochs, self.max_epochs
-        callback = _OfKeptNetworks(self.callback, first_stop)
+        callback = OfKeptNetworks(self.callback, first_stop)
         first = self._run(search, ALL, callback, n_epochs[0], self.evaluation)
         net.load_state_dict(search.state_dict())
         if n_epochs[1] == 0 or callback.wants_end:
@@ -152,7 +152,7 @@ class TableTraining:
         )
 
 
-class _OfKeptNetworks(Callback):
+class OfKeptNetworks(Callback):
     """The user's callback, which ends a fit, and the rule that ends a phase."""
 
     def __init__(self, callback: FitCallback | None, stop: StopOnPlateau | None) -> None:

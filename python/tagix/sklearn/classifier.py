@@ -30,6 +30,7 @@ from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE, StopOnPlateau
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import OfKeptNetworks
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -390,10 +391,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _are_many(self) -> bool:
         return len(self._labels) > MOST_CLASSES_TO_VALIDATE
 
-    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
+    def _train(
+        self,
+        X: Array,
+        std: Array | None,
+        y: NDArray[Any],
+        evaluation: tuple[Array, NDArray[Any]] | None,
+        callback: FitCallback | None,
+    ) -> None:
         """Many classes are learned in one phase, until an epoch gains little."""
-        if not self._are_many() or not self.early_stopping:
-            super()._train(X, std, y)
+        if not self._are_many() or not self.early_stopping or evaluation is not None:
+            super()._train(X, std, y, evaluation, callback)
             return
         x, x_var = self._x_scaler.inputs(X, std)
         self.histories_ = [
@@ -404,12 +412,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 n_epochs=self.max_epochs,
                 batch_size=self._batch_size(len(x)),
                 progress=bool(self.verbose),
-                callback=StopOnPlateau(1, MANY_CLASSES_TOL * self.tol),
+                callback=OfKeptNetworks(callback, StopOnPlateau(1, MANY_CLASSES_TOL * self.tol)),
             )
             for net in self.nets_
         ]
-        self._n_rows, self._settled = len(x), True
-        self._drifts_in_fit = self._n_drifts()
+        self._count_table(len(x))
 
     def _network_arguments(self) -> dict[str, Any]:
         return {"likelihood": self._head()}
