@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators."""
+3 no checksum and no estimators, 4 no novelty."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -26,6 +26,10 @@ _SETTINGS = {
     "embedding_dim": 8,
     "standardize": True,
 }
+
+# The same of estimators for tables: of their parameters, and of what they have learned.
+_TABULAR = ("TagiRegressor", "TagiClassifier")
+_PARAMETERS = {"novelty": True}
 
 _SCHEDULES = {
     "cosine": {"s": 0.008},
@@ -60,7 +64,20 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         noise = description.get("noise")
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
+    if description.get("kind") in _TABULAR:
+        _add_to_estimator(description)
     return description
+
+
+def _add_to_estimator(description: dict[str, Any]) -> None:
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if isinstance(parameters, dict):
+        description["parameters"] = {**_PARAMETERS, **parameters}
+    if isinstance(learned, dict):
+        learned = {"novelty": None, **learned}
+        if isinstance(learned.get("labels"), list):
+            learned = {"counts": [0] * len(learned["labels"]), **learned}
+        description["learned"] = learned
 
 
 def _with_seeds(layers: Any, seed: Any) -> Any:

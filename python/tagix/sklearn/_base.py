@@ -16,10 +16,11 @@ from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._training import History
-from tagix.sklearn import _files
+from tagix.sklearn import _files, _novelty
 from tagix.sklearn._compatibility import as_rows, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
+from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
@@ -54,6 +55,7 @@ class TabularEstimator(BaseEstimator):
     patience: int
     tol: float
     forgetting: Forgetting | None
+    novelty: bool
     random_state: Any
     device: str
     precision: str
@@ -70,6 +72,7 @@ class TabularEstimator(BaseEstimator):
     _drifts_in_fit: int
     _feature_keys: list[Any] | None
     _log: PrequentialLog
+    _novelty: Novelty | None = None
     _stream: CoreStream | None = None
 
     def _n_outputs(self) -> int:
@@ -78,6 +81,10 @@ class TabularEstimator(BaseEstimator):
 
     def _network_arguments(self) -> dict[str, Any]:
         """What a network is made with for its targets: noise or likelihood."""
+        raise NotImplementedError
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> Novelty:
+        """What the rows of a fit say of others, once networks have learned them."""
         raise NotImplementedError
 
     @property
@@ -114,6 +121,7 @@ class TabularEstimator(BaseEstimator):
         as_count("max_epochs", self.max_epochs, least=1)
         as_count("patience", self.patience, least=1)
         as_flag("early_stopping", self.early_stopping)
+        as_flag("novelty", self.novelty)
         as_number("tol", self.tol)
         self._hidden_widths()
         if self.batch_size != "auto":
@@ -158,6 +166,7 @@ class TabularEstimator(BaseEstimator):
     def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
         """Networks and units that have seen nothing; ``keys`` name features of dicts."""
         self._stream = None
+        self._novelty = None
         self.nets_ = self._make_networks(n_features)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
@@ -209,6 +218,9 @@ class TabularEstimator(BaseEstimator):
         self.histories_ = training.fit(self.nets_)
         self._n_rows, self._settled = len(x), True
         self._drifts_in_fit = self._n_drifts()
+        if self.novelty:
+            rows = _novelty.sample(len(x))
+            self._novelty = self._learn_novelty(x[rows], y[rows])
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
@@ -225,7 +237,10 @@ class TabularEstimator(BaseEstimator):
         moments = moments_with(self._x_moments, X, "X")
         if not self._settled:
             self._x_scaler = moments.scaler()
-        update(*self._x_scaler.inputs(X, std))
+        x, x_var = self._x_scaler.inputs(X, std)
+        update(x, x_var)
+        if self._novelty is not None:
+            self._novelty = self._novelty.with_rows(x)
         self._x_moments = moments
         before, self._n_rows = self._n_rows, self._n_rows + len(X)
         if not self._settled:
@@ -236,8 +251,11 @@ class TabularEstimator(BaseEstimator):
     def _take_over_units(self) -> None:
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
+        units = self._x_scaler.units_towards(scaler)
         for net in self.nets_:
-            rescale(net, inputs=self._x_scaler.units_towards(scaler))
+            rescale(net, inputs=units)
+        if self._novelty is not None:
+            self._novelty = self._novelty.in_units(*units)
         self._x_scaler = scaler
 
     def _take_over_units_of_stream(self) -> None:
@@ -322,6 +340,7 @@ class TabularEstimator(BaseEstimator):
         keys = self._feature_keys
         if learn:
             self._end_stream()
+            self._novelty = None  # a stream of single rows goes where it goes
         if keys is None:
             if len(values) != self.n_features_in_:
                 raise ValueError(
@@ -376,6 +395,7 @@ class TabularEstimator(BaseEstimator):
             "drifts_in_fit": self._drifts_in_fit,
             "log": _files.describe_log(self._log),
             "networks": _files.describe_networks(self.nets_, self.histories_, tensors),
+            "novelty": None if self._novelty is None else self._novelty.describe(tensors),
             **self._describe_targets(tensors),
         }
         _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
@@ -407,6 +427,12 @@ class TabularEstimator(BaseEstimator):
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._read_targets(learned, tensors)
         _files.read_log(learned.record("log"), self._log)
+        novelty = learned.take("novelty")
+        if novelty is not None:
+            record = _files.read_record(novelty, "novelty")
+            self._novelty = Novelty.read(
+                record, tensors, _widths(self.net_), n_features, self._n_novelty_outputs()
+            )
         learned.done()
         unnoted = self._n_drifts() - self._log.n_drifts
         if unnoted > MOST_UNNOTED_DRIFTS:  # each will be an entry of the log
@@ -420,6 +446,10 @@ class TabularEstimator(BaseEstimator):
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
+
+    def _n_novelty_outputs(self) -> int:
+        """Columns of what :class:`Novelty` says of a row."""
+        raise NotImplementedError
 
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         """What a file says of targets; their arrays go into ``tensors``."""
@@ -478,6 +508,12 @@ def _n_inputs(net: nn.Sequential) -> int:
 def _n_outputs(net: nn.Sequential) -> int:
     """Outputs of a network that ends with a Linear; ValueError for another one."""
     return _linear(net, -1)["out_features"]
+
+
+def _widths(net: nn.Sequential) -> list[int]:
+    """Widths of its hidden layers."""
+    linear = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
+    return [layer.config["out_features"] for layer in linear[:-1]]
 
 
 def _linear(net: nn.Sequential, position: int) -> dict[str, int]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from tagix._arrays import as_choice
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax
-from tagix.sklearn import _ensemble, _files, _river
+from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
@@ -44,6 +46,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
             (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
             in a larger tree it begins to matter which classes are neighbours.
+        novelty: whether probabilities of rows unlike those of :meth:`fit`, between and beyond them,
+            go towards the shares of the classes there, as far as the Gaussian process of
+            :class:`TagiRegressor` cannot tell the classes apart.
         n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
         random_state, device, precision, verbose: as for :class:`TagiRegressor`.
 
@@ -72,6 +77,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """The network's class for each of ``classes_``."""
     _number_of: dict[Any, int]
     _classes_are_given: bool
+    _counts: dict[Any, int]
+    """Rows of each label in the last fit."""
 
     def __init__(
         self,
@@ -85,6 +92,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         patience: int = RECIPE.patience,
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
+        novelty: bool = True,
         random_state: Any = None,
         device: str = "cpu",
         precision: str = "float32",
@@ -99,6 +107,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.patience = patience
         self.tol = tol
         self.forgetting = forgetting
+        self.novelty = novelty
         self.random_state = random_state
         self.device = device
         self.precision = precision
@@ -139,6 +148,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         self._start_classes(rows.shape[1], np.unique(labels).tolist())
         self._classes_are_given = False
+        self._counts = dict(Counter(labels.tolist()))
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
         self._train(rows, std, self._numbers(labels.tolist()))
@@ -286,6 +296,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
+        self._counts = {}
         self._name_classes()
         self._log = ClassificationLog()
         self._start(n_features, keys)
@@ -313,7 +324,26 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             total = probabilities.sum(axis=1, keepdims=True)
             tiny = np.finfo(np.float64).tiny
             probabilities = (probabilities + tiny) / (total + tiny * len(self._columns))
+        if self._novelty is not None:
+            unknown = self._novelty.chance_to_exceed(x)
+            probabilities += unknown * (self._shares() - probabilities)
         return probabilities
+
+    def _shares(self) -> Array:
+        """Of ``classes_`` in the last fit, with one row more of each."""
+        counts = np.array([self._counts.get(label, 0) + 1.0 for label in self.classes_.tolist()])
+        return np.asarray(counts / counts.sum())
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+        targets = np.equal.outer(y, np.arange(len(self._labels))).astype(np.float64)
+        targets -= targets.mean(axis=0)
+        spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
+        targets /= spread
+        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
+        return replace(novelty, amplitude=novelty.amplitude.mean(keepdims=True))
+
+    def _n_novelty_outputs(self) -> int:
+        return 1
 
     def _learn(self, X: Array, labels: list[Any], std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
@@ -352,13 +382,21 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         known = [label for label in self._labels if label is not _NO_LABEL]
         labels = _files.describe_labels("classes_", known)
-        return {"labels": labels, "classes_are_given": self._classes_are_given}
+        return {
+            "labels": labels,
+            "classes_are_given": self._classes_are_given,
+            "counts": [self._counts.get(label, 0) for label in known],
+        }
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
-        self._labels = list(_files.read_labels("labels", learned.items("labels")))
-        self._labels += [_NO_LABEL] * (2 - len(self._labels))
+        known = list(_files.read_labels("labels", learned.items("labels")))
+        self._labels = known + [_NO_LABEL] * (2 - len(known))
         self._name_classes()
         self._classes_are_given = learned.flag("classes_are_given")
+        counts = learned.items("counts")
+        if len(counts) != len(known) or not all(type(n) is int and n >= 0 for n in counts):
+            raise ValueError(f"counts: got {counts!r:.80}, needed one for each label")
+        self._counts = dict(zip(known, counts, strict=True))
         self._log = ClassificationLog()
 
     def _add_class(self, label: Any) -> None:

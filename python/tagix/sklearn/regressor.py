@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -15,7 +16,7 @@ from sklearn.utils import check_random_state
 from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
-from tagix.sklearn import _ensemble, _files, _river
+from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
@@ -56,6 +57,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         tol: see early_stopping; half of it in the first phase.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
             sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
+        novelty: whether rows unlike those of :meth:`fit`, between and beyond them, get epistemic
+            variance besides: as much as the Gaussian process of the same prior has, which keeps the
+            covariances that networks of independent weights lose (docs/uncertainty.md). Rows of
+            :meth:`partial_fit` count as known from then on; :meth:`learn_one` ends it, and streams
+            that were never fitted have none.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
         device: where the networks are, "cpu" or "cuda".
         precision: as for :class:`tagix.nn.Sequential`.
@@ -96,6 +102,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         patience: int = RECIPE.patience,
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
+        novelty: bool = True,
         random_state: Any = None,
         device: str = "cpu",
         precision: str = "float32",
@@ -110,6 +117,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self.patience = patience
         self.tol = tol
         self.forgetting = forgetting
+        self.novelty = novelty
         self.random_state = random_state
         self.device = device
         self.precision = precision
@@ -311,6 +319,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
         samples = samples * model.y_scale_ + model.y_mean_
+        if model._novelty is not None:
+            samples += model._novelty.draw(x, count, generator)
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
@@ -336,7 +346,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             model._start_regression(len(keys), 1, keys)
             # The units of x are not known yet: its values say nothing.
             inputs = model._x_scaler.inputs(np.full((1, len(x)), np.nan))
-        mixture = model._in_units(_ensemble.predict(model.nets_, *inputs))
+        mixture = model._predict_rows(*inputs)
         mean, std = mixture.mean[0], np.sqrt(mixture.var)[0]
         if model._y_is_vector:
             return (float(mean[0]), float(std[0])) if return_std else float(mean[0])
@@ -353,6 +363,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         if self.noise == "homoscedastic":
             return {"noise": Homoscedastic(learn=True)}
         return {"noise": Heteroscedastic()}
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+        targets = np.asarray(y - y.mean(axis=0), dtype=np.float64)
+        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
+        return replace(novelty, amplitude=novelty.amplitude * self.y_scale_**2)
+
+    def _n_novelty_outputs(self) -> int:
+        return self._n_outputs()
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         rows, targets = validate_rows_and_targets(
@@ -440,9 +458,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     def _predict(self, X: Any, X_std: Any) -> Mixture:
         """Moments of targets in their own units, the first dimension of which are rows."""
         model = self._or_prior(X)
-        mixture = _ensemble.predict(model.nets_, *model._inputs_to_predict(X, X_std))
-        mixture = model._in_units(mixture)
+        mixture = model._predict_rows(*model._inputs_to_predict(X, X_std))
         return Mixture(*(part[:, 0] for part in mixture)) if model._y_is_vector else mixture
+
+    def _predict_rows(self, x: Float32, x_var: Float32 | None) -> Mixture:
+        """Of standardized inputs: the networks' mixture, and what is not known of novel rows."""
+        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var))
+        if self._novelty is None:
+            return mixture
+        return mixture._replace(epistemic=mixture.epistemic + self._novelty.excess(x))
 
     def _in_units(self, mixture: Mixture) -> Mixture:
         scale = self.y_scale_
