@@ -110,14 +110,17 @@ class Novelty:
     def draw(self, x: Float32, n_samples: int, generator: np.random.Generator) -> Array:
         """Functions of the process, each row scaled to its excess, (n_samples, rows, n_outputs).
 
-        Rows have in common what the inducing ones see of them.
+        Rows have in common what the inducing ones, and some of themselves, see of them.
         """
         unknown, rows = self.unknown(x), self._seen(x)
-        factors = np.linalg.solve(self.cholesky, _kernel(self.inducing, rows, self.hidden)).T
+        known = np.linalg.solve(self.cholesky, _kernel(self.inducing, rows, self.hidden)).T
+        factors = _pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
+        unseen = np.maximum(_variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
         values, vectors = _spectrum(self.gram)
-        factors = factors @ (vectors * np.sqrt(self.noise_ratio / (values + self.noise_ratio)))
-        unseen = np.maximum(unknown - np.sum(factors**2, axis=1), 0.0)
-        shape = (n_samples, len(values), len(self.amplitude))
+        factors[:, : len(values)] = known @ (
+            vectors * np.sqrt(self.noise_ratio / (values + self.noise_ratio))
+        )
+        shape = (n_samples, factors.shape[1], len(self.amplitude))
         functions: Array = factors @ generator.standard_normal(shape)
         functions += np.sqrt(unseen)[:, np.newaxis] * generator.standard_normal(functions.shape)
         share = np.maximum(unknown - self.level, 0.0) / np.maximum(unknown, self.level)
@@ -212,11 +215,19 @@ class Novelty:
             raise ValueError(f"novelty: got {size} rows, needed 1 to {MOST_INDUCING_LATER}")
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("novelty: got NaN or infinity, needed finite numbers")
-        if (np.diagonal(arrays["cholesky"]) <= 0).any() or np.triu(arrays["cholesky"], 1).any():
-            raise ValueError("novelty: got a cholesky that is not a lower factor")
+        cholesky, widths = arrays["cholesky"], tuple(hidden)
+        prior = _variances(inducing, widths)
+        wrong = np.abs(cholesky @ cholesky.T - _kernel(inducing, inducing, widths)).max()
+        least = np.sqrt(0.5 * _LEAST_RESIDUAL * prior.min())
+        if (
+            np.triu(cholesky, 1).any()
+            or (np.diagonal(cholesky) < least).any()
+            or not wrong <= 1e-6 * prior.max()
+        ):
+            raise ValueError("novelty: got a cholesky that is not the factor of the rows' kernel")
         if (arrays["amplitude"] < 0).any():
             raise ValueError("novelty: got a negative amplitude")
-        return cls(tuple(hidden), noise_ratio=noise_ratio, level=level, **arrays)
+        return cls(widths, noise_ratio=noise_ratio, level=level, **arrays)
 
 
 _ARRAYS = ("scale", "shift", "inducing", "cholesky", "gram", "amplitude")
