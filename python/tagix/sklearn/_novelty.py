@@ -113,7 +113,7 @@ class Novelty:
         Rows have in common what the inducing ones, and some of themselves, see of them.
         """
         unknown, rows = self.unknown(x), self._seen(x)
-        known = np.linalg.solve(self.cholesky, _kernel(self.inducing, rows, self.hidden)).T
+        known = self._factors(rows)
         factors = _pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
         unseen = np.maximum(_variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
         values, vectors = _spectrum(self.gram)
@@ -149,14 +149,20 @@ class Novelty:
         of earlier rows, those that join see what the inducing ones then saw of them.
         """
         rows = self._seen(x)
-        more = max(0, MOST_INDUCING_LATER - len(self.inducing))
-        known = np.linalg.solve(self.cholesky, _kernel(self.inducing, rows, self.hidden)).T
-        chosen, factors = _pivots(rows, self.hidden, known, more, SMALL * self.noise_ratio)
-        size = len(self.inducing) + len(chosen)
+        known = self._factors(rows)
+        least = SMALL * self.noise_ratio
+        unseen = _variances(rows, self.hidden) - np.sum(known**2, axis=1)
+        before, most = len(self.inducing), MOST_INDUCING_LATER
+        if before >= most or unseen.max() <= least:
+            more = replace(self, gram=self.gram + known.T @ known)
+            more.__dict__["_whitening"] = self._whitening  # of the same rows
+            return more
+        chosen, factors = _pivots(rows, self.hidden, known, most - before, least)
+        size = before + len(chosen)
         cholesky, gram = np.zeros((size, size)), factors.T @ factors
-        cholesky[: len(self.inducing), : len(self.inducing)] = self.cholesky
-        cholesky[len(self.inducing) :] = factors[chosen]
-        gram[: len(self.inducing), : len(self.inducing)] += self.gram
+        cholesky[:before, :before] = self.cholesky
+        cholesky[before:] = factors[chosen]
+        gram[:before, :before] += self.gram
         inducing = np.vstack([self.inducing, rows[chosen]])
         return replace(self, inducing=inducing, cholesky=np.tril(cholesky), gram=gram)
 
@@ -168,15 +174,22 @@ class Novelty:
     def _seen(self, x: Float32) -> Array:
         return np.asarray(x * self.scale + self.shift, dtype=np.float64)
 
+    def _factors(self, rows: Array) -> Array:
+        """What the inducing rows see of others: cholesky^-1 k for each, (n_rows, n_inducing)."""
+        return _kernel(rows, self.inducing, self.hidden) @ self._whitening
+
+    @cached_property
+    def _whitening(self) -> Array:
+        inverse: Array = np.linalg.inv(self.cholesky)
+        return inverse.T
+
     @cached_property
     def _explaining(self) -> Array:
         """A matrix A such that the rows have explained |k(x, inducing) A|^2 of k(x, x)."""
         values, vectors = _spectrum(self.gram)
         share = values / (values + self.noise_ratio)
         counts = share > 1e-12  # the rest explains nothing
-        matrix: Array = np.linalg.solve(
-            self.cholesky.T, vectors[:, counts] * np.sqrt(share[counts])
-        )
+        matrix: Array = self._whitening @ (vectors[:, counts] * np.sqrt(share[counts]))
         return matrix
 
     def describe(self, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
