@@ -180,8 +180,7 @@ class Novelty:
 
     @cached_property
     def _whitening(self) -> Array:
-        inverse: Array = np.linalg.inv(self.cholesky)
-        return inverse.T
+        return np.asarray(np.linalg.inv(self.cholesky).T)
 
     @cached_property
     def _explaining(self) -> Array:
