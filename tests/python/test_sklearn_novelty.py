@@ -100,12 +100,19 @@ def test_variance_is_that_of_the_gaussian_process() -> None:
         return prior - np.sum(across * np.linalg.solve(gram, across), axis=0)
 
     x = ((queries - X.mean(0)) / X.std(0)).astype(np.float32)
-    np.testing.assert_allclose(novelty.unknown(x), variance(seen, where), rtol=0.02)
+    np.testing.assert_allclose(novelty.posterior(x)[0], variance(seen, where), rtol=0.02)
     keep = ~np.eye(60, dtype=bool)
     held_out = [variance(seen[rest], seen[~rest])[0] for rest in keep]
     assert novelty.level == pytest.approx(np.quantile(held_out, 0.95), rel=0.02)
     excess = novelty.amplitude * np.maximum(variance(seen, where) - novelty.level, 0)
     np.testing.assert_allclose(novelty.excess(x)[:, 0], excess, rtol=0.03, atol=1e-3 * excess.max())
+
+    gram = covariance(seen, seen) + novelty.noise_ratio * np.eye(60)
+    expected = y.mean() + covariance(where, seen) @ np.linalg.solve(gram, y - y.mean())
+    np.testing.assert_allclose(novelty.posterior(x)[1][:, 0], expected, rtol=0.02, atol=0.02)
+    shifted = novelty.excess(x, expected[:, None] + 0.5)[:, 0] - novelty.excess(x)[:, 0]
+    share = np.maximum(1 - novelty.level / variance(seen, where), 0)
+    np.testing.assert_allclose(shifted, 0.25 * share, rtol=0.1, atol=0.01)
 
     # Noise and amplitude: no other pair is likelier, by the density of all targets together.
     def log_density(amplitude: float, ratio: float) -> float:
@@ -150,6 +157,31 @@ def test_two_clusters_beside_a_gaussian_process(clusters: TagiRegressor) -> None
         without(clusters).predict(data, return_std=True)[1],
         rtol=0.01,
     )
+
+
+def test_laws_drawn_at_random() -> None:
+    """Errors in the gap of smooth laws and of such with kinks are of the size that is predicted."""
+    rng = np.random.default_rng(12)
+    gap = np.linspace(-0.6, 0.6, 13)[:, None]
+    inside, before = [], []
+    for number in range(8):
+        if number % 2:
+            frequencies, phases, sizes = rng.normal(size=(3, 40)) * [[1.2], [9.0], [0.2]]
+
+            def law(x: Array, w: Array = frequencies, p: Array = phases, a: Array = sizes) -> Array:
+                return np.sum(a * np.cos(x * w + p), axis=1)
+        else:
+            slopes, places = rng.normal(size=3), rng.uniform(-1, 1, 3)
+
+            def law(x: Array, a: Array = slopes, c: Array = places, _: Any = None) -> Array:
+                return np.sum(a * np.maximum(x - c, 0), axis=1)
+
+        x = two_clusters()[0]
+        model = TagiRegressor(random_state=0).fit(x, law(x) + 0.03 * rng.normal(size=200))
+        error = np.abs(model.predict(gap) - law(gap))
+        for each, shares in ((model, inside), (without(model), before)):
+            shares.append(np.mean(error < 2 * each.predict(gap, return_std=True)[1]))
+    assert np.mean(inside) > 0.75 and np.mean(before) < 0.5
 
 
 def test_ring() -> None:

@@ -237,10 +237,7 @@ class TabularEstimator(BaseEstimator):
         moments = moments_with(self._x_moments, X, "X")
         if not self._settled:
             self._x_scaler = moments.scaler()
-        x, x_var = self._x_scaler.inputs(X, std)
-        update(x, x_var)
-        if self._novelty is not None:
-            self._novelty = self._novelty.with_rows(x)
+        update(*self._x_scaler.inputs(X, std))
         self._x_moments = moments
         before, self._n_rows = self._n_rows, self._n_rows + len(X)
         if not self._settled:

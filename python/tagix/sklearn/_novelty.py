@@ -12,9 +12,12 @@ prior becomes, the wider it is, a Gaussian process with the kernel (Cho & Saul, 
 and its posterior variance given the rows, v(x) = amplitude u(x), has no use for their targets but
 for one scale and the noise, which are those of the greatest likelihood (type II). The factors s_j^2
 are how strongly the trained networks' means follow each column: a gap in a column that does not
-matter is none. What v(x) is more than it is for rows like those of the fit, held out one by one, is
+matter is none. By the process, the squared error of the networks' mean m at x is v(x) + (m - m_k)^2
+with its own mean m_k. A row is novel as far as u(x) is more than it is for rows like those of the
+fit, held out one by one, and only then is that error added:
 
-    excess(x) = amplitude max(0, u(x) - level),   level = a high quantile of u(x_i) without row i
+    excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x)),
+    level = a high quantile of u(x_i) without row i
 
 It is 0 for most rows like those that were learned, and grows with the square of the distance.
 
@@ -82,6 +85,8 @@ class Novelty:
         noise_ratio: variance of the noise, in units of the amplitude.
         level: u that is usual for a row which was not learned.
         amplitude: float64 (n_outputs,), in squared units of the targets.
+        sums: float64 (n_inducing, n_outputs), the sum of f (target - centre) over learned rows.
+        centre: float64 (n_outputs,), mean of the process where nothing is known.
     """
 
     hidden: tuple[int, ...]
@@ -93,12 +98,22 @@ class Novelty:
     noise_ratio: float
     level: float
     amplitude: Array
+    sums: Array
+    centre: Array
 
-    def excess(self, x: Float32) -> Array:
-        """Variance beyond what is usual, (rows, n_outputs), in squared units of the targets."""
-        beyond = np.maximum(self.unknown(x) - self.level, 0.0)
-        excess: Array = beyond[:, np.newaxis] * self.amplitude
-        return excess
+    def excess(self, x: Float32, mean: Array | None = None) -> Array:
+        """Variance beyond what is usual, (rows, n_outputs), in squared units of the targets.
+
+        Args:
+            x: standardized rows.
+            mean: (rows, n_outputs), what the networks predict; without, the process's own mean.
+        """
+        unknown, process_mean = self.posterior(x)
+        variance: Array = unknown[:, np.newaxis] * self.amplitude
+        if mean is not None:
+            variance += (mean - process_mean) ** 2
+        variance *= self._share(unknown)[:, np.newaxis]
+        return variance
 
     def chance_to_exceed(self, x: Float32) -> Array:
         """The probability that an error of that variance is greater than 1, (rows, n_outputs)."""
@@ -107,12 +122,15 @@ class Novelty:
             chance: Array = erfc(1.0 / np.sqrt(2.0 * variance))
         return chance
 
-    def draw(self, x: Float32, n_samples: int, generator: np.random.Generator) -> Array:
-        """Functions of the process, each row scaled to its excess, (n_samples, rows, n_outputs).
+    def draw(
+        self, x: Float32, mean: Array, n_samples: int, generator: np.random.Generator
+    ) -> Array:
+        """Functions of mean 0 and of variance :meth:`excess`, (n_samples, rows, n_outputs).
 
-        Rows have in common what the inducing ones, and some of themselves, see of them.
+        Rows have in common what the inducing ones, and some of themselves, see of them, and a share
+        of the way from the networks' mean to that of the process.
         """
-        unknown, rows = self.unknown(x), self._seen(x)
+        (unknown, process_mean), rows = self.posterior(x), self._seen(x)
         known = self._factors(rows)
         factors = _pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
         unseen = np.maximum(_variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
@@ -123,38 +141,55 @@ class Novelty:
         shape = (n_samples, factors.shape[1], len(self.amplitude))
         functions: Array = factors @ generator.standard_normal(shape)
         functions += np.sqrt(unseen)[:, np.newaxis] * generator.standard_normal(functions.shape)
-        share = np.maximum(unknown - self.level, 0.0) / np.maximum(unknown, self.level)
-        functions *= np.sqrt(share)[:, np.newaxis] * np.sqrt(self.amplitude)
+        functions *= np.sqrt(self.amplitude)
+        ways = generator.standard_normal((n_samples, 1, len(self.amplitude)))
+        functions += ways * (process_mean - mean)
+        functions *= np.sqrt(self._share(unknown))[:, np.newaxis]
         return functions
 
-    def unknown(self, x: Float32) -> Array:
-        """The posterior variance u of a process of amplitude 1, (rows,)."""
-        left = np.empty(len(x))
-        sums = self._explaining.sum(axis=0)
+    def _share(self, unknown: Array) -> Array:
+        tiny = np.finfo(np.float64).tiny
+        share: Array = np.maximum(unknown - self.level, 0.0) / np.maximum(unknown, tiny)
+        return share
+
+    def posterior(self, x: Float32) -> tuple[Array, Array]:
+        """Variance u of a process of amplitude 1, (rows,), and its mean, (rows, n_outputs)."""
+        left, mean = np.empty(len(x)), np.empty((len(x), len(self.centre)))
+        n_explaining = self._explaining.shape[1] - len(self.centre)
+        totals = self._explaining.sum(axis=0)
         for start in range(0, len(x), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
             rows = self._seen(x[part])
             core, of_rows, of_inducing, constant = _factored(rows, self.inducing, self.hidden)
+            # k A of k = a C b + c, without writing k.
             along = core @ (of_inducing[:, np.newaxis] * self._explaining)
-            # |k A|^2 of k = a C b + c, without writing k.
-            explained = of_rows**2 * np.einsum("ij,ij->i", along, along)
-            explained += 2.0 * constant * of_rows * (along @ sums) + constant**2 * (sums @ sums)
+            along *= of_rows[:, np.newaxis]
+            along += constant * totals
+            explained = np.einsum("ij,ij->i", along[:, :n_explaining], along[:, :n_explaining])
             left[part] = _variances(rows, self.hidden) - explained
-        return np.maximum(left, 0.0, out=left)
+            mean[part] = along[:, n_explaining:] + self.centre
+        return np.maximum(left, 0.0, out=left), mean
 
-    def with_rows(self, x: Float32) -> Novelty:
+    def with_rows(self, x: Float32, targets: Array | None = None) -> Novelty:
         """The same after more rows: what they are like is known then.
 
         Scale, noise and level stay. Rows that those so far say little of join the inducing ones;
         of earlier rows, those that join see what the inducing ones then saw of them.
+
+        Args:
+            x: standardized rows.
+            targets: (rows, n_outputs), in the units of :attr:`centre`; None where the process's
+                mean does not matter.
         """
         rows = self._seen(x)
+        about = np.zeros((len(rows), 1)) if targets is None else targets - self.centre
         known = self._factors(rows)
         least = SMALL * self.noise_ratio
         unseen = _variances(rows, self.hidden) - np.sum(known**2, axis=1)
         before, most = len(self.inducing), MOST_INDUCING_LATER
         if before >= most or unseen.max() <= least:
-            more = replace(self, gram=self.gram + known.T @ known)
+            gram, sums = self.gram + known.T @ known, self.sums + known.T @ about
+            more = replace(self, gram=gram, sums=sums)
             more.__dict__["_whitening"] = self._whitening  # of the same rows
             return more
         chosen, factors = _pivots(rows, self.hidden, known, most - before, least)
@@ -163,8 +198,10 @@ class Novelty:
         cholesky[:before, :before] = self.cholesky
         cholesky[before:] = factors[chosen]
         gram[:before, :before] += self.gram
-        inducing = np.vstack([self.inducing, rows[chosen]])
-        return replace(self, inducing=inducing, cholesky=np.tril(cholesky), gram=gram)
+        sums = factors.T @ about
+        sums[:before] += self.sums
+        inducing, cholesky = np.vstack([self.inducing, rows[chosen]]), np.tril(cholesky)
+        return replace(self, inducing=inducing, cholesky=cholesky, gram=gram, sums=sums)
 
     def in_units(self, old: Units, new: Units) -> Novelty:
         """The same for rows in other units, as in :func:`tagix._rescaling.rescale`."""
@@ -184,12 +221,13 @@ class Novelty:
 
     @cached_property
     def _explaining(self) -> Array:
-        """A matrix A such that the rows have explained |k(x, inducing) A|^2 of k(x, x)."""
+        """A where |k(x, inducing) A|^2 is what rows explain of k(x, x); beside it, that of means."""
         values, vectors = _spectrum(self.gram)
         share = values / (values + self.noise_ratio)
         counts = share > 1e-12  # the rest explains nothing
-        matrix: Array = self._whitening @ (vectors[:, counts] * np.sqrt(share[counts]))
-        return matrix
+        along = (vectors.T @ self.sums) / (values + self.noise_ratio)[:, np.newaxis]
+        matrix = np.hstack([vectors[:, counts] * np.sqrt(share[counts]), vectors @ along])
+        return np.asarray(self._whitening @ matrix)
 
     def describe(self, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """For JSON; arrays go into ``tensors``."""
@@ -222,6 +260,8 @@ class Novelty:
             "cholesky": take_array(tensors, "novelty.cholesky", (size, size)),
             "gram": take_array(tensors, "novelty.gram", (size, size)),
             "amplitude": take_array(tensors, "novelty.amplitude", (n_outputs,)),
+            "sums": take_array(tensors, "novelty.sums", (size, n_outputs)),
+            "centre": take_array(tensors, "novelty.centre", (n_outputs,)),
         }
         if not 1 <= size <= MOST_INDUCING_LATER:
             raise ValueError(f"novelty: got {size} rows, needed 1 to {MOST_INDUCING_LATER}")
@@ -242,7 +282,7 @@ class Novelty:
         return cls(widths, noise_ratio=noise_ratio, level=level, **arrays)
 
 
-_ARRAYS = ("scale", "shift", "inducing", "cholesky", "gram", "amplitude")
+_ARRAYS = ("scale", "shift", "inducing", "cholesky", "gram", "amplitude", "sums", "centre")
 
 
 def sample(n_rows: int) -> NDArray[np.intp] | slice:
@@ -260,7 +300,7 @@ def learn(
     Args:
         nets: the networks, after their training.
         x: standardized rows, (n_rows, n_features); missing values are 0.
-        targets: float64 (n_rows, n_outputs) about their mean, in any units.
+        targets: float64 (n_rows, n_outputs) about their mean, which is :attr:`Novelty.centre`.
         hidden: widths of the networks' hidden layers.
     """
     widths = tuple(hidden)
@@ -288,6 +328,8 @@ def learn(
         noise_ratio=noise_ratio,
         level=float(np.quantile(held_out, LEVEL)),
         amplitude=amplitude,
+        sums=factors.T @ targets,
+        centre=np.zeros(targets.shape[1]),
     )
 
 

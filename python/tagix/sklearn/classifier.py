@@ -340,7 +340,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
         targets /= spread
         novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
-        return replace(novelty, amplitude=novelty.amplitude.mean(keepdims=True))
+        return replace(
+            novelty,
+            amplitude=novelty.amplitude.mean(keepdims=True),
+            sums=np.zeros((len(novelty.sums), 1)),  # the process's own classes are not asked for
+            centre=np.zeros(1),
+        )
 
     def _n_novelty_outputs(self) -> int:
         return 1
@@ -358,6 +363,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             _ensemble.update(self.nets_, x, self._numbers(labels), x_var)
+            if self._novelty is not None:
+                self._novelty = self._novelty.with_rows(x)
             self._log.add(probabilities, expected)
 
         self._learn_batch(X, std, update)

@@ -320,7 +320,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
         samples = samples * model.y_scale_ + model.y_mean_
         if model._novelty is not None:
-            samples += model._novelty.draw(x, count, generator)
+            mean = model._in_units(_ensemble.predict(model.nets_, x, x_var)).mean
+            samples += model._novelty.draw(x, mean, count, generator)
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
@@ -365,9 +366,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return {"noise": Heteroscedastic()}
 
     def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
-        targets = np.asarray(y - y.mean(axis=0), dtype=np.float64)
-        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
-        return replace(novelty, amplitude=novelty.amplitude * self.y_scale_**2)
+        mean, scale = y.mean(axis=0, dtype=np.float64), self.y_scale_
+        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
+        return replace(
+            novelty,
+            amplitude=novelty.amplitude * scale**2,
+            sums=novelty.sums * scale,
+            centre=self.y_mean_ + mean * scale,
+        )
 
     def _n_novelty_outputs(self) -> int:
         return self._n_outputs()
@@ -398,6 +404,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
+            if self._novelty is not None:
+                self._novelty = self._novelty.with_rows(x, y)
             self._y_moments = moments
             if counts:
                 before = self._in_units(before)
@@ -466,7 +474,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var))
         if self._novelty is None:
             return mixture
-        return mixture._replace(epistemic=mixture.epistemic + self._novelty.excess(x))
+        excess = self._novelty.excess(x, mixture.mean)
+        return mixture._replace(epistemic=mixture.epistemic + excess)
 
     def _in_units(self, mixture: Mixture) -> Mixture:
         scale = self.y_scale_
