@@ -221,7 +221,7 @@ class Novelty:
 
     @cached_property
     def _explaining(self) -> Array:
-        """A where |k(x, inducing) A|^2 is what rows explain of k(x, x); beside it, that of means."""
+        """A where |k(x, inducing) A|^2 is what rows explain of k(x, x); and that of means."""
         values, vectors = _spectrum(self.gram)
         share = values / (values + self.noise_ratio)
         counts = share > 1e-12  # the rest explains nothing
