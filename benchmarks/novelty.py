@@ -7,7 +7,7 @@ kernel of fitted lengths. Errors are those of the estimator's mean, against the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -268,6 +268,56 @@ def measure(make: Callable[[], Problem], quick: bool) -> None:
         print(f"| {name} |", " | ".join(cells), "|")
 
 
+def laws(rng: np.random.Generator) -> Iterator[tuple[str, Callable[[Array], Array]]]:
+    """Functions of one variable, drawn at random."""
+    for _ in range(8):
+        slope, length, phase = rng.normal(), rng.uniform(1, 3), rng.uniform(0, 6)
+        yield "waves", lambda x, a=slope, b=length, c=phase: np.sin(b * x + c) + 0.3 * a * x
+    for _ in range(6):
+        parts = 1.2 * rng.normal(size=40), rng.uniform(0, 6.3, 40), rng.normal(size=40)
+        yield (
+            "draws of a process",
+            lambda x, p=parts: np.cos(np.multiply.outer(x, p[0]) + p[1]) @ p[2] / np.sqrt(20),
+        )
+    for _ in range(6):
+        slopes, places = rng.normal(size=3), rng.uniform(-1, 1, 3)
+        yield (
+            "kinks",
+            lambda x, a=slopes, c=places: np.maximum(np.subtract.outer(x, c), 0) @ a,
+        )
+    for slope in rng.normal(size=5):
+        yield "straight lines", lambda x, a=slope: a * x
+
+
+def measure_laws() -> None:
+    """Errors beside what is predicted of them, for laws that two clusters show in part."""
+    rng = np.random.default_rng(0)
+    regions = {
+        "gap": np.linspace(-0.6, 0.6, 25),
+        "edge": np.r_[np.linspace(-2.6, -2.1, 6), np.linspace(2.1, 2.6, 6)],
+        "outside": np.r_[np.linspace(-5, -3, 6), np.linspace(3, 5, 6)],
+    }
+    rows: dict[tuple[str, str], list[list[float]]] = {}
+    for kind, law in laws(rng):
+        x = np.r_[rng.uniform(-2, -0.8, 100), rng.uniform(0.8, 2, 100)]
+        y = law(x)
+        y = y + (0.05 * y.std() + 1e-3) * rng.normal(size=200)
+        models = [
+            TagiRegressor(novelty=novelty, random_state=0).fit(x[:, None], y)
+            for novelty in (False, True)
+        ]
+        for region, places in regions.items():
+            error = np.abs(models[0].predict(places[:, None]) - law(places))
+            stds = [model.predict(places[:, None], return_std=True)[1] for model in models]
+            inside = [float(np.mean(error < 1.645 * std)) for std in stds]
+            sizes = [float(np.sqrt(np.mean(each**2))) for each in (*stds, error)]
+            rows.setdefault((kind, region), []).append(inside + sizes)
+    print("\n| laws | region | in 90 % intervals | with novelty | std | with novelty | error |")
+    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
+    for names, values in rows.items():
+        print("|", " | ".join([*names, *(f"{mean:.2f}" for mean in np.mean(values, axis=0))]), "|")
+
+
 def measure_uci(folder: Path) -> None:
     """Leave out the middle third, or the upper fifth, of one column after the other."""
     print("\n| set, left out of each column | log-likelihood | with novelty | coverage |  |")
@@ -305,5 +355,6 @@ def run(n_threads: int, quick: bool, uci: Path | None) -> None:
     tx.set_num_threads(n_threads)
     for make in PROBLEMS[:1] if quick else PROBLEMS:
         measure(make, quick)
+    measure_laws()
     if uci is not None:
         measure_uci(uci)

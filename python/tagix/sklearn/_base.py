@@ -425,11 +425,6 @@ class TabularEstimator(BaseEstimator):
         self._read_targets(learned, tensors)
         _files.read_log(learned.record("log"), self._log)
         novelty = learned.take("novelty")
-        if novelty is not None:
-            record = _files.read_record(novelty, "novelty")
-            self._novelty = Novelty.read(
-                record, tensors, _widths(self.net_), n_features, self._n_novelty_outputs()
-            )
         learned.done()
         unnoted = self._n_drifts() - self._log.n_drifts
         if unnoted > MOST_UNNOTED_DRIFTS:  # each will be an entry of the log
@@ -443,6 +438,11 @@ class TabularEstimator(BaseEstimator):
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
+        if novelty is not None:
+            record = _files.read_record(novelty, "novelty")
+            self._novelty = Novelty.read(
+                record, tensors, _widths(self.net_), n_features, self._n_novelty_outputs()
+            )
 
     def _n_novelty_outputs(self) -> int:
         """Columns of what :class:`Novelty` says of a row."""
