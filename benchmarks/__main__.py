@@ -8,6 +8,7 @@ docs/uncertainty.md.
 ``python -m benchmarks classes``: networks of classes beside softmax and Adam; the tables of
 docs/classification.md.
 ``python -m benchmarks streams``: rows learned one at a time, as dicts.
+``python -m benchmarks everyday``: the regressor on random tables of counters, flags, sentinels...
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
 ``python -m benchmarks novelty``: what is not known between and beyond the rows of a fit, beside
 Hamiltonian Monte Carlo and Gaussian processes.
@@ -24,6 +25,7 @@ from pathlib import Path
 
 from benchmarks import (
     classes,
+    everyday,
     gpu,
     gpu_opponents,
     merging,
@@ -92,6 +94,8 @@ def main() -> None:
     of_classes.add_argument("--json", type=Path, help="also write the results to this file")
     rows = commands.add_parser("streams", help="rows one at a time, beside River and others")
     rows.add_argument("--quick", action="store_true", help="few rows, 3 short rounds")
+    tables = commands.add_parser("everyday", help="random tables of everyday columns")
+    tables.add_argument("--tables", type=int, default=200)
     shards = commands.add_parser("merging", help="the tables of docs/merging.md")
     shards.add_argument("--quick", action="store_true", help="small sizes, 1 seed, no file")
     shards.add_argument("--seeds", type=int, help="default: 3, or 1 with --quick")
@@ -101,10 +105,10 @@ def main() -> None:
     between = commands.add_parser("novelty", help="between and beyond the data, beside HMC")
     between.add_argument("--quick", action="store_true", help="one table, short chains")
     between.add_argument("--uci", type=Path, help="the folder of UCI sets, to leave out parts of")
-    for command in (cpu, toy, trust, of_classes, rows, shards, between):
+    for command in (cpu, toy, trust, of_classes, rows, tables, shards, between):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    for name in ("threads", "seeds", "epochs"):
+    for name in ("threads", "seeds", "epochs", "tables"):
         value = getattr(arguments, name, None)
         if value is not None and value < 1:
             parser.error(f"--{name}: got {value}, needed at least 1")
@@ -117,6 +121,9 @@ def main() -> None:
     if arguments.command == "novelty":
         novelty.run(arguments.threads, arguments.quick, arguments.uci)
         return
+    if arguments.command == "everyday":
+        _core.set_num_threads(arguments.threads)
+        sys.exit(0 if everyday.run(arguments.tables) else 1)
     if arguments.command in ("uncertainty", "merging"):
         output = arguments.output
         if output is None and not arguments.quick:

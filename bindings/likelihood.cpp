@@ -1,6 +1,5 @@
 #include "likelihood.h"
 
-#include <algorithm>
 #include <optional>
 
 #include "arguments.h"
@@ -30,15 +29,13 @@ struct HierarchicalSoftmax {
 };
 
 struct Remax {
+  static constexpr double default_std = 0.1;
+
   Index n_classes;
   double std;
 
   math::ClassHead head() const {
     return {math::ClassLink::remax, n_classes, static_cast<float>(std * std)};
-  }
-  /// Shares near 0 are as many as there are classes, and what noise leaves of them adds up.
-  static double default_std(Index n_classes) {
-    return std::clamp(2.0 / static_cast<double>(n_classes), 1e-6, 0.3);
   }
   py::dict config() const {
     py::dict dict;
@@ -48,7 +45,18 @@ struct Remax {
   }
 };
 
-/// What both have.
+struct Softmax {
+  Index n_classes;
+
+  math::ClassHead head() const { return {math::ClassLink::softmax, n_classes, 0}; }
+  py::dict config() const {
+    py::dict dict;
+    dict["n_classes"] = n_classes;
+    return dict;
+  }
+};
+
+/// What all have.
 template <class Likelihood>
 void bind_likelihood_of(py::class_<Likelihood>& cls) {
   cls.def_property_readonly("config", &Likelihood::config, "The constructor's arguments by name.")
@@ -68,6 +76,7 @@ math::ClassHead class_head(const py::object& likelihood) {
     return likelihood.cast<HierarchicalSoftmax>().head();
   }
   if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
+  if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
   return {};
 }
 
@@ -77,14 +86,17 @@ void bind_likelihood(py::module_& m) {
 
 Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
 right at a node on the path to k with probability Phi(z), the standard normal distribution function.
-With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
-r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
+r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
+the one expected of a branch:
 
-    P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+    P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
+    delta_var = -r(beta) r(-beta) / (1 + var)
 
-and the probability of a class is the product along its path, whose nodes count as independent. A row
+The probability of a class is the product along its path, whose nodes count as independent. A row
 changes no more than log2(n_classes) outputs. Classes with neighbouring numbers share most of their
-path: many classes are learned best where neighbours are alike. n_outputs is n_classes - 1.
+path: many classes are learned best where neighbours are alike. With two classes there is one output.
+n_outputs is n_classes - 1.
 
 Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
   def_constructor(tree_class, py::init([](const Argument<Index>& n_classes) {
@@ -101,10 +113,10 @@ A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^
 
     E A_i = (m_i / m) (1 + b) / (1 + c)
 
-A label is observed as shares of 1 and 0 with noise of standard deviation `std`; None takes
-min(0.3, 2 / n_classes), since what noise leaves of many shares near 0 adds up. Probabilities are the
-expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
-every output. n_outputs is n_classes.
+A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
+noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
+1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
+n_classes.
 
 Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
 is no number.)");
@@ -112,13 +124,33 @@ is no number.)");
       remax_class,
       py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std) {
         const Index count = checked_classes(n_classes);
-        const double noise = std.as("std").value_or(Remax::default_std(count));
+        const double noise = std.as("std").value_or(Remax::default_std);
         require(noise >= 1e-6 && noise <= 1e6, "std: got ", noise,
                 ", needed None or a number in [1e-6, 1e6]");
         return Remax{count, noise};
       }),
       py::arg("n_classes"), py::arg("std") = py::none());
   bind_likelihood_of(remax_class);
+
+  py::class_<Softmax> softmax_class(
+      m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
+
+With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
+q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
+is flattened as far as that, and innovations those of labels of such probabilities:
+
+    P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
+    delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
+
+It treats all classes alike, every row changes every output, and it learns many classes best. n_outputs
+is n_classes.
+
+Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
+  def_constructor(softmax_class, py::init([](const Argument<Index>& n_classes) {
+                    return Softmax{checked_classes(n_classes)};
+                  }),
+                  py::arg("n_classes"));
+  bind_likelihood_of(softmax_class);
 }
 
 }  // namespace tagix::python

@@ -319,6 +319,16 @@ at least 1, TypeError for what is no number.)");
           },
           "(number, name, shape, start in get_parameters()) of each array that "
           "can be learned.")
+      .def_property_readonly(
+          "prior_std",
+          [](const Model& model) {
+            py::dict stds;
+            for (const auto& spec : model.parameters()) {
+              if (!spec.is_fixed()) stds[py::str(spec.name)] = spec.prior_std;
+            }
+            return stds;
+          },
+          "The standard deviation of each array before any data, by its name.")
       .def("parameter_mean",
            [](py::object self, Index i) { return parameter_plane(std::move(self), i, false); })
       .def("parameter_var",

@@ -115,6 +115,15 @@ time, k the share of the update rule:
 For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
 precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
 
+Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
+exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
+joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+
+    kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
+
+V is then finite for any input, and of the order of 1 where nothing was learned: targets are best
+brought to a scale of about 1.
+
 Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
 or no string.)");
   def_constructor(heteroscedastic_class,

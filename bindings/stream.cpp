@@ -1,4 +1,5 @@
 #include "core/stream.h"
+#include "math/leverage.h"
 
 #include <cmath>
 #include <memory>
@@ -143,6 +144,11 @@ class NamedStream {
 }  // namespace
 
 void bind_stream(py::module_& m) {
+  m.def("bounded_leverage", py::vectorize(math::bounded_leverage), py::arg("z"),
+        "Standardized inputs, those beyond 6 standard deviations by their logarithm; see "
+        "math/leverage.h.");
+  m.def("leverage_slope", py::vectorize(math::leverage_slope), py::arg("z"),
+        "The derivative of bounded_leverage.");
   py::class_<NamedStream>(m, "Stream", "One row after the other, as dicts; see core/stream.h.")
       .def(
           py::init<std::shared_ptr<Model>, std::vector<std::string>, const Doubles&, const Doubles&,

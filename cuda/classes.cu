@@ -42,19 +42,34 @@ struct TreeProbabilities {
   }
 };
 
-/// The sum of a value of each thread of the block, in a fixed order, for all of them. `sums` has
-/// room for one a thread, and is free again afterwards.
-__device__ __forceinline__ float sum_in_block(float value, float* sums) {
+/// What `combine` makes of a value of each thread of the block, in a fixed order, for all of them.
+/// `values` has room for one a thread, and is free again afterwards.
+template <class Combine>
+__device__ __forceinline__ float combine_in_block(float value, float* values, Combine combine) {
   const int thread = static_cast<int>(threadIdx.x);
-  sums[thread] = value;
+  values[thread] = value;
   __syncthreads();
   for (int half = row_threads / 2; half > 0; half /= 2) {
-    if (thread < half) sums[thread] += sums[thread + half];
+    if (thread < half) values[thread] = combine(values[thread], values[thread + half]);
     __syncthreads();
   }
-  const float sum = sums[0];
+  const float result = values[0];
   __syncthreads();
-  return sum;
+  return result;
+}
+
+struct Sum {
+  __device__ float operator()(float a, float b) const { return a + b; }
+};
+struct Greatest {
+  __device__ float operator()(float a, float b) const { return math::max(a, b); }
+};
+struct Least {
+  __device__ float operator()(float a, float b) const { return math::min(a, b); }
+};
+
+__device__ __forceinline__ float sum_in_block(float value, float* values) {
+  return combine_in_block(value, values, Sum{});
 }
 
 /// math::remax_totals by a block.
@@ -80,10 +95,9 @@ __global__ void __launch_bounds__(row_threads)
   for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
     math::Innovation<float> innovation{0, 0};
     if (label >= 0) {
-      const math::RemaxShare<float> share =
-          math::remax_share(math::remax_unit(mean[i], var[i]), totals.mean, totals.var);
       innovation =
-          math::remax_innovation(share, i == label ? 1.0f : 0.0f, classes.noise_var, spread);
+          math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, prediction.cols,
+                                 i == label ? 1.0f : 0.0f, classes.noise_var, spread);
     }
     delta.mean[first + i] = innovation.delta_mean;
     delta.var[first + i] = innovation.delta_var;
@@ -105,6 +119,90 @@ __global__ void __launch_bounds__(row_threads)
     probabilities[first + i] /= sum;
 }
 
+/// math::softmax_totals by a block. Numbers of outputs are exact as floats (up to 2^24).
+__device__ __forceinline__ math::SoftmaxTotals softmax_totals_in_block(const float* mean,
+                                                                       const float* var, Index n,
+                                                                       float* values) {
+  float top_mean = mean[0];
+  for (Index i = threadIdx.x; i < n; i += row_threads) top_mean = math::max(top_mean, mean[i]);
+  top_mean = combine_in_block(top_mean, values, Greatest{});
+  float first = static_cast<float>(n - 1);
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
+    if (mean[i] == top_mean) first = math::min(first, static_cast<float>(i));
+  }
+  const Index top = static_cast<Index>(combine_in_block(first, values, Least{}));
+  float next = mean[top == 0 ? 1 : 0];
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
+    if (i != top) next = math::max(next, mean[i]);
+  }
+  next = combine_in_block(next, values, Greatest{});
+  math::SoftmaxSums sums{0, 0};
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
+    if (i == top) continue;
+    const float e = math::exp(mean[i] - next);
+    sums.weight += e;
+    sums.var += e * e * var[i];
+  }
+  sums.weight = sum_in_block(sums.weight, values);
+  sums.var = sum_in_block(sums.var, values);
+  return math::softmax_totals(top, top_mean, var[top], next, sums);
+}
+
+__device__ __forceinline__ math::SoftmaxTerm<float> softmax_term_of(
+    const math::SoftmaxTotals& totals, const float* mean, const float* var, Index i) {
+  return i == totals.top ? math::softmax_top_term(totals)
+                         : math::softmax_term(totals, mean[i], var[i]);
+}
+
+__global__ void __launch_bounds__(row_threads)
+    observe_softmax_kernel(ConstMomentsView prediction, const float* target,
+                           math::ClassHead classes, float spread, MomentsView delta) {
+  const Index row = blockIdx.x, first = row * prediction.cols;
+  const Index label = classes.label_of(target[row]);
+  const float *const mean = prediction.mean + first, *const var = prediction.var + first;
+  float *const delta_mean = delta.mean + first, *const delta_var = delta.var + first;
+  const math::SoftmaxTotals totals =
+      softmax_totals_in_block(mean, var, prediction.cols, shared_memory());
+  // Weights and slopes lie in the result until the sum of all weights but the top's is known; a
+  // thread reads what it has written itself.
+  float rest = 0;
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+    const math::SoftmaxTerm<float> term = softmax_term_of(totals, mean, var, i);
+    if (i != totals.top) rest += term.weight;
+    delta_mean[i] = term.weight;
+    delta_var[i] = term.slope;
+  }
+  rest = sum_in_block(rest, shared_memory());
+  const float inverse = 1 / (rest + math::softmax_top_term(totals).weight);
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+    math::Innovation<float> innovation{0, 0};
+    if (label >= 0) {
+      const float probability = delta_mean[i] * inverse;
+      const float other = i == totals.top ? rest * inverse : 1 - probability;
+      innovation = math::softmax_innovation(delta_var[i], probability, other,
+                                            i == label ? other : -probability, var[i], spread);
+    }
+    delta_mean[i] = innovation.delta_mean;
+    delta_var[i] = innovation.delta_var;
+  }
+}
+
+__global__ void __launch_bounds__(row_threads)
+    softmax_probabilities_kernel(ConstMomentsView prediction, float* probabilities) {
+  const Index row = blockIdx.x, first = row * prediction.cols;
+  const float *const mean = prediction.mean + first, *const var = prediction.var + first;
+  const math::SoftmaxTotals totals =
+      softmax_totals_in_block(mean, var, prediction.cols, shared_memory());
+  float sum = 0;
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+    probabilities[first + i] = softmax_term_of(totals, mean, var, i).weight;
+    sum += probabilities[first + i];
+  }
+  sum = sum_in_block(sum, shared_memory());
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads)
+    probabilities[first + i] /= sum;
+}
+
 LaunchSize one_block_a_row(Index rows) {
   return {dim3(static_cast<unsigned>(rows)), dim3(row_threads), row_threads * sizeof(float)};
 }
@@ -118,8 +216,9 @@ void observe_classes(ConstMomentsView prediction, const float* target,
     return;
   }
   if (prediction.rows == 0) return;
-  launch("observe", observe_remax_kernel, one_block_a_row(prediction.rows), prediction, target,
-         classes, spread, delta);
+  launch("observe",
+         classes.link == math::ClassLink::softmax ? observe_softmax_kernel : observe_remax_kernel,
+         one_block_a_row(prediction.rows), prediction, target, classes, spread, delta);
 }
 
 void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
@@ -130,8 +229,10 @@ void class_probabilities(ConstMomentsView prediction, const math::ClassHead& cla
     return;
   }
   if (prediction.rows == 0) return;
-  launch("class_probabilities", remax_probabilities_kernel, one_block_a_row(prediction.rows),
-         prediction, probabilities);
+  launch("class_probabilities",
+         classes.link == math::ClassLink::softmax ? softmax_probabilities_kernel
+                                                  : remax_probabilities_kernel,
+         one_block_a_row(prediction.rows), prediction, probabilities);
 }
 
 }  // namespace tagix::cuda

@@ -27,7 +27,8 @@ void forget(const ForgettingStep& step, const math::DriftState* drift, const Tra
 void add(ConstMomentsView values, MomentsView sum);
 void check_innovation(ConstMomentsView innovation, TrainingState* state);
 
-// classes.cu: one thread for each element in a tree, one block for each row of shares.
+// classes.cu: one thread for each element in a tree, one block for each row of shares
+// or of a softmax.
 
 void observe_classes(ConstMomentsView prediction, const float* target,
                      const math::ClassHead& classes, float spread, MomentsView delta);

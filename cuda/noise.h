@@ -14,7 +14,8 @@ enum class Links { all, exp };
 template <Links links>
 __device__ __forceinline__ math::InferredNoise<float> inferred_noise(const math::NoiseHead& head,
                                                                      float mean, float var) {
-  return math::inferred_noise(links == Links::exp ? math::NoiseLink::exp : head.link, mean, var);
+  return math::inferred_noise(links == Links::exp ? math::NoiseLink::exp : head.link, mean, var,
+                              head.belief_precision);
 }
 
 /// The noise variance of the target in `col` of `row`, with the prediction that was made for it.

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import datetime
 import json
 import random
 import struct
@@ -144,6 +145,7 @@ def _estimators(x: Any, y: Any, labels: Any) -> list[Any]:
     stream = sklearn.TagiRegressor(**few)
     stream.learn_one({"a": 1.0, "b": 2.0}, 3.0)
     return [
+        *_estimators_of_columns(sklearn, few, y, labels),
         sklearn.TagiRegressor(**few).fit(x, y),
         sklearn.TagiRegressor(**few | {"n_estimators": 2}, forgetting=tx.Forgetting()).fit(
             table, y
@@ -156,6 +158,21 @@ def _estimators(x: Any, y: Any, labels: Any) -> list[Any]:
             x, labels
         ),
         sklearn.TagiRegressor(),
+    ]
+
+
+def _estimators_of_columns(sklearn: Any, few: dict[str, Any], y: Any, labels: Any) -> list[Any]:
+    """Those fitted to a DataFrame of categories and times, where polars and narwhals are there."""
+    try:
+        import narwhals  # noqa: F401
+        import polars
+    except ImportError:
+        return []
+    times = [datetime.time(hour % 24) for hour in range(len(y))]
+    table = polars.DataFrame({"place": np.array(["here", "there"])[labels], "at": times, "y": y})
+    return [
+        sklearn.TagiRegressor(**few).fit(table, y),
+        sklearn.TagiDiffusion((3,), n_steps=4, n_epochs=1, random_state=0).fit(table),
     ]
 
 
@@ -510,16 +527,21 @@ def _use_estimator(model: Any) -> None:
         return
     x = np.ones((2, model.n_features_in_))
     x[1] = -0.5
+    takes_arrays = model._encoder is None
     if type(model).__name__ == "TagiDiffusion":
         model.sample(2)
-        model.score_samples(x)
+        if takes_arrays:
+            model.score_samples(x)
+        return
+    if not takes_arrays:
+        model.learn_one({}, model.predict_one({}))
         return
     y = model.predict(x)
     model.partial_fit(x, y)
     if np.ndim(y) == 1:
         names = getattr(model, "feature_names_in_", range(model.n_features_in_))
         row = dict(zip(names, x[0].tolist(), strict=True))
-        model.learn_one(row, y[0].item())
+        model.learn_one(row, y.tolist()[0])
         model.predict_one(row)
 
 

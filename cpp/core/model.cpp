@@ -116,7 +116,10 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
       rule_(rule),
       seed_(seed),
       noise_head_{noise ? noise->link : math::NoiseLink::none,
-                  rule.kind == UpdateRule::Kind::information},
+                  rule.kind == UpdateRule::Kind::information,
+                  noise && rule.kind == UpdateRule::Kind::information
+                      ? static_cast<float>(noise->belief_precision)
+                      : 0.0f},
       class_head_(classes),
       specs_(network_->parameters()),
       parameter_count_(count_parameters(specs_)),

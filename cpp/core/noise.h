@@ -14,6 +14,7 @@ struct LearnedNoise {
   bool depends_on_input;
   double gain;              ///< input: factor on the priors of the last layer, for the noise head
   std::vector<double> std;  ///< one for each output: what the standard deviation is before training
+  double belief_precision;  ///< of math::NoiseHead; AGVI's own form of the update goes without
 };
 
 /// Observation noise of the same variance for every sample, known or learned.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/require.h"
+#include "math/leverage.h"
 #include "math/normal.h"
 
 namespace tagix {
@@ -58,8 +59,8 @@ HostMoments Stream::standardized(const double* x) {
   for (std::size_t i = 0; i < n; ++i) {
     const bool is_missing = std::isnan(x[i]);
     missing = missing || is_missing;
-    input_[i] =
-        is_missing ? 0.0f : static_cast<float>((x[i] - columns_[i].mean) / columns_[i].scale);
+    const double z = (x[i] - columns_[i].mean) / columns_[i].scale;
+    input_[i] = is_missing ? 0.0f : static_cast<float>(math::bounded_leverage(z));
   }
   if (missing) {
     for (std::size_t i = 0; i < n; ++i) input_[n + i] = std::isnan(x[i]) ? 1.0f : 0.0f;

@@ -28,6 +28,7 @@ struct RepeatedNoise {};
 struct NoisyColumns {};
 struct NoiseVariances {};
 struct TreeNodes {};
+struct ClassProbabilities {};
 struct TangentFactors {};
 struct SquareMatrix {};
 
@@ -238,9 +239,13 @@ class CpuBackend final : public Backend {
   void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
                            float* probabilities) override {
     const Index n = prediction.cols, n_classes = classes.n_classes;
-    for_rows_of(prediction.rows, static_cast<double>(n) * class_ns, [&](Index row) {
+    for_rows_of(prediction.rows, static_cast<double>(n) * cost_of(classes), [&](Index row) {
       const float *const mean = prediction.mean + row * n, *const var = prediction.var + row * n;
       float* const of_class = probabilities + row * n_classes;
+      if (classes.link == math::ClassLink::softmax) {
+        kernels_.softmax_probabilities(mean, var, n, of_class);
+        return;
+      }
       if (classes.link == math::ClassLink::tree) {
         // From the root down: node i, whose probability is nodes[i], has the children 2 i, 2 i + 1.
         float* const nodes = scratch<TreeNodes>(2 * n_classes);
@@ -589,7 +594,7 @@ class CpuBackend final : public Backend {
         float *const mean = noise_var + block * n, *const var = mean + block * n;
         copy_columns(prediction.mean + first * cols + n, cols, mean, n, rows, n);
         copy_columns(prediction.var + first * cols + n, cols, var, n, rows, n);
-        kernels_.infer_noise(noise.head.link, mean, var, rows * n, noise_var);
+        kernels_.infer_noise(noise.head, mean, var, rows * n, noise_var);
       } else {
         for (Index i = 0; i < rows * n; ++i) {
           noise_var[i] = noise.data[(first + i / n) * noise.row_stride + i % n * noise.col_stride];
@@ -626,9 +631,11 @@ class CpuBackend final : public Backend {
   }
 
   /// The same of classes.
-  static bool record_classes(ConstMomentsView prediction, const float* target,
-                             const math::ClassHead& classes, PredictionSums& sums) {
+  bool record_classes(ConstMomentsView prediction, const float* target,
+                      const math::ClassHead& classes, PredictionSums& sums) const {
     bool overflows = false;
+    const bool is_softmax = classes.link == math::ClassLink::softmax;
+    float* const of_class = is_softmax ? scratch<ClassProbabilities>(prediction.cols) : nullptr;
     for (Index row = 0; row < prediction.rows; ++row) {
       const float* mean = prediction.mean + row * prediction.cols;
       const float* var = prediction.var + row * prediction.cols;
@@ -636,21 +643,36 @@ class CpuBackend final : public Backend {
         overflows = overflows || !std::isfinite(mean[i]) || !std::isfinite(var[i]);
       }
       const Index label = classes.label_of(target[row]);
-      if (label >= 0) sums.add(math::recorded_class(classes, mean, var, label));
+      if (label < 0) continue;
+      if (is_softmax) {
+        kernels_.softmax_probabilities(mean, var, prediction.cols, of_class);
+        sums.add(math::recorded_class(classes, static_cast<double>(of_class[label])));
+      } else {
+        sums.add(math::recorded_class(classes, mean, var, label));
+      }
     }
     return overflows;
   }
 
+  /// Rough nanoseconds for an output of a row.
+  static double cost_of(const math::ClassHead& classes) {
+    return classes.link == math::ClassLink::softmax ? 4 * element_ns : class_ns;
+  }
+
   /// `observe` of classes. In the tree no output has an innovation but those on the class's path.
-  static void observe_classes(ConstMomentsView prediction, const float* target,
-                              const math::ClassHead& classes, float spread, MomentsView delta) {
+  void observe_classes(ConstMomentsView prediction, const float* target,
+                       const math::ClassHead& classes, float spread, MomentsView delta) const {
     const Index n = prediction.cols;
     const bool by_path = classes.link == math::ClassLink::tree;
-    const double row_ns = static_cast<double>(n) * (by_path ? element_ns : class_ns);
+    const double row_ns = static_cast<double>(n) * (by_path ? element_ns : cost_of(classes));
     for_rows_of(prediction.rows, row_ns, [&](Index row) {
       const float *const mean = prediction.mean + row * n, *const var = prediction.var + row * n;
       float *const delta_mean = delta.mean + row * n, *const delta_var = delta.var + row * n;
       const Index label = classes.label_of(target[row]);
+      if (classes.link == math::ClassLink::softmax && label >= 0) {
+        kernels_.observe_softmax(mean, var, n, label, spread, delta_mean, delta_var);
+        return;
+      }
       std::fill_n(delta_mean, n, 0.0f);
       std::fill_n(delta_var, n, 0.0f);
       if (label < 0) return;
@@ -668,10 +690,8 @@ class CpuBackend final : public Backend {
       }
       const math::RemaxTotals totals = math::remax_totals(mean, var, n);
       for (Index i = 0; i < n; ++i) {
-        const auto share =
-            math::remax_share(math::remax_unit(mean[i], var[i]), totals.mean, totals.var);
-        write(i,
-              math::remax_innovation(share, i == label ? 1.0f : 0.0f, classes.noise_var, spread));
+        write(i, math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, n,
+                                        i == label ? 1.0f : 0.0f, classes.noise_var, spread));
       }
     });
   }

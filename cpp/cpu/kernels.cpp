@@ -8,6 +8,7 @@
 #include "cpu/products.h"
 #include "cpu/simd.h"
 #include "math/affine.h"
+#include "math/classes.h"
 #include "math/forgetting.h"
 #include "math/inference.h"
 #include "math/quadrature.h"
@@ -404,7 +405,8 @@ void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, flo
     constexpr auto link = static_cast<math::NoiseLink>(constant.value);
     for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
       const math::InferredNoise<Vector> noise = math::inferred_noise(
-          link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i));
+          link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i),
+          broadcast<Vector>(head.belief_precision));
       const math::NoisyInnovation<Vector> result = math::noisy_innovation(
           load_part(targets.mean + i), load_part(targets.var + i), noise, head.expects_information,
           load_part(targets.target + i), broadcast<Vector>(spread));
@@ -416,12 +418,126 @@ void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, flo
   });
 }
 
-void infer_noise(math::NoiseLink link, const float* mean, const float* var, Index size,
+/// Calls body(offset, zero) for all elements from `first` to `last`, where a zero of type Vector or
+/// float says how many of them from the offset on.
+template <class Body>
+TAGIX_INLINE void for_whole_vectors(Index first, Index last, Body&& body) {
+  for (; first + lanes<Vector> <= last; first += lanes<Vector>) body(first, Vector{});
+  for (; first < last; ++first) body(first, 0.0f);
+}
+
+/// The same for all of n elements but one.
+template <class Body>
+TAGIX_INLINE void for_all_but(Index one, Index n, Body&& body) {
+  for_whole_vectors(0, one, body);
+  for_whole_vectors(one + 1, n, body);
+}
+
+/// A sum of vectors and of floats.
+struct MixedSum {
+  Vector vectors{};
+  float rest = 0;
+
+  TAGIX_INLINE void operator+=(Vector value) { vectors += value; }
+  TAGIX_INLINE void operator+=(float value) { rest += value; }
+  TAGIX_INLINE float total() const { return element_sum(vectors) + rest; }
+};
+
+/// The greatest of n >= 1 values.
+TAGIX_INLINE float greatest(const float* values, Index first, Index last, float least) {
+  Vector vectors = broadcast<Vector>(least);
+  float found = least;
+  for_whole_vectors(first, last, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    if constexpr (sizeof(T) == sizeof(float)) {
+      found = math::max(found, values[i]);
+    } else {
+      vectors = math::max(vectors, load<T>(values + i));
+    }
+  });
+  for (int i = 0; i < lanes<Vector>; ++i) found = math::max(found, vectors[i]);
+  return found;
+}
+
+math::SoftmaxTotals softmax_totals(const float* mean, const float* var, Index n) {
+  const float top_mean = greatest(mean, 1, n, mean[0]);
+  Index top = 0;
+  while (top + 1 < n && mean[top] != top_mean) ++top;
+  float next = mean[top == 0 ? 1 : 0];
+  next = greatest(mean, top + 1, n, greatest(mean, 0, top, next));
+  MixedSum weight, weighted_var;
+  for_all_but(top, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    const T e = math::exp(load<T>(mean + i) - next);
+    weight += e;
+    weighted_var += e * e * load<T>(var + i);
+  });
+  return math::softmax_totals(top, top_mean, var[top], next,
+                              {weight.total(), weighted_var.total()});
+}
+
+void observe_softmax(const float* mean, const float* var, Index n, Index label, float spread,
+                     float* delta_mean, float* delta_var) {
+  const math::SoftmaxTotals totals = softmax_totals(mean, var, n);
+  // The weights and slopes of all but the top lie in the result until their sum is known.
+  MixedSum weights;
+  for_all_but(totals.top, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    const math::SoftmaxTerm<T> term =
+        math::softmax_term(totals, load<T>(mean + i), load<T>(var + i));
+    weights += term.weight;
+    store(term.weight, delta_mean + i);
+    store(term.slope, delta_var + i);
+  });
+  const math::SoftmaxTerm<float> top = math::softmax_top_term(totals);
+  const float rest = weights.total(), inverse = 1 / (rest + top.weight);
+  const float own = delta_mean[label], own_slope = delta_var[label];
+  for_all_but(totals.top, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    const T probability = load<T>(delta_mean + i) * inverse;
+    const math::Innovation<T> result =
+        math::softmax_innovation(load<T>(delta_var + i), probability, 1 - probability, -probability,
+                                 load<T>(var + i), broadcast<T>(spread));
+    store(result.delta_mean, delta_mean + i);
+    store(result.delta_var, delta_var + i);
+  });
+  const float probability = top.weight * inverse, other = rest * inverse;
+  const math::Innovation<float> of_top =
+      math::softmax_innovation(top.slope, probability, other,
+                               label == totals.top ? other : -probability, totals.top_var, spread);
+  delta_mean[totals.top] = of_top.delta_mean;
+  delta_var[totals.top] = of_top.delta_var;
+  if (label == totals.top) return;
+  const float p = own * inverse;
+  delta_mean[label] =
+      math::softmax_innovation(own_slope, p, 1 - p, 1 - p, var[label], spread).delta_mean;
+}
+
+void softmax_probabilities(const float* mean, const float* var, Index n, float* probabilities) {
+  const math::SoftmaxTotals totals = softmax_totals(mean, var, n);
+  MixedSum weights;
+  for_all_but(totals.top, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    const T weight = math::softmax_term(totals, load<T>(mean + i), load<T>(var + i)).weight;
+    weights += weight;
+    store(weight, probabilities + i);
+  });
+  probabilities[totals.top] = math::softmax_top_term(totals).weight;
+  const float inverse = 1 / (weights.total() + probabilities[totals.top]);
+  for_whole_vectors(0, n, [&](Index i, auto zero) TAGIX_LAMBDA_INLINE {
+    using T = decltype(zero);
+    store(load<T>(probabilities + i) * inverse, probabilities + i);
+  });
+}
+
+void infer_noise(const math::NoiseHead& head, const float* mean, const float* var, Index size,
                  float* noise_var) {
-  with_link(link, [&](auto constant) TAGIX_LAMBDA_INLINE {
+  with_link(head.link, [&](auto constant) TAGIX_LAMBDA_INLINE {
     constexpr auto known_link = static_cast<math::NoiseLink>(constant.value);
     for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      store_part(math::inferred_noise(known_link, load_part(mean + i), load_part(var + i)).mean,
+      store_part(math::inferred_noise(known_link, load_part(mean + i), load_part(var + i),
+                                      broadcast<Vector>(head.belief_precision))
+                     .mean,
                  noise_var + i);
     });
   });
@@ -547,6 +663,8 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           scale_deltas,
                           observe,
                           observe_noisy,
+                          observe_softmax,
+                          softmax_probabilities,
                           infer_noise,
                           all_finite,
                           absolute_sum,

@@ -223,8 +223,13 @@ struct Kernels {
                   float* delta_var);
   void (*observe_noisy)(const math::NoiseHead& head, const NoisyTargets& targets, float spread,
                         Index size);
+  /// math::softmax_innovation of a row of n outputs; label is the class.
+  void (*observe_softmax)(const float* mean, const float* var, Index n, Index label, float spread,
+                          float* delta_mean, float* delta_var);
+  /// The probabilities of the classes of a row of n outputs.
+  void (*softmax_probabilities)(const float* mean, const float* var, Index n, float* probabilities);
   /// The noise variances that a noise head infers.
-  void (*infer_noise)(math::NoiseLink link, const float* mean, const float* var, Index size,
+  void (*infer_noise)(const math::NoiseHead& head, const float* mean, const float* var, Index size,
                       float* noise_var);
   /// Whether every value is finite.
   bool (*all_finite)(const float* values, Index size);

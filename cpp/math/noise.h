@@ -21,6 +21,8 @@ struct NoiseHead {
   /// Whether the precision that w gains is the one expected before the target is seen, or AGVI's,
   /// which follows the target and may be negative.
   bool expects_information = true;
+  /// exp: 1 / tau^2 of the belief log v ~ N(0, tau^2), which holds for every input; 0: there is none.
+  float belief_precision = 0;
 
   constexpr bool exists() const { return link != NoiseLink::none; }
   /// The number of targets of a network of so many outputs.
@@ -40,20 +42,32 @@ struct InferredNoise {
 
 /// The moments of v = link(w), w ~ N(mean, var).
 ///
-///   exp       V = exp(mean + var/2),  Var v / V^2 = exp(var) - 1,  Cov(w, v) = var V
+///   exp       V = exp(kappa (mean + var/2)),  Var v / V^2 = exp(kappa var) - 1,
+///             Cov(w, v) = kappa var V,        kappa = 1 / (1 + var / tau^2)
 ///   softplus  by quadrature
 ///
-/// V is at least 1e-30, so that no residual is infinitely unlikely.
+/// kappa < 1 is what the belief log v ~ N(0, tau^2) leaves of the network's word: the product of both
+/// Gaussians has the mean kappa mean and the variance kappa var <= tau^2. Without it (kappa = 1) the
+/// mean of a log-normal v is ruled by its far tail wherever weights that have learned little meet an
+/// input beyond those seen so far: exp(var/2) grows until it overflows, and long before that nothing
+/// is learned any more, since a target with so much noise says nothing.
+///
+/// V is in [1e-30, 1e30], so that neither a residual nor a noise is infinite.
 template <class T>
-TAGIX_HD TAGIX_INLINE InferredNoise<T> inferred_noise(NoiseLink link, T mean, T var) {
+TAGIX_HD TAGIX_INLINE InferredNoise<T> inferred_noise(NoiseLink link, T mean, T var,
+                                                      T belief_precision = T{}) {
   using S = scalar_of_t<T>;
-  const T least = broadcast<T>(S(1e-30));
+  const T least = broadcast<T>(S(1e-30)), most = broadcast<T>(S(1e30));
   if (link == NoiseLink::softplus) {
     const ActivationMoments<T> v = Softplus{}.exact(mean, var);
     const T level = max(v.mean, least);
     return {level, v.var / level / level, v.jacobian / level};  // the square may underflow
   }
-  return {max(exp(mean + S(0.5) * var), least), expm1(var), broadcast<T>(1)};
+  const T kappa = 1 / (1 + var * belief_precision);
+  const T kept_var = kappa * var;
+  // The exponent is cut off above ln 1e30, before exp overflows.
+  const T level = exp(min(kappa * mean + S(0.5) * kept_var, broadcast<T>(S(70))));
+  return {clamp(level, least, most), expm1(kept_var), kappa};
 }
 
 /// The innovations of a value and of its noise head from one target.

@@ -41,12 +41,14 @@ __all__: list[str] = [
     "SamplerPlan",
     "SiLU",
     "Sigmoid",
+    "Softmax",
     "Softplus",
     "Stream",
     "Tanh",
     "Trainer",
     "UpdateRule",
     "backend_name",
+    "bounded_leverage",
     "cuda_device_name",
     "cuda_is_built",
     "cuda_why_not",
@@ -54,6 +56,7 @@ __all__: list[str] = [
     "get_num_threads",
     "has_precision",
     "instruction_sets",
+    "leverage_slope",
     "peak_flops",
     "set_num_threads",
 ]
@@ -423,6 +426,15 @@ class Heteroscedastic:
     For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
     precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
 
+    Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
+    exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
+    joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+
+        kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
+
+    V is then finite for any input, and of the order of 1 where nothing was learned: targets are best
+    brought to a scale of about 1.
+
     Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
     or no string.
     """
@@ -455,14 +467,17 @@ class HierarchicalSoftmax:
 
     Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
     right at a node on the path to k with probability Phi(z), the standard normal distribution function.
-    With z ~ N(mean, var) and s = 1 for right, -1 for left, beta = s mean / sqrt(1 + var) and
-    r = phi(beta) / Phi(beta), probabilities and the moments of the posterior are exact:
+    With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
+    r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
+    the one expected of a branch:
 
-        P(s) = Phi(beta),   delta_mean = s r / sqrt(1 + var),   delta_var = -r (r + beta) / (1 + var)
+        P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
+        delta_var = -r(beta) r(-beta) / (1 + var)
 
-    and the probability of a class is the product along its path, whose nodes count as independent. A row
+    The probability of a class is the product along its path, whose nodes count as independent. A row
     changes no more than log2(n_classes) outputs. Classes with neighbouring numbers share most of their
-    path: many classes are learned best where neighbours are alike. n_outputs is n_classes - 1.
+    path: many classes are learned best where neighbours are alike. With two classes there is one output.
+    n_outputs is n_classes - 1.
 
     Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
     """
@@ -496,10 +511,10 @@ class Remax:
 
         E A_i = (m_i / m) (1 + b) / (1 + c)
 
-    A label is observed as shares of 1 and 0 with noise of standard deviation `std`; None takes
-    min(0.3, 2 / n_classes), since what noise leaves of many shares near 0 adds up. Probabilities are the
-    expected shares, made to sum to 1. Unlike the tree it treats all classes alike, and every row changes
-    every output. n_outputs is n_classes.
+    A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
+    noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
+    1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
+    n_classes.
 
     Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
     is no number.
@@ -511,6 +526,43 @@ class Remax:
         n_classes: typing.SupportsIndex,
         std: typing.SupportsFloat | typing.SupportsIndex | None = None,
     ) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
+class Softmax:
+    """
+    Classes by exponentials of outputs, one for each, over their sum.
+
+    With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
+    q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
+    is flattened as far as that, and innovations those of labels of such probabilities:
+
+        P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
+        delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
+
+    It treats all classes alike, every row changes every output, and it learns many classes best. n_outputs
+    is n_classes.
+
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(self, n_classes: typing.SupportsIndex) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
     @property
@@ -840,6 +892,11 @@ class Model:
         (number, name, shape, start in get_parameters()) of each array that can be learned.
         """
     @property
+    def prior_std(self) -> dict:
+        """
+        The standard deviation of each array before any data, by its name.
+        """
+    @property
     def rule(self) -> UpdateRule: ...
     @property
     def seed(self) -> int: ...
@@ -1002,6 +1059,11 @@ def backend_name(device: str, precision: str = "float32") -> str:
     The device, what it runs on and its precision, as 'cpu (x86-64-v4, float32)'. Raises ValueError for a device or a precision that is not there, and says why not.
     """
 
+def bounded_leverage(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
+    """
+    Standardized inputs, those beyond 6 standard deviations by their logarithm; see math/leverage.h.
+    """
+
 def cuda_device_name() -> str:
     """
     The name of the GPU. Raises ValueError where CUDA cannot be used.
@@ -1038,6 +1100,11 @@ def has_precision(precision: str, device: str = "cpu") -> bool:
 def instruction_sets() -> list[str]:
     """
     The instruction sets that this build has kernels for and this processor runs, the best first. The environment variable TAGIX_INSTRUCTION_SET chooses one; it is read once, when the first network or diffusion model is made, which raises ValueError for an unknown name.
+    """
+
+def leverage_slope(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
+    """
+    The derivative of bounded_leverage.
     """
 
 def peak_flops(precision: str = "float32") -> float:

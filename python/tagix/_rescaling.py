@@ -7,10 +7,20 @@ means and scales without forgetting anything, because an affine map of units is 
     targets   W' = W s/s',   b' = (b s + mean - mean')/s'     of the last one
               w' = w + 2 ln(s/s')                             of a noise head, variance exp(w)
 
-Means are exact, and so are the variances of targets. The shift of inputs gives the bias a part of
-the weights' uncertainty, Var b' = Var b + Var W ((mean' - mean)/s)^2, of which TAGI's independent
-parameters cannot hold the covariance with W': variances of predictions are exact at inputs of the
-new mean, and on average over inputs that vary about it independently.
+That is right for what was learned. What was not is the prior's, and the prior is stated in the
+units of the network, whatever they are: a counter's scale doubles with every doubling of its rows,
+and a weight of it that has learned nothing would be twice as uncertain each time. So in the first
+layer no variance grows beyond 1.5 times that of the prior, P, and the weight's mean is held back
+with its variance:
+
+    W'     = c W,   Var W' = c^2 Var W,   c = min(s'/s, max(1, sqrt(1.5 P / Var W)))
+    Var b' = min(1.5 P, Var b + Var W ((mean' - mean)/s)^2)
+
+Where nothing is held back, means of predictions are exact. Variances of targets are, but for the
+noise where a network leaves it to the belief of :class:`tagix.Heteroscedastic`. The shift of inputs
+gives the bias a part of the weights' uncertainty, of which TAGI's independent parameters cannot
+hold the covariance with W': variances of predictions are exact at inputs of the new mean, and on
+average over inputs that vary about it independently.
 """
 
 from __future__ import annotations
@@ -25,12 +35,20 @@ from tagix import nn
 
 Array = NDArray[np.float64]
 
+# How many times the prior's variance a parameter may have in new units.
+MOST_OF_PRIOR_VAR = 1.5
+
 
 class Units(NamedTuple):
     """Where columns have their zero and their one: both float64 (columns,), scales positive."""
 
     mean: Array
     scale: Array
+
+    def behind(self, n_columns: int) -> Units:
+        """These behind ``n_columns`` of mean 0 and scale 1."""
+        zeros = np.zeros(n_columns)
+        return Units(np.append(zeros, self.mean), np.append(zeros + 1.0, self.scale))
 
 
 def rescale(
@@ -50,7 +68,7 @@ def rescale(
     state = {name: array.astype(np.float64) for name, array in net.state_dict().items()}
     leaves = list(_leaves(net))
     if inputs is not None:
-        _rescale_inputs(state, _linear(leaves[0], "first"), *inputs)
+        _rescale_inputs(state, net._model.prior_std, _linear(leaves[0], "first"), *inputs)
     if targets is not None:
         if getattr(net.noise, "link", "exp") != "exp":
             raise ValueError(f"noise: got {net.noise!r}, needed one with the link 'exp'")
@@ -58,7 +76,9 @@ def rescale(
     net.load_state_dict(state)
 
 
-def _rescale_inputs(state: dict[str, Array], layer: str, old: Units, new: Units) -> None:
+def _rescale_inputs(
+    state: dict[str, Array], prior_std: dict[str, float], layer: str, old: Units, new: Units
+) -> None:
     _check(old, new, state[f"{layer}.weight.mean"].shape[1])
     ratio = new.scale / old.scale
     shift = (new.mean - old.mean) / old.scale
@@ -67,10 +87,18 @@ def _rescale_inputs(state: dict[str, Array], layer: str, old: Units, new: Units)
         if f"{layer}.{weight}.mean" not in state:
             continue
         weight_mean, weight_var = (state[f"{layer}.{weight}.{part}"] for part in ("mean", "var"))
+        weight_prior, bias_prior = (
+            prior_std.get(f"{layer}.{name}", 0.0) ** 2 for name in (weight, bias)
+        )
+        if weight_prior == 0.0:  # constants: noise that is the same for all inputs
+            continue
+        bias_var = state[f"{layer}.{bias}.var"]
         state[f"{layer}.{bias}.mean"] += weight_mean @ shift
-        state[f"{layer}.{bias}.var"] += weight_var @ shift**2
-        weight_mean *= ratio
-        weight_var *= ratio**2
+        np.minimum(MOST_OF_PRIOR_VAR * bias_prior, bias_var + weight_var @ shift**2, out=bias_var)
+        most = np.sqrt(MOST_OF_PRIOR_VAR * weight_prior / np.maximum(weight_var, 1e-300))
+        held = np.minimum(ratio, np.maximum(most, 1.0))
+        weight_mean *= held
+        weight_var *= held**2
 
 
 def _rescale_targets(state: dict[str, Array], layer: str, old: Units, new: Units) -> None:

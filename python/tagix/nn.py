@@ -48,6 +48,7 @@ from tagix._core import (
     Remax,
     Sigmoid,
     SiLU,
+    Softmax,
     Softplus,
     Tanh,
     UpdateRule,
@@ -88,7 +89,7 @@ _log = logging.getLogger("tagix.nn")
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
-Likelihood: TypeAlias = "HierarchicalSoftmax | Remax"
+Likelihood: TypeAlias = "HierarchicalSoftmax | Remax | Softmax"
 
 
 class Sequential:
@@ -108,10 +109,10 @@ class Sequential:
             ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
             layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
             known. None leaves it to each call.
-        likelihood: what makes the network one of classes, :class:`tagix.HierarchicalSoftmax` or
-            :class:`tagix.Remax`: targets are then labels, and :meth:`predict_proba` gives
-            probabilities. The last layer has ``likelihood.n_outputs`` outputs, and there is no
-            noise.
+        likelihood: what makes the network one of classes, :class:`tagix.Softmax`,
+            :class:`tagix.HierarchicalSoftmax` or :class:`tagix.Remax`: targets are then labels, and
+            :meth:`predict_proba` gives probabilities. The last layer has ``likelihood.n_outputs``
+            outputs, and there is no noise.
         forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
             by default.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
@@ -163,10 +164,12 @@ class Sequential:
             )
         if forgetting is not None and not isinstance(forgetting, Forgetting):
             raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
-        if likelihood is not None and not isinstance(likelihood, (HierarchicalSoftmax, Remax)):
+        if likelihood is not None and not isinstance(
+            likelihood, (HierarchicalSoftmax, Remax, Softmax)
+        ):
             raise TypeError(
-                f"likelihood: got {likelihood!r}, needed tagix.HierarchicalSoftmax() or "
-                "tagix.Remax()"
+                f"likelihood: got {likelihood!r}, needed tagix.Softmax(), "
+                "tagix.HierarchicalSoftmax() or tagix.Remax()"
             )
         if likelihood is not None and noise is not None:
             raise ValueError(
@@ -410,7 +413,7 @@ class Sequential:
         if self._likelihood is None:
             raise ValueError(
                 "predict_proba: got a network without a likelihood, needed one made with "
-                "likelihood=tagix.HierarchicalSoftmax(n_classes) or tagix.Remax(n_classes)"
+                "likelihood=tagix.Softmax(n_classes) or another"
             )
         refuse_gpu("predict_proba", x=x, x_var=x_var)
         return self._model.predict_proba(as_matrix("x", x), _optional_matrix("x_var", x_var))

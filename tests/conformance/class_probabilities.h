@@ -5,7 +5,8 @@
 
 namespace tagix::conformance {
 
-/// Probabilities of classes: the products of those of the branches on their paths, or shares.
+/// Probabilities of classes: the products of those of the branches on their paths, shares, or a
+/// softmax.
 struct ClassProbabilities final : Operation {
   ClassProblem problem;
 
@@ -36,6 +37,14 @@ struct ClassProbabilities final : Operation {
         append_tree(tree, problem.mean(row), problem.var(row), expected.values);
         continue;
       }
+      if (problem.is_softmax()) {
+        const SoftmaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
+        for (const SoftmaxTruth::Class& own : truth.classes) {
+          expected.values.push_back(
+              {own.probability, own.probability * own.condition + tail_magnitude});
+        }
+        continue;
+      }
       const RemaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
       for (std::size_t i = 0; i < truth.shares.size(); ++i) {
         const double p = truth.probabilities[i];
@@ -58,7 +67,8 @@ struct ClassProbabilities final : Operation {
     for (Index n_classes : {10, 1000}) {
       const math::ClassHead tree{math::ClassLink::tree, n_classes, 0};
       const math::ClassHead remax{math::ClassLink::remax, n_classes, 0.01f};
-      for (const auto& head : {tree, remax}) {
+      const math::ClassHead softmax{math::ClassLink::softmax, n_classes, 0};
+      for (const auto& head : {tree, remax, softmax}) {
         cases.push_back(std::make_unique<ClassProbabilities>(head, 256, Outputs::ordinary));
       }
     }

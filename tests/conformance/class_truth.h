@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <limits>
 #include <numbers>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -25,14 +26,14 @@ inline double standard_normal(double x) {
 /// What is learned of z ~ N(mean, var) from a branch to the right, P(right | z) = Phi(z). With
 /// Z = E Phi(z), integrated over a grid:
 ///
-///   delta_mean = d log Z / d mean,   delta_var = d^2 log Z / d mean^2
+///   score = d log Z / d mean,   information = (d Z / d mean)^2 / (Z (1 - Z))
 ///
-/// where the derivatives of Z are E phi(z) and -E z phi(z).
+/// the latter as expected before the branch is seen, where the derivative of Z is E phi(z).
 struct ProbitTruth {
-  double probability, delta_mean, delta_var;
-  /// The relative errors of the deltas and of the probability for one in
+  double probability, score, information;
+  /// The relative errors of the score, of the information and of the probability for one in
   /// beta = mean / sqrt(1 + var), where that counts.
-  double delta_condition, probability_condition;
+  double score_condition, information_condition, probability_condition;
 
   ProbitTruth(double mean, double var) {
     const double sd = std::sqrt(var);
@@ -47,18 +48,19 @@ struct ProbitTruth {
     const double step = std::min(sd, 1.0) / 4;
     const double first = std::min(mode, mode_of_density) - 9 * sd;
     const double last = std::max(mode, mode_of_density) + 9 * sd;
-    double total = 0, slope = 0, curvature = 0;
+    double total = 0, slope = 0;
     for (double z = first; z <= last; z += step) {
       const double weight = step / sd * standard_normal((z - mean) / sd);
       total += weight * normal_tail(-z);
       slope += weight * standard_normal(z);
-      curvature -= weight * z * standard_normal(z);
     }
-    probability = total;
-    delta_mean = slope / total;
-    delta_var = curvature / total - delta_mean * delta_mean;
     const double beta = mean / std::sqrt(1 + var);
-    delta_condition = beta > 0 ? 1 + beta * beta : 1;
+    const double other = normal_tail(beta);  // E Phi(-z), in closed form
+    probability = total;
+    score = slope / total;
+    information = score * slope / other;
+    score_condition = beta > 0 ? 1 + beta * beta : 1;
+    information_condition = 1 + beta * beta;
     probability_condition = beta < 0 ? 1 + beta * beta : 1;
   }
 };
@@ -101,18 +103,21 @@ struct ClassTree {
 struct RemaxTruth {
   struct Share {
     double mean, var, jacobian;
+    double unit_slope;                         ///< P(z_i > 0)
     double var_magnitude, jacobian_magnitude;  ///< of terms that cancel
     double condition;  ///< relative errors for one in the ratios of means to standard deviations
   };
   std::vector<Share> shares;
   std::vector<double> probabilities;
+  double total, total_var;  ///< moments of the sum
 
   RemaxTruth(const float* mean, const float* var, Index n) {
     struct Unit {
       double mean, var, jacobian, condition;
     };
     std::vector<Unit> units;
-    double total = 0, total_var = 0, condition = 0, var_condition = 0;
+    total = total_var = 0;
+    double condition = 0, var_condition = 0;
     for (Index i = 0; i < n; ++i) {
       const double sd = std::sqrt(static_cast<double>(var[i])), a = mean[i] / sd,
                    far = std::fabs(a);
@@ -136,7 +141,7 @@ struct RemaxTruth {
     const double log_mean = std::log(total) - log_var / 2;
     double sum = 0;
     for (const Unit& unit : units) {
-      Share share{0, 0, 0, 0, 0, condition + unit.condition};
+      Share share{0, 0, 0, unit.jacobian, 0, 0, condition + unit.condition};
       // Below that log-normal moments of float64 are lost; the shares are 0 in float32.
       if (unit.mean > 1e-60) {
         const double unit_log_var = std::log1p(unit.var / (unit.mean * unit.mean));
@@ -158,6 +163,57 @@ struct RemaxTruth {
       sum += share.mean + 1e-6;
     }
     for (const Share& share : shares) probabilities.push_back((share.mean + 1e-6) / sum);
+  }
+};
+
+/// A softmax of Gaussian outputs: with p that of their means, each class against the rest has
+/// log odds of the variance t_i = var_i + sum_{j != i} (p_j / (1 - p_i))^2 var_j, and
+/// P_i is p_i^k_i, k_i = 1 / sqrt(1 + pi/8 t_i), of the sum of these.
+struct SoftmaxTruth {
+  struct Class {
+    double slope;        ///< k_i
+    double probability;  ///< P_i
+    double rest;         ///< 1 - P_i, without cancellation
+    double condition;    ///< relative errors for one in an output
+  };
+  std::vector<Class> classes;
+
+  SoftmaxTruth(const float* mean, const float* var, Index n) {
+    double largest = 0;
+    std::vector<double> log_weights;
+    for (Index i = 0; i < n; ++i) {
+      largest = std::max(largest, std::fabs(static_cast<double>(mean[i])));
+      // Relative to the greatest of the others, which no exponential underflows.
+      double next = -1e300;
+      for (Index j = 0; j < n; ++j) next = j != i ? std::max<double>(next, mean[j]) : next;
+      double sum = 0, others_var = 0;
+      for (Index j = 0; j < n; ++j) {
+        if (j == i) continue;
+        const double e = std::exp(mean[j] - next);
+        sum += e;
+        others_var += e * e * var[j];
+      }
+      const double log_odds = mean[i] - next - std::log(sum);
+      const double log_share = log_odds > 0 ? -std::log1p(std::exp(-log_odds))
+                                            : log_odds - std::log1p(std::exp(log_odds));
+      const double slope =
+          1 / std::sqrt(1 + std::numbers::pi / 8 * (var[i] + others_var / (sum * sum)));
+      log_weights.push_back(slope * log_share);
+      classes.push_back({slope, 0, 0, 0});
+    }
+    double total = 0, condition = 0;
+    for (double log_weight : log_weights) total += std::exp(log_weight);
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+      Class& own = classes[i];
+      own.probability = std::exp(log_weights[i]) / total;
+      for (std::size_t j = 0; j < classes.size(); ++j) {
+        if (j != i) own.rest += std::exp(log_weights[j]) / total;
+      }
+      // Of the logarithm by rounding of outputs, and of the slope by that of exponentials.
+      own.condition = 1 + 4 * largest * (own.slope - log_weights[i]);
+      condition += own.probability * own.condition;
+    }
+    for (Class& own : classes) own.condition += condition + std::sqrt(static_cast<double>(n));
   }
 };
 
@@ -186,12 +242,16 @@ struct ClassProblem {
   }
 
   bool is_tree() const { return head.link == math::ClassLink::tree; }
+  bool is_softmax() const { return head.link == math::ClassLink::softmax; }
   Index first_of(Index row) const { return row * prediction.cols; }
   const float* mean(Index row) const { return prediction.mean.data() + first_of(row); }
   const float* var(Index row) const { return prediction.var.data() + first_of(row); }
   std::string text_of_shape() const {
-    return text(prediction.rows, " x ", head.n_classes, ", ", is_tree() ? "tree" : "remax",
-                is_tree() ? "" : text(" of noise variance ", head.noise_var));
+    const std::string remax = text("remax of noise variance ", head.noise_var);
+    return text(prediction.rows, " x ", head.n_classes, ", ",
+                is_tree()      ? "tree"
+                : is_softmax() ? "softmax"
+                               : remax);
   }
 
   /// Makes an Operation for every shape, head and kind of outputs.
@@ -200,9 +260,11 @@ struct ClassProblem {
     const std::vector<std::pair<Index, Index>> shapes{{1, 2},  {5, 3},   {17, 10}, {257, 7},
                                                       {3, 33}, {4, 129}, {2, 1000}};
     for (const auto& [rows, n_classes] : shapes) {
-      for (const math::ClassHead& head : {math::ClassHead{math::ClassLink::tree, n_classes, 0},
-                                          math::ClassHead{math::ClassLink::remax, n_classes, 0.01f},
-                                          math::ClassHead{math::ClassLink::remax, n_classes, 1}}) {
+      for (const math::ClassHead& head :
+           {math::ClassHead{math::ClassLink::tree, n_classes, 0},
+            math::ClassHead{math::ClassLink::remax, n_classes, 0.01f},
+            math::ClassHead{math::ClassLink::remax, n_classes, 1},
+            math::ClassHead{math::ClassLink::softmax, n_classes, 0}}) {
         for (Outputs outputs : {Outputs::ordinary, Outputs::extreme}) make(head, rows, outputs);
       }
     }

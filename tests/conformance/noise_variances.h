@@ -8,11 +8,22 @@
 namespace tagix::conformance {
 
 /// How noise variances repeat over the targets, or by which link a noise head infers them.
-enum class NoiseShape { one, per_output, per_row, per_target, exp_head, softplus_head };
+/// A believed head joins what the network says of log v with N(0, 1 / belief_precision).
+enum class NoiseShape {
+  one,
+  per_output,
+  per_row,
+  per_target,
+  exp_head,
+  believed_exp_head,
+  softplus_head
+};
 
-inline constexpr NoiseShape noise_shapes[] = {NoiseShape::one,      NoiseShape::per_output,
-                                              NoiseShape::per_row,  NoiseShape::per_target,
-                                              NoiseShape::exp_head, NoiseShape::softplus_head};
+inline constexpr float belief_precision = 0.25f;
+
+inline constexpr NoiseShape noise_shapes[] = {
+    NoiseShape::one,      NoiseShape::per_output,        NoiseShape::per_row,      NoiseShape::per_target,
+    NoiseShape::exp_head, NoiseShape::believed_exp_head, NoiseShape::softplus_head};
 
 inline const char* noise_name(NoiseShape shape) {
   switch (shape) {
@@ -26,6 +37,8 @@ inline const char* noise_name(NoiseShape shape) {
       return "noise per target";
     case NoiseShape::exp_head:
       return "noise head, exp";
+    case NoiseShape::believed_exp_head:
+      return "noise head, exp, with a belief";
     case NoiseShape::softplus_head:
       return "noise head, softplus";
   }
@@ -38,10 +51,13 @@ struct NoiseTruth {
   double mean, relative_var, relative_jacobian;
 
   NoiseTruth(NoiseShape shape, double w_mean, double w_var) {
-    if (shape == NoiseShape::exp_head) {
-      mean = std::exp(w_mean + w_var / 2);
-      relative_var = std::expm1(w_var);
-      relative_jacobian = 1;
+    if (shape != NoiseShape::softplus_head) {
+      // A product of Gaussians: precisions add up, and means are weighted by them.
+      const double belief = shape == NoiseShape::believed_exp_head ? belief_precision : 0;
+      const double log_var = 1 / (1 / w_var + belief), log_mean = log_var / w_var * w_mean;
+      mean = std::exp(log_mean + log_var / 2);
+      relative_var = std::expm1(log_var);
+      relative_jacobian = log_var / w_var;
       return;
     }
     constexpr int n_nodes = 401;
@@ -80,7 +96,8 @@ struct NoiseVariances {
   }
 
   bool has_head() const {
-    return shape == NoiseShape::exp_head || shape == NoiseShape::softplus_head;
+    return shape == NoiseShape::exp_head || shape == NoiseShape::believed_exp_head ||
+           shape == NoiseShape::softplus_head;
   }
   /// The columns of a prediction for so many targets.
   Index prediction_cols(Index targets) const { return has_head() ? 2 * targets : targets; }
@@ -98,8 +115,9 @@ struct NoiseVariances {
   NoiseView view(Arrays& arrays, bool expects_information = true) const {
     if (!has_head()) return {arrays.input(values), row_stride, col_stride};
     const auto link =
-        shape == NoiseShape::exp_head ? math::NoiseLink::exp : math::NoiseLink::softplus;
-    return {nullptr, 0, 0, {link, expects_information}};
+        shape == NoiseShape::softplus_head ? math::NoiseLink::softplus : math::NoiseLink::exp;
+    const float precision = shape == NoiseShape::believed_exp_head ? belief_precision : 0;
+    return {nullptr, 0, 0, {link, expects_information, precision}};
   }
 };
 

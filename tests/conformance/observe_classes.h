@@ -7,10 +7,21 @@
 
 namespace tagix::conformance {
 
-/// `observe` of classes. In a tree, innovations of the outputs on the path to the label, with the
-/// variance var spread; of shares A_i, observed as y_i = 1 or 0 with noise, by the Jacobian J:
+/// `observe` of classes. With I the information of an output and D = 1 + I var (spread - 1): in a
+/// tree, of the outputs on the path to the label,
 ///
-///   S = Var A_i spread + noise_var,   delta_mean = J (y_i - E A_i) / S,   delta_var = -J^2 / S
+///   delta_mean = d log P / d mean / D,   delta_var = -I / D
+///
+/// of a softmax, with y = 1 for the label and 0 for the others and I = k^2 P (1 - P),
+///
+///   delta_mean = k (y - P) / D,   delta_var = -I / D
+///
+/// and of shares A_i with the Jacobian J, whose sum is observed as c = n / sqrt(2 pi) besides, with
+/// that standard deviation,
+///
+///   S = E A_i (1 - E A_i) + Var A_i (spread - 1) + noise_var,   T = Var sum spread + c^2
+///   delta_mean = J (y - E A_i) / S + P(z_i > 0) (c - E sum) / T
+///   delta_var = -J^2 / S - P(z_i > 0)^2 / T
 ///
 /// All are 0 where the label is missing.
 struct ObserveClasses final : Operation {
@@ -51,11 +62,28 @@ struct ObserveClasses final : Operation {
       if (problem.is_tree()) {
         for (const auto& [output, sign] : tree.to(label)) {
           const double z = problem.mean(row)[output], z_var = problem.var(row)[output];
-          const ProbitTruth truth(sign * z, z_var * spread);
-          delta_mean[output] = {sign * truth.delta_mean,
-                                truth.delta_mean * truth.delta_condition + tail_magnitude};
-          delta_var[output] = {truth.delta_var,
-                               -truth.delta_var * truth.delta_condition + tail_magnitude};
+          const ProbitTruth truth(sign * z, z_var);
+          const double divisor = 1 + truth.information * z_var * (spread - 1);
+          const double score = truth.score / divisor, information = truth.information / divisor;
+          delta_mean[output] = {
+              sign * score,
+              score * (truth.score_condition + truth.information_condition) + tail_magnitude};
+          delta_var[output] = {-information,
+                               information * truth.information_condition + tail_magnitude};
+        }
+        continue;
+      }
+      if (problem.is_softmax()) {
+        const SoftmaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
+        for (std::size_t i = 0; i < truth.classes.size(); ++i) {
+          const SoftmaxTruth::Class& own = truth.classes[i];
+          const double information = own.slope * own.slope * own.probability * own.rest;
+          const double divisor = 1 + information * problem.var(row)[i] * (spread - 1);
+          const double error = static_cast<Index>(i) == label ? own.rest : -own.probability;
+          const double value = own.slope * error / divisor;
+          delta_mean[i] = {value, 3 * std::fabs(value) * own.condition + tail_magnitude};
+          delta_var[i] = {-information / divisor,
+                          3 * information / divisor * own.condition + tail_magnitude};
         }
         continue;
       }
@@ -63,16 +91,26 @@ struct ObserveClasses final : Operation {
       for (std::size_t i = 0; i < truth.shares.size(); ++i) {
         const RemaxTruth::Share& share = truth.shares[i];
         const double observed = static_cast<Index>(i) == label ? 1 : 0;
-        const double total = share.var * spread + problem.head.noise_var;
+        const double label_var = share.mean * (1 - share.mean);
+        const double total = label_var + share.var * (spread - 1) + problem.head.noise_var;
         const double condition =
-            share.condition * (1 + (share.var_magnitude * spread + problem.head.noise_var) / total);
+            share.condition * (1 + (share.mean * (1 + share.mean) +
+                                    share.var_magnitude * (spread - 1) + problem.head.noise_var) /
+                                       total);
         const double slope = share.jacobian, magnitude = share.jacobian_magnitude;
-        delta_mean[i] = {slope * (observed - share.mean) / total,
-                         magnitude * (observed + share.mean) / total * condition + tail_magnitude};
+        const double scale = static_cast<double>(problem.head.n_classes) * standard_normal(0);
+        const double scale_var = truth.total_var * spread + scale * scale;
+        const double of_scale = share.unit_slope * (scale - truth.total) / scale_var;
+        const double precision = share.unit_slope * share.unit_slope / scale_var;
+        delta_mean[i] = {
+            slope * (observed - share.mean) / total + of_scale,
+            magnitude * (observed + share.mean) / total * condition +
+                share.unit_slope * (scale + truth.total) / scale_var * share.condition +
+                tail_magnitude};
         // The rounding of J squared counts where J cancels.
-        delta_var[i] = {
-            -slope * slope / total,
-            magnitude * (slope + 1e-6 * magnitude) / total * condition + tail_magnitude};
+        delta_var[i] = {-slope * slope / total - precision,
+                        magnitude * (slope + 1e-6 * magnitude) / total * condition +
+                            precision * share.condition + tail_magnitude};
       }
     }
     return {mean, var};
@@ -94,7 +132,8 @@ struct ObserveClasses final : Operation {
     for (Index n_classes : {10, 1000}) {
       const math::ClassHead tree{math::ClassLink::tree, n_classes, 0};
       const math::ClassHead remax{math::ClassLink::remax, n_classes, 0.01f};
-      for (const auto& head : {tree, remax}) {
+      const math::ClassHead softmax{math::ClassLink::softmax, n_classes, 0};
+      for (const auto& head : {tree, remax, softmax}) {
         cases.push_back(std::make_unique<ObserveClasses>(head, 256, Outputs::ordinary, 3.5f, 0));
       }
     }

@@ -85,7 +85,8 @@ struct RecordClasses final : Operation {
     Operations cases;
     const math::ClassHead tree{math::ClassLink::tree, 10, 0};
     const math::ClassHead remax{math::ClassLink::remax, 10, 0.01f};
-    for (const auto& head : {tree, remax}) {
+    const math::ClassHead softmax{math::ClassLink::softmax, 10, 0};
+    for (const auto& head : {tree, remax, softmax}) {
       cases.push_back(std::make_unique<RecordClasses>(head, 2048, Outputs::ordinary));
     }
     return cases;
@@ -97,6 +98,11 @@ struct RecordClasses final : Operation {
 
   /// The probability of a label, and its relative error for one of an output.
   std::pair<double, double> of_label(const ClassTree& tree, Index row, Index label) const {
+    if (problem.is_softmax()) {
+      const SoftmaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
+      const SoftmaxTruth::Class& own = truth.classes[static_cast<std::size_t>(label)];
+      return {own.probability, own.condition};
+    }
     if (!problem.is_tree()) {
       const RemaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
       const auto i = static_cast<std::size_t>(label);

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <numbers>
 #include <vector>
 
 #include "conformance/class_truth.h"
@@ -17,26 +18,16 @@ namespace {
 
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-// r = phi(beta) / Phi(beta) and r (r + beta) by mpmath with 60 digits.
-struct Slopes {
-  double beta, first, second;
+// r = phi(beta) / Phi(beta) by mpmath with 60 digits.
+struct Slope {
+  double beta, value;
 };
-constexpr Slopes slopes_table[] = {
-    {-300.0, 300.003333259263374, 0.99998888962956105},
-    {-40.0, 40.0249688472072637, 0.999377331621408611},
-    {-20.0, 20.0497530685278505, 0.997536738384947836},
-    {-12.5, 12.5790073044069761, 0.993833459236857697},
-    {-12.0, 12.0822141752542843, 0.993329273664154136},
-    {-11.0, 11.0894650297151724, 0.992119318408832996},
-    {-6.0, 6.15848260454459892, 0.976012363210833229},
-    {-2.0, 2.37321553282284087, 0.885720899585918743},
-    {-0.5, 1.14107777036806448, 0.731519592844121054},
-    {0.0, 0.797884560802865356, 0.636619772367581343},
-    {0.5, 0.509160433837033486, 0.513824564303632897},
-    {2.0, 0.0552478626789899591, 0.11354805168857645},
-    {4.0, 0.000133834464468575142, 0.000535355769538180159},
-    {8.0, 5.05227108353689543e-15, 4.0418168668295189e-14},
-    {11.0, 2.11881925350935355e-27, 2.3307011788602889e-26},
+constexpr Slope slopes_table[] = {
+    {-300.0, 300.003333259263374},  {-40.0, 40.0249688472072637},   {-20.0, 20.0497530685278505},
+    {-12.5, 12.5790073044069761},   {-12.0, 12.0822141752542843},   {-11.0, 11.0894650297151724},
+    {-6.0, 6.15848260454459892},    {-2.0, 2.37321553282284087},    {-0.5, 1.14107777036806448},
+    {0.0, 0.797884560802865356},    {0.5, 0.509160433837033486},    {2.0, 0.0552478626789899591},
+    {4.0, 0.000133834464468575142}, {8.0, 5.05227108353689543e-15}, {11.0, 2.11881925350935355e-27},
 };
 
 /// The posterior of z ~ N(mean, var) after a branch to the right, P(right | z) = Phi(z): its
@@ -84,39 +75,41 @@ math::RemaxShare<double> share_of(double mean, double var, double slope, double 
 }  // namespace
 
 TEST_CASE_TEMPLATE("the slopes of log Phi against mpmath", T, TAGIX_ELEMENT_TYPES) {
-  for (const Slopes& truth : slopes_table) {
+  for (const Slope& truth : slopes_table) {
     CAPTURE(truth.beta);
-    const math::ProbitSlopes<T> got = math::probit_slopes(of<T>(truth.beta));
     // Above 0 rounding of beta^2 / 2 counts; beyond 12 the expansion is cut off.
     const double bound = truth.beta > 4     ? tolerance<T>(1.5e-5, 1e-13)
                          : truth.beta < -12 ? 2e-6
                                             : tolerance<T>(1.5e-6, 1e-13);
-    CHECK(close(value_of(got.first), truth.first, bound));
-    CHECK(close(value_of(got.second), truth.second, bound));
+    CHECK(close(value_of(math::probit_slopes(of<T>(truth.beta)).right), truth.value, bound));
+    CHECK(close(value_of(math::probit_slopes(of<T>(-truth.beta)).left), truth.value, bound));
   }
 }
 
-TEST_CASE_TEMPLATE("a branch gives the moments of the exact posterior", T, TAGIX_ELEMENT_TYPES) {
+TEST_CASE_TEMPLATE("a branch gives the mean of the exact posterior and the expected information", T,
+                   TAGIX_ELEMENT_TYPES) {
   for (double var : {0.0625, 0.5, 2.0, 64.0}) {
     for (double mean : {-6.0, -1.5, 0.0, 0.25, 2.0}) {
-      for (double spread : {1.0, 4.0}) {
+      const Posterior right(mean, var), left(-mean, var);
+      const double right_score = (right.mean - mean) / var, left_score = (left.mean + mean) / var;
+      // The score is 0 on average, and its variance is the information.
+      CHECK(std::fabs(right.probability * right_score - left.probability * left_score) < 1e-10);
+      const double information = right.probability * right_score * right_score +
+                                 left.probability * left_score * left_score;
+      for (double spread : {1.0, 4.0, 100.0}) {
+        const double share = 1 / (1 + information * var * (spread - 1));
         for (double branch : {-1.0, 1.0}) {
           CAPTURE(var);
           CAPTURE(mean);
           CAPTURE(spread);
           CAPTURE(branch);
-          const Posterior truth(branch * mean, var * spread);
           const math::Innovation<T> got =
               math::probit_innovation(of<T>(mean), of<T>(var), of<T>(branch), of<T>(spread));
-          const double prior = var * spread;
-          const double delta_mean = branch * (truth.mean - branch * mean) / prior;
-          const double delta_var = (truth.var - prior) / (prior * prior);
-          const double bound = tolerance<T>(3e-6, 1e-9);
-          const double rounding = 1e-13 / prior;  // of the moments that the grid gives
-          CHECK(std::fabs(value_of(got.delta_mean) - delta_mean) <=
-                bound * std::fabs(delta_mean) + rounding);
-          CHECK(std::fabs(value_of(got.delta_var) - delta_var) <=
-                bound * std::fabs(delta_var) + rounding / prior);
+          const double score = branch > 0 ? right_score : -left_score;
+          const double bound = tolerance<T>(2e-5, 1e-8);
+          CHECK(std::fabs(value_of(got.delta_mean) - score * share) <=
+                bound * std::fabs(score) * share + 1e-12);
+          CHECK(close(-value_of(got.delta_var), information * share, bound));
           const T probability = math::probit_probability(of<T>(branch * mean * 2), of<T>(var));
           CHECK(close(value_of(probability), Posterior(branch * mean * 2, var).probability,
                       tolerance<T>(2e-5, 1e-9)));
@@ -141,8 +134,9 @@ TEST_CASE_TEMPLATE("no branch says nothing, and no extreme is infinite", T, TAGI
         // Towards the branch; far on the other side, as if z had been seen at 0 with noise of 1.
         CHECK(delta_mean >= 0);
         CHECK(delta_mean < infinity);
+        // A branch says most where both are as likely: 2 / pi of a number with noise of 1.
         CHECK(-value_of(got.delta_var) >= 0);
-        CHECK(-value_of(got.delta_var) <= (1 + 1e-6) / (1 + var));
+        CHECK(-value_of(got.delta_var) <= (1 + 1e-6) * 2 / std::numbers::pi / (1 + var));
         const double beta = branch * mean / std::sqrt(1 + var);
         if (beta < -100) CHECK(close(delta_mean, -branch * mean / (1 + var), 1e-3));
         if (beta > 12) CHECK(delta_mean < 1e-31);
@@ -272,7 +266,7 @@ TEST_CASE("where outputs are nearly certain, shares are those of a Taylor series
   }
 }
 
-TEST_CASE("a unit that is off has no share, one alone has all of it, and neither learns") {
+TEST_CASE("a unit that is off has no share, one alone has all of it") {
   const auto off = share_of(0, 0, 0, 1, 0.5);
   CHECK(off.mean == 0);
   CHECK(off.var == 0);
@@ -281,9 +275,118 @@ TEST_CASE("a unit that is off has no share, one alone has all of it, and neither
   CHECK(close(alone.mean, 1, 1e-15));
   CHECK(alone.var <= 1e-15);
   CHECK(alone.jacobian == 0);
-  const auto innovation = math::remax_innovation(alone, 0.0, 0.01, 1.0);
-  CHECK(innovation.delta_mean == 0);
-  CHECK(innovation.delta_var == 0);
+}
+
+TEST_CASE("labels of the shares' own probabilities change shares by nothing, at any batch size") {
+  // What is left of the mean over labels is what the sum says of the scale.
+  const std::vector<float> mean{-1, 0.5f, 2, 0.1f}, var{0.5f, 0.2f, 3, 0.1f};
+  const math::RemaxTotals totals = math::remax_totals(mean.data(), var.data(), 4);
+  const double scale = 4 / std::sqrt(2 * std::numbers::pi);
+  for (double spread : {1.0, 3.5, 100.0}) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      const auto unit = math::remax_unit<double>(mean[i], var[i]);
+      const auto share = math::remax_share<double>(unit, totals.mean, totals.var);
+      const auto given = [&](double label) {
+        return math::remax_innovation<double>(unit, totals, 4, label, 0.01, spread);
+      };
+      const double total = totals.var * spread + scale * scale;
+      CHECK(std::fabs(share.mean * given(1).delta_mean + (1 - share.mean) * given(0).delta_mean -
+                      unit.jacobian * (scale - totals.mean) / total) < 1e-12);
+      const double label_var = share.mean * (1 - share.mean) + share.var * (spread - 1) + 0.01;
+      const double information =
+          share.jacobian * share.jacobian / label_var + unit.jacobian * unit.jacobian / total;
+      CHECK(close(-given(1).delta_var, information, 1e-12));
+      CHECK(given(1).delta_var == given(0).delta_var);
+    }
+  }
+}
+
+TEST_CASE("a softmax of two classes is the expectation of a sigmoid, to MacKay's approximation") {
+  for (double difference : {0.0, 0.5, 2.0, 6.0}) {
+    for (double var : {1e-4, 0.3, 2.0, 20.0}) {
+      CAPTURE(difference);
+      CAPTURE(var);
+      const float mean[] = {static_cast<float>(difference) + 7, 7};
+      const float vars[] = {static_cast<float>(0.25 * var), static_cast<float>(0.75 * var)};
+      double truth = 0;
+      const int n_steps = 4000;
+      for (int i = 0; i <= n_steps; ++i) {
+        const double u = 20.0 * i / n_steps - 10;
+        const double z = difference + std::sqrt(var) * u;
+        truth += 20.0 / n_steps * std::exp(-u * u / 2) / std::sqrt(2 * std::numbers::pi) /
+                 (1 + std::exp(-z));
+      }
+      const double got = math::softmax_probability(mean, vars, 2, 0);
+      CHECK(std::fabs(got - truth) < (var < 1e-3 ? 1e-4 : 0.02));
+      CHECK(close(got + math::softmax_probability(mean, vars, 2, 1), 1, 1e-14));
+    }
+  }
+}
+
+TEST_CASE("a softmax is that of the means where they are known, and 1/n where they are not") {
+  const float means[] = {1, -2, 0.5f, 3, 3};
+  double total = 0;
+  for (float mean : means) total += std::exp(static_cast<double>(mean));
+  for (float var : {0.0f, 1e12f}) {
+    const std::vector<float> vars(5, var);
+    for (std::int64_t label = 0; label < 5; ++label) {
+      const double truth = var > 0 ? 0.2 : std::exp(static_cast<double>(means[label])) / total;
+      CHECK(close(math::softmax_probability(means, vars.data(), 5, label), truth, 1e-5));
+    }
+  }
+}
+
+TEST_CASE("the probabilities of a softmax do not change where all outputs move by the same") {
+  const float low[] = {-4, 0, 2, 5}, high[] = {60, 64, 66, 69}, var[] = {3, 0.1f, 9, 1};
+  for (std::int64_t label = 0; label < 4; ++label) {
+    CHECK(math::softmax_probability(low, var, 4, label) ==
+          math::softmax_probability(high, var, 4, label));
+  }
+}
+
+TEST_CASE("no output of a softmax is too far for its moments") {
+  const float inf = std::numeric_limits<float>::infinity();
+  const std::vector<std::vector<float>> rows{
+      {0, 300, -300}, {-1e30f, 0, 1e30f}, {5, 5, 5}, {1e4f, 1e4f, 0}, {-300, -300, -301}};
+  for (const std::vector<float>& mean : rows) {
+    for (float scale : {0.0f, 1e-6f, 1.0f, 1e6f}) {
+      const std::vector<float> var{scale, 2 * scale, 3 * scale};
+      const math::SoftmaxTotals totals = math::softmax_totals(mean.data(), var.data(), 3);
+      double sum = 0;
+      for (std::int64_t i = 0; i < 3; ++i) {
+        const double p = math::softmax_probability(mean.data(), var.data(), 3, i);
+        CHECK(p >= 0);
+        CHECK(p <= 1);
+        sum += p;
+        const auto term = i == totals.top
+                              ? math::softmax_top_term(totals)
+                              : math::softmax_term(totals, mean[static_cast<std::size_t>(i)],
+                                                   var[static_cast<std::size_t>(i)]);
+        CHECK(term.slope > 0);
+        CHECK(term.slope <= 1);
+        CHECK(term.weight < inf);
+      }
+      CHECK(close(sum, 1, 1e-12));
+    }
+  }
+}
+
+TEST_CASE_TEMPLATE("labels of a softmax's own probabilities teach nothing, at any batch size", T,
+                   TAGIX_ELEMENT_TYPES) {
+  const double p = 0.02, slope = 0.7, var = 1.5;
+  for (double spread : {1.0, 3.5, 100.0}) {
+    const auto given = [&](bool label) {
+      return math::softmax_innovation(of<T>(slope), of<T>(p), of<T>(1 - p),
+                                      of<T>(label ? 1 - p : -p), of<T>(var), of<T>(spread));
+    };
+    const double information = slope * slope * p * (1 - p);
+    const double share = 1 / (1 + information * var * (spread - 1));
+    const double bound = tolerance<T>(1e-6, 1e-14);
+    CHECK(close(value_of(given(true).delta_mean), slope * (1 - p) * share, bound));
+    CHECK(close(value_of(given(false).delta_mean), -slope * p * share, bound));
+    CHECK(close(-value_of(given(true).delta_var), information * share, bound));
+    CHECK(value_of(given(true).delta_var) == value_of(given(false).delta_var));
+  }
 }
 
 TEST_CASE("remax probabilities are shares that sum to 1, and even where all units are off") {

@@ -18,8 +18,9 @@ constexpr unsigned n_noises = 5;
 math::NoiseHead noise_head(Noise noise, const UpdateRule& rule, Index outputs) {
   using math::NoiseLink;
   if (outputs % 2 != 0 || noise < Noise::exp_head) return {};
-  return {noise == Noise::exp_head ? NoiseLink::exp : NoiseLink::softplus,
-          rule.kind == UpdateRule::Kind::information};
+  const bool expects = rule.kind == UpdateRule::Kind::information;
+  return {noise == Noise::exp_head ? NoiseLink::exp : NoiseLink::softplus, expects,
+          expects ? 0.25f : 0.0f};
 }
 
 /// What Executor::train leaves behind.

@@ -122,7 +122,8 @@ TEST_CASE("classes and uncertain inputs are learned on the GPU as on the CPU") {
   const math::ClassHead none;
   const math::ClassHead tree{math::ClassLink::tree, 3, 0};
   const math::ClassHead remax{math::ClassLink::remax, 2, 0.01f};
-  for (const math::ClassHead& head : {none, tree, remax}) {
+  const math::ClassHead softmax{math::ClassLink::softmax, 2, 0};
+  for (const math::ClassHead& head : {none, tree, remax, softmax}) {
     for (bool uncertain : {false, true}) {
       if (!head.exists() && !uncertain) continue;
       for (const auto& [rows, batch_size] :

@@ -286,7 +286,7 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
             Moments parameters(*backend), input(*backend);
             Buffer<float> target(*backend);
             target.assign(problem.target);  // more than there are targets
-            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0}};
+            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
             const Learned learned = executor.learn(
                 to_device(*backend, parameters, 1,
                           static_cast<Index>(problem.parameters.mean.size()), problem.parameters),
@@ -325,6 +325,7 @@ std::vector<float> labels(Index rows, Index n_classes, unsigned seed) {
 
 constexpr math::ClassHead tree_of_ten{math::ClassLink::tree, 10, 0};
 constexpr math::ClassHead remax_of_two{math::ClassLink::remax, 2, 0.01f};
+constexpr math::ClassHead softmax_of_two{math::ClassLink::softmax, 2, 0};
 
 /// The parameters and the record after Executor::train on rows, in batches.
 struct TrainedRows {
@@ -358,7 +359,7 @@ struct TrainedRows {
 TEST_CASE("classes are observed by the fused executor as by the layerwise one") {
   unsigned seed = 11000;
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-    for (const math::ClassHead& head : {tree_of_ten, remax_of_two}) {
+    for (const math::ClassHead& head : {tree_of_ten, remax_of_two, softmax_of_two}) {
       const bool is_tree = head.link == math::ClassLink::tree;
       const LayerPointer network =
           is_tree ? relu_network({3, 64, 32, 9}) : relu_network({16, 17, 2});
@@ -403,7 +404,7 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
 TEST_CASE("training on classes is the same by every executor, with inputs known or uncertain") {
   unsigned seed = 13000;
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-    for (const math::ClassHead& head : {tree_of_ten, remax_of_two}) {
+    for (const math::ClassHead& head : {tree_of_ten, remax_of_two, softmax_of_two}) {
       const bool is_tree = head.link == math::ClassLink::tree;
       const LayerPointer network =
           is_tree ? relu_network({3, 20, 33, 9}) : relu_network({16, 17, 2});

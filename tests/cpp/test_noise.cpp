@@ -94,6 +94,44 @@ TEST_CASE("the precision that a noise head gains is AGVI's, averaged over target
   }
 }
 
+TEST_CASE("a belief about the noise joins what the network says of it") {
+  // log v of the product of two Gaussians, by the trapezoid rule.
+  constexpr double precision = 0.25;
+  for (double w_mean : {-6.0, 0.0, 4.0}) {
+    for (double w_var : {1e-4, 0.5, 30.0}) {
+      const InferredNoise<double> got = inferred_noise(NoiseLink::exp, w_mean, w_var, precision);
+      double total = 0, first = 0, second = 0;
+      const double sd = 1 / std::sqrt(1 / w_var + precision), centre = w_mean * sd * sd / w_var;
+      for (int k = -4000; k <= 4000; ++k) {
+        const double w = centre + sd * k / 200;
+        const double density = std::exp(-(w - w_mean) * (w - w_mean) / (2 * w_var) -
+                                        w * w * precision / 2);
+        total += density;
+        first += density * std::exp(w);
+        second += density * std::exp(2 * w);
+      }
+      first /= total;
+      CHECK(close(got.mean, first, 1e-9));
+      CHECK(close(1 + got.relative_var, second / total / (first * first), 1e-9));
+      const double step = 1e-5;
+      const double slope =
+          (std::log(inferred_noise(NoiseLink::exp, w_mean + step, w_var, precision).mean) -
+           std::log(inferred_noise(NoiseLink::exp, w_mean - step, w_var, precision).mean)) /
+          (2 * step);
+      CHECK(close(got.relative_jacobian, slope, 1e-8));
+    }
+  }
+  // Whatever the network says, noise stays finite, and where it says nothing, of the order of 1.
+  for (float w_var : {1e3f, 1e20f, 1e38f}) {
+    for (float w_mean : {-1e6f, 0.0f, 1e6f}) {
+      const InferredNoise<float> noise = inferred_noise(NoiseLink::exp, w_mean, w_var, 0.25f);
+      CHECK(noise.mean <= 2e30f);
+      CHECK(noise.relative_var <= 1.0001f * std::expm1(4.0f));
+    }
+    CHECK(close(inferred_noise(NoiseLink::exp, 0.0f, w_var, 0.25f).mean, std::exp(2.0), 1e-2));
+  }
+}
+
 TEST_CASE("observations of a batch share their uncertainty") {
   const InferredNoise<double> noise = inferred_noise(NoiseLink::exp, -1.0, 0.5);
   const double var = 0.3, spread = 21.47;

@@ -186,8 +186,9 @@ def test_run_diffusion_refuses(arguments: dict[str, Any], message: str, tmp_path
 
 
 def test_version() -> None:
-    result = invoke("version")
-    assert (result.exit_code, result.output) == (0, tx.__version__ + "\n")
+    for argument in ("version", "--version"):
+        result = invoke(argument)
+        assert (result.exit_code, result.output) == (0, tx.__version__ + "\n")
 
 
 def test_version_is_that_of_the_installed_distribution() -> None:

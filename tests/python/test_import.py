@@ -6,7 +6,10 @@ import json
 import subprocess
 import sys
 
-OPTIONAL = ("torch", "matplotlib", "sklearn", "scipy", "safetensors", "tqdm", "typer", "rich", "ot")
+OPTIONAL = (
+    *("torch", "matplotlib", "sklearn", "scipy", "safetensors", "tqdm", "typer", "rich", "ot"),
+    *("narwhals", "pandas", "polars"),
+)
 
 
 def run(program: str) -> str:

@@ -270,6 +270,12 @@ def test_every_flipped_bit_is_found(path: Path) -> None:
             tx.load(path)
 
 
+def test_a_version_that_lost_a_bit(path: Path) -> None:
+    """5 may become 1, whose files had no checksum."""
+    edited(path, lambda header: header["__metadata__"].update(version="1"))
+    assert_refused(path, "crc32: got ")
+
+
 def test_every_truncation_is_found(path: Path) -> None:
     content = path.read_bytes()
     for length in range(0, len(content), 7):

@@ -59,7 +59,9 @@ def reference_noise(
     model = reference.Heteroscedastic(*HETEROSCEDASTIC[noise])
     if core_rule and model.link == "softplus":
         link = with_core_rule(reference.Softplus())
-        model.var_moments = link.forward  # type: ignore[method-assign]
+        model.var_moments = (  # type: ignore[method-assign]
+            lambda mean, var, *, expected: link.forward(mean, var)
+        )
     return model
 
 

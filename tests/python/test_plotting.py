@@ -274,6 +274,24 @@ def test_regression_bands_are_the_two_variances() -> None:
     assert labels(axes) == ["data", "aleatoric and epistemic", "epistemic", "prediction"]
 
 
+def test_predictions_against_the_truth() -> None:
+    truth, mean = [1.0, 2.0, 4.0, 3.0], [1.5, 2.0, 3.0, 3.5]
+    low, high = [1.0, 1.9, 2.0, 3.1], [2.0, 2.1, 3.9, 3.9]
+    panel = (truth, mean, low, high)
+    figure = plotting.plot_predictions({"y": panel, "z": panel}, level=0.5, title="Both")
+    figure.canvas.draw()
+    assert figure.get_suptitle() == "Both"
+    for axes, name in zip(figure.axes, "yz", strict=True):
+        intervals, dots = axes.collections
+        np.testing.assert_allclose(dots.get_offsets(), np.transpose([truth, mean]))
+        ends = [np.transpose([truth, bound]) for bound in (low, high)]
+        np.testing.assert_allclose(intervals.get_segments(), np.stack(ends, axis=1))
+        np.testing.assert_array_equal(axes.lines[0].get_xydata(), [[1, 1], [4, 4]])
+        # Targets on a bound count: 1 in [1, 2], 2 in [1.9, 2.1].
+        assert axes.get_title() == "50% of 4 in their 50% interval"
+        assert (axes.get_xlabel(), axes.get_ylabel()) == (f"{name}, true", f"{name}, predicted")
+
+
 @pytest.mark.parametrize(
     "name",
     [
@@ -579,6 +597,10 @@ def grid(samples: np.ndarray, **arguments):  # type: ignore[no-untyped-def]
     return plotting.plot_sample_grid({"a": {"b": samples}}, **arguments)
 
 
+def panel(*arrays):  # type: ignore[no-untyped-def]
+    return plotting.plot_predictions({"y": arrays}, level=0.9)
+
+
 def animate(**arguments) -> Path:  # type: ignore[no-untyped-def]
     # No file is written: the arguments are refused before.
     return plotting.animate_denoising(np.ones((2, 5, 2)), "/nowhere/a.gif", **arguments)
@@ -604,6 +626,11 @@ def animate(**arguments) -> Path:  # type: ignore[no-untyped-def]
         (lambda: plotting.plot_regression([1.0], [1.0, 2.0], [1.0], [1.0]), "mean: got shape"),
         (lambda: plotting.plot_regression([1.0], [1.0], [-1.0], [1.0]), "epistemic: got a neg"),
         (lambda: plotting.plot_regression([1.0], [1.0], [1.0], [np.nan]), "aleatoric: got NaN"),
+        (lambda: plotting.plot_predictions({}, level=0.9), "panels: got none"),
+        (lambda: panel([1.0], [1.0], [1.0]), r"panels\['y'\]: got 3 arrays"),
+        (lambda: panel([], [], [], []), r"panels\['y'\]: got 4 arrays or no rows"),
+        (lambda: panel([1.0], [1.0, 2.0], [1.0], [1.0]), r"panels\['y'\]: got shape"),
+        (lambda: panel([1.0], [np.nan], [1.0], [1.0]), r"panels\['y'\]: got NaN"),
         (lambda: plotting.plot_training([1.0, 2.0], [1.0]), "got lengths 2 and 1"),
         (lambda: plotting.plot_training([], []), "got lengths 0 and 0"),
         (lambda: plotting.plot_training_runs({}), "runs: got none"),

@@ -84,6 +84,10 @@ def agvi(
     return new_value, new_head
 
 
+def without_belief(link: Any = "exp") -> reference.Heteroscedastic:
+    return reference.Heteroscedastic(link, belief_std=math.inf)
+
+
 # Means and variances of value and head, and the target.
 CASES = [
     ((0.3, 0.2), (-1.0, 0.5), 1.1),
@@ -104,7 +108,7 @@ def test_one_target_is_the_closed_form(link: Any, value: Any, head: Any, y: floa
         assert after[f"0.{name}.mean"] == pytest.approx(mean, rel=1e-9, abs=1e-12)
         assert after[f"0.{name}.var"] == pytest.approx(var, rel=1e-9)
     # The information rule's delta_mean is the same.
-    net = one_affine(reference.Heteroscedastic(link), EXPECTED)
+    net = one_affine(without_belief(link), EXPECTED)
     set_output(net, value, head)
     result = net.innovations([[0.0]], [[y]])
     changes = [(new[0] - old[0]) / old[1] for new, old in zip(expected, (value, head), strict=True)]
@@ -114,7 +118,7 @@ def test_one_target_is_the_closed_form(link: Any, value: Any, head: Any, y: floa
 @pytest.mark.parametrize("link", LINKS)
 @pytest.mark.parametrize(("value", "head", "y"), CASES)
 def test_prediction_by_integration(link: Any, value: Any, head: Any, y: float) -> None:
-    net = one_affine(reference.Heteroscedastic(link), EXPECTED)
+    net = one_affine(without_belief(link), EXPECTED)
     set_output(net, value, head)
     prediction = net([[0.0]])
     noise = link_moments(link, *head)[0]
@@ -130,7 +134,7 @@ def test_moments_of_the_noise_against_sampling() -> None:
     rng, n = np.random.default_rng(0), 400_000
     for link, function in LINKS.items():
         value, head = (0.5, 0.3), (-0.2, 0.4)
-        net = one_affine(reference.Heteroscedastic(link), EXPECTED)  # type: ignore[arg-type]
+        net = one_affine(without_belief(link), EXPECTED)  # type: ignore[arg-type]
         set_output(net, value, head)  # type: ignore[arg-type]
         w = head[0] + math.sqrt(head[1]) * rng.normal(size=n)
         noise_var = function(w)
@@ -143,7 +147,7 @@ def test_moments_of_the_noise_against_sampling() -> None:
             ((y - y.mean()) ** 2, prediction.var[0, 0]),
         ):
             assert claimed == pytest.approx(drawn.mean(), abs=5 * drawn.std() / math.sqrt(n))
-        noise = reference.Heteroscedastic(link).var_moments(  # type: ignore[arg-type]
+        noise = without_belief(link).var_moments(  # type: ignore[arg-type]
             *(torch.tensor([[moment]], dtype=torch.float64) for moment in head)
         )
         for drawn, claimed in (
@@ -153,12 +157,33 @@ def test_moments_of_the_noise_against_sampling() -> None:
             assert float(claimed) == pytest.approx(drawn.mean(), abs=5 * drawn.std() / math.sqrt(n))
 
 
+@pytest.mark.parametrize("head", [(-0.2, 0.4), (3.0, 2.0), (-6.0, 1.0), (1.0, 5.0)])
+def test_belief_joins_the_network(head: tuple[float, float]) -> None:
+    """log v is a product of two densities, by integration; its link with w by a regression on w."""
+    tau = 1.5
+    grid = np.linspace(-25, 25, 200_001)
+    density = stats.norm.pdf(grid, head[0], math.sqrt(head[1])) * stats.norm.pdf(grid, 0, tau)
+    density /= density.sum()
+    mean = density @ np.exp(grid)
+    var = density @ (np.exp(grid) - mean) ** 2
+    noise = reference.Heteroscedastic(belief_std=tau)
+    moments = torch.tensor(head, dtype=torch.float64)
+    got = noise.var_moments(moments[:1], moments[1:])
+    assert float(got.mean) == pytest.approx(mean, rel=1e-9)
+    assert float(got.var) == pytest.approx(var, rel=1e-7)
+    # dV / d(mean of w), which is Cov(w, v) / Var w.
+    up, down = (noise.var_moments(moments[:1] + step, moments[1:]).mean for step in (1e-6, -1e-6))
+    assert float(got.jacobian) == pytest.approx(float(up - down) / 2e-6, rel=1e-7)
+    own = noise.var_moments(moments[:1], moments[1:], expected=False)
+    assert float(own.mean) == pytest.approx(math.exp(head[0] + head[1] / 2), rel=1e-12)
+
+
 @pytest.mark.parametrize("value_var", [0.01, 0.5, 4.0])
 @pytest.mark.parametrize("link", LINKS)
 def test_expected_information_is_the_average(link: Any, value_var: float) -> None:
     """Of AGVI's own over targets drawn from the prediction, as the head becomes certain."""
     head = (-0.7, 1e-10)
-    nets = [one_affine(reference.Heteroscedastic(link), rule) for rule in (EXPECTED, OWN)]
+    nets = [one_affine(without_belief(link), rule) for rule in (EXPECTED, OWN)]
     for net in nets:
         set_output(net, (0.0, value_var), head)  # type: ignore[arg-type]
     nodes, weights = np.polynomial.hermite_e.hermegauss(20)  # exact: delta_var is quadratic in r
@@ -174,7 +199,7 @@ def test_expected_information_is_the_average(link: Any, value_var: float) -> Non
 
 def test_spread_counts_what_a_batch_shares() -> None:
     """B copies of a target with share k: by hand, S = 1, V = e, rho = e - 1 for l = 1/2, s = 1."""
-    net = one_affine(reference.Heteroscedastic(), reference.Information(share=0.5, clip=1e9))
+    net = one_affine(without_belief(), reference.Information(share=0.5, clip=1e9))
     set_output(net, (0.0, 1.0), (0.5, 1.0))  # type: ignore[arg-type]
     result = net.innovations(np.zeros((3, 1)), np.full((3, 1), 2.0))
     v = math.e
@@ -193,7 +218,7 @@ def test_spread_counts_what_a_batch_shares() -> None:
 
 def test_score_is_the_slope_of_the_likelihood() -> None:
     """With certain weights, delta_mean = d log N(y; mean, V) / dw: (r^2 / V - 1) / 2."""
-    net = one_affine(reference.Heteroscedastic(), EXPECTED)
+    net = one_affine(without_belief(), EXPECTED)
     set_output(net, (0.2, 0.0), (-0.6, 0.0))  # type: ignore[arg-type]
     result = net.innovations([[0.0]], [[1.5]]).output.mean[0]
     step = 1e-6
@@ -404,6 +429,7 @@ def test_golden(name: str) -> None:
         lambda: reference.Heteroscedastic(link="square"),  # type: ignore[arg-type]
         lambda: reference.Heteroscedastic(gain=0.0),
         lambda: reference.Heteroscedastic(gain=math.inf),
+        lambda: reference.Heteroscedastic(belief_std=0.0),
         lambda: reference.Homoscedastic(learn=False),  # type: ignore[arg-type]
         lambda: reference.Homoscedastic(learn=True, prior_var=-1.0),
         lambda: reference.Homoscedastic(learn=True, min_var=-0.1),
@@ -416,7 +442,9 @@ def test_golden(name: str) -> None:
     ],
 )
 def test_noise_that_cannot_be(make: Callable[[], Any]) -> None:
-    with pytest.raises(ValueError, match=r"^(link|gain|learn|prior_var|min_var|noise): got"):
+    with pytest.raises(
+        ValueError, match=r"^(link|gain|belief_std|learn|prior_var|min_var|noise): got"
+    ):
         make()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -218,3 +219,69 @@ def test_many_classes_get_an_output_each(n_classes: int, head: type) -> None:
     model.partial_fit(X[:1], [n_classes])  # which a label more does not change
     assert isinstance(model.net_.likelihood, head)
     assert len(model.classes_) == n_classes + 1
+
+
+def rare(n_rows: int, share: float, seed: int) -> tuple[Array, Array]:
+    """Two Gaussian classes in the plane, one of which has a ``share`` of the rows."""
+    generator = np.random.default_rng(seed)
+    labels = generator.random(n_rows) < share
+    return generator.standard_normal((n_rows, 2)) + 1.5 * labels[:, np.newaxis], labels
+
+
+@pytest.mark.parametrize("class_weight", ["balanced", {True: 9.0}])
+def test_class_weights_are_those_of_other_shares(class_weight: Any) -> None:
+    """A tenth of the rows become half of them: against Bayes's rule of the two Gaussians."""
+    X, labels = rare(2000, 0.1, 0)
+    model = TagiClassifier(n_estimators=2, max_epochs=20, random_state=0)
+    plain = model.fit(X, labels).predict_proba(X)
+    weighted = model.set_params(class_weight=class_weight).fit(X, labels).predict_proba(X)
+    truth = 1.0 / (1.0 + np.exp(-1.5 * (X - 0.75).sum(axis=1)))
+    assert np.abs(weighted[:, 1] - truth).mean() < 0.06 < np.abs(plain[:, 1] - truth).mean()
+    np.testing.assert_allclose(weighted.sum(axis=1), 1.0, rtol=1e-12)
+    odds = plain[:, 1] / plain[:, 0] * model.class_weight_[1] / model.class_weight_[0]
+    np.testing.assert_allclose(weighted[:, 1] / weighted[:, 0], odds, rtol=1e-9)
+    if class_weight == "balanced":
+        np.testing.assert_allclose(model.class_weight_ * np.bincount(labels), [1000.0, 1000.0])
+    assert (model.predict(X) == (weighted[:, 1] > 0.5)).all()
+    model.partial_fit(X[:50], labels[:50])  # the weights stay
+    assert model.class_weight_[1] > 4 * model.class_weight_[0]
+
+
+@pytest.mark.parametrize("n_estimators", [1, 2])
+def test_class_weights_of_a_stream(n_estimators: int, tmp_path: Path) -> None:
+    X, labels = rare(300, 0.3, 1)
+    words = np.where(labels, "yes", "no").tolist()
+    models = [
+        TagiClassifier(n_estimators=n_estimators, class_weight=weights, random_state=0)
+        for weights in (None, {"yes": 4.0, "other": 2.0})
+    ]
+    for x, word in zip(X.tolist(), words, strict=True):
+        for model in models:
+            model.learn_one(dict(zip("ab", x, strict=True)), word)
+    plain, weighted = models
+    assert weighted.prequential_log_ == plain.prequential_log_
+    row = {"a": 0.3, "b": 0.9}
+    p = plain.predict_proba_one(row)["yes"]
+    expected = 4.0 * p / (4.0 * p + 1.0 - p)
+    for each in (row, {"a": 0.3, "b": 0.9, "c": 1.0}):
+        assert weighted.predict_proba_one(each)["yes"] == pytest.approx(expected, rel=1e-6)
+    weighted.save(tmp_path / "model.safetensors")
+    again = tx.load(tmp_path / "model.safetensors")
+    assert again.get_params() == weighted.get_params()
+    assert again.predict_proba_one(row)["yes"] == pytest.approx(expected, rel=1e-6)
+    assert again.class_weight_.tolist() == [1.0, 4.0]
+
+
+def test_bad_class_weights() -> None:
+    X, labels = rare(40, 0.5, 0)
+    for bad in ({True: 0.0}, {True: -1.0}, {False: float("nan")}, {1: float("inf")}, "even"):
+        with pytest.raises(ValueError, match="class_weight"):
+            TagiClassifier(class_weight=bad).fit(X, labels)
+    for bad in ({True: "much"}, 3.0, [1.0, 2.0]):
+        with pytest.raises(TypeError, match="class_weight"):
+            TagiClassifier(class_weight=bad).fit(X, labels)
+    stream = TagiClassifier(class_weight="balanced")
+    with pytest.raises(ValueError, match="takes a fit to a whole table"):
+        stream.partial_fit(X, labels)
+    with pytest.raises(ValueError, match="takes a fit to a whole table"):
+        stream.learn_one({"a": 1.0}, "yes")

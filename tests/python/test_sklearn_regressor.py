@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import re
 import warnings
 from statistics import NormalDist
 from typing import Any
@@ -80,6 +81,24 @@ def test_prediction_is_the_mixture_of_the_networks() -> None:
     np.testing.assert_allclose(std, np.sqrt(var) * y.std(), rtol=1e-5)
     assert len(fitted.nets_) == 3 and fitted.net_ is fitted.nets_[0]
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
+
+
+def test_parts_of_the_variance() -> None:
+    """Those of a mixture: of the networks' means and variances, and the mean of their noise."""
+    fitted = TagiRegressor(novelty=False, random_state=0).fit(*table(600))
+    X, _ = table(50, seed=3)
+    x = ((X - fitted.x_mean_) / fitted.x_scale_).astype(np.float32)
+    predictions = [net(x) for net in fitted.nets_]
+    means = np.stack([each.mean for each in predictions]).astype(np.float64)
+    epistemic = np.mean([each.epistemic for each in predictions], axis=0) + means.var(axis=0)
+    aleatoric = np.mean([each.aleatoric for each in predictions], axis=0)
+    var = fitted.predict_var(X)
+    np.testing.assert_allclose(var.epistemic, fitted.y_scale_**2 * epistemic[:, 0], rtol=1e-5)
+    np.testing.assert_allclose(var.aleatoric, fitted.y_scale_**2 * aleatoric[:, 0], rtol=1e-5)
+    std = fitted.predict(X, return_std=True)[1]
+    np.testing.assert_allclose(var.epistemic + var.aleatoric, std**2, rtol=1e-12)
+    uncertain = fitted.predict_var(X, X_std=np.full_like(X, X.std(axis=0)))
+    assert uncertain.epistemic.mean() > 2 * var.epistemic.mean()
 
 
 def test_quantiles_and_intervals_are_those_of_a_gaussian(fitted: TagiRegressor) -> None:
@@ -238,18 +257,63 @@ def test_several_outputs(noise: str) -> None:
     assert small(max_epochs=2).fit(X, Y[:, :1]).predict(X).shape == (400, 1)
 
 
-def test_prior_before_any_fit() -> None:
+def test_prior() -> None:
     X = np.random.default_rng(0).standard_normal((200, 4))
     model = small()
-    mean, std = model.predict(X, return_std=True)
+    mean, std = model.prior(X).predict(X, return_std=True)
     assert mean.shape == (200,) and np.abs(mean).mean() < 2 and 0.7 < np.median(std) < 3
-    assert np.array_equal(mean, small().predict(X))
-    assert model.predict_interval(X).shape == (200, 2) and model.sample_y(X, 3).shape == (200, 3)
+    assert np.array_equal(mean, small().prior(X[:1] + 7).predict(X))
+    prior = model.prior(X)
+    assert prior.predict_interval(X).shape == (200, 2) and prior.sample_y(X, 3).shape == (200, 3)
     assert vars(model) == vars(small())  # nothing was learned
-    with pytest.raises(NotFittedError):
-        TagiClassifier().predict(X)
-    with pytest.raises(NotFittedError):
-        TagiDiffusion().sample()
+    y = X[:, 0]
+    learned = [each.partial_fit(X, y).predict(X) for each in (prior, small())]
+    assert np.array_equal(*learned)
+    with pytest.raises(ValueError, match="inf"):
+        model.prior([[np.inf]])
+
+
+@pytest.mark.parametrize("Estimator", [TagiRegressor, TagiClassifier, TagiDiffusion])
+def test_before_any_fit(Estimator: Any) -> None:
+    """Every public method and attribute that needs a fit says so, and names no private thing."""
+    X, model = np.zeros((5, 2)), Estimator()
+    methods = {
+        "predict": (X,),
+        "predict_interval": (X,),
+        "predict_quantiles": (X, [0.5]),
+        "predict_proba": (X,),
+        "predict_log_proba": (X,),
+        "sample_y": (X,),
+        "score": (X, X[:, 0]),
+        "sample": (),
+        "score_samples": (X,),
+    }
+    for name, arguments in methods.items():
+        if hasattr(model, name):
+            with pytest.raises(NotFittedError, match=Estimator.__name__):
+                getattr(model, name)(*arguments)
+    named = re.findall(r"\b[a-z]\w*_\b", Estimator.__doc__.split("Attributes:")[1])
+    assert len(named) > 4
+    for name in named:
+        assert not hasattr(model, name)
+        with pytest.raises(AttributeError) as caught:
+            getattr(model, name)
+        assert Estimator.__name__ in str(caught.value) and "'_" not in str(caught.value)
+
+
+@pytest.mark.parametrize("Estimator", [TagiRegressor, TagiClassifier, TagiDiffusion])
+def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
+    pandas = pytest.importorskip("pandas")
+    X = pandas.DataFrame(np.random.default_rng(0).standard_normal((40, 2)), columns=["a", "b"])
+    model = Estimator(random_state=0)
+    short = {"n_epochs": 1} if Estimator is TagiDiffusion else {"max_epochs": 2}
+    conditional = {"conditional": True} if Estimator is TagiDiffusion else {}
+    model.set_params(**short, **conditional).fit(X, (X["a"] > 0).astype(int))
+    documented = Estimator.__doc__.split("Attributes:")[1].split("Example:")[0]
+    properties = {name for name in dir(Estimator) if isinstance(getattr(Estimator, name), property)}
+    existing = {name for name in properties | set(vars(model)) if re.fullmatch(r"[a-z]\w*_", name)}
+    assert set(re.findall(r"\b[a-z]\w*_\b", documented)) == existing
+    assert all(hasattr(model, name) for name in existing)
 
 
 def without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:

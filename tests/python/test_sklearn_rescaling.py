@@ -20,7 +20,7 @@ NOISES = ["exp", "homoscedastic", None]
 
 
 def network(noise: str | None, hidden: tuple[int, ...] = (16,)) -> nn.Sequential:
-    """A trained network, so that no parameter is what the prior gave."""
+    """A trained network that is sure of its weights: little is left of what the prior gave."""
     layers: list[nn.Layer] = []
     features = N_FEATURES
     for width in hidden:
@@ -32,6 +32,10 @@ def network(noise: str | None, hidden: tuple[int, ...] = (16,)) -> nn.Sequential
     y = np.stack([np.sin(x[:, 0]), x[:, 1]], axis=1) + 0.1 * RNG.standard_normal((200, N_OUTPUTS))
     known = None if noise else tx.Homoscedastic(0.1)
     net.fit(x, y, noise=known, n_epochs=3, batch_size=10, progress=False)
+    state = net.state_dict()
+    net.load_state_dict(
+        {name: array * (1e-6 if name.endswith("var") else 1) for name, array in state.items()}
+    )
     return net
 
 
@@ -88,6 +92,49 @@ def test_preactivations_of_all_inputs_keep_their_means() -> None:
     np.testing.assert_allclose(mean_new, mean_old, atol=1e-5)
     np.testing.assert_allclose(var_new.mean(axis=0), var_old.mean(axis=0), rtol=1e-5)
     assert np.abs(var_new / var_old - 1).max() > 1e-3  # not row by row: the covariance is lost
+
+
+def test_what_was_not_learned_is_not_blown_up() -> None:
+    """Of weights of the prior, a thousandfold scale makes 1.5 times the variance, not a million."""
+    net = nn.Sequential(
+        nn.Linear(N_FEATURES, 16, gain_bias=3.0), nn.ReLU(), nn.Linear(16, 1), seed=0
+    )
+    before = {name: array.astype(np.float64) for name, array in net.state_dict().items()}
+    rescale(net, inputs=(X_OLD, Units(X_NEW.mean, 1000 * X_OLD.scale)))
+    after = net.state_dict()
+    np.testing.assert_allclose(after["0.weight.var"], 1.5 / N_FEATURES, rtol=1e-5)
+    expected = np.sqrt(1.5) * before["0.weight.mean"]
+    np.testing.assert_allclose(after["0.weight.mean"], expected, rtol=1e-5)
+    shift = (X_NEW.mean - X_OLD.mean) / X_OLD.scale
+    var = np.minimum(1.5 * 9 / N_FEATURES, before["0.bias.var"] + (shift**2).sum() / N_FEATURES)
+    np.testing.assert_allclose(after["0.bias.var"], var, rtol=1e-5)
+    mean = before["0.bias.mean"] + before["0.weight.mean"] @ shift
+    np.testing.assert_allclose(after["0.bias.mean"], mean, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("ratio", [0.2, 1.0, 1.5, 7.0])
+def test_what_was_learned_is_re_expressed_however_far(ratio: float) -> None:
+    """As long as that leaves variances of the prior's order: here down to a hundredth of it."""
+    net = nn.Sequential(nn.Linear(N_FEATURES, 16), nn.ReLU(), nn.Linear(16, 1), seed=0)
+    state = net.state_dict()
+    prior = 1.0 / N_FEATURES
+    share = np.geomspace(0.01, 1.0, 48).reshape(16, 3)
+    state["0.weight.var"] = (prior * share).astype(np.float32)
+    net.load_state_dict(state)
+    rescale(net, inputs=(X_OLD, Units(X_OLD.mean, ratio * X_OLD.scale)))
+    after = net.state_dict()
+    whole = ratio**2 * share < 1.5
+    assert whole.any() and (whole.all() or ratio > 1.2)
+    for name, factor in (("mean", ratio), ("var", ratio**2)):
+        got, expected = after[f"0.weight.{name}"], factor * state[f"0.weight.{name}"]
+        np.testing.assert_allclose(got[whole], expected[whole], rtol=1e-5)
+    np.testing.assert_allclose(after["0.weight.var"][~whole], 1.5 * prior, rtol=1e-5)
+    # A weight keeps its ratio of mean to standard deviation.
+    np.testing.assert_allclose(
+        after["0.weight.mean"] / np.sqrt(after["0.weight.var"]),
+        state["0.weight.mean"] / np.sqrt(state["0.weight.var"]),
+        rtol=1e-5,
+    )
 
 
 def test_both_at_once_are_one_after_the_other() -> None:

@@ -21,10 +21,24 @@ def build_app() -> Any:
         pretty_exceptions_enable=False,
     )
 
+    def print_version(wanted: bool) -> None:
+        if wanted:
+            import tagix
+
+            print(tagix.__version__)
+            raise typer.Exit
+
     @app.callback()  # type: ignore[untyped-decorator]
     def options(
         verbose: int = typer.Option(
             0, "--verbose", "-v", count=True, help="Log to stderr what is done; twice for more."
+        ),
+        version: bool = typer.Option(
+            False,
+            "--version",
+            callback=print_version,
+            is_eager=True,
+            help="Print the installed version.",
         ),
     ) -> None:
         """TAGI: Bayesian neural networks without gradients."""
@@ -37,9 +51,7 @@ def build_app() -> Any:
     @app.command(name="version")  # type: ignore[untyped-decorator]
     def show_version() -> None:
         """Print the installed version."""
-        import tagix
-
-        print(tagix.__version__)
+        print_version(True)
 
     doctor.add_commands(app)
     tables.add_commands(app)

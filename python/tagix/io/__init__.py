@@ -137,10 +137,14 @@ def _read_description(metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]]
 
 
 def _check_checksum(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> None:
-    """That it holds what was saved; files of versions before 4 do not tell."""
-    if int(metadata["version"]) < 4:
+    """That it holds what was saved; files of versions before 4 do not tell.
+
+    One that has a checksum is of a later version, whatever number is left of it.
+    """
+    stored = metadata.get("crc32")
+    if stored is None and int(metadata["version"]) < 4:
         return
-    stored, found = metadata.get("crc32"), checksum(metadata, tensors)
+    found = checksum(metadata, tensors)
     if stored != found:
         raise ValueError(
             f"crc32: got {shown(stored)}, needed {found!r}: what it holds is not what was saved"

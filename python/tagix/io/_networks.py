@@ -31,7 +31,11 @@ NOISE_MODELS: dict[str, Any] = {
 # What is added here needs its None in _versions.py, for older files.
 _OPTIONS: dict[str, dict[str, Any]] = {
     "noise": NOISE_MODELS,
-    "likelihood": {"HierarchicalSoftmax": _core.HierarchicalSoftmax, "Remax": _core.Remax},
+    "likelihood": {
+        "HierarchicalSoftmax": _core.HierarchicalSoftmax,
+        "Remax": _core.Remax,
+        "Softmax": _core.Softmax,
+    },
     "forgetting": {"Forgetting": _core.Forgetting},
 }
 

@@ -6,7 +6,8 @@ from typing import Any
 
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators, 4 no novelty."""
+3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
+tables are read, no weights of classes, no indicators of missing values, and no novelty."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -27,10 +28,6 @@ _SETTINGS = {
     "standardize": True,
 }
 
-# The same of estimators for tables: of their parameters, and of what they have learned.
-_TABULAR = ("TagiRegressor", "TagiClassifier")
-_PARAMETERS = {"novelty": True}
-
 _SCHEDULES = {
     "cosine": {"s": 0.008},
     "linear": {"beta_start": None, "beta_end": None},
@@ -46,6 +43,13 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= FORMAT_VERSION:
         return description
     description = dict(description)
+    learned = description.get("learned")
+    if isinstance(learned, dict):
+        description["learned"] = _with_columns(learned)
+    if description.get("kind") == "TagiClassifier":
+        _add_class_weights(description)
+    if description.get("kind") in ("TagiRegressor", "TagiClassifier"):
+        _add_novelty(description)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -64,20 +68,7 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         noise = description.get("noise")
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
-    if description.get("kind") in _TABULAR:
-        _add_to_estimator(description)
     return description
-
-
-def _add_to_estimator(description: dict[str, Any]) -> None:
-    parameters, learned = description.get("parameters"), description.get("learned")
-    if isinstance(parameters, dict):
-        description["parameters"] = {**_PARAMETERS, **parameters}
-    if isinstance(learned, dict):
-        learned = {"novelty": None, **learned}
-        if isinstance(learned.get("labels"), list):
-            learned = {"counts": [0] * len(learned["labels"]), **learned}
-        description["learned"] = learned
 
 
 def _with_seeds(layers: Any, seed: Any) -> Any:
@@ -98,3 +89,30 @@ def _with_seeds(layers: Any, seed: Any) -> Any:
         else layer
         for layer in layers
     ]
+
+
+def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
+    """What an estimator has learned, of columns that are the inputs of its networks."""
+    model = learned.get("model")
+    if isinstance(model, dict) and isinstance(model.get("settings"), dict):  # of TagiDiffusion
+        learned = {"n_features": model["settings"].get("n_features"), **learned}
+    else:
+        learned = {"indicators": None, "table_format": None, **learned}
+    return {"columns": None, **learned}
+
+
+def _add_novelty(description: dict[str, Any]) -> None:
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if isinstance(parameters, dict):
+        description["parameters"] = {"novelty": True, **parameters}
+    if isinstance(learned, dict):
+        learned = {"novelty": None, **learned}
+        if isinstance(learned.get("labels"), list):
+            learned = {"counts": [0] * len(learned["labels"]), **learned}
+        description["learned"] = learned
+
+
+def _add_class_weights(description: dict[str, Any]) -> None:
+    for key, nothing in (("parameters", None), ("learned", [])):
+        if isinstance(description.get(key), dict):
+            description[key] = {"class_weight": nothing, **description[key]}

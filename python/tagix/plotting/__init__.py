@@ -16,7 +16,7 @@ from tagix.plotting.calibration import (
 from tagix.plotting.denoising import animate_denoising, plot_trajectories
 from tagix.plotting.density import plot_density
 from tagix.plotting.ranking import plot_ood_roc, plot_risk_coverage, plot_sparsification
-from tagix.plotting.regression import plot_regression
+from tagix.plotting.regression import plot_predictions, plot_regression
 from tagix.plotting.sample_grid import plot_sample_grid
 from tagix.plotting.samples import plot_data_and_samples, plot_sample_var, plot_samples_by
 from tagix.plotting.sweeps import plot_scores, plot_trade_off
@@ -29,6 +29,7 @@ __all__ = [
     "plot_density",
     "plot_ood_roc",
     "plot_pit_histogram",
+    "plot_predictions",
     "plot_quantile_calibration",
     "plot_regression",
     "plot_reliability_diagram",

@@ -1,14 +1,23 @@
-"""Figures of one-dimensional regressions."""
+"""Figures of regressions: of one input, and of targets against their predictions."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from tagix._arrays import as_array
-from tagix.plotting._figures import DATA_COLOR, SAMPLE_COLOR, VAR_COLOR, new_figure, style
+from tagix.plotting._figures import (
+    BAND_COLOR,
+    DATA_COLOR,
+    SAMPLE_COLOR,
+    VAR_COLOR,
+    new_figure,
+    plain_axes,
+    style,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -78,3 +87,63 @@ def plot_regression(
         axes.legend(frameon=False)
         axes.set_title(title or f"Prediction with {n_std:g} standard deviations")
         return figure
+
+
+def plot_predictions(
+    panels: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike]],
+    *,
+    level: float,
+    title: str | None = None,
+) -> Figure:
+    """Targets against their predictions, with the interval of each; on the diagonal both are equal.
+
+    The title of a panel says which share of the targets lies in its interval.
+
+    Args:
+        panels: By the name of each target, (n,) true values, predictions, and lower and upper
+            bounds of intervals.
+        level: The probability that the intervals are to hold.
+        title: Above the panels.
+
+    Raises:
+        ValueError: No panel, shapes that do not match, numbers that are not finite.
+        TypeError: What is not an array of numbers.
+        ImportError: matplotlib is not installed.
+    """
+    if not panels:
+        raise ValueError("panels: got none, needed at least one")
+    columns = {name: _as_panel(name, panel) for name, panel in panels.items()}
+    with style():
+        figure, axes = new_figure(
+            1, len(columns), width=5.2 * len(columns), height=4.9, squeeze=False
+        )
+        for place, (name, (truth, mean, low, high)) in zip(axes[0], columns.items(), strict=True):
+            place.vlines(
+                truth, low, high, color=BAND_COLOR, linewidth=0.8, label=f"{level:.0%} interval"
+            )
+            place.scatter(
+                truth, mean, s=9.0, color=SAMPLE_COLOR, linewidths=0.0, label="prediction", zorder=3
+            )
+            ends = [min(truth.min(), mean.min()), max(truth.max(), mean.max())]
+            place.plot(ends, ends, color=DATA_COLOR, linestyle="--", linewidth=1.2, zorder=4)
+            plain_axes(place)
+            place.set_xlabel(f"{name}, true")
+            place.set_ylabel(f"{name}, predicted")
+            inside = np.mean((low <= truth) & (truth <= high))
+            place.set_title(f"{inside:.0%} of {len(truth)} in their {level:.0%} interval")
+            place.legend(frameon=False, loc="upper left")
+        if title:
+            figure.suptitle(title)
+        return figure
+
+
+def _as_panel(name: str, panel: tuple[npt.ArrayLike, ...]) -> list[npt.NDArray[np.float64]]:
+    arrays = [np.asarray(as_array(f"panels[{name!r}]", part), np.float64) for part in panel]
+    if len(arrays) != 4 or not len(arrays[0]):
+        raise ValueError(f"panels[{name!r}]: got {len(arrays)} arrays or no rows, needed 4 of (n,)")
+    for array in arrays:
+        if array.ndim != 1 or array.shape != arrays[0].shape:
+            raise ValueError(f"panels[{name!r}]: got shape {array.shape}, needed (n,) for all")
+        if not np.isfinite(array).all():
+            raise ValueError(f"panels[{name!r}]: got NaN or infinity, needed finite numbers")
+    return arrays

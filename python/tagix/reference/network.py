@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from .activations import ElementwiseActivation
+from .activations import ActivationMoments, ElementwiseActivation
 from .noise import Heteroscedastic, Homoscedastic, observe
 from .rules import Information, UpdateRule
 
@@ -364,8 +364,14 @@ class Sequential:
         aleatoric = torch.zeros_like(var)
         if self.noise is not None:
             (mean, head_mean), (var, head_var) = mean.chunk(2, dim=1), var.chunk(2, dim=1)
-            aleatoric = self.noise.var_moments(head_mean, head_var).mean
+            aleatoric = self._noise_moments(head_mean, head_var).mean
         return Prediction(mean.numpy(), var.numpy(), aleatoric.numpy())
+
+    def _noise_moments(self, head_mean: Tensor, head_var: Tensor) -> ActivationMoments:
+        """Of the noise variance, by the outputs of the head."""
+        assert self.noise is not None
+        expected = self.rule.expected_information
+        return self.noise.var_moments(head_mean, head_var, expected=expected)
 
     def _observe(
         self, mean: Tensor, var: Tensor, target: Tensor, noise_var: Any
@@ -383,7 +389,7 @@ class Sequential:
             deltas = observe(
                 target - mean,
                 var,
-                self.noise.var_moments(head_mean, head_var),
+                self._noise_moments(head_mean, head_var),
                 spread,
                 expected=self.rule.expected_information,
             )

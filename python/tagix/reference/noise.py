@@ -23,26 +23,41 @@ Link = Literal["exp", "softplus"]
 class Heteroscedastic:
     """Noise that depends on the input: the head is an affine map of the last hidden layer.
 
+    With the link "exp" and a rule that takes the expected information, what the network says of w
+    is joined with a belief of any input, log v ~ N(0, tau^2), by the product of both Gaussians:
+
+        kappa = 1 / (1 + s / tau^2),   log v ~ N(kappa l, kappa s),   J = kappa V
+
     Args:
         link: From the head w to the noise variance: "exp", or "softplus", log(1 + exp(w)).
         gain: Factor on the prior mean drawn and the prior standard deviation of the head's weights
             and on the prior standard deviation of its bias, whose mean is 0.
+        belief_std: tau; infinity for no belief.
 
     Raises:
-        ValueError: For another link, or a gain that is not finite and above 0.
+        ValueError: For another link, or a gain or a tau that is not above 0, or no finite gain.
     """
 
-    def __init__(self, link: Link = "exp", gain: float = 0.1) -> None:
+    def __init__(self, link: Link = "exp", gain: float = 0.1, *, belief_std: float = 2.0) -> None:
         if link not in get_args(Link):
             raise ValueError(f"link: got {link!r}, needed one of {get_args(Link)}")
         if not 0 < gain < float("inf"):
             raise ValueError(f"gain: got {gain!r}, needed a finite number above 0")
-        self.link, self.gain = link, gain
+        if not belief_std > 0:
+            raise ValueError(f"belief_std: got {belief_std!r}, needed a number above 0")
+        self.link, self.gain, self.belief_std = link, gain, belief_std
 
-    def var_moments(self, head_mean: Tensor, head_var: Tensor) -> ActivationMoments:
-        """V, s_v and J, exact, for l and s of any one shape."""
-        link = Exp() if self.link == "exp" else Softplus()
-        return link.forward(head_mean, head_var)
+    def var_moments(
+        self, head_mean: Tensor, head_var: Tensor, *, expected: bool = True
+    ) -> ActivationMoments:
+        """V, s_v and J, exact, for l and s of any one shape; ``expected`` is that of the rule."""
+        if self.link == "softplus":
+            return Softplus().forward(head_mean, head_var)
+        if not expected:
+            return Exp().forward(head_mean, head_var)
+        kappa = 1 / (1 + head_var / self.belief_std**2)
+        var = Exp().forward(kappa * head_mean, kappa * head_var)
+        return ActivationMoments(var.mean, var.var, kappa * var.jacobian)
 
 
 class Homoscedastic:
@@ -74,7 +89,9 @@ class Homoscedastic:
             raise ValueError(f"min_var: got {min_var!r}, needed 0 <= min_var <= {prior_var!r}")
         self.prior_var, self.min_var = prior_var, min_var
 
-    def var_moments(self, head_mean: Tensor, head_var: Tensor) -> ActivationMoments:
+    def var_moments(
+        self, head_mean: Tensor, head_var: Tensor, *, expected: bool = True
+    ) -> ActivationMoments:
         """V, s_v and J, exact, for l and s of any one shape."""
         return Exp().forward(head_mean, head_var)
 

@@ -15,15 +15,18 @@ from tagix._optional import import_optional
 import_optional("sklearn", package="scikit-learn", extra="sklearn")
 
 from tagix.sklearn import _river  # noqa: E402
+from tagix.sklearn._outliers import OutlierWarning  # noqa: E402
 from tagix.sklearn._prequential import ClassificationLog, RegressionLog  # noqa: E402
 from tagix.sklearn.classifier import TagiClassifier  # noqa: E402
 from tagix.sklearn.diffusion import TagiDiffusion  # noqa: E402
-from tagix.sklearn.regressor import TagiRegressor  # noqa: E402
+from tagix.sklearn.regressor import PredictedVar, TagiRegressor  # noqa: E402
 
 _river.register_if_imported(regressor=TagiRegressor, classifier=TagiClassifier)
 
 __all__ = [
     "ClassificationLog",
+    "OutlierWarning",
+    "PredictedVar",
     "RegressionLog",
     "TagiClassifier",
     "TagiDiffusion",

@@ -10,21 +10,26 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tagix import _core, nn
 from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
+from tagix._table_format import TableFormat
 from tagix._training import History
 from tagix.sklearn import _files, _novelty
-from tagix.sklearn._compatibility import as_rows, validate_rows
+from tagix.sklearn._columns import ColumnEncoder, feature_number
+from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
+from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
-from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
 from tagix.sklearn._table_training import TableTraining
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -72,8 +77,10 @@ class TabularEstimator(BaseEstimator):
     _drifts_in_fit: int
     _feature_keys: list[Any] | None
     _log: PrequentialLog
+    _encoder: ColumnEncoder | None = None
     _novelty: Novelty | None = None
     _stream: CoreStream | None = None
+    _table_format: TableFormat | None = None
 
     def _n_outputs(self) -> int:
         """Outputs of a network."""
@@ -87,29 +94,47 @@ class TabularEstimator(BaseEstimator):
         """What the rows of a fit say of others, once networks have learned them."""
         raise NotImplementedError
 
+    def _n_novelty_outputs(self) -> int:
+        """Columns of what :class:`Novelty` says of a row."""
+        raise NotImplementedError
+
     @property
     def net_(self) -> nn.Sequential:
         """The first of the networks."""
+        check_is_fitted(self)
         return self.nets_[0]
 
     @property
     def history_(self) -> History:
         """What each epoch of the last fit of the first network gave."""
+        check_is_fitted(self)
         return self.histories_[0]
 
     @property
     def n_iter_(self) -> int:
         """Epochs of the last fit, those of the network that took most."""
+        check_is_fitted(self)
         return max(len(history.train_mse) for history in self.histories_)
 
     @property
+    def input_names_(self) -> NDArray[Any]:
+        """Names of what the networks see, (n_inputs,): the columns of X, or what they become.
+
+        A column of categories becomes an input for each of them, ``column_category``; every other
+        one is an input of its name, ``x0``, ``x1``, ... where X had no names.
+        """
+        return input_names(self)
+
+    @property
     def x_mean_(self) -> Array:
-        """What is taken from each column of X, (n_features,)."""
+        """What is taken from each input, (n_inputs,)."""
+        check_is_fitted(self)
         return self._x_scaler.mean
 
     @property
     def x_scale_(self) -> Array:
-        """What each column of X is divided by then, (n_features,)."""
+        """What each input is divided by then, (n_inputs,)."""
+        check_is_fitted(self)
         return self._x_scaler.scale
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -163,17 +188,21 @@ class TabularEstimator(BaseEstimator):
             **self._network_arguments(),
         )
 
-    def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
-        """Networks and units that have seen nothing; ``keys`` name features of dicts."""
+    def _start(self, n_features: int, keys: list[Any] | None = None, n_indicators: int = 0) -> None:
+        """Networks and units that have seen nothing; ``keys`` name features of dicts.
+
+        ``n_indicators`` inputs come before those of the features; see :class:`TableScaler`.
+        """
         self._stream = None
         self._novelty = None
-        self.nets_ = self._make_networks(n_features)
+        self.nets_ = self._make_networks(n_indicators + n_features)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
         self._n_rows = 0
         self._settled = False
         self._drifts_in_fit = 0
+        self._table_format = None
         if keys is None:
             names = getattr(self, "feature_names_in_", None)
             self._feature_keys = None if names is None else names.tolist()
@@ -181,11 +210,24 @@ class TabularEstimator(BaseEstimator):
             self.n_features_in_ = n_features
             self._name_features(keys)
 
+    def _take_units_of_table(self, X: Array, indicators: NDArray[np.int64]) -> None:
+        """Units of X and what links its columns, of all rows that there are."""
+        self._x_moments = moments_with(self._x_moments, X, "X")
+        scaler = self._x_moments.scaler()
+        links = Links.of(X, scaler) if 1 < X.shape[1] <= MOST_COLUMNS else None
+        self._x_scaler = TableScaler(scaler.mean, scaler.scale, scaler.varies, links, indicators)
+
+    def _n_indicators(self) -> int:
+        """Inputs of the networks that come before those of the columns."""
+        return len(self._x_scaler.indicators) if isinstance(self._x_scaler, TableScaler) else 0
+
     def _as_std(self, X_std: Any, X: Array) -> Array | None:
         """Standard deviations of X, float64 of its shape, 0 where X is missing."""
         if X_std is None:
             return None
         std: Array = as_rows(X_std, "X_std")
+        if self._encoder is not None:
+            std = self._encoder.spread(std)
         if std.shape != X.shape:
             raise ValueError(f"X_std: got shape {std.shape}, needed that of X, {X.shape}")
         std = np.where(np.isnan(X), 0.0, std)
@@ -216,11 +258,21 @@ class TabularEstimator(BaseEstimator):
             progress=bool(self.verbose),
         )
         self.histories_ = training.fit(self.nets_)
-        self._n_rows, self._settled = len(x), True
-        self._drifts_in_fit = self._n_drifts()
+        self._count_table(len(x))
         if self.novelty:
-            rows = _novelty.sample(len(x))
-            self._novelty = self._learn_novelty(x[rows], y[rows])
+            part = _novelty.sample(len(x))
+            self._novelty = self._learn_novelty(x[part], y[part])
+
+    def _count_table(self, n_rows: int) -> None:
+        """Note that a table has been learned, in the units of all its rows."""
+        self._n_rows, self._settled = n_rows, True
+        self._drifts_in_fit = self._n_drifts()
+
+    def _columns_in_words(self) -> list[str]:
+        """What messages call the columns of X, each input of the networks by itself."""
+        if hasattr(self, "feature_names_in_") or self._encoder is not None:
+            return [f"X, column {name!r}" for name in self.input_names_.tolist()]
+        return [f"X[:, {column}]" for column in range(self.n_features_in_)]
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)
@@ -248,12 +300,14 @@ class TabularEstimator(BaseEstimator):
     def _take_over_units(self) -> None:
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
-        units = self._x_scaler.units_towards(scaler)
+        old, new = self._x_scaler.input_units_towards(scaler)
+        n_indicators = self._n_indicators()  # which have no units
+        units = old.behind(n_indicators), new.behind(n_indicators)
         for net in self.nets_:
             rescale(net, inputs=units)
         if self._novelty is not None:
             self._novelty = self._novelty.in_units(*units)
-        self._x_scaler = scaler
+        self._x_scaler = self._x_scaler.renewed(scaler)
 
     def _take_over_units_of_stream(self) -> None:
         """:meth:`_take_over_units` for rows that the core has learned."""
@@ -278,18 +332,19 @@ class TabularEstimator(BaseEstimator):
 
     def _fits_the_core(self) -> bool:
         """Whether the core can learn the rows that are to come."""
-        return (
-            self._settled
-            and len(self.nets_) == 1
-            and can_stream(self.net_, self._feature_keys, [scaler for scaler, _ in self._units()])
-        )
+        if not self._settled or self._encoder is not None or len(self.nets_) > 1:
+            return False
+        if self._n_indicators():
+            return False
+        scalers = [scaler for scaler, _ in self._units()]
+        return can_stream(self.nets_[0], self._feature_keys, scalers)
 
     def _begin_stream(self) -> None:
         """Let the core learn the next rows, if it can."""
         if self._stream is None and self._fits_the_core():
             sums = [float(self._n_rows), *self._sums()]
             names = list(self._feature_keys or [])
-            self._stream = CoreStream(self, self.net_, names, self._units(), sums)
+            self._stream = CoreStream(self, self.nets_[0], names, self._units(), sums)
 
     def _take_in_stream(self) -> None:
         """Take over what the core has counted."""
@@ -298,6 +353,13 @@ class TabularEstimator(BaseEstimator):
             self._n_rows = int(n_rows)
             self._set_sums(sums)
             self._set_moments(*self._stream.moments())
+
+    @all_or_nothing
+    def _learn_by_stream(self, x: dict[str, Any], y: float) -> None:
+        """Learn a row in the core after which the networks are re-expressed in new units."""
+        assert self._stream is not None
+        self._stream.learn(x, y)
+        self._note_drifts()
 
     def _end_stream(self) -> None:
         """Rows come from elsewhere again."""
@@ -327,9 +389,13 @@ class TabularEstimator(BaseEstimator):
         """
         if not isinstance(x, Mapping):
             raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        if learn:
+            self._novelty = None  # a stream of single rows goes where it goes
+        if self._encoder is not None:
+            return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
         for key, value in x.items():
-            values[key] = float("nan") if value is None else as_number(f"x[{key!r}]", value)
+            values[key] = feature_number(key, value)
             if np.isinf(values[key]):
                 raise ValueError(
                     f"x[{key!r}]: got {values[key]}, needed a finite number, NaN or None"
@@ -337,7 +403,6 @@ class TabularEstimator(BaseEstimator):
         keys = self._feature_keys
         if learn:
             self._end_stream()
-            self._novelty = None  # a stream of single rows goes where it goes
         if keys is None:
             if len(values) != self.n_features_in_:
                 raise ValueError(
@@ -356,6 +421,7 @@ class TabularEstimator(BaseEstimator):
 
     def _name_features(self, keys: list[Any]) -> None:
         self._feature_keys = keys
+        self._table_format = None  # which was of other features
         if hasattr(self, "feature_names_in_"):
             del self.feature_names_in_
         if all(isinstance(key, str) for key in keys):
@@ -364,14 +430,8 @@ class TabularEstimator(BaseEstimator):
     def _add_features(self, keys: list[Any]) -> None:
         """Inputs for features that were not there before, with the prior's weights."""
         self.nets_ = [wider(net, more_inputs=len(keys)) for net in self.nets_]
-        self._x_moments.append(len(keys))
-        scaler = self._x_scaler
-        added = np.zeros(len(keys))
-        self._x_scaler = Scaler(
-            np.append(scaler.mean, added),
-            np.append(scaler.scale, added + 1.0),
-            np.append(scaler.varies, added > 0),
-        )
+        self._x_moments = self._x_moments.with_columns(len(keys))
+        self._x_scaler = self._x_scaler.with_columns(len(keys))
         self.n_features_in_ += len(keys)
         self._name_features([*(self._feature_keys or []), *keys])
 
@@ -386,6 +446,8 @@ class TabularEstimator(BaseEstimator):
         learned = {
             "n_features": self.n_features_in_,
             "feature_keys": None if keys is None else _files.describe_labels("features", keys),
+            "columns": _files.describe_columns(self._encoder),
+            "table_format": self._table_format and self._table_format.to_description(),
             "has_feature_names": hasattr(self, "feature_names_in_"),
             "n_rows": self._n_rows,
             "settled": self._settled,
@@ -396,6 +458,7 @@ class TabularEstimator(BaseEstimator):
             **self._describe_targets(tensors),
         }
         _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
+        learned["indicators"] = _files.put_links(tensors, self._x_scaler)
         return {"parameters": parameters, "learned": learned}, tensors
 
     @classmethod
@@ -409,8 +472,12 @@ class TabularEstimator(BaseEstimator):
         self.nets_, self.histories_ = _files.read_networks(
             learned.items("networks"), tensors, device
         )
-        n_features = learned.count("n_features", least=1, most=_n_inputs(self.nets_[0]))
-        self._x_scaler, self._x_moments = _files.take_units(tensors, "x", n_features)
+        n_features = learned.count("n_features", least=1)
+        self._encoder = _files.read_columns(learned.take("columns"), n_features)
+        n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
+        scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
+        self._x_scaler = _files.take_links(tensors, scaler, learned.take("indicators"))
+        n_inputs += self._n_indicators()
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None
@@ -420,6 +487,7 @@ class TabularEstimator(BaseEstimator):
             self._name_features(_files.read_labels("feature_keys", keys))
         if hasattr(self, "feature_names_in_") and not has_names:
             del self.feature_names_in_
+        self._table_format = _files.read_table_format(learned.take("table_format"), keys)
         self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._read_targets(learned, tensors)
@@ -431,22 +499,19 @@ class TabularEstimator(BaseEstimator):
             raise ValueError(f"drifts_in_fit: got {unnoted} drifts more than the log has")
         n_outputs, arguments = self._n_outputs(), self._network_arguments()
         for net in self.nets_:
-            if (_n_inputs(net), _n_outputs(net)) != (n_features, n_outputs):
+            if (_n_inputs(net), _n_outputs(net)) != (n_inputs, n_outputs):
                 raise ValueError(
                     f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
-                    f"needed {n_features} and {n_outputs}"
+                    f"needed {n_inputs} and {n_outputs}"
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
         if novelty is not None:
             record = _files.read_record(novelty, "novelty")
+            widths = _widths(self.nets_[0])
             self._novelty = Novelty.read(
-                record, tensors, _widths(self.net_), n_features, self._n_novelty_outputs()
+                record, tensors, widths, n_inputs, self._n_novelty_outputs()
             )
-
-    def _n_novelty_outputs(self) -> int:
-        """Columns of what :class:`Novelty` says of a row."""
-        raise NotImplementedError
 
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         """What a file says of targets; their arrays go into ``tensors``."""
@@ -475,14 +540,17 @@ class TabularEstimator(BaseEstimator):
         save_model(self, path)
 
 
-def moments_with(moments: Moments, rows: Array, name: str) -> Moments:
+def moments_with(moments: Moments, rows: Array, name: str, *, is_all: bool = False) -> Moments:
     """The moments, with some more rows; those given stay as they are.
 
-    Raises ValueError, with the argument's name, where they overflow.
+    Raises ValueError, with the argument's name, where they overflow, or would with rows that are
+    not as large; a column of equal numbers may have any size where it ``is_all`` there is.
     """
     more = Moments(moments.count, moments.mean, moments.squares)
     try:
         more.add(rows)
+        if not is_all and (np.abs(more.mean) > LARGEST_MEAN).any():
+            raise ValueError(OVERFLOW)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return more

@@ -49,6 +49,8 @@ class CoreStream:
             net._model, names, _table(units), np.array(sums, dtype=np.float64), rescale
         )
         self.learn, self.predict = self._stream.learn, self._stream.predict
+        self.rows_left = _rows_to_power_of_two(sums[0])
+        """Rows until the last one brings new units."""
         self.predict_proba = self._stream.predict_proba
 
     def has_all_of(self, x: Any) -> TypeGuard[dict[str, Any]]:
@@ -56,15 +58,19 @@ class CoreStream:
 
         Predictions of other rows are worked out elsewhere, over what may be missing.
         """
-        return (
-            type(x) is dict
-            and x.keys() >= self.keys
-            and all(value == value and value is not None for value in x.values())
-        )
+        try:
+            return (
+                type(x) is dict
+                and x.keys() >= self.keys
+                and all(value == value and value is not None for value in x.values())
+            )
+        except TypeError:  # of pandas' NA, which is neither true nor false
+            return False
 
     def set_units(self, units: list[tuple[Scaler, Moments]]) -> None:
         """Change the standardization alone; the network has been re-expressed."""
         self._stream.columns = _table(units)
+        self.rows_left = _rows_to_power_of_two(self.sums()[0])
 
     def moments(self) -> tuple[Moments, Moments]:
         """What was seen of the inputs and of the target."""
@@ -85,6 +91,10 @@ def can_stream(net: nn.Sequential, names: list[Any] | None, scalers: list[Scaler
         and all(isinstance(name, str) for name in names)
         and all(scaler.varies.all() for scaler in scalers)
     )
+
+
+def _rows_to_power_of_two(n_rows: float) -> int:
+    return (1 << int(n_rows).bit_length()) - int(n_rows)
 
 
 def _table(units: list[tuple[Scaler, Moments]]) -> Array:

@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from tagix import nn
 from tagix._core import Forgetting
+from tagix._table_format import TableFormat
 from tagix._training import History
+from tagix.sklearn._columns import ColumnEncoder
+from tagix.sklearn._missing import Links, TableScaler
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._scaling import Moments, Scaler
 
@@ -62,6 +65,8 @@ def describe_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
             described[name] = value.config
         elif name == "hidden" and not isinstance(value, str):
             described[name] = [int(width) for width in value]
+        elif name == "class_weight" and isinstance(value, Mapping):
+            described[name] = describe_weights(value)
         elif isinstance(value, np.generic):
             described[name] = value.item()
         elif value is None or isinstance(value, (bool, int, float, str)):
@@ -80,6 +85,8 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
         value = record.take(name)
         if name == "forgetting":
             parameters[name] = None if value is None else Forgetting(**_as_object(name, value))
+        elif name == "class_weight" and isinstance(value, list):
+            parameters[name] = read_weights(name, value)
         elif name == "hidden" and isinstance(value, list):
             if not all(type(width) is int for width in value):
                 raise ValueError(f"hidden: got {value!r:.80}, needed integers")
@@ -94,6 +101,7 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
 
 
 _MORE_KINDS: dict[str, set[type]] = {
+    "class_weight": {str},
     "batch_size": {int},
     "random_state": {int},
     "tol": {int},
@@ -173,6 +181,46 @@ def take_units(tensors: Tensors, name: str, n_columns: int) -> tuple[Scaler, Mom
     return Scaler(mean, scale, varies == 1), Moments(count, seen_mean, squares)
 
 
+def put_links(tensors: Tensors, scaler: Scaler) -> list[int] | None:
+    """What a TableScaler knows beyond units: arrays, and the columns that have indicators."""
+    if not isinstance(scaler, TableScaler):
+        return None
+    if scaler.links is not None:
+        links = scaler.links
+        tensors["links"] = np.array([links.mean, links.scale])
+        tensors["linked"] = np.array([links.correlation, links.n_pairs])
+    columns: list[int] = scaler.indicators.tolist()
+    return columns
+
+
+def take_links(tensors: Tensors, scaler: Scaler, indicators: Any) -> Scaler:
+    """The scaler with what :func:`put_links` put."""
+    if indicators is None:
+        return scaler
+    n = len(scaler.mean)
+    if (
+        not isinstance(indicators, list)
+        or not all(type(column) is int and 0 <= column < n for column in indicators)
+        or len(set(indicators)) < len(indicators)
+    ):
+        raise ValueError(f"indicators: got {indicators!r:.80}, needed different columns of {n}")
+    links = None
+    if "links" in tensors:
+        mean, scale = take_array(tensors, "links", (2, n))
+        correlation, n_pairs = take_array(tensors, "linked", (2, n, n))
+        for array in (mean, scale, correlation, n_pairs):
+            if not np.isfinite(array).all():
+                raise ValueError("links: got NaN or infinity")
+        if (scale <= 0).any() or (n_pairs < 0).any():
+            raise ValueError("links: got scales that are not positive, or negative counts")
+        symmetric = np.abs(correlation - correlation.T).max() < 1e-6
+        if not symmetric or np.linalg.eigvalsh(correlation)[0] <= 0:
+            raise ValueError("links: got what are no correlations")
+        links = Links(mean, scale, correlation, n_pairs)
+    columns = np.array(indicators, dtype=np.int64)
+    return TableScaler(scaler.mean, scaler.scale, scaler.varies, links, columns)
+
+
 def describe_labels(name: str, labels: list[Any]) -> list[Any]:
     """Labels, or names of features, for JSON; ValueError for what it does not hold."""
     for label in labels:
@@ -188,6 +236,53 @@ def read_labels(name: str, labels: list[Any]) -> list[Any]:
     if len(set(labels)) != len(labels):
         raise ValueError(f"{name}: got {labels!r:.80}, needed different ones")
     return labels
+
+
+def describe_weights(weights: Mapping[Any, float]) -> list[list[Any]]:
+    """Pairs of a label and its weight for JSON, whose objects have no names but strings."""
+    described = []
+    for label, weight in weights.items():
+        plain = label.item() if isinstance(label, np.generic) else label
+        describe_labels("class_weight", [plain])
+        described.append([plain, float(weight)])
+    return described
+
+
+def read_weights(name: str, pairs: Any) -> dict[Any, float]:
+    """What :func:`describe_weights` described."""
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list) and len(pair) == 2 for pair in pairs
+    ):
+        raise ValueError(f"{name}: got {pairs!r:.80}, needed pairs of a label and a weight")
+    labels = read_labels(name, [label for label, _ in pairs])
+    for _, weight in pairs:
+        if type(weight) is not float or not 0.0 < weight < np.inf:
+            raise ValueError(f"{name}: got a weight {weight!r:.80}, needed a number above 0")
+    return dict(zip(labels, (weight for _, weight in pairs), strict=True))
+
+
+def describe_columns(encoder: ColumnEncoder | None) -> list[dict[str, Any]] | None:
+    """An encoder for JSON."""
+    return None if encoder is None else encoder.to_description()
+
+
+def read_columns(description: Any, n_columns: int) -> ColumnEncoder | None:
+    """What :func:`describe_columns` described, of as many columns."""
+    if description is None:
+        return None
+    if not isinstance(description, list) or len(description) != n_columns:
+        raise ValueError(f"columns: got {description!r:.80}, needed {n_columns} of them")
+    return ColumnEncoder.from_description(
+        [read_record(column, f"columns: {place}") for place, column in enumerate(description)]
+    )
+
+
+def read_table_format(description: Any, names: list[Any] | None) -> TableFormat | None:
+    """A table format from its description, for features of these names."""
+    if description is None:
+        return None
+    record = read_record(description, "table_format")
+    return TableFormat.from_description(record, names or [])
 
 
 def describe_log(log: PrequentialLog) -> dict[str, Any]:

@@ -28,7 +28,7 @@ the variance that those before leave is greatest: an incomplete Cholesky factori
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -228,6 +228,10 @@ class Novelty:
         along = (vectors.T @ self.sums) / (values + self.noise_ratio)[:, np.newaxis]
         matrix = np.hstack([vectors[:, counts] * np.sqrt(share[counts]), vectors @ along])
         return np.asarray(self._whitening @ matrix)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is worked out when it is asked for."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def describe(self, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
         """For JSON; arrays go into ``tensors``."""

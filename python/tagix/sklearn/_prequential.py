@@ -39,8 +39,8 @@ class PrequentialLog:
 class RegressionLog(PrequentialLog):
     """A log of numbers; of several outputs it counts the mean.
 
-    The first 16 rows of a stream, from which the units of its targets are taken, are left out.
-    Means are NaN before the first row that counts.
+    The first 16 rows of a stream, from which the units of its targets are taken, are left out, and
+    so are those before its targets vary. Means are NaN before the first row that counts.
     """
 
     squared_error: float = 0.0

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tagix import _core
 from tagix._rescaling import Units
 
 Array = NDArray[np.float64]
+
+OVERFLOW = "got numbers so large that their squares overflow float64"
+LARGEST_MEAN = np.sqrt(np.finfo(np.float64).max) / 2
+
+# A column whose standard deviation is a smaller share of its mean than this never varies: rounding
+# alone makes as much of numbers that are equal.
+LEAST_SPREAD = 4 * np.finfo(np.float64).eps
+
+# Of the scale of an input, when a stream is re-expressed in new units.
+MOST_GROWTH = 2.0
 
 
 @dataclass
@@ -35,37 +46,40 @@ class Moments:
         """
         present = ~np.isnan(rows)
         count = present.sum(axis=0).astype(np.float64)
-        divisor = np.maximum(count, 1.0)
+        total = np.maximum(self.count + count, 1.0)
+        # Deviations from a number of the column itself: of equal numbers they are exactly 0, and
+        # next to a large offset they keep their digits.
+        origin = self.mean
+        if not self.count.all():
+            origin = np.where(self.count > 0, self.mean, _first(rows, present))
         with np.errstate(over="ignore", invalid="ignore"):
-            mean = np.where(present, rows, 0.0).sum(axis=0) / divisor
-            squares = np.where(present, (rows - mean) ** 2, 0.0).sum(axis=0)
-            total = np.maximum(self.count + count, 1.0)
-            shift = mean - self.mean
-            new_mean = self.mean + shift * (count / total)
+            deviations = np.where(present, rows - origin, 0.0)
+            shift = deviations.sum(axis=0) / np.maximum(count, 1.0)
+            squares = np.where(present, (deviations - shift) ** 2, 0.0).sum(axis=0)
+            new_mean = origin + shift * (count / total)
             new_squares = self.squares + squares + shift**2 * (self.count * count / total)
         if not (np.isfinite(new_mean).all() and np.isfinite(new_squares).all()):
-            raise ValueError("got numbers so large that their squares overflow float64")
+            raise ValueError(OVERFLOW)
         self.count, self.mean, self.squares = self.count + count, new_mean, new_squares
 
-    def append(self, n_columns: int) -> None:
-        """Add columns of which there was nothing so far."""
+    def with_columns(self, n_columns: int) -> Moments:
+        """These and those of further columns, of which there was nothing so far."""
         zeros = np.zeros(n_columns)
-        self.count, self.mean, self.squares = (
-            np.append(part, zeros) for part in (self.count, self.mean, self.squares)
-        )
+        return Moments(*(np.append(part, zeros) for part in (self.count, self.mean, self.squares)))
 
     def scaler(self) -> Scaler:
         """What brings the numbers so far to mean 0 and standard deviation 1."""
-        var = self.squares / np.maximum(self.count, 1.0)
-        # What rounding makes of equal numbers, as in scikit-learn's StandardScaler.
-        eps = np.finfo(np.float64).eps
-        varies = var > self.count * eps * var + (self.count * self.mean * eps) ** 2
-        return Scaler(self.mean.copy(), np.sqrt(np.where(varies, var, 1.0)), varies)
+        std = np.sqrt(self.squares / np.maximum(self.count, 1.0))
+        varies = std > LEAST_SPREAD * np.abs(self.mean)
+        return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
 
 @dataclass
 class Scaler:
-    """Columns are brought to (X - mean) / scale; one that has never varied is 0, and scale 1."""
+    """Columns are brought to z = (X - mean) / scale; one that has never varied is 0, and scale 1.
+
+    Inputs beyond 6 standard deviations are taken by their logarithm (math/leverage.h).
+    """
 
     mean: Array
     scale: Array
@@ -82,24 +96,41 @@ class Scaler:
         """Standardized means and, where anything is uncertain, variances, both (rows, columns).
 
         A missing number (NaN) is one of which only the training data's mean and variance are
-        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``;
+        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``,
+        small beside 6 standard deviations of the column;
         a column that has never varied is known to be 0.
         """
         weight = self.varies / self.scale
         missing = np.isnan(rows)
         any_missing = bool(missing.any())
-        mean = (rows - self.mean) * weight
+        z = (rows - self.mean) * weight
+        mean = np.asarray(_core.bounded_leverage(z))
         if not any_missing and std is None:
             return _as_float32(mean), None
-        var = np.zeros_like(mean) if std is None else (std * weight) ** 2
+        var = np.zeros_like(z)
+        if std is not None:
+            var = (std * weight * _core.leverage_slope(z)) ** 2
         if any_missing:
             mean[missing] = 0.0
             var = np.where(missing, self.varies, var)
         return _as_float32(mean), _as_float32(var)
 
+    def with_columns(self, n_columns: int) -> Scaler:
+        """These and further columns, which have not varied."""
+        added = np.zeros(n_columns)
+        return Scaler(
+            np.append(self.mean, added),
+            np.append(self.scale, added + 1.0),
+            np.append(self.varies, added > 0),
+        )
+
+    def renewed(self, scaler: Scaler) -> Scaler:
+        """The units of ``scaler``, with what else this one knows of a table."""
+        return scaler
+
     def targets(self, rows: Array) -> NDArray[np.float32]:
-        """Standardized targets, (rows, columns)."""
-        return _as_float32((rows - self.mean) / self.scale)
+        """Standardized targets, (rows, columns); NaN, a missing one, of what has never varied."""
+        return _as_float32(np.where(self.varies, (rows - self.mean) / self.scale, np.nan))
 
     def units_towards(self, new: Scaler) -> tuple[Units, Units]:
         """The pair (old, new) to re-express a network by.
@@ -109,6 +140,32 @@ class Scaler:
         """
         scale = np.where(self.varies, self.scale, new.scale)
         return Units(self.mean, scale), Units(new.mean, new.scale)
+
+    def input_units_towards(self, new: Scaler) -> tuple[Units, Units]:
+        """:meth:`units_towards` for inputs, whose leverage is bounded.
+
+        Where the new mean and the new scale lie beyond the old reach, the network has seen them
+        there by their logarithm, and that is what it is to see them as. And a scale that has more
+        than doubled, which is what that of a counter does when rows double, counts as doubled:
+        what was learned lies in a small part of the new range then, and says little of the rest.
+        """
+        old, _ = self.units_towards(new)
+        centre = (new.mean - old.mean) / old.scale
+        reach = new.scale / old.scale
+        low, middle, high = (
+            np.asarray(_core.bounded_leverage(z)) for z in (centre - reach, centre, centre + reach)
+        )
+        growth = np.minimum(0.5 * (high - low), MOST_GROWTH)
+        return old, Units(old.mean + middle * old.scale, growth * old.scale)
+
+
+def _first(rows: Array, present: NDArray[np.bool_]) -> Array:
+    """The first number of each column, 0 where there is none."""
+    if not len(rows):
+        return np.zeros(rows.shape[1])
+    columns = np.arange(rows.shape[1])
+    first = present.argmax(axis=0)
+    return np.where(present[first, columns], rows[first, columns], 0.0)
 
 
 def _as_float32(array: Array) -> NDArray[np.float32]:

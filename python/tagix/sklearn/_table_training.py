@@ -129,7 +129,7 @@ class _Validation:
             mean, epistemic, aleatoric = _ensemble.predict([self.net], self._x, self._x_var)
             var = epistemic + aleatoric
             log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + (self._y - mean) ** 2 / var)
-        self.log_likelihoods.append(float(log_likelihood.mean()))
+        self.log_likelihoods.append(float(np.nanmean(log_likelihood)))  # NaN: not observed
         return self._stop is not None and self._stop(record)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,23 +12,31 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from tagix._arrays import as_choice
-from tagix._core import Forgetting, HierarchicalSoftmax, Remax
+from tagix import nn
+from tagix._arrays import as_choice, as_number
+from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
 from tagix.sklearn import _ensemble, _files, _novelty, _river
-from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
+from tagix.sklearn._base import Float32, TabularEstimator, first_keys
+from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._missing import columns_to_indicate
+from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
 # Takes the place of a second class where there is only one so far.
 _NO_LABEL = object()
 
-# With likelihood="auto"; docs/classification.md has the figures.
-MOST_CLASSES_OF_TREE = 32
+LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
+    "softmax": Softmax,
+    "hierarchical_softmax": HierarchicalSoftmax,
+    "remax": Remax,
+}
 
 
 class TagiClassifier(ClassifierMixin, TabularEstimator):
@@ -37,15 +44,20 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
     updates, and their probabilities averaged. X is scaled inside, and the length of training is
-    chosen without holding out rows. NaN in X is a missing value, of which the network is told the
-    training data's mean and variance.
+    chosen without holding out rows. NaN in X is a missing value, as for
+    :class:`TagiRegressor`.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
-        likelihood: "hierarchical_softmax", a binary tree of classes
-            (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
-            (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
-            in a larger tree it begins to matter which classes are neighbours.
+        likelihood: "softmax", an output for each class (:class:`tagix.Softmax`);
+            "hierarchical_softmax", a binary tree of classes (:class:`tagix.HierarchicalSoftmax`);
+            "remax", rectified outputs over their sum (:class:`tagix.Remax`); or "auto", which is
+            "softmax" (docs/classification.md has the figures).
+        class_weight: how many times as frequent each class is where predictions are wanted as in
+            the data: a dict of labels, 1 for those that it lacks, or "balanced", which makes all
+            classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
+            are multiplied by it and made to add up to 1, which is what weights for the rows of each
+            class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
         novelty: whether probabilities of rows unlike those of :meth:`fit`, between and beyond them,
             go towards the shares of the classes there, as far as the Gaussian process of
             :class:`TagiRegressor` cannot tell the classes apart.
@@ -54,13 +66,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     Attributes:
         classes_ : the labels, sorted.
+        class_weight_ : (n_classes,), what the probability of each is multiplied by.
         nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
         histories_ : what each epoch of the last fit gave, for each network
             (:class:`tagix.History`); ``history_`` is the first.
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`ClassificationLog`).
 
@@ -79,12 +93,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     _classes_are_given: bool
     _counts: dict[Any, int]
     """Rows of each label in the last fit."""
+    _weight_of: dict[Any, float]
+    """What ``class_weight`` came to at the start; 1 for labels that it lacks."""
 
     def __init__(
         self,
         hidden: str | Sequence[int] = "auto",
         *,
         likelihood: str = "auto",
+        class_weight: str | Mapping[Any, float] | None = None,
         n_estimators: int = RECIPE.n_estimators,
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
@@ -100,6 +117,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     ) -> None:
         self.hidden = hidden
         self.likelihood = likelihood
+        self.class_weight = class_weight
         self.n_estimators = n_estimators
         self.max_epochs = max_epochs
         self.batch_size = batch_size
@@ -114,6 +132,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.verbose = verbose
         _river.register_if_imported(classifier=TagiClassifier)
 
+    @property
+    def class_weight_(self) -> Array:
+        """What the probability of each of ``classes_`` is multiplied by, (n_classes,)."""
+        check_is_fitted(self)
+        return np.array([self._weight_of.get(label, 1.0) for label in self.classes_.tolist()])
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
@@ -126,14 +150,18 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     @property
     def prequential_log_(self) -> ClassificationLog:
         """What predictions of a stream were worth, each made before its row was learned."""
+        check_is_fitted(self)
         self._take_in_stream()
         return self._log
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiClassifier:
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
+            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
 
@@ -142,18 +170,29 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, targets
-                that are no classes, and parameters of the estimator that make no sense.
+                that are no classes, and parameters of the estimator that make no sense. After any
+                exception, KeyboardInterrupt included, the estimator is as it was before.
+
+        Warns:
+            OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
         """
+        self._check_parameters()
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_classes(rows.shape[1], np.unique(labels).tolist())
+        known, counts = np.unique(labels, return_counts=True)
+        indicators = columns_to_indicate(rows)
+        self._start_classes(rows.shape[1], known.tolist(), n_indicators=len(indicators))
+        if isinstance(self.class_weight, str):  # balanced
+            weights = len(labels) / (len(known) * counts)
+            self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
         self._classes_are_given = False
-        self._counts = dict(Counter(labels.tolist()))
-        self._x_moments = moments_with(self._x_moments, rows, "X")
-        self._x_scaler = self._x_moments.scaler()
+        self._counts = dict(zip(known.tolist(), counts.tolist(), strict=True))
+        self._take_units_of_table(rows, indicators)
+        warn_of_outliers(rows, self._columns_in_words())
         self._train(rows, std, self._numbers(labels.tolist()))
         return self
 
+    @all_or_nothing
     def partial_fit(
         self, X: Any, y: Any, classes: ArrayLike | None = None, X_std: ArrayLike | None = None
     ) -> TagiClassifier:
@@ -169,6 +208,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Returns, Raises: as :meth:`fit`; ValueError also for ``classes`` unlike those given before.
         """
+        self._check_parameters()
         first = not self.__sklearn_is_fitted__()
         rows, labels = self._validated(X, y, reset=first)
         std = self._as_std(X_std, rows)
@@ -181,6 +221,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             if len(unknown):
                 raise ValueError(f"y: got labels {unknown}, needed classes, {known}")
         if first:
+            self._refuse_balanced()
             self._start_classes(rows.shape[1], [] if given is None else given.tolist())
             self._classes_are_given = given is not None
         batch_size = self._batch_size(0)
@@ -198,20 +239,31 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Raises:
             TypeError, ValueError: for what is no dict of numbers, for NaN and None as a label, and
-                for one that is not among the ``classes`` given to :meth:`partial_fit`.
+                for one that is not among the ``classes`` given to :meth:`partial_fit`. The
+                estimator is then as it was before.
         """
         stream = self._stream
         if stream is not None and type(x) is dict and x.keys() <= stream.keys:
             number = self._number_of.get(y)
             if number is not None:
+                if stream.rows_left == 1:
+                    self._learn_by_stream(x, number)
+                    return
                 stream.learn(x, number)
+                stream.rows_left -= 1
                 self._note_drifts()
                 return
-        if y is None or y != y:
+        self._learn_row(x, y)
+
+    @all_or_nothing
+    def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
+        """:meth:`learn_one` without the core's stream, which it begins where it can."""
+        if is_missing(y):
             raise ValueError(f"y: got {y!r}, needed a label")
         label = y.item() if isinstance(y, np.generic) else y
         if not self.__sklearn_is_fitted__():
             keys = first_keys(x)
+            self._refuse_balanced()
             self._start_classes(len(keys), [], keys)
             self._classes_are_given = False
         elif self._classes_are_given and label not in self._labels:
@@ -232,10 +284,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             X_std: standard deviations of X, as in :meth:`fit`.
 
         Returns:
-            float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1.
+            float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1. With a
+            ``class_weight``, those of data in which the classes are so much more frequent.
         """
         check_is_fitted(self)
-        return self._probabilities(*self._inputs_to_predict(X, X_std))
+        return self._weighted(self._probabilities(*self._inputs_to_predict(X, X_std)))
 
     def predict_log_proba(self, X: Any, X_std: ArrayLike | None = None) -> Array:
         """Logarithms of :meth:`predict_proba`; -inf for a probability of 0."""
@@ -252,10 +305,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             first_keys(x)
             return {}
         if self._stream is not None and self._stream.has_all_of(x):
-            of_classes = self._stream.predict_proba(x, len(self._labels))
-            return dict(zip(self._labels, of_classes.tolist(), strict=True))
+            of_labels: NDArray[Any] = self._stream.predict_proba(x, len(self._labels))
+            if self._weight_of:
+                weights = [self._weight_of.get(label, 1.0) for label in self._labels]
+                of_labels = _reweighted(of_labels.astype(np.float64), np.array(weights))
+            return dict(zip(self._labels, of_labels.tolist(), strict=True))
         row = self._x_scaler.inputs(self._row_of(x, learn=False))
-        probabilities = self._probabilities(*row)[0]
+        probabilities = self._weighted(self._probabilities(*row))[0]
         labels = (self._labels[number] for number in self._columns)
         return dict(zip(labels, probabilities.tolist(), strict=True))
 
@@ -266,19 +322,32 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        as_choice("likelihood", self.likelihood, ("auto", "hierarchical_softmax", "remax"))
+        as_choice("likelihood", self.likelihood, ("auto", *LIKELIHOODS))
+        if isinstance(self.class_weight, Mapping):
+            for label, value in self.class_weight.items():
+                weight = as_number(f"class_weight[{label!r}]", value)
+                if not 0.0 < weight < np.inf:
+                    raise ValueError(
+                        f"class_weight[{label!r}]: got {value!r}, needed a number above 0"
+                    )
+        elif self.class_weight is not None:
+            as_choice("class_weight", self.class_weight, ("balanced",))
 
-    def _takes_remax(self) -> bool:
-        """Whether each class has an output; what was "auto" at the start stays as it was."""
+    def _refuse_balanced(self) -> None:
+        if isinstance(self.class_weight, str):
+            raise ValueError(
+                f"class_weight: got {self.class_weight!r}, which takes a fit to a whole table, "
+                "needed None or a dict of labels to begin a stream"
+            )
+
+    def _likelihood(self) -> type[nn.Likelihood]:
+        """What "auto" was when the networks were made stays as it was, in files too."""
         if self.likelihood != "auto":
-            return self.likelihood == "remax"
-        if self.__sklearn_is_fitted__():
-            return isinstance(self.net_.likelihood, Remax)
-        return len(self._labels) > MOST_CLASSES_OF_TREE
+            return LIKELIHOODS[self.likelihood]
+        return type(self.nets_[0].likelihood) if self.__sklearn_is_fitted__() else Softmax
 
     def _head(self) -> Any:
-        n_classes = len(self._labels)
-        return Remax(n_classes) if self._takes_remax() else HierarchicalSoftmax(n_classes)
+        return self._likelihood()(len(self._labels))
 
     def _n_outputs(self) -> int:
         return int(self._head().n_outputs)
@@ -292,14 +361,20 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return rows, column_or_1d(labels, warn=True)
 
     def _start_classes(
-        self, n_features: int, labels: list[Any], keys: list[Any] | None = None
+        self,
+        n_features: int,
+        labels: list[Any],
+        keys: list[Any] | None = None,
+        n_indicators: int = 0,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
         self._counts = {}
         self._name_classes()
+        given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
+        self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, n_indicators)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""
@@ -350,6 +425,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _n_novelty_outputs(self) -> int:
         return 1
 
+    def _weighted(self, probabilities: Array) -> Array:
+        """Probabilities of ``classes_`` by ``class_weight_``."""
+        return _reweighted(probabilities, self.class_weight_) if self._weight_of else probabilities
+
     def _learn(self, X: Array, labels: list[Any], std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
         probabilities = self._probabilities(*self._x_scaler.inputs(X, std))
@@ -393,6 +472,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             "labels": labels,
             "classes_are_given": self._classes_are_given,
             "counts": [self._counts.get(label, 0) for label in known],
+            "class_weight": _files.describe_weights(self._weight_of),
         }
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
@@ -404,20 +484,28 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if len(counts) != len(known) or not all(type(n) is int and n >= 0 for n in counts):
             raise ValueError(f"counts: got {counts!r:.80}, needed one for each label")
         self._counts = dict(zip(known, counts, strict=True))
+        self._weight_of = _files.read_weights("class_weight", learned.take("class_weight"))
         self._log = ClassificationLog()
 
     def _add_class(self, label: Any) -> None:
         """A class of the networks for a new label, which has learned nothing yet.
 
-        Remax gets an output. In the tree of n classes, a heap, class k is the leaf n + k: with one
-        class more, node n, where class 0 was, is the new branch, and its leaves are the classes
-        n - 1 and n.
+        It gets an output of its own, but in the tree. There, in a heap of n classes, class k is the
+        leaf n + k: with one class more, node n, where class 0 was, is the new branch, and its leaves
+        are the classes n - 1 and n.
         """
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
             return
-        if self._takes_remax():
-            self._labels = [*self._labels, label]
-        else:
+        if self._likelihood() is HierarchicalSoftmax:
             self._labels = [*self._labels[1:], self._labels[0], label]
+        else:
+            self._labels = [*self._labels, label]
         self.nets_ = [wider(net, likelihood=self._head()) for net in self.nets_]
+
+
+def _reweighted(probabilities: Array, weights: Array) -> Array:
+    """Probabilities (..., classes) times weights, made to add up to 1 again."""
+    tiny = np.finfo(np.float64).tiny  # where all are 0
+    weighted = probabilities * (weights / weights.max()) + tiny
+    return np.asarray(weighted / weighted.sum(axis=-1, keepdims=True))

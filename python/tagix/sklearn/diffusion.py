@@ -18,7 +18,13 @@ from tagix._training import History
 from tagix.diffusion import DiffusionModel
 from tagix.samplers import Sampler
 from tagix.sklearn import _files
-from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
+from tagix.sklearn._columns import ColumnEncoder
+from tagix.sklearn._compatibility import (
+    input_names,
+    validate_rows,
+    validate_rows_and_targets,
+)
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
@@ -48,6 +54,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         classes_ : the labels, sorted, of a conditional estimator.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
+        input_names_ : what the model sees: the columns of X, or what they become.
 
     Example:
         >>> model = TagiDiffusion().fit(X)
@@ -57,6 +64,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
     model_: DiffusionModel
     history_: History
     classes_: NDArray[Any]
+    _encoder: ColumnEncoder | None = None
 
     def __init__(
         self,
@@ -85,15 +93,23 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         return hasattr(self, "model_")
 
     @property
+    def input_names_(self) -> NDArray[Any]:
+        """Names of what the model sees, as those of :class:`TagiRegressor`."""
+        return input_names(self)
+
+    @property
     def n_iter_(self) -> int:
         """Epochs of the last fit."""
         return len(self.history_.train_mse)
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any = None) -> TagiDiffusion:
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features), without missing values.
+            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: labels, (n_rows,), for a conditional estimator; else ignored.
 
         Returns:
@@ -101,7 +117,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of finite numbers, for labels that are none,
-                and parameters of the estimator that make no sense.
+                and parameters of the estimator that make no sense. After any exception,
+                KeyboardInterrupt included, the estimator is as it was before.
         """
         labels = None
         if self.conditional:
@@ -151,8 +168,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             sampler: one of :mod:`tagix.samplers`, by default DDPM.
 
         Returns:
-            float64 (n_samples, n_features); of a conditional estimator a pair of it and the labels,
-            (n_samples,).
+            float64 (n_samples, n_inputs), the columns of X or those that ``input_names_`` names; of
+            a conditional estimator a pair of it and the labels, (n_samples,).
         """
         check_is_fitted(self)
         count = as_count("n_samples", n_samples, least=1)
@@ -202,6 +219,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             "model": model,
             "stopped": self.history_.stopped,
             "feature_names": None if names is None else names.tolist(),
+            "n_features": self.n_features_in_,
+            "columns": _files.describe_columns(self._encoder),
             "labels": None if labels is None else _files.describe_labels("classes_", labels),
         }
         return {"parameters": parameters, "learned": learned}, tensors
@@ -219,14 +238,19 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         )
         self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
         names, labels = learned.take("feature_names"), learned.take("labels")
+        n_features = learned.count("n_features", least=1)
+        self._encoder = _files.read_columns(learned.take("columns"), n_features)
         learned.done()
+        n_inputs = n_features if self._encoder is None else self._encoder.n_inputs
+        if n_inputs != model.n_features:
+            raise ValueError(f"columns: got {n_inputs} inputs, needed {model.n_features}")
         n_classes = model.n_classes
         if (n_classes is not None, labels is not None) != (bool(self.conditional),) * 2:
             raise ValueError("labels: got a model or labels that do not fit `conditional`")
-        self.n_features_in_ = model.n_features
+        self.n_features_in_ = n_features
         if names is not None:
-            if not isinstance(names, list) or len(names) != model.n_features:
-                raise ValueError(f"feature_names: got {names!r:.80}, needed {model.n_features}")
+            if not isinstance(names, list) or len(names) != n_features:
+                raise ValueError(f"feature_names: got {names!r:.80}, needed {n_features}")
             self.feature_names_in_ = np.array(
                 _files.read_labels("feature_names", names), dtype=object
             )

@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, clone
 from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
 
 from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
@@ -20,11 +21,28 @@ from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._missing import columns_to_indicate
+from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._targets import target_of_row
+from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
+
+
+class PredictedVar(NamedTuple):
+    """The two parts of predicted variances, in the units of y squared.
+
+    Both float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; they add up to the square
+    of the standard deviation that :meth:`TagiRegressor.predict` gives.
+    """
+
+    epistemic: Array
+    """What more data could take away: the variance of the mean."""
+    aleatoric: Array
+    """What no data would: the noise of a target, as far as the networks know it."""
 
 
 class TagiRegressor(RegressorMixin, TabularEstimator):
@@ -35,9 +53,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     y is inferred with the weights, and the length of training is chosen without holding out rows.
     The defaults are one recipe for all tables.
 
-    NaN in X is a missing value, of which the network is told the training data's mean and
-    variance. Before any fit, predictions are the prior's, for targets of mean 0 and a standard
-    deviation of about 1.
+    NaN in X is a missing value, of which the rest of its row gives mean and variance; where the
+    table of :meth:`fit` has such in a column, an input tells the networks that they are missing. In
+    streams it has the mean and the variance of the rows so far. Targets that have never varied, as
+    in a table of one row, are predicted as they were, with a standard deviation of
+    |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0.
+
+    Before anything was learned, methods that predict raise
+    :class:`sklearn.exceptions.NotFittedError`, but for :meth:`predict_one`, as River expects;
+    :meth:`prior` gives an estimator that predicts all the same.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
@@ -74,7 +98,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
-        x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
+        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
+        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         y_mean_, y_scale_ : (n_outputs,), those of y.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`RegressionLog`).
@@ -126,36 +151,41 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.requires_fit = False
         tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
 
     def _more_tags(self) -> dict[str, Any]:
         """The same before scikit-learn 1.6."""
-        return {"requires_fit": False, "allow_nan": True, "multioutput": True}
+        return {"allow_nan": True, "multioutput": True}
 
     @property
     def y_mean_(self) -> Array:
         """What is taken from y, (n_outputs,)."""
+        check_is_fitted(self)
         return self._y_scaler.mean
 
     @property
     def y_scale_(self) -> Array:
         """What y is divided by then, (n_outputs,)."""
+        check_is_fitted(self)
         return self._y_scaler.scale
 
     @property
     def prequential_log_(self) -> RegressionLog:
         """What predictions of a stream were worth, each made before its row was learned."""
+        check_is_fitted(self)
         self._take_in_stream()
         return self._log
 
+    @all_or_nothing
     def fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
+            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
+                polars, text is categories, and dates and times become numbers: ``input_names_`` has
+                the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
 
@@ -164,17 +194,30 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Raises:
             ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, NaN in
-                y, and parameters of the estimator that make no sense.
+                y, and parameters of the estimator that make no sense. After any exception,
+                KeyboardInterrupt included, the estimator is as it was before.
+
+        Warns:
+            OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
         """
+        self._check_parameters()
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_regression(rows.shape[1], targets.shape[1])
-        self._x_moments = moments_with(self._x_moments, rows, "X")
-        self._y_moments = moments_with(self._y_moments, targets, "y")
-        self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
-        self._train(rows, std, self._y_scaler.targets(targets))
+        indicators = columns_to_indicate(rows)
+        self._start_regression(rows.shape[1], targets.shape[1], n_indicators=len(indicators))
+        self._take_units_of_table(rows, indicators)
+        self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
+        self._y_scaler = self._y_moments.scaler()
+        warn_of_outliers(rows, self._columns_in_words())
+        names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
+        warn_of_outliers(targets, names)
+        if self._y_scaler.varies.any():
+            self._train(rows, std, self._y_scaler.targets(targets))
+        else:
+            self._count_table(len(rows))
         return self
 
+    @all_or_nothing
     def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn more rows, in their order, once.
 
@@ -186,13 +229,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Args, Returns, Raises: as :meth:`fit`.
         """
+        self._check_parameters()
         first = not self.__sklearn_is_fitted__()
         rows, targets = self._validated(X, y, reset=first)
         std = self._as_std(X_std, rows)
         if first:
             self._start_regression(rows.shape[1], targets.shape[1])
-        elif targets.shape[1] != len(self.y_mean_):
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
+        elif targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
         batch_size = self._batch_size(0)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
@@ -209,6 +253,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Raises:
             TypeError, ValueError: for what is no dict of numbers, and a target that is not finite.
+                The estimator is then as it was before.
         """
         stream = self._stream
         if (
@@ -218,20 +263,47 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             and y - y == 0  # finite
             and x.keys() <= stream.keys
         ):
+            if stream.rows_left == 1:
+                self._learn_by_stream(x, y)
+                return
             stream.learn(x, y)
+            stream.rows_left -= 1
             self._note_drifts()
             return
-        targets = np.atleast_2d(np.asarray(y, dtype=np.float64))
+        self._learn_row(x, y)
+
+    @all_or_nothing
+    def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
+        """:meth:`learn_one` without the core's stream, which it begins where it can."""
+        targets = np.atleast_2d(target_of_row(y))
         if not np.isfinite(targets).all():
             raise ValueError(f"y: got {y!r}, needed finite numbers")
         if not self.__sklearn_is_fitted__():
             keys = first_keys(x)
             self._y_is_vector = np.ndim(y) == 0
             self._start_regression(len(keys), targets.shape[1], keys)
-        elif targets.shape[1] != len(self.y_mean_):
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {len(self.y_mean_)}")
+        elif targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
         self._learn(self._row_of(x, learn=True), targets, None)
         self._begin_stream()
+
+    def prior(self, X: Any) -> TagiRegressor:
+        """An estimator with these parameters that has learned nothing, and predicts all the same.
+
+        What networks say of rows like X before they have seen any: of one target, whose mean is 0
+        and whose standard deviation is about 1. X has their columns; its values do not matter.
+
+        Returns:
+            A new estimator: every method that predicts works, ``partial_fit`` learns from there.
+
+        Raises:
+            ValueError, TypeError: as :meth:`fit`.
+        """
+        prior: TagiRegressor = clone(self)
+        rows = validate_rows(prior, X, reset=True)
+        prior._y_is_vector = True
+        prior._start_regression(rows.shape[1], 1)
+        return prior
 
     def predict(self, X: Any, return_std: bool = False, X_std: ArrayLike | None = None) -> Any:
         """Means of the targets, and, with ``return_std``, standard deviations, noise included.
@@ -243,10 +315,25 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Returns:
             float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; a pair of them with
-            ``return_std``. Before any fit, the prior's prediction for one output.
+            ``return_std``.
+
+        Raises:
+            NotFittedError: before anything was learned.
+            ValueError, TypeError: for what is no table of numbers like that of :meth:`fit`.
         """
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
+
+    def predict_var(self, X: Any, X_std: ArrayLike | None = None) -> PredictedVar:
+        """Variances of the targets, what is not known apart from what is noise.
+
+        Args, Raises: as :meth:`predict`.
+
+        Returns:
+            ``epistemic`` and ``aleatoric``. Missing and uncertain inputs count as not known.
+        """
+        prediction = self._predict(X, X_std)
+        return PredictedVar(prediction.epistemic, prediction.aleatoric)
 
     def predict_interval(self, X: Any, level: float = 0.9, X_std: ArrayLike | None = None) -> Array:
         """Central intervals that hold a target with probability ``level``.
@@ -304,25 +391,29 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         count = as_count("n_samples", n_samples, least=1)
         generator = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        model = self._or_prior(X)
-        x, x_var = model._inputs_to_predict(X, X_std)
-        samples = np.empty((count, len(x), model._n_outputs()))
+        check_is_fitted(self)
+        x, x_var = self._inputs_to_predict(X, X_std)
+        samples = np.empty((count, len(x), self._n_outputs()))
         for sample in samples:
             inputs = x
             if x_var is not None:
                 noise = generator.standard_normal(x.shape)
                 inputs = (x + np.sqrt(x_var) * noise).astype(np.float32)
-            member = model.nets_[generator.integers(len(model.nets_))]
+            member = self.nets_[generator.integers(len(self.nets_))]
             function = _ensemble.predict(
                 [member.draw(int(generator.integers(2**62)))], inputs, None
             )
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
-        samples = samples * model.y_scale_ + model.y_mean_
-        if model._novelty is not None:
-            mean = model._in_units(_ensemble.predict(model.nets_, x, x_var)).mean
-            samples += model._novelty.draw(x, mean, count, generator)
-        return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
+        varies = self._y_scaler.varies
+        if not varies.all():  # what rows have in common is then all there is
+            samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
+        scale = np.where(varies, self._y_scaler.scale, self._constant_std())
+        samples = samples * scale + self._y_scaler.mean
+        if self._novelty is not None:
+            mean = self._in_units(_ensemble.predict(self.nets_, x, x_var)).mean
+            samples += self._novelty.draw(x, mean, count, generator)
+        return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
         """The mean for a row of a stream, and its standard deviation with ``return_std``.
@@ -365,19 +456,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             return {"noise": Homoscedastic(learn=True)}
         return {"noise": Heteroscedastic()}
 
-    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
-        mean, scale = y.mean(axis=0, dtype=np.float64), self.y_scale_
-        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
-        return replace(
-            novelty,
-            amplitude=novelty.amplitude * scale**2,
-            sums=novelty.sums * scale,
-            centre=self.y_mean_ + mean * scale,
-        )
-
-    def _n_novelty_outputs(self) -> int:
-        return self._n_outputs()
-
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
         rows, targets = validate_rows_and_targets(
             self, X, y, reset=reset, multi_output=True, y_numeric=True
@@ -388,28 +466,37 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return rows, targets.reshape(len(rows), -1)
 
     def _start_regression(
-        self, n_features: int, n_outputs: int, keys: list[Any] | None = None
+        self,
+        n_features: int,
+        n_outputs: int,
+        keys: list[Any] | None = None,
+        n_indicators: int = 0,
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
         self._log = RegressionLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, n_indicators)
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
         moments = moments_with(self._y_moments, y, "y")
-        counts = self._settled  # in units that do not come from these rows
-        if not counts:
+        # In units that do not come from these rows.
+        counts = self._settled and bool(self._y_scaler.varies.all())
+        if not self._settled:
             self._y_scaler = moments.scaler()
+        elif not counts:
+            scaler = moments.scaler()
+            if (scaler.varies & ~self._y_scaler.varies).any():  # for the first time
+                self._take_over_target_units(scaler)
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
             if self._novelty is not None:
                 self._novelty = self._novelty.with_rows(x, y)
-            self._y_moments = moments
             if counts:
                 before = self._in_units(before)
                 self._log.add(y, before.mean, before.var)
+            self._y_moments = moments
 
         self._learn_batch(X, std, update)
         self._note_drifts()
@@ -436,7 +523,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def _take_over_units(self) -> None:
         super()._take_over_units()
-        scaler = self._y_moments.scaler()
+        self._take_over_target_units(self._y_moments.scaler())
+
+    def _take_over_target_units(self, scaler: Scaler) -> None:
         for net in self.nets_:
             rescale(net, targets=self._y_scaler.units_towards(scaler))
         self._y_scaler = scaler
@@ -453,21 +542,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
         self._log = RegressionLog()
 
-    def _or_prior(self, X: Any) -> TagiRegressor:
-        """The estimator, or one that has learned nothing for rows as wide as X."""
-        if self.__sklearn_is_fitted__():
-            return self
-        prior: TagiRegressor = clone(self)
-        rows = validate_rows(prior, X, reset=True)
-        prior._y_is_vector = True
-        prior._start_regression(rows.shape[1], 1)
-        return prior
-
     def _predict(self, X: Any, X_std: Any) -> Mixture:
         """Moments of targets in their own units, the first dimension of which are rows."""
-        model = self._or_prior(X)
-        mixture = model._predict_rows(*model._inputs_to_predict(X, X_std))
-        return Mixture(*(part[:, 0] for part in mixture)) if model._y_is_vector else mixture
+        check_is_fitted(self)
+        mixture = self._predict_rows(*self._inputs_to_predict(X, X_std))
+        return Mixture(*(part[:, 0] for part in mixture)) if self._y_is_vector else mixture
 
     def _predict_rows(self, x: Float32, x_var: Float32 | None) -> Mixture:
         """Of standardized inputs: the networks' mixture, and what is not known of novel rows."""
@@ -477,10 +556,44 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         excess = self._novelty.excess(x, mixture.mean)
         return mixture._replace(epistemic=mixture.epistemic + excess)
 
-    def _in_units(self, mixture: Mixture) -> Mixture:
-        scale = self.y_scale_
-        return Mixture(
-            mixture.mean * scale + self.y_mean_,
-            mixture.epistemic * scale**2,
-            mixture.aleatoric * scale**2,
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+        mean, scale = y.mean(axis=0, dtype=np.float64), self._y_scaler.scale
+        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
+        return replace(
+            novelty,
+            amplitude=novelty.amplitude * scale**2,
+            sums=novelty.sums * scale,
+            centre=self._y_scaler.mean + mean * scale,
         )
+
+    def _n_novelty_outputs(self) -> int:
+        return self._n_outputs()
+
+    def _in_units(self, mixture: Mixture) -> Mixture:
+        """Moments in the units of the targets; a target that has never varied is its constant."""
+        varies, scale = self._y_scaler.varies, self._y_scaler.scale
+        if varies.all():
+            return Mixture(
+                mixture.mean * scale + self._y_scaler.mean,
+                mixture.epistemic * scale**2,
+                mixture.aleatoric * scale**2,
+            )
+        # So that squares neither overflow nor vanish, whatever the constant.
+        limits = np.finfo(np.float64)
+        with np.errstate(over="ignore", under="ignore"):
+            constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
+        return Mixture(
+            np.where(varies, mixture.mean * scale, 0.0) + self._y_scaler.mean,
+            np.where(varies, mixture.epistemic * scale**2, constant_var),
+            np.where(varies, mixture.aleatoric * scale**2, 0.0),
+        )
+
+    def _constant_std(self) -> Array:
+        """How far from its constant a target may be that has never varied, (n_outputs,).
+
+        After n equal numbers another one has a probability of about 1 / (n + 1) (Laplace's rule of
+        succession); what it would be is not known, and differs, say, by as much as the constant
+        from 0, or by 1 from 0 itself: an expected deviation of |constant| / (n + 1).
+        """
+        magnitude = np.abs(self._y_scaler.mean)
+        return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
