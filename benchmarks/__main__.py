@@ -10,6 +10,8 @@ docs/classification.md.
 ``python -m benchmarks streams``: rows learned one at a time, as dicts.
 ``python -m benchmarks everyday``: the regressor on random tables of counters, flags, sentinels...
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
+``python -m benchmarks novelty``: what is not known between and beyond the rows of a fit, beside
+Hamiltonian Monte Carlo and Gaussian processes.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
 of a shared machine mean little.
@@ -27,6 +29,7 @@ from benchmarks import (
     gpu,
     gpu_opponents,
     merging,
+    novelty,
     quality,
     speed,
     streams,
@@ -99,7 +102,10 @@ def main() -> None:
     shards.add_argument(
         "--output", type=Path, help="put the tables there; default: docs/merging.md"
     )
-    for command in (cpu, toy, trust, of_classes, rows, tables, shards):
+    between = commands.add_parser("novelty", help="between and beyond the data, beside HMC")
+    between.add_argument("--quick", action="store_true", help="one table, short chains")
+    between.add_argument("--uci", type=Path, help="the folder of UCI sets, to leave out parts of")
+    for command in (cpu, toy, trust, of_classes, rows, tables, shards, between):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     for name in ("threads", "seeds", "epochs", "tables"):
@@ -111,6 +117,9 @@ def main() -> None:
         return
     if arguments.command == "streams":
         streams.run(arguments.threads, arguments.quick)
+        return
+    if arguments.command == "novelty":
+        novelty.run(arguments.threads, arguments.quick, arguments.uci)
         return
     if arguments.command == "everyday":
         _core.set_num_threads(arguments.threads)

@@ -37,6 +37,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "classification": {},
     "merge_shards": {},
     "inverse_design": {},
+    "gaps": {},
 }
 FIGURES = {
     "regression_1d": ["regression_1d"],
@@ -49,6 +50,7 @@ FIGURES = {
     "classification": ["classification"],
     "merge_shards": ["merge_shards"],
     "inverse_design": ["inverse_design"],
+    "gaps": ["gaps_curve", "gaps_moons"],
 }
 
 
@@ -115,6 +117,15 @@ def test_table(output: str) -> None:
     assert rows["rows"] == [331, 111]
     assert rows["R2"][-1] > 0.15 and 0 < rows["CRPS"][-1] < 45
     assert 0.8 < rows["coverage"][0] < 0.98
+
+
+@of("gaps")
+def test_gaps(output: str) -> None:
+    lines = output.splitlines()
+    (at_data, in_gap), plain = (numbers(line) for line in (lines[0], lines[1]))
+    assert in_gap > 2 * at_data and plain[1] < 2 * plain[0]
+    confidences = [numbers(line)[-1] for line in lines[3:9]]
+    assert confidences[1] < 0.6 and confidences[2] < 0.55 and min(confidences[3:]) > 0.8
 
 
 @of("heteroscedastic_1d")

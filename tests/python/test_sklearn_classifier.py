@@ -76,7 +76,7 @@ def test_as_good_as_logistic_regression(load: Any) -> None:
 
 def test_probabilities_are_the_mean_of_the_networks() -> None:
     X, labels, _ = table()
-    model = small().fit(X, labels)
+    model = small(novelty=False).fit(X, labels)
     x = ((X[:30] - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     expected = np.mean([net.predict_proba(x) for net in model.nets_], axis=0)
     np.testing.assert_allclose(model.predict_proba(X[:30]), expected, rtol=1e-5)
@@ -112,7 +112,7 @@ def test_missing_and_uncertain_inputs() -> None:
         missing = np.isnan(cloud)
         drawn = rng.normal(X.mean(axis=0), X.std(axis=0), cloud.shape)
         expected = model.predict_proba(np.where(missing, drawn, cloud)).mean(axis=0)
-        np.testing.assert_allclose(actual, expected, atol=0.06)
+        np.testing.assert_allclose(actual, expected, atol=0.08)
     holes = X.copy()
     holes[rng.random(X.shape) < 0.1] = np.nan
     assert small().fit(holes, labels).score(X, labels) > 0.7

@@ -67,9 +67,10 @@ def test_error_bars(fitted: TagiRegressor) -> None:
     assert fitted.score(X, y) > 0.85
 
 
-def test_prediction_is_the_mixture_of_the_networks(fitted: TagiRegressor) -> None:
+def test_prediction_is_the_mixture_of_the_networks() -> None:
     """By hand, from the networks themselves and moments of the table."""
     X, y = table(600)
+    fitted = TagiRegressor(novelty=False, random_state=0).fit(X, y)
     rows = X[:20]  # more than 8, so that they take the same path
     x = ((rows - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
     predictions = [net(x) for net in fitted.nets_]
@@ -82,8 +83,9 @@ def test_prediction_is_the_mixture_of_the_networks(fitted: TagiRegressor) -> Non
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
 
 
-def test_parts_of_the_variance(fitted: TagiRegressor) -> None:
+def test_parts_of_the_variance() -> None:
     """Those of a mixture: of the networks' means and variances, and the mean of their noise."""
+    fitted = TagiRegressor(novelty=False, random_state=0).fit(*table(600))
     X, _ = table(50, seed=3)
     x = ((X - fitted.x_mean_) / fitted.x_scale_).astype(np.float32)
     predictions = [net(x) for net in fitted.nets_]

@@ -7,7 +7,7 @@ from typing import Any
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
 3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
-tables are read, no weights of classes, and no indicators of missing values."""
+tables are read, no weights of classes, no indicators of missing values, and no novelty."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -53,6 +53,8 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     parameters = description.get("parameters")
     if description.get("kind") in _TABULAR and isinstance(parameters, dict):
         description["parameters"] = {"n_jobs": None, **parameters}
+    if description.get("kind") in ("TagiRegressor", "TagiClassifier"):
+        _add_novelty(description)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -102,6 +104,17 @@ def _with_columns(learned: dict[str, Any]) -> dict[str, Any]:
     else:
         learned = {"indicators": None, "table_format": None, **learned}
     return {"columns": None, **learned}
+
+
+def _add_novelty(description: dict[str, Any]) -> None:
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if isinstance(parameters, dict):
+        description["parameters"] = {"novelty": True, **parameters}
+    if isinstance(learned, dict):
+        learned = {"novelty": None, **learned}
+        if isinstance(learned.get("labels"), list):
+            learned = {"counts": [0] * len(learned["labels"]), **learned}
+        description["learned"] = learned
 
 
 def _add_class_weights(description: dict[str, Any]) -> None:

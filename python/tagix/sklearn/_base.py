@@ -19,12 +19,13 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._table_format import TableFormat
 from tagix._training import FitCallback, History
-from tagix.sklearn import _files
+from tagix.sklearn import _files, _novelty
 from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._growth import wider
 from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
+from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
@@ -61,6 +62,7 @@ class TabularEstimator(BaseEstimator):
     patience: int
     tol: float
     forgetting: Forgetting | None
+    novelty: bool
     random_state: Any
     n_jobs: int | None
     device: str
@@ -79,6 +81,7 @@ class TabularEstimator(BaseEstimator):
     _feature_keys: list[Any] | None
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
+    _novelty: Novelty | None = None
     _stream: CoreStream | None = None
     _table_format: TableFormat | None = None
 
@@ -88,6 +91,14 @@ class TabularEstimator(BaseEstimator):
 
     def _network_arguments(self) -> dict[str, Any]:
         """What a network is made with for its targets: noise or likelihood."""
+        raise NotImplementedError
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> Novelty:
+        """What the rows of a fit say of others, once networks have learned them."""
+        raise NotImplementedError
+
+    def _n_novelty_outputs(self) -> int:
+        """Columns of what :class:`Novelty` says of a row."""
         raise NotImplementedError
 
     @property
@@ -138,6 +149,7 @@ class TabularEstimator(BaseEstimator):
         as_count("max_epochs", self.max_epochs, least=1)
         as_count("patience", self.patience, least=1)
         as_flag("early_stopping", self.early_stopping)
+        as_flag("novelty", self.novelty)
         as_number("tol", self.tol)
         self._hidden_widths()
         if self.batch_size != "auto":
@@ -187,6 +199,7 @@ class TabularEstimator(BaseEstimator):
         ``n_indicators`` inputs come before those of the features; see :class:`TableScaler`.
         """
         self._stream = None
+        self._novelty = None
         self.nets_ = self._make_networks(n_indicators + n_features)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
@@ -265,12 +278,15 @@ class TabularEstimator(BaseEstimator):
             else Evaluation(*self._x_scaler.inputs(evaluation[0]), evaluation[1]),
         )
         self.histories_ = training.fit(self.nets_)
-        self._count_table(len(x))
+        self._note_table(x, y)
 
-    def _count_table(self, n_rows: int) -> None:
-        """Note that a table has been learned, in the units of all its rows."""
-        self._n_rows, self._settled = n_rows, True
+    def _note_table(self, x: Float32, y: NDArray[Any]) -> None:
+        """Note that networks have learned a table, in the units of all its rows."""
+        self._n_rows, self._settled = len(x), True
         self._drifts_in_fit = self._n_drifts()
+        if self.novelty:
+            part = _novelty.sample(len(x))
+            self._novelty = self._learn_novelty(x[part], y[part])
 
     def _columns_in_words(self) -> list[str]:
         """What messages call the columns of X, each input of the networks by itself."""
@@ -306,8 +322,11 @@ class TabularEstimator(BaseEstimator):
         scaler = self._x_moments.scaler()
         old, new = self._x_scaler.input_units_towards(scaler)
         n_indicators = self._n_indicators()  # which have no units
+        units = old.behind(n_indicators), new.behind(n_indicators)
         for net in self.nets_:
-            rescale(net, inputs=(old.behind(n_indicators), new.behind(n_indicators)))
+            rescale(net, inputs=units)
+        if self._novelty is not None:
+            self._novelty = self._novelty.in_units(*units)
         self._x_scaler = self._x_scaler.renewed(scaler)
 
     def _take_over_units_of_stream(self) -> None:
@@ -390,6 +409,8 @@ class TabularEstimator(BaseEstimator):
         """
         if not isinstance(x, Mapping):
             raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
+        if learn:
+            self._novelty = None  # a stream of single rows goes where it goes
         if self._encoder is not None:
             return self._encoder.row(x, self._feature_keys, learn=learn)
         values = {}
@@ -453,6 +474,7 @@ class TabularEstimator(BaseEstimator):
             "drifts_in_fit": self._drifts_in_fit,
             "log": _files.describe_log(self._log),
             "networks": _files.describe_networks(self.nets_, self.histories_, tensors),
+            "novelty": None if self._novelty is None else self._novelty.describe(tensors),
             **self._describe_targets(tensors),
         }
         _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
@@ -490,6 +512,7 @@ class TabularEstimator(BaseEstimator):
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._read_targets(learned, tensors)
         _files.read_log(learned.record("log"), self._log)
+        novelty = learned.take("novelty")
         learned.done()
         unnoted = self._n_drifts() - self._log.n_drifts
         if unnoted > MOST_UNNOTED_DRIFTS:  # each will be an entry of the log
@@ -503,6 +526,12 @@ class TabularEstimator(BaseEstimator):
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
+        if novelty is not None:
+            record = _files.read_record(novelty, "novelty")
+            widths = _widths(self.nets_[0])
+            self._novelty = Novelty.read(
+                record, tensors, widths, n_inputs, self._n_novelty_outputs()
+            )
 
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         """What a file says of targets; their arrays go into ``tensors``."""
@@ -582,6 +611,12 @@ def _n_inputs(net: nn.Sequential) -> int:
 def _n_outputs(net: nn.Sequential) -> int:
     """Outputs of a network that ends with a Linear; ValueError for another one."""
     return _linear(net, -1)["out_features"]
+
+
+def _widths(net: nn.Sequential) -> list[int]:
+    """Widths of its hidden layers."""
+    linear = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
+    return [layer.config["out_features"] for layer in linear[:-1]]
 
 
 def _linear(net: nn.Sequential, position: int) -> dict[str, int]:

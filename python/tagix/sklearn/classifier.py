@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tagix._arrays import as_choice, as_number
 from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
 from tagix._training import FitCallback, check_callback
-from tagix.sklearn import _ensemble, _files, _river
+from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import (
     Float32,
     TabularEstimator,
@@ -69,6 +70,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
             are multiplied by it and made to add up to 1, which is what weights for the rows of each
             class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
+        novelty: whether probabilities of rows unlike those of :meth:`fit`, between and beyond them,
+            go towards the shares of the classes there, as far as the Gaussian process of
+            :class:`TagiRegressor` cannot tell the classes apart.
         n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
         random_state, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
@@ -99,6 +103,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """The network's class for each of ``classes_``."""
     _number_of: dict[Any, int]
     _classes_are_given: bool
+    _counts: dict[Any, int]
+    """Rows of each label in the last fit."""
     _weight_of: dict[Any, float]
     """What ``class_weight`` came to at the start; 1 for labels that it lacks."""
 
@@ -115,6 +121,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         patience: int = RECIPE.patience,
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
+        novelty: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
         device: str = "cpu",
@@ -131,6 +138,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.patience = patience
         self.tol = tol
         self.forgetting = forgetting
+        self.novelty = novelty
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
@@ -214,6 +222,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             weights = len(labels) / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
         self._classes_are_given = False
+        self._counts = dict(zip(known.tolist(), counts.tolist(), strict=True))
         self._take_units_of_table(rows, indicators)
         warn_of_outliers(rows, self._columns_in_words())
         if evaluation is not None:
@@ -416,7 +425,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             )
             for net in self.nets_
         ]
-        self._count_table(len(x))
+        self._note_table(x, y)
 
     def _network_arguments(self) -> dict[str, Any]:
         return {"likelihood": self._head()}
@@ -435,6 +444,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
+        self._counts = {}
         self._name_classes()
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
         self._weight_of = {label: float(weight) for label, weight in given.items()}
@@ -464,7 +474,31 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             total = probabilities.sum(axis=1, keepdims=True)
             tiny = np.finfo(np.float64).tiny
             probabilities = (probabilities + tiny) / (total + tiny * len(self._columns))
+        if self._novelty is not None:
+            unknown = self._novelty.chance_to_exceed(x)
+            probabilities += unknown * (self._shares() - probabilities)
         return probabilities
+
+    def _shares(self) -> Array:
+        """Of ``classes_`` in the last fit, with one row more of each."""
+        counts = np.array([self._counts.get(label, 0) + 1.0 for label in self.classes_.tolist()])
+        return np.asarray(counts / counts.sum())
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+        targets = np.equal.outer(y, np.arange(len(self._labels))).astype(np.float64)
+        targets -= targets.mean(axis=0)
+        spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
+        targets /= spread
+        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
+        return replace(
+            novelty,
+            amplitude=novelty.amplitude.mean(keepdims=True),
+            sums=np.zeros((len(novelty.sums), 1)),  # the process's own classes are not asked for
+            centre=np.zeros(1),
+        )
+
+    def _n_novelty_outputs(self) -> int:
+        return 1
 
     def _weighted(self, probabilities: Array) -> Array:
         """Probabilities of ``classes_`` by ``class_weight_``."""
@@ -483,6 +517,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             _ensemble.update(self.nets_, x, self._numbers(labels), x_var)
+            if self._novelty is not None:
+                self._novelty = self._novelty.with_rows(x)
             self._log.add(probabilities, expected)
 
         self._learn_batch(X, std, update)
@@ -510,14 +546,19 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return {
             "labels": labels,
             "classes_are_given": self._classes_are_given,
+            "counts": [self._counts.get(label, 0) for label in known],
             "class_weight": _files.describe_weights(self._weight_of),
         }
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
-        self._labels = list(_files.read_labels("labels", learned.items("labels")))
-        self._labels += [_NO_LABEL] * (2 - len(self._labels))
+        known = list(_files.read_labels("labels", learned.items("labels")))
+        self._labels = known + [_NO_LABEL] * (2 - len(known))
         self._name_classes()
         self._classes_are_given = learned.flag("classes_are_given")
+        counts = learned.items("counts")
+        if len(counts) != len(known) or not all(type(n) is int and n >= 0 for n in counts):
+            raise ValueError(f"counts: got {counts!r:.80}, needed one for each label")
+        self._counts = dict(zip(known, counts, strict=True))
         self._weight_of = _files.read_weights("class_weight", learned.take("class_weight"))
         self._log = ClassificationLog()
 

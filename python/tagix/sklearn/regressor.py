@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from tagix._arrays import as_choice, as_count, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
 from tagix._training import FitCallback, check_callback
-from tagix.sklearn import _ensemble, _files, _river
+from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import (
     Float32,
     TabularEstimator,
@@ -88,6 +89,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         tol: see early_stopping; half of it in the first phase.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
             sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
+        novelty: whether rows unlike those of :meth:`fit`, between and beyond them, get epistemic
+            variance besides: as much as the Gaussian process of the same prior has, which keeps the
+            covariances that networks of independent weights lose (docs/uncertainty.md). Rows of
+            :meth:`partial_fit` count as known from then on; :meth:`learn_one` ends it, and streams
+            that were never fitted have none.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
         n_jobs: networks that :meth:`fit` trains side by side in threads, -1 for as many as there
             are processors; None is 1. It learns the same to the bit.
@@ -131,6 +137,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         patience: int = RECIPE.patience,
         tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
+        novelty: bool = True,
         random_state: Any = None,
         n_jobs: int | None = None,
         device: str = "cpu",
@@ -146,6 +153,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self.patience = patience
         self.tol = tol
         self.forgetting = forgetting
+        self.novelty = novelty
         self.random_state = random_state
         self.n_jobs = n_jobs
         self.device = device
@@ -431,6 +439,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
         scale = np.where(varies, self._y_scaler.scale, self._constant_std())
         samples = samples * scale + self._y_scaler.mean
+        if self._novelty is not None:
+            mean = self._in_units(_ensemble.predict(self.nets_, x, x_var)).mean
+            samples += self._novelty.draw(x, mean, count, generator)
         return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
@@ -456,7 +467,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             model._start_regression(len(keys), 1, keys)
             # The units of x are not known yet: its values say nothing.
             inputs = model._x_scaler.inputs(np.full((1, len(x)), np.nan))
-        mixture = model._in_units(_ensemble.predict(model.nets_, *inputs))
+        mixture = model._predict_rows(*inputs)
         mean, std = mixture.mean[0], np.sqrt(mixture.var)[0]
         if model._y_is_vector:
             return (float(mean[0]), float(std[0])) if return_std else float(mean[0])
@@ -519,6 +530,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         def update(x: Float32, x_var: Float32 | None) -> None:
             before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
+            if self._novelty is not None:
+                self._novelty = self._novelty.with_rows(x, y)
             if counts:
                 before = self._in_units(before)
                 self._log.add(y, before.mean, before.var)
@@ -571,9 +584,29 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     def _predict(self, X: Any, X_std: Any) -> Mixture:
         """Moments of targets in their own units, the first dimension of which are rows."""
         check_is_fitted(self)
-        mixture = _ensemble.predict(self.nets_, *self._inputs_to_predict(X, X_std))
-        mixture = self._in_units(mixture)
+        mixture = self._predict_rows(*self._inputs_to_predict(X, X_std))
         return Mixture(*(part[:, 0] for part in mixture)) if self._y_is_vector else mixture
+
+    def _predict_rows(self, x: Float32, x_var: Float32 | None) -> Mixture:
+        """Of standardized inputs: the networks' mixture, and what is not known of novel rows."""
+        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var))
+        if self._novelty is None:
+            return mixture
+        excess = self._novelty.excess(x, mixture.mean)
+        return mixture._replace(epistemic=mixture.epistemic + excess)
+
+    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+        mean, scale = y.mean(axis=0, dtype=np.float64), self._y_scaler.scale
+        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
+        return replace(
+            novelty,
+            amplitude=novelty.amplitude * scale**2,
+            sums=novelty.sums * scale,
+            centre=self._y_scaler.mean + mean * scale,
+        )
+
+    def _n_novelty_outputs(self) -> int:
+        return self._n_outputs()
 
     def _in_units(self, mixture: Mixture) -> Mixture:
         """Moments in the units of the targets; a target that has never varied is its constant."""

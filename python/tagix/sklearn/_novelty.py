@@ -1,0 +1,471 @@
+"""How much less is known of a row the further it lies from the rows of a fit.
+
+Networks whose weights count as independent do not know it: what two clusters have taught the
+weights one by one looks as certain between and beyond the clusters as in them. What is lost are
+covariances, and there is a model of the same prior that keeps them all. A network of the recipe's
+prior becomes, the wider it is, a Gaussian process with the kernel (Cho & Saul, NIPS 2009)
+
+    k_0(x, x') = (gain_bias^2 + sum_j s_j^2 x_j x'_j) / n_features
+    k_l(x, x') = sqrt(k k') (sin t + (pi - t) cos t) / (2 pi) + 1/width
+    cos t = k_l-1(x, x') / sqrt(k k'),   k = k_l-1(x, x),   k' = k_l-1(x', x')
+
+and its posterior variance given the rows, v(x) = amplitude u(x), has no use for their targets but
+for one scale and the noise, which are those of the greatest likelihood (type II). The factors s_j^2
+are how strongly the trained networks' means follow each column: a gap in a column that does not
+matter is none. By the process, the squared error of the networks' mean m at x is v(x) + (m - m_k)^2
+with its own mean m_k. A row is novel as far as u(x) is more than it is for rows like those of the
+fit, held out one by one, and only then is that error added:
+
+    excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x)),
+    level = a high quantile of u(x_i) without row i
+
+It is 0 for most rows like those that were learned, and grows with the square of the distance.
+
+The kernel's matrix is taken through some rows (Nystroem's approximation), chosen one by one where
+the variance that those before leave is greatest: an incomplete Cholesky factorization with pivots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erfc
+
+from tagix import nn
+from tagix._rescaling import Units
+from tagix.sklearn._files import take_array
+from tagix.sklearn._recipe import RECIPE
+
+if TYPE_CHECKING:
+    from tagix.io import Record
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+
+MOST_ROWS = 10_000
+"""Rows of a larger table are drawn by lot."""
+MOST_INDUCING = 48
+"""Rows that the kernel's matrix is taken through, at most, after a fit."""
+MOST_INDUCING_LATER = 96
+"""The same after rows of :meth:`Novelty.with_rows`."""
+LEVEL = 0.95
+"""Share of held-out rows of a fit that are not novel."""
+LEAST_RELEVANCE = 0.03
+"""Of a column that the networks do not follow, in units of the mean of all columns: nobody knows
+what such a column does far from its data."""
+SMALL = 0.01
+"""Variance that does not matter, in units of the noise's."""
+NOISE_RATIOS = np.logspace(-6, 1, 36)
+"""Variances of the noise, in units of the amplitude, of which the likeliest is taken."""
+
+_LEAST_RESIDUAL = 1e-8  # of the greatest prior variance: below it is rounding
+_ROWS_AT_A_TIME = 512  # what the passes of a prediction write stays in cache
+_MOST_TANGENTS = 20_000  # rows times columns of which Jacobians are taken
+_MOST_JACOBIANS = 200
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """What :func:`learn` finds. Inputs are standardized rows, (rows, n_features).
+
+    Nothing of it changes: :meth:`with_rows` and :meth:`in_units` give another one.
+
+    Attributes:
+        hidden: widths of the network's hidden layers.
+        scale, shift: float64 (n_features,); the kernel sees scale * x + shift.
+        inducing: float64 (n_inducing, n_features), rows as the kernel sees them.
+        cholesky: float64 (n_inducing, n_inducing), lower: the factor of their kernel's matrix.
+        gram: float64 (n_inducing, n_inducing), the sum over learned rows of f f^T, where
+            f = cholesky^-1 k(inducing, row).
+        noise_ratio: variance of the noise, in units of the amplitude.
+        level: u that is usual for a row which was not learned.
+        amplitude: float64 (n_outputs,), in squared units of the targets.
+        sums: float64 (n_inducing, n_outputs), the sum of f (target - centre) over learned rows.
+        centre: float64 (n_outputs,), mean of the process where nothing is known.
+    """
+
+    hidden: tuple[int, ...]
+    scale: Array
+    shift: Array
+    inducing: Array
+    cholesky: Array
+    gram: Array
+    noise_ratio: float
+    level: float
+    amplitude: Array
+    sums: Array
+    centre: Array
+
+    def excess(self, x: Float32, mean: Array | None = None) -> Array:
+        """Variance beyond what is usual, (rows, n_outputs), in squared units of the targets.
+
+        Args:
+            x: standardized rows.
+            mean: (rows, n_outputs), what the networks predict; without, the process's own mean.
+        """
+        unknown, process_mean = self.posterior(x)
+        variance: Array = unknown[:, np.newaxis] * self.amplitude
+        if mean is not None:
+            variance += (mean - process_mean) ** 2
+        variance *= self._share(unknown)[:, np.newaxis]
+        return variance
+
+    def chance_to_exceed(self, x: Float32) -> Array:
+        """The probability that an error of that variance is greater than 1, (rows, n_outputs)."""
+        variance = self.excess(x)
+        with np.errstate(divide="ignore"):
+            chance: Array = erfc(1.0 / np.sqrt(2.0 * variance))
+        return chance
+
+    def draw(
+        self, x: Float32, mean: Array, n_samples: int, generator: np.random.Generator
+    ) -> Array:
+        """Functions of mean 0 and of variance :meth:`excess`, (n_samples, rows, n_outputs).
+
+        Rows have in common what the inducing ones, and some of themselves, see of them, and a share
+        of the way from the networks' mean to that of the process.
+        """
+        (unknown, process_mean), rows = self.posterior(x), self._seen(x)
+        known = self._factors(rows)
+        factors = _pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
+        unseen = np.maximum(_variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
+        values, vectors = _spectrum(self.gram)
+        factors[:, : len(values)] = known @ (
+            vectors * np.sqrt(self.noise_ratio / (values + self.noise_ratio))
+        )
+        shape = (n_samples, factors.shape[1], len(self.amplitude))
+        functions: Array = factors @ generator.standard_normal(shape)
+        functions += np.sqrt(unseen)[:, np.newaxis] * generator.standard_normal(functions.shape)
+        functions *= np.sqrt(self.amplitude)
+        ways = generator.standard_normal((n_samples, 1, len(self.amplitude)))
+        functions += ways * (process_mean - mean)
+        functions *= np.sqrt(self._share(unknown))[:, np.newaxis]
+        return functions
+
+    def _share(self, unknown: Array) -> Array:
+        tiny = np.finfo(np.float64).tiny
+        share: Array = np.maximum(unknown - self.level, 0.0) / np.maximum(unknown, tiny)
+        return share
+
+    def posterior(self, x: Float32) -> tuple[Array, Array]:
+        """Variance u of a process of amplitude 1, (rows,), and its mean, (rows, n_outputs)."""
+        left, mean = np.empty(len(x)), np.empty((len(x), len(self.centre)))
+        n_explaining = self._explaining.shape[1] - len(self.centre)
+        totals = self._explaining.sum(axis=0)
+        for start in range(0, len(x), _ROWS_AT_A_TIME):
+            part = slice(start, start + _ROWS_AT_A_TIME)
+            rows = self._seen(x[part])
+            core, of_rows, of_inducing, constant = _factored(rows, self.inducing, self.hidden)
+            # k A of k = a C b + c, without writing k.
+            along = core @ (of_inducing[:, np.newaxis] * self._explaining)
+            along *= of_rows[:, np.newaxis]
+            along += constant * totals
+            explained = np.einsum("ij,ij->i", along[:, :n_explaining], along[:, :n_explaining])
+            left[part] = _variances(rows, self.hidden) - explained
+            mean[part] = along[:, n_explaining:] + self.centre
+        return np.maximum(left, 0.0, out=left), mean
+
+    def with_rows(self, x: Float32, targets: Array | None = None) -> Novelty:
+        """The same after more rows: what they are like is known then.
+
+        Scale, noise and level stay. Rows that those so far say little of join the inducing ones;
+        of earlier rows, those that join see what the inducing ones then saw of them.
+
+        Args:
+            x: standardized rows.
+            targets: (rows, n_outputs), in the units of :attr:`centre`; None where the process's
+                mean does not matter.
+        """
+        rows = self._seen(x)
+        about = np.zeros((len(rows), 1)) if targets is None else targets - self.centre
+        known = self._factors(rows)
+        least = SMALL * self.noise_ratio
+        unseen = _variances(rows, self.hidden) - np.sum(known**2, axis=1)
+        before, most = len(self.inducing), MOST_INDUCING_LATER
+        if before >= most or unseen.max() <= least:
+            gram, sums = self.gram + known.T @ known, self.sums + known.T @ about
+            more = replace(self, gram=gram, sums=sums)
+            more.__dict__["_whitening"] = self._whitening  # of the same rows
+            return more
+        chosen, factors = _pivots(rows, self.hidden, known, most - before, least)
+        size = before + len(chosen)
+        cholesky, gram = np.zeros((size, size)), factors.T @ factors
+        cholesky[:before, :before] = self.cholesky
+        cholesky[before:] = factors[chosen]
+        gram[:before, :before] += self.gram
+        sums = factors.T @ about
+        sums[:before] += self.sums
+        inducing, cholesky = np.vstack([self.inducing, rows[chosen]]), np.tril(cholesky)
+        return replace(self, inducing=inducing, cholesky=cholesky, gram=gram, sums=sums)
+
+    def in_units(self, old: Units, new: Units) -> Novelty:
+        """The same for rows in other units, as in :func:`tagix._rescaling.rescale`."""
+        ratio, move = new.scale / old.scale, (new.mean - old.mean) / old.scale
+        return replace(self, scale=self.scale * ratio, shift=self.shift + self.scale * move)
+
+    def _seen(self, x: Float32) -> Array:
+        return np.asarray(x * self.scale + self.shift, dtype=np.float64)
+
+    def _factors(self, rows: Array) -> Array:
+        """What the inducing rows see of others: cholesky^-1 k for each, (n_rows, n_inducing)."""
+        return _kernel(rows, self.inducing, self.hidden) @ self._whitening
+
+    @cached_property
+    def _whitening(self) -> Array:
+        return np.asarray(np.linalg.inv(self.cholesky).T)
+
+    @cached_property
+    def _explaining(self) -> Array:
+        """A where |k(x, inducing) A|^2 is what rows explain of k(x, x); and that of means."""
+        values, vectors = _spectrum(self.gram)
+        share = values / (values + self.noise_ratio)
+        counts = share > 1e-12  # the rest explains nothing
+        along = (vectors.T @ self.sums) / (values + self.noise_ratio)[:, np.newaxis]
+        matrix = np.hstack([vectors[:, counts] * np.sqrt(share[counts]), vectors @ along])
+        return np.asarray(self._whitening @ matrix)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is worked out when it is asked for."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    def describe(self, tensors: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """For JSON; arrays go into ``tensors``."""
+        for name in _ARRAYS:
+            tensors[f"novelty.{name}"] = getattr(self, name)
+        return {"noise_ratio": self.noise_ratio, "level": self.level}
+
+    @classmethod
+    def read(
+        cls,
+        record: Record,
+        tensors: dict[str, NDArray[Any]],
+        hidden: Sequence[int],
+        n_features: int,
+        n_outputs: int,
+    ) -> Novelty:
+        """What :meth:`describe` described; ValueError for anything else."""
+        noise_ratio, level = record.number("noise_ratio"), record.number("level")
+        record.done()
+        if noise_ratio <= 0 or level < 0:
+            raise ValueError(
+                f"novelty: got noise_ratio {noise_ratio} and level {level}, needed positive ones"
+            )
+        inducing = take_array(tensors, "novelty.inducing", (None, n_features))
+        size = len(inducing)
+        arrays = {
+            "scale": take_array(tensors, "novelty.scale", (n_features,)),
+            "shift": take_array(tensors, "novelty.shift", (n_features,)),
+            "inducing": inducing,
+            "cholesky": take_array(tensors, "novelty.cholesky", (size, size)),
+            "gram": take_array(tensors, "novelty.gram", (size, size)),
+            "amplitude": take_array(tensors, "novelty.amplitude", (n_outputs,)),
+            "sums": take_array(tensors, "novelty.sums", (size, n_outputs)),
+            "centre": take_array(tensors, "novelty.centre", (n_outputs,)),
+        }
+        if not 1 <= size <= MOST_INDUCING_LATER:
+            raise ValueError(f"novelty: got {size} rows, needed 1 to {MOST_INDUCING_LATER}")
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            raise ValueError("novelty: got NaN or infinity, needed finite numbers")
+        cholesky, widths = arrays["cholesky"], tuple(hidden)
+        prior = _variances(inducing, widths)
+        wrong = np.abs(cholesky @ cholesky.T - _kernel(inducing, inducing, widths)).max()
+        least = np.sqrt(0.5 * _LEAST_RESIDUAL * prior.min())
+        if (
+            np.triu(cholesky, 1).any()
+            or (np.diagonal(cholesky) < least).any()
+            or not wrong <= 1e-6 * prior.max()
+        ):
+            raise ValueError("novelty: got a cholesky that is not the factor of the rows' kernel")
+        if (arrays["amplitude"] < 0).any():
+            raise ValueError("novelty: got a negative amplitude")
+        return cls(widths, noise_ratio=noise_ratio, level=level, **arrays)
+
+
+_ARRAYS = ("scale", "shift", "inducing", "cholesky", "gram", "amplitude", "sums", "centre")
+
+
+def sample(n_rows: int) -> NDArray[np.intp] | slice:
+    """The rows of a table that :func:`learn` is to see: all, or MOST_ROWS of them."""
+    if n_rows <= MOST_ROWS:
+        return slice(None)
+    return np.random.default_rng(0).choice(n_rows, MOST_ROWS, replace=False)
+
+
+def learn(
+    nets: Sequence[nn.Sequential], x: Float32, targets: Array, hidden: Sequence[int]
+) -> Novelty:
+    """What rows that networks have learned say of others.
+
+    Args:
+        nets: the networks, after their training.
+        x: standardized rows, (n_rows, n_features); missing values are 0.
+        targets: float64 (n_rows, n_outputs) about their mean, which is :attr:`Novelty.centre`.
+        hidden: widths of the networks' hidden layers.
+    """
+    widths = tuple(hidden)
+    scale = np.sqrt(_relevance(nets, x))
+    rows = np.asarray(x * scale, dtype=np.float64)
+    nothing = np.empty((len(rows), 0))
+    chosen, factors = _pivots(rows, widths, nothing, MOST_INDUCING, 0.0)
+    values, vectors = _spectrum(factors.T @ factors)
+    noise_ratio, amplitude = _likeliest(values, (factors @ vectors).T @ targets, targets)
+    # A variance that is small beside the noise's need not be explained: fewer rows may do.
+    left = _variances(rows, widths)[:, np.newaxis] - np.cumsum(factors**2, axis=1)
+    enough = int(np.count_nonzero(left.max(axis=0) > SMALL * noise_ratio)) + 1
+    chosen, factors, left = chosen[:enough], factors[:, :enough], left[:, :enough]
+    gram = factors.T @ factors
+    values, vectors = _spectrum(gram)
+    own = (factors @ vectors) ** 2 @ (1.0 / (values + noise_ratio))  # a row's share in its fit
+    held_out = np.maximum(left[:, -1], 0.0) + noise_ratio * own / np.maximum(1.0 - own, 1e-12)
+    return Novelty(
+        hidden=widths,
+        scale=scale,
+        shift=np.zeros_like(scale),
+        inducing=rows[chosen],
+        cholesky=np.tril(factors[chosen]),
+        gram=gram,
+        noise_ratio=noise_ratio,
+        level=float(np.quantile(held_out, LEVEL)),
+        amplitude=amplitude,
+        sums=factors.T @ targets,
+        centre=np.zeros(targets.shape[1]),
+    )
+
+
+def _relevance(nets: Sequence[nn.Sequential], x: Float32) -> Array:
+    """How the networks' means follow each column: squared slopes of mean 1, (n_features,)."""
+    count = int(np.clip(_MOST_TANGENTS // x.shape[1], 1, _MOST_JACOBIANS))
+    rows = x[np.random.default_rng(0).permutation(len(x))[:count]]
+    slopes = np.mean([net.jacobian(rows) for net in nets], axis=0, dtype=np.float64)
+    squares = np.mean(slopes**2, axis=(0, 1))
+    mean = squares.mean()
+    relevance = squares / mean if 0 < mean < np.inf else np.ones_like(squares)
+    relevance = relevance + LEAST_RELEVANCE
+    return np.asarray(relevance / relevance.mean())
+
+
+def _spectrum(gram: Array) -> tuple[Array, Array]:
+    """Eigenvalues, which are not negative, and eigenvectors."""
+    values, vectors = np.linalg.eigh(gram)
+    return np.maximum(values, 0.0), vectors
+
+
+def _likeliest(values: Array, along: Array, targets: Array) -> tuple[float, Array]:
+    """Noise ratio and amplitudes (n_outputs,) of the greatest likelihood of the targets.
+
+    Their covariance is amplitude (F F^T + noise_ratio I); ``values`` are the eigenvalues of F^T F,
+    and ``along`` (n_values, n_outputs) the products of targets and F along its eigenvectors.
+    """
+    n_rows = len(targets)
+    squares = np.sum(targets**2, axis=0)
+    varies = squares > 0
+    if not varies.any():
+        return 1.0, np.zeros_like(squares)
+    best, found = -np.inf, (1.0, squares)
+    for ratio in NOISE_RATIOS:
+        explained = np.sum(along**2 / (values[:, np.newaxis] + ratio), axis=0)
+        amplitude = np.maximum(squares - explained, 0.0) / (ratio * n_rows)
+        amplitude = np.maximum(amplitude, np.finfo(np.float64).tiny)
+        determinant = np.log(values + ratio).sum() + (n_rows - len(values)) * np.log(ratio)
+        likelihood = -n_rows * np.log(amplitude[varies]).sum() - varies.sum() * determinant
+        if likelihood > best:
+            best, found = likelihood, (float(ratio), np.where(varies, amplitude, 0.0))
+    return found
+
+
+def _pivots(
+    rows: Array, hidden: tuple[int, ...], known: Array, most: int, least_residual: float
+) -> tuple[NDArray[np.intp], Array]:
+    """Rows that explain the others best, chosen one by one, and what they explain.
+
+    Args:
+        rows: as the kernel sees them.
+        known: (n_rows, n_before), factors of earlier inducing rows.
+        most: how many to choose at most.
+        least_residual: variance from which on a row is worth choosing.
+
+    Returns:
+        The positions of the chosen rows, and factors (n_rows, n_before + n_chosen), whose products
+        are the kernel as far as it is explained.
+    """
+    before, prior = known.shape[1], _variances(rows, hidden)
+    least = max(least_residual, _LEAST_RESIDUAL * float(prior.max()))
+    residual = np.maximum(prior - np.sum(known**2, axis=1), 0.0)
+    factors = np.hstack([known, np.zeros((len(rows), min(most, len(rows))))])
+    chosen: list[int] = []
+    for column in range(before, factors.shape[1]):
+        pivot = int(residual.argmax())
+        if residual[pivot] <= least:
+            break
+        covariance = _kernel(rows, rows[pivot : pivot + 1], hidden)[:, 0]
+        covariance -= factors[:, :column] @ factors[pivot, :column]
+        factors[:, column] = covariance / np.sqrt(residual[pivot])
+        factors[chosen, column] = 0.0
+        factors[pivot, column] = np.sqrt(residual[pivot])
+        residual = np.maximum(residual - factors[:, column] ** 2, 0.0)
+        residual[pivot] = 0.0
+        chosen.append(pivot)
+    return np.array(chosen, np.intp), factors[:, : before + len(chosen)]
+
+
+def _kernel(rows: Array, others: Array, hidden: tuple[int, ...]) -> Array:
+    """The prior's covariance of outputs, (n_rows, n_others)."""
+    core, of_rows, of_others, constant = _factored(rows, others, hidden)
+    core *= of_rows[:, np.newaxis]
+    core *= of_others
+    core += constant
+    return core
+
+
+def _factored(
+    rows: Array, others: Array, hidden: tuple[int, ...]
+) -> tuple[Array, Array, Array, float]:
+    """The kernel as C, a, b and c with k[i, j] = a[i] C[i, j] b[j] + c: less to be written."""
+    (unit_rows, a), (unit_others, b) = _directions(rows, hidden), _directions(others, hidden)
+    core = unit_rows @ unit_others.T  # cosines of the angles between them
+    constant = 0.0
+    for width in hidden:
+        if constant:
+            above_a, above_b = (np.sqrt(np.pi * each**2 + constant) for each in (a, b))
+            core *= (a / above_a)[:, np.newaxis]
+            core *= b / above_b
+            core += constant / np.multiply.outer(above_a, above_b)
+            a, b = above_a, above_b
+        np.clip(core, -1.0, 1.0, out=core)
+        angle = np.arccos(core)
+        np.subtract(np.pi, angle, out=angle)
+        angle *= core
+        np.multiply(core, core, out=core)
+        np.subtract(1.0, core, out=core)
+        np.sqrt(core, out=core)
+        core += angle
+        a, b, constant = a / np.sqrt(2.0 * np.pi), b / np.sqrt(2.0 * np.pi), 1.0 / width
+    return core, a, b, constant
+
+
+def _directions(rows: Array, hidden: tuple[int, ...]) -> tuple[Array, Array]:
+    """Rows with the bias's input, of length 1, and the lengths that they had, (n_rows,)."""
+    wide = np.empty((len(rows), rows.shape[1] + 1))
+    wide[:, :-1], wide[:, -1] = rows, np.sqrt(_bias_var(hidden))
+    wide /= np.sqrt(rows.shape[1])
+    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+    wide /= lengths[:, np.newaxis]
+    return wide, lengths
+
+
+def _variances(rows: Array, hidden: tuple[int, ...]) -> Array:
+    """The diagonal of the kernel, (n_rows,)."""
+    variances: Array = (np.einsum("ij,ij->i", rows, rows) + _bias_var(hidden)) / rows.shape[1]
+    for width in hidden:
+        variances = 0.5 * variances + 1.0 / width
+    return variances
+
+
+def _bias_var(hidden: tuple[int, ...]) -> float:
+    """Prior variance of a first layer's bias, in units of that of its weights."""
+    return RECIPE.gain_bias**2 if hidden else 1.0
