@@ -281,12 +281,16 @@ class TabularEstimator(BaseEstimator):
         self._note_table(x, y)
 
     def _note_table(self, x: Float32, y: NDArray[Any]) -> None:
-        """Note that networks have learned a table, in the units of all its rows."""
-        self._n_rows, self._settled = len(x), True
-        self._drifts_in_fit = self._n_drifts()
+        """Note that networks have learned a table."""
+        self._count_table(len(x))
         if self.novelty:
             part = _novelty.sample(len(x))
             self._novelty = self._learn_novelty(x[part], y[part])
+
+    def _count_table(self, n_rows: int) -> None:
+        """Note that these are the rows so far, in the units of all of which the networks are."""
+        self._n_rows, self._settled = n_rows, True
+        self._drifts_in_fit = self._n_drifts()
 
     def _columns_in_words(self) -> list[str]:
         """What messages call the columns of X, each input of the networks by itself."""
