@@ -248,7 +248,7 @@ def test_quotients_that_are_no_distributions() -> None:
         tx.forget(posterior, shard, prior, improper="clip")
 
 
-@pytest.mark.parametrize("head", [tx.HierarchicalSoftmax(3), tx.Remax(3)], ids=repr)
+@pytest.mark.parametrize("head", [tx.HierarchicalSoftmax(3), tx.Remax(3), tx.Softmax(3)], ids=repr)
 def test_networks_of_classes(head: Any) -> None:
     rng = np.random.default_rng(0)
     labels = rng.integers(3, size=300)

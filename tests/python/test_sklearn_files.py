@@ -40,6 +40,7 @@ MODELS: dict[str, Any] = {
     "streams": lambda: streamed(TagiRegressor(n_estimators=2), Y),
     "classifier": lambda: TagiClassifier(max_epochs=3, random_state=0).fit(X, LABELS),
     "remax": lambda: TagiClassifier(max_epochs=1, likelihood="remax").fit(X, LABELS == "low"),
+    "tree": lambda: TagiClassifier(max_epochs=1, likelihood="hierarchical_softmax").fit(X, LABELS),
     "one class": lambda: TagiClassifier(max_epochs=1).fit(X, np.zeros(120, int)),
     "class stream": lambda: streamed(TagiClassifier(n_estimators=1), LABELS),
     "new classes": lambda: (
