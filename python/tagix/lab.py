@@ -214,7 +214,7 @@ def run_diffusion(
         "samples": plotting.plot_data_and_samples(data.train, samples.x, title=title),
         "sample_score": plotting.plot_samples_by(
             samples.x,
-            {"score: 0 held by the data, 1 not": samples.score},
+            {"the larger the score, the less certain": samples.score},
             title=f"{title}: samples by score",
         ),
         "training": plotting.plot_training(

@@ -596,7 +596,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return mixture._replace(epistemic=mixture.epistemic + excess)
 
     def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
-        mean, scale = y.mean(axis=0, dtype=np.float64), self._y_scaler.scale
+        varies = self._y_scaler.varies  # a constant is known wherever X goes
+        y, scale = np.where(varies, y, 0.0), np.where(varies, self._y_scaler.scale, 0.0)
+        mean = y.mean(axis=0, dtype=np.float64)
         novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
         return replace(
             novelty,
