@@ -27,6 +27,7 @@ from helpers import (
     same_bits,
     state_error,
     unchanged,
+    with_given_parameters,
 )
 
 import tagix as tx
@@ -42,7 +43,8 @@ def small(device: str = "cpu", **options: Any) -> nn.Sequential:
 
 
 def small_diffusion(device: str = "cpu", **options: Any) -> tx.DiffusionModel:
-    return tx.DiffusionModel(2, (16,), **{"n_steps": 8, "seed": 0, "device": device, **options})
+    settings = {"n_steps": 8, "seed": 0, "device": device, **options}
+    return with_given_parameters(tx.DiffusionModel(2, (16,), **settings))
 
 
 def slow(device: str) -> nn.Sequential:

@@ -187,7 +187,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             y: the label of all samples, or one for each, of a conditional estimator; without, they
                 are drawn as often as in the table.
             sampler: one of :mod:`tagix.samplers`; None is ``DPMSolverMultistep(20)``. In few steps
-                DDPM makes columns that go together too narrow, by 5 % and more.
+                DDPM makes columns that go together too narrow.
 
         Returns:
             float64 (n_samples, n_inputs), the columns of X or those that ``input_names_`` names; of
