@@ -134,6 +134,7 @@ def test_classes_that_appear_later(likelihood: str) -> None:
     assert model.prequential_log_.n_new_labels >= 4
 
 
+@pytest.mark.filterwarnings("ignore:fit. rows left out")  # labels have nothing to do with X
 @pytest.mark.parametrize("n_classes", [2, 3, 4, 5, 8, 13])
 def test_a_new_class_takes_from_one_class_alone(n_classes: int) -> None:
     """In the tree it shares the leaf of one other; what the networks know of the rest stays."""

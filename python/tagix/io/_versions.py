@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
-3 no checksum and no estimators."""
+3 no checksum and no estimators, 4 estimators that stopped on plateaus and had no law of targets."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -42,6 +42,8 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= FORMAT_VERSION:
         return description
     description = dict(description)
+    if version == 4:
+        return _from_4(description)
     network = description.get("network")
     if isinstance(network, dict):
         network = {**_NETWORK, **network}
@@ -60,6 +62,17 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         noise = description.get("noise")
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
+    return description
+
+
+def _from_4(description: dict[str, Any]) -> dict[str, Any]:
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if description.get("kind") in ("TagiRegressor", "TagiClassifier"):
+        if isinstance(parameters, dict):
+            kept = {key: parameters[key] for key in parameters if key not in ("patience", "tol")}
+            description["parameters"] = kept
+        if isinstance(learned, dict) and description["kind"] == "TagiRegressor":
+            description["learned"] = {"has_law": False, **learned}
     return description
 
 

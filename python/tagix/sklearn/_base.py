@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from tagix import _core, nn
@@ -23,7 +25,7 @@ from tagix.sklearn._growth import wider
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
-from tagix.sklearn._table_training import TableTraining
+from tagix.sklearn._table_training import Length, TableTraining
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -51,8 +53,6 @@ class TabularEstimator(BaseEstimator):
     max_epochs: int
     batch_size: str | int
     early_stopping: bool
-    patience: int
-    tol: float
     forgetting: Forgetting | None
     random_state: Any
     device: str
@@ -112,17 +112,15 @@ class TabularEstimator(BaseEstimator):
         """ValueError or TypeError, with its name, for a parameter that makes no sense."""
         as_count("n_estimators", self.n_estimators, least=1)
         as_count("max_epochs", self.max_epochs, least=1)
-        as_count("patience", self.patience, least=1)
         as_flag("early_stopping", self.early_stopping)
-        as_number("tol", self.tol)
         self._hidden_widths()
         if self.batch_size != "auto":
             as_count("batch_size", self.batch_size, least=1)
 
-    def _hidden_widths(self) -> list[int]:
+    def _hidden_widths(self, for_table: bool = False) -> list[int]:
         if isinstance(self.hidden, str):
             as_choice("hidden", self.hidden, ("auto",))
-            return list(RECIPE.hidden)
+            return list(RECIPE.hidden if for_table else RECIPE.stream_hidden)
         if not isinstance(self.hidden, (Sequence, np.ndarray)):
             raise TypeError(f'hidden: got {self.hidden!r}, needed "auto" or a sequence of widths')
         return [as_count("hidden", width, least=1) for width in self.hidden]
@@ -133,32 +131,35 @@ class TabularEstimator(BaseEstimator):
             return RECIPE.batch_size(n_rows)
         return as_count("batch_size", self.batch_size, least=1)
 
-    def _make_networks(self, n_features: int) -> list[nn.Sequential]:
+    def _make_networks(self, n_features: int, for_table: bool) -> list[nn.Sequential]:
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        hidden = self._hidden_widths(for_table)
         return [
-            self._make_network(n_features, _core.derive_seed(seed, member))
+            self._make_network(n_features, hidden, _core.derive_seed(seed, member), self.forgetting)
             for member in range(self.n_estimators)
         ]
 
     def _make_network(
-        self, n_features: int, seed: int, forgetting: Forgetting | None = None
+        self, n_features: int, hidden: list[int], seed: int, forgetting: Forgetting | None
     ) -> nn.Sequential:
-        """A network of the prior, with the forgetting of the estimator or that of a search."""
+        """A network of the prior."""
         return nn.Sequential(
-            *RECIPE.layers(n_features, self._hidden_widths(), self._n_outputs()),
+            *RECIPE.layers(n_features, hidden, self._n_outputs()),
             seed=seed,
             device=self.device,
             precision=self.precision,
-            forgetting=forgetting or self.forgetting,
+            forgetting=forgetting,
             rule=_core.Information(share=RECIPE.share),
             **self._network_arguments(),
         )
 
-    def _start(self, n_features: int, keys: list[Any] | None = None) -> None:
+    def _start(
+        self, n_features: int, keys: list[Any] | None = None, for_table: bool = False
+    ) -> None:
         """Networks and units that have seen nothing; ``keys`` name features of dicts."""
         self._stream = None
-        self.nets_ = self._make_networks(n_features)
+        self.nets_ = self._make_networks(n_features, for_table)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
@@ -187,28 +188,36 @@ class TabularEstimator(BaseEstimator):
             )
         return std
 
-    def _train(self, X: Array, std: Array | None, y: NDArray[Any]) -> None:
-        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe."""
+    def _table(self, X: Array, std: Array | None, y: NDArray[Any]) -> TableTraining:
+        """A table in the units of ``_x_scaler``, for networks to learn."""
         x, x_var = self._x_scaler.inputs(X, std)
-        batch_size = self._batch_size(len(x))
-        search = RECIPE.search(batch_size)
-        training = TableTraining(
+        hidden = self._hidden_widths(for_table=True)
+        return TableTraining(
             x,
             x_var,
             y,
-            lambda seed, searching: self._make_network(
-                x.shape[1], seed, search if searching else None
-            ),
-            batch_size=batch_size,
+            lambda seed, walk: self._make_network(x.shape[1], hidden, seed, walk),
+            batch_size=self._batch_size(len(x)),
             max_epochs=self.max_epochs,
-            early_stopping=self.early_stopping,
-            patience=self.patience,
-            tol=self.tol,
             progress=bool(self.verbose),
         )
-        self.histories_ = training.fit(self.nets_)
-        self._n_rows, self._settled = len(x), True
-        self._drifts_in_fit = self._n_drifts()
+
+    def _chooses_length(self, n_rows: int) -> bool:
+        """Whether rows are left out for a while, to see how long it is best to train."""
+        return self.early_stopping and n_rows >= RECIPE.least_rows
+
+    def _learn_table(self, table: TableTraining, length: Length[Any]) -> None:
+        self.histories_ = table.fit(self.nets_, length)
+        self._n_rows, self._settled = len(table.x), True
+        verdict = length.verdict
+        if verdict is not None and verdict.loss >= verdict.constant_loss:
+            warnings.warn(
+                "fit: rows left out were predicted no better than by a constant (mean negative "
+                f"log-likelihood {verdict.loss:.3g}, of a constant {verdict.constant_loss:.3g}): "
+                "X may say nothing about y, or the rows be too few",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
         rows = validate_rows(self, X, reset=False)

@@ -96,7 +96,6 @@ def read_parameters(record: Record, defaults: Mapping[str, Any]) -> dict[str, An
 _MORE_KINDS: dict[str, set[type]] = {
     "batch_size": {int},
     "random_state": {int},
-    "tol": {int},
     "verbose": {bool},
 }
 

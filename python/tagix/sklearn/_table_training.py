@@ -1,152 +1,222 @@
-"""Training on a table: the two phases of the recipe, and how many epochs each should have."""
+"""Training on a table: the stages of the recipe, and how long they should be."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix import nn
-from tagix._training import EpochRecord, FitCallback, History
-from tagix.sklearn import _ensemble
-from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix import _core, nn
+from tagix._core import Forgetting
+from tagix._training import EpochRecord, History
+from tagix.sklearn._recipe import RECIPE, Stage
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-Rows = NDArray[np.bool_] | slice
-ALL = slice(None)
+Rows = NDArray[np.intp]
+T = TypeVar("T")
+Law = TypeVar("Law", covariant=True)
+
+
+@dataclass(frozen=True)
+class Verdict(Generic[Law]):
+    """What predictions of rows are worth that were not learned."""
+
+    loss: float
+    """Mean negative log-likelihood of their targets."""
+    constant_loss: float
+    """That of a prediction which knows no inputs."""
+    law: Law | None = None
+    """How the targets lie about the predictions, where that was found out, too."""
+
+
+class Judge(Protocol[Law]):
+    """What knows the targets of a table and what predictions of them are worth."""
+
+    def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
+        """The number of the part that each row belongs to."""
+        ...
+
+    def predict(self, net: nn.Sequential, rows: Rows) -> Array:
+        """What :meth:`judge` has to know of a network's predictions, (rows, ...)."""
+        ...
+
+    def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[Law]:
+        """The worth of predictions (networks, rows, ...) of ``rows``, of all ``fold`` parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages of one budget.
+
+    Networks that leave rows out, to see which budget is best, learn their rows in more epochs, so
+    that they are updated as often as the networks that learn all rows: how sure a network is
+    depends on the number of its updates above all.
+    """
+
+    stages: list[Stage]
+    """Those of networks that learn all rows."""
+    trial: list[Stage]
+    """Those of networks that leave out one part."""
+
+    @classmethod
+    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
+        """The schedule of so many epochs for all rows."""
+        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
+        return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
+
+
+@dataclass(frozen=True)
+class Length(Generic[Law]):
+    """How long to train, and what was found out on the way."""
+
+    stages: list[Stage]
+    verdict: Verdict[Law] | None
+    """None where no rows were left out."""
 
 
 @dataclass
 class TableTraining:
     """A standardized table, and how networks learn it.
 
-    ``make_network(seed, searching)`` makes one for the first phase or for the second.
+    Attributes:
+        x, x_var: inputs (rows, features), and their variances where any are uncertain.
+        y: targets as networks take them: (rows, outputs), or numbers of classes (rows,).
+        make_network: ``make_network(seed, forgetting)`` makes an untrained one.
+        batch_size: rows of an update.
+        max_epochs: bound of the epochs of all stages together.
+        progress: whether to show a bar.
     """
 
     x: Float32
     x_var: Float32 | None
     y: NDArray[Any]
-    make_network: Callable[[int, bool], nn.Sequential]
+    make_network: Callable[[int, Forgetting | None], nn.Sequential]
     batch_size: int
     max_epochs: int
-    early_stopping: bool
-    patience: int
-    tol: float
     progress: bool
+    schedules: list[Schedule] = field(init=False)
+    _bar: Any = field(init=False, default=None)
 
-    def fit(self, nets: Sequence[nn.Sequential]) -> list[History]:
-        """Train each of the second phase's networks by itself."""
-        n_epochs = None
-        if self.early_stopping and RECIPE.cross_validates(len(self.x)):
-            n_epochs = self._epochs_by_cross_validation([net.seed for net in nets])
-        return [self._fit_one(net, n_epochs) for net in nets]
+    def __post_init__(self) -> None:
+        n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
+        lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
+        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
 
-    def _fit_one(self, net: nn.Sequential, n_epochs: tuple[int, int] | None) -> History:
-        search = self.make_network(net.seed, True)
-        if n_epochs is None:
-            first = self._run(search, ALL, self._plateau(RECIPE.search_tol))
-            net.load_state_dict(search.state_dict())
-            return _joined(first, self._run(net, ALL, self._plateau(1.0)))
-        first = self._run(search, ALL, None, n_epochs[0])
-        net.load_state_dict(search.state_dict())
-        if n_epochs[1] == 0:
-            return first
-        return _joined(first, self._run(net, ALL, None, n_epochs[1]))
+    def whole(self) -> Length[Any]:
+        """The whole budget."""
+        return Length(self.schedules[0].stages, None)
 
-    def _epochs_by_cross_validation(self, seeds: Sequence[int]) -> tuple[int, int]:
-        """The numbers of epochs of both phases that predict rows best which were not learned.
+    def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
+        """The budget with which rows that were left out are predicted best.
 
-        Of each fold's rows by a network that learns the others; where the second phase makes
-        predictions worse it has none. What a network says of rows that it has seen in an earlier
-        epoch, the likelihood on the plateau, is no measure of that: in small tables with much noise
-        it rises long after predictions have turned worse.
+        With each budget, networks learn all parts of the table but one, and predict the rows of
+        that one. In large tables one network does, and one part alone is predicted.
         """
-        fold = np.random.default_rng(seeds[0]).permutation(len(self.x)) % RECIPE.n_folds
-        folds = [(fold != k, fold == k, seeds[k % len(seeds)]) for k in range(RECIPE.n_folds)]
-        curves = []
-        for learned, left, seed in folds:
-            curve = _Validation(self, left, self._plateau(RECIPE.search_tol))
-            curve.net = self.make_network(seed, True)
-            self._run(curve.net, learned, curve)
-            curves.append(curve.log_likelihoods)
-        n_search, best_search = _best(curves)
-        curves = []
-        for learned, left, seed in folds:
-            search = self.make_network(seed, True)
-            self._run(search, learned, None, n_search)
-            curve = _Validation(self, left, self._plateau(1.0))
-            curve.net = self.make_network(seed, False)
-            curve.net.load_state_dict(search.state_dict())
-            self._run(curve.net, learned, curve)
-            curves.append(curve.log_likelihoods)
-        n_settle, best_settle = _best(curves)
-        return n_search, n_settle if best_settle > best_search else 0
+        n_rows = len(self.x)
+        fold = judge.folds(RECIPE.n_folds, seed)
+        large = n_rows > RECIPE.most_rows
+        n_nets = 1 if large else RECIPE.n_fold_networks
+        left = [np.flatnonzero(fold == k) for k in range(1 if large else RECIPE.n_folds)]
+        learned = [np.flatnonzero(fold != k) for k in range(len(left))]
+        trials = [
+            partial(self._trial, judge, schedule, learned[k], left[k], seed_of_trial)
+            for schedule in self.schedules
+            for trial, k in enumerate(np.repeat(range(len(left)), n_nets))
+            for seed_of_trial in [_core.derive_seed(seed, 1 + trial)]
+        ]
+        n_trials = len(left) * n_nets
+        n_epochs = sum(_n_epochs(schedule.trial) for schedule in self.schedules)
+        with self._shown("choosing the length", n_trials * n_epochs):
+            outcomes = run_all(trials)
+        rows = np.concatenate(left)
+        lengths: list[Length[Law]] = []
+        for number, schedule in enumerate(self.schedules):
+            of_schedule = outcomes[number * n_trials : (number + 1) * n_trials]
+            of_nets = [np.concatenate(of_schedule[net::n_nets]) for net in range(n_nets)]
+            verdict = judge.judge(np.stack(of_nets), rows, fold)
+            lengths.append(Length(schedule.stages, verdict))
+        return min(lengths, key=lambda length: length.verdict.loss if length.verdict else np.inf)
 
-    def _plateau(self, share: float) -> StopOnPlateau | None:
-        return StopOnPlateau(self.patience, share * self.tol) if self.early_stopping else None
+    def fit(self, nets: Sequence[nn.Sequential], length: Length[Any]) -> list[History]:
+        """Train each of the networks by itself, on all rows."""
+        everything = np.arange(len(self.x))
+        with self._shown("learning all rows", len(nets) * _n_epochs(length.stages)):
+            trained = run_all(
+                [partial(self._train, net.seed, length.stages, everything) for net in nets]
+            )
+        for net, (copy, _) in zip(nets, trained, strict=True):
+            _take_over(net, copy)
+        return [history for _, history in trained]
 
-    def _run(
-        self,
-        net: nn.Sequential,
-        rows: Rows,
-        callback: FitCallback | None,
-        n_epochs: int | None = None,
-    ) -> History:
-        return net.fit(
-            self.x[rows],
-            self.y[rows],
-            x_var=None if self.x_var is None else self.x_var[rows],
-            n_epochs=n_epochs or self.max_epochs,
-            batch_size=self.batch_size,
-            progress=self.progress,
-            callback=callback,
-        )
+    def _trial(
+        self, judge: Judge[Any], schedule: Schedule, learned: Rows, left: Rows, seed: int
+    ) -> Array:
+        """What a network predicts of ``left`` that has learned the rest."""
+        net, _ = self._train(seed, schedule.trial, learned)
+        return judge.predict(net, left)
+
+    def _train(self, seed: int, stages: list[Stage], rows: Rows) -> tuple[nn.Sequential, History]:
+        x, y = self.x[rows], self.y[rows]
+        x_var = None if self.x_var is None else self.x_var[rows]
+        net, history = None, History()
+        for stage in stages:
+            before, net = net, self.make_network(seed, stage.forgetting)
+            if before is not None:
+                _take_over(net, before)
+            of_stage = net.fit(
+                x,
+                y,
+                x_var=x_var,
+                n_epochs=stage.n_epochs,
+                batch_size=self.batch_size,
+                progress=False,
+                callback=None if self._bar is None else self._show,
+            )
+            history = _joined(history, of_stage)
+        assert net is not None
+        return net, history
+
+    @contextmanager
+    def _shown(self, name: str, n_epochs: int) -> Iterator[None]:
+        """A bar for so many epochs, of all networks together, or none."""
+        if not self.progress:
+            yield
+            return
+        from tqdm.auto import tqdm
+
+        with tqdm(desc=name, total=n_epochs, unit="epoch", leave=False) as self._bar:
+            yield
+        self._bar = None
+
+    def _show(self, record: EpochRecord) -> bool:
+        self._bar.update()
+        return False
 
 
-class _Validation:
-    """A callback that notes the mean log-likelihood of rows which are not learned."""
-
-    net: nn.Sequential
-
-    def __init__(
-        self, training: TableTraining, rows: NDArray[np.bool_], stop: StopOnPlateau | None
-    ) -> None:
-        self._x, self._y = training.x[rows], training.y[rows]
-        self._x_var = None if training.x_var is None else training.x_var[rows]
-        self._stop = stop
-        self.log_likelihoods: list[float] = []
-
-    def __call__(self, record: EpochRecord) -> bool:
-        if self._y.ndim == 1:  # labels
-            probabilities = _ensemble.predict_proba([self.net], self._x, self._x_var)
-            of_label = probabilities[np.arange(len(self._y)), self._y]
-            log_likelihood = np.log(np.maximum(of_label, 1e-30))
-        else:
-            mean, epistemic, aleatoric = _ensemble.predict([self.net], self._x, self._x_var)
-            var = epistemic + aleatoric
-            log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + (self._y - mean) ** 2 / var)
-        self.log_likelihoods.append(float(log_likelihood.mean()))
-        return self._stop is not None and self._stop(record)
+def run_all(jobs: Sequence[Callable[[], T]]) -> list[T]:
+    """The results of trainings that do not depend on each other, in their order."""
+    return [job() for job in jobs]
 
 
-def _best(curves: Sequence[Sequence[float]]) -> tuple[int, float]:
-    """The number of epochs where the mean of the curves, over three neighbours, is highest.
+def _n_epochs(stages: Sequence[Stage]) -> int:
+    return sum(stage.n_epochs for stage in stages)
 
-    The ends count twice; beyond the shortest curve there is no mean. Also gives that mean.
-    """
-    length = min(len(curve) for curve in curves)
-    mean = np.mean([curve[:length] for curve in curves], axis=0)
-    smooth = np.convolve(np.pad(mean, 1, mode="edge"), np.full(3, 1.0 / 3.0), "valid")
-    epoch = int(smooth.argmax())
-    return epoch + 1, float(smooth[epoch])
+
+def _take_over(net: nn.Sequential, before: nn.Sequential) -> None:
+    """What another network has learned, and how far its order of rows has come."""
+    net.load_state_dict(before.state_dict())
+    net._model.epochs_trained = before._model.epochs_trained
 
 
 def _joined(first: History, second: History) -> History:
-    """The epochs of two phases one after the other; ``stopped`` is that of the second."""
+    """The epochs of two stages one after the other."""
     joined = {
         field.name: getattr(first, field.name) + getattr(second, field.name)
         for field in fields(History)

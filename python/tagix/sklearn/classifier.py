@@ -17,9 +17,11 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._judges import LabelJudge
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import Length
 
 Array = NDArray[np.float64]
 
@@ -44,8 +46,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             (:class:`tagix.HierarchicalSoftmax`); "remax", an output for each class
             (:class:`tagix.Remax`); or "auto", the former for up to 32 classes at the start, since
             in a larger tree it begins to matter which classes are neighbours.
-        n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
-        random_state, device, precision, verbose: as for :class:`TagiRegressor`.
+        n_estimators, max_epochs, batch_size, early_stopping, forgetting, random_state,
+        device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
@@ -82,8 +84,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
         early_stopping: bool = True,
-        patience: int = RECIPE.patience,
-        tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         random_state: Any = None,
         device: str = "cpu",
@@ -96,8 +96,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
-        self.patience = patience
-        self.tol = tol
         self.forgetting = forgetting
         self.random_state = random_state
         self.device = device
@@ -137,11 +135,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         """
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_classes(rows.shape[1], np.unique(labels).tolist())
+        self._start_classes(rows.shape[1], np.unique(labels).tolist(), for_table=True)
         self._classes_are_given = False
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._x_scaler = self._x_moments.scaler()
-        self._train(rows, std, self._numbers(labels.tolist()))
+        numbers = self._numbers(labels.tolist())
+        table = self._table(rows, std, numbers)
+        length: Length[Any] = table.whole()
+        if self._chooses_length(len(rows)) and len(self.classes_) > 1:
+            judge = LabelJudge(table.x, table.x_var, numbers)
+            length = table.length(judge, self.net_.seed)
+        self._learn_table(table, length)
         return self
 
     def partial_fit(
@@ -282,13 +286,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return rows, column_or_1d(labels, warn=True)
 
     def _start_classes(
-        self, n_features: int, labels: list[Any], keys: list[Any] | None = None
+        self,
+        n_features: int,
+        labels: list[Any],
+        keys: list[Any] | None = None,
+        for_table: bool = False,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
         self._name_classes()
         self._log = ClassificationLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, for_table)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""

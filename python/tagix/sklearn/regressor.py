@@ -19,9 +19,12 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._judges import RegressionJudge
+from tagix.sklearn._law import TailedLaw
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import Length, TableTraining
 
 Array = NDArray[np.float64]
 
@@ -83,6 +86,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     _y_moments: Moments
     _y_scaler: Scaler
     _y_is_vector: bool
+    _law: TailedLaw | None = None
+    """The law of targets about the networks' mixture; None for its Gaussian."""
 
     def __init__(
         self,
@@ -93,8 +98,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
         early_stopping: bool = True,
-        patience: int = RECIPE.patience,
-        tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         random_state: Any = None,
         device: str = "cpu",
@@ -107,8 +110,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
-        self.patience = patience
-        self.tol = tol
         self.forgetting = forgetting
         self.random_state = random_state
         self.device = device
@@ -160,11 +161,17 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
-        self._start_regression(rows.shape[1], targets.shape[1])
+        self._start_regression(rows.shape[1], targets.shape[1], for_table=True)
         self._x_moments = moments_with(self._x_moments, rows, "X")
         self._y_moments = moments_with(self._y_moments, targets, "y")
         self._x_scaler, self._y_scaler = self._x_moments.scaler(), self._y_moments.scaler()
-        self._train(rows, std, self._y_scaler.targets(targets))
+        table = self._table(rows, std, self._y_scaler.targets(targets))
+        length: Length[TailedLaw] = table.whole()
+        if self._chooses_length(len(rows)):
+            judge = self._judge(table, targets)
+            length = table.length(judge, self.net_.seed)
+        self._learn_table(table, length)
+        self._law = length.verdict.law if length.verdict else None
         return self
 
     def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
@@ -268,9 +275,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles: got {quantiles!r}, needed numbers between 0 and 1")
-        reach = np.array([NormalDist().inv_cdf(level) for level in levels])
         prediction = self._predict(X, X_std)
         mean, std = prediction.mean[..., np.newaxis], np.sqrt(prediction.var)[..., np.newaxis]
+        if self._law is None:
+            reach = np.array([NormalDist().inv_cdf(level) for level in levels])
+        else:
+            reach = self._law.quantiles(levels)  # (outputs, levels)
+            reach = reach[0] if self._y_is_vector else reach
         return np.asarray(mean + std * reach)
 
     def sample_y(
@@ -310,6 +321,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             )
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
+        if model._law is not None:
+            samples = model._law_of_samples(samples, _ensemble.predict(model.nets_, x, x_var))
         samples = samples * model.y_scale_ + model.y_mean_
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
@@ -364,12 +377,28 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return rows, targets.reshape(len(rows), -1)
 
     def _start_regression(
-        self, n_features: int, n_outputs: int, keys: list[Any] | None = None
+        self,
+        n_features: int,
+        n_outputs: int,
+        keys: list[Any] | None = None,
+        for_table: bool = False,
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
+        self._law = None
         self._log = RegressionLog()
-        self._start(n_features, keys)
+        self._start(n_features, keys, for_table)
+
+    def _judge(self, table: TableTraining, y: Array) -> RegressionJudge:
+        scaler = self._y_scaler
+        return RegressionJudge(
+            table.x,
+            table.x_var,
+            (y - scaler.mean) / scaler.scale,
+            scaler.mean,
+            scaler.scale,
+            len(self.nets_),
+        )
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
@@ -383,7 +412,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             self._y_moments = moments
             if counts:
                 before = self._in_units(before)
-                self._log.add(y, before.mean, before.var)
+                self._log.add(y, before.mean, before.var, self._law)
 
         self._learn_batch(X, std, update)
         self._note_drifts()
@@ -406,7 +435,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._y_moments = target
 
     def _fits_the_core(self) -> bool:
-        return super()._fits_the_core() and self._y_is_vector
+        # The core's predictions are Gaussians.
+        return super()._fits_the_core() and self._y_is_vector and self._law is None
 
     def _take_over_units(self) -> None:
         super()._take_over_units()
@@ -417,11 +447,17 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         _files.put_units(tensors, "y", self._y_scaler, self._y_moments)
-        return {"y_is_vector": self._y_is_vector}
+        if self._law is not None:
+            tensors["law"] = self._law.array()
+        return {"y_is_vector": self._y_is_vector, "has_law": self._law is not None}
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
         n_outputs = tensors["y"].shape[-1] if "y" in tensors and tensors["y"].ndim else 0
         self._y_scaler, self._y_moments = _files.take_units(tensors, "y", n_outputs)
+        self._law = None
+        if learned.flag("has_law"):
+            shape = (n_outputs, TailedLaw.n_numbers())
+            self._law = TailedLaw.of_array(_files.take_array(tensors, "law", shape))
         self._y_is_vector = learned.flag("y_is_vector")
         if self._y_is_vector and n_outputs != 1:
             raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
@@ -445,9 +481,27 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return Mixture(*(part[:, 0] for part in mixture)) if model._y_is_vector else mixture
 
     def _in_units(self, mixture: Mixture) -> Mixture:
+        """Moments of targets in their own units, by their law."""
         scale = self.y_scale_
-        return Mixture(
-            mixture.mean * scale + self.y_mean_,
-            mixture.epistemic * scale**2,
-            mixture.aleatoric * scale**2,
-        )
+        mean = mixture.mean * scale + self.y_mean_
+        parts = [part * scale**2 for part in mixture[1:]]
+        if self._law is None:
+            return Mixture(mean, *parts)
+        epistemic, aleatoric, of_inputs = parts
+        # What is not known of inputs is no matter of the law. Of the rest, both parts are in
+        # proportion: rows left out tell of their sum alone.
+        own = epistemic - of_inputs + aleatoric
+        change = self._law.var(mean, own) / own
+        epistemic = (epistemic - of_inputs) * change + of_inputs
+        return Mixture(mean, epistemic, aleatoric * change, of_inputs)
+
+    def _law_of_samples(self, samples: Array, mixture: Mixture) -> Array:
+        """Samples (n_samples, rows, outputs) of the networks as those of the targets' law.
+
+        Each stays at its quantile, so that samples of functions remain smooth.
+        """
+        assert self._law is not None
+        normal = (samples - mixture.mean) / np.sqrt(mixture.var)
+        moments = self._in_units(mixture)
+        std = np.sqrt(moments.var) / self.y_scale_
+        return np.asarray(mixture.mean + std * self._law.from_normal(normal))
