@@ -105,7 +105,6 @@ _MORE_KINDS: dict[str, set[type]] = {
     "n_jobs": {int},
     "batch_size": {int},
     "random_state": {int},
-    "tol": {int},
     "verbose": {bool},
 }
 

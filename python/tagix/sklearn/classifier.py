@@ -25,11 +25,13 @@ from tagix.sklearn._base import (
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._judges import LabelJudge
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import Length
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -60,8 +62,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
             are multiplied by it and made to add up to 1, which is what weights for the rows of each
             class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
-        n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
-        random_state, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
+        n_estimators, max_epochs, batch_size, early_stopping, forgetting, random_state,
+        n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
@@ -103,8 +105,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
         early_stopping: bool = True,
-        patience: int = RECIPE.patience,
-        tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         random_state: Any = None,
         n_jobs: int | None = None,
@@ -119,8 +119,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
-        self.patience = patience
-        self.tol = tol
         self.forgetting = forgetting
         self.random_state = random_state
         self.n_jobs = n_jobs
@@ -170,7 +168,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
             eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
-                in ``histories_``, and with ``early_stopping`` chooses how long to train.
+                in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
                 called in the epochs of the networks that are kept; returning true ends the training
                 of that network. With ``n_jobs`` it is called from several threads.
@@ -200,7 +198,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             evaluation = rows_left, labels_left
         known, counts = np.unique(labels, return_counts=True)
         indicators = columns_to_indicate(rows)
-        self._start_classes(rows.shape[1], known.tolist(), n_indicators=len(indicators))
+        self._start_classes(
+            rows.shape[1], known.tolist(), n_indicators=len(indicators), for_table=True
+        )
         if isinstance(self.class_weight, str):  # balanced
             weights = len(labels) / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
@@ -209,7 +209,14 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         warn_of_outliers(rows, self._columns_in_words())
         if evaluation is not None:
             evaluation = evaluation[0], self._numbers(evaluation[1].tolist())
-        self._train(rows, std, self._numbers(labels.tolist()), evaluation, callback)
+        numbers = self._numbers(labels.tolist())
+        table = self._table(rows, std, numbers, evaluation, callback)
+        length: Length[Any] = table.whole()
+        with table.progress:
+            if self._chooses_length(len(rows)) and len(self.classes_) > 1:
+                judge = LabelJudge(*table.judged_inputs(), table.judged_targets())
+                length = table.length(judge, self.nets_[0].seed)
+            self._learn_table(table, length)
         return self
 
     @all_or_nothing
@@ -389,6 +396,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         labels: list[Any],
         keys: list[Any] | None = None,
         n_indicators: int = 0,
+        for_table: bool = False,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
@@ -396,7 +404,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
         self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
-        self._start(n_features, keys, n_indicators)
+        self._start(n_features, keys, n_indicators, for_table)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""
