@@ -51,7 +51,7 @@ MODELS: dict[str, Any] = {
     "given": lambda: TagiClassifier().partial_fit(X, LABELS, classes=["high", "low", "middle"]),
     "diffusion": lambda: TagiDiffusion((8,), n_epochs=1, random_state=0).fit(X),
     "conditional": lambda: TagiDiffusion((8,), n_epochs=1, conditional=True).fit(X, LABELS),
-    "unfitted": lambda: TagiRegressor(hidden=(3, 4), tol=1, random_state=5),
+    "unfitted": lambda: TagiRegressor(hidden=(3, 4), max_epochs=7, random_state=5),
 }
 
 
@@ -104,9 +104,30 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
     assert np.array_equal(loaded.predict_one(row), model.predict_one(row))
 
 
+def test_estimators_of_the_release_before() -> None:
+    """What they predicted there; rules to stop that they had are gone, and they have no law."""
+    folder = Path(__file__).parent / "old_files"
+    X = np.arange(60.0).reshape(20, 3) % 7
+    model = tx.load(folder / "regressor_4.safetensors")
+    moments = model.predict(X[:3], return_std=True)
+    # Noise has been joined with a belief of it since.
+    expected = [[-0.0288962, -5.3817598, 3.6597393], [6.3775265, 4.2611521, 8.4366353]]
+    np.testing.assert_allclose(moments, expected, rtol=1e-3)
+    # Of a Gaussian: the mean and 1.645 standard deviations.
+    low, high = model.predict_interval(X[:2]).T
+    np.testing.assert_allclose(
+        [low, high], [[-10.518994, -12.390731], [10.461201, 1.6272115]], 1e-3
+    )
+    assert "tol" not in model.get_params() and model.n_iter_ == 4
+    model.partial_fit(X, X[:, 0])
+    labels = tx.load(folder / "classifier_4.safetensors")
+    expected = [[0.9025866, 0.0974134], [0.9975338, 0.0024662], [0.5083198, 0.4916802]]
+    np.testing.assert_allclose(labels.predict_proba(X[:3]), expected, atol=1e-5)
+
+
 def test_what_no_file_holds(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    model = TagiRegressor(max_epochs=1, random_state=np.random.RandomState(0)).fit(X, Y)
+    model = TagiRegressor(max_epochs=5, random_state=np.random.RandomState(0)).fit(X, Y)
     model.save(path)
     assert tx.load(path).random_state is None
     stream = TagiClassifier(n_estimators=1)

@@ -246,7 +246,7 @@ def test_a_table_with_holes_goes_on_as_a_stream(n_features: int, tmp_path: Path)
 def test_files_with_damaged_links() -> None:
     X, y = table(60, 5)
     X = with_holes(X, 0.2)
-    description, tensors = small(max_epochs=1).fit(X, y)._to_file()
+    description, tensors = small(max_epochs=1, early_stopping=False).fit(X, y)._to_file()
     description = json.loads(json.dumps(description))
     TagiRegressor._from_file(description, tensors, "cpu")
     for bad in ([0, 0], [7], [-1], [0.5], "all"):

@@ -452,12 +452,12 @@ def test_wrong_files(change: Any, message: str, clusters: TagiRegressor, tmp_pat
 
 def test_files_of_version_4() -> None:
     """Written by the release before; what it predicted then."""
-    regressor = tx.load(OLD_FILES / "regressor_4.safetensors")
+    regressor = tx.load(OLD_FILES / "plain_regressor_4.safetensors")
     rows = [[0.5, -0.5], [2.0, -1.5]]
     mean, std = regressor.predict(rows, return_std=True)
     np.testing.assert_allclose(mean, [0.06266393, 3.88594088], rtol=1e-5)
     np.testing.assert_allclose(std, [0.96692334, 1.79206429], rtol=1e-3)
-    classifier = tx.load(OLD_FILES / "classifier_4.safetensors")
+    classifier = tx.load(OLD_FILES / "plain_classifier_4.safetensors")
     np.testing.assert_allclose(
         classifier.predict_proba(rows)[:, 0], [0.97802096, 0.99772557], rtol=1e-5
     )

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import pickle
 import re
 import warnings
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
+from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
@@ -25,9 +24,9 @@ from sklearn.preprocessing import FunctionTransformer
 
 import tagix as tx
 from tagix import nn
-from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor, _table_training
+from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
 from tagix.sklearn._ensemble import cubature
-from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix.sklearn._recipe import RECIPE
 from tests.python.helpers import needs_cuda
 
 Array = np.ndarray
@@ -73,18 +72,27 @@ def test_prediction_is_the_mixture_of_the_networks() -> None:
     fitted = TagiRegressor(novelty=False, random_state=0).fit(X, y)
     rows = X[:20]  # more than 8, so that they take the same path
     x = ((rows - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
-    predictions = [net(x) for net in fitted.nets_]
-    means = np.array([p.mean[:, 0] for p in predictions], np.float64)
-    var = np.mean([p.var[:, 0] for p in predictions], axis=0) + means.var(axis=0)
-    mean, std = fitted.predict(rows, return_std=True)
-    np.testing.assert_allclose(mean, means.mean(axis=0) * y.std() + y.mean(), rtol=1e-6)
-    np.testing.assert_allclose(std, np.sqrt(var) * y.std(), rtol=1e-5)
+
+    def moments(nets: list[nn.Sequential]) -> tuple[Array, Array]:
+        predictions = [net(x) for net in nets]
+        means = np.array([p.mean[:, 0] for p in predictions], np.float64)
+        var = np.mean([p.var[:, 0] for p in predictions], axis=0) + means.var(axis=0)
+        return means.mean(axis=0) * y.std() + y.mean(), var * y.var()
+
+    mean, var = moments(fitted.nets_)
+    np.testing.assert_allclose(fitted.predict(rows), mean, rtol=1e-6)
     assert len(fitted.nets_) == 3 and fitted.net_ is fitted.nets_[0]
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
+    # Where no rows are left out, nothing is known but the networks' own variances.
+    plain = small(early_stopping=False, max_epochs=2).fit(X, y)
+    mean, var = moments(plain.nets_)
+    predicted, std = plain.predict(rows, return_std=True)
+    np.testing.assert_allclose(predicted, mean, rtol=1e-6)
+    np.testing.assert_allclose(std, np.sqrt(var), rtol=1e-5)
 
 
 def test_parts_of_the_variance() -> None:
-    """Those of a mixture: of the networks' means and variances, and the mean of their noise."""
+    """In proportion as in a mixture of networks: of their means and variances, and their noise."""
     fitted = TagiRegressor(novelty=False, random_state=0).fit(*table(600))
     X, _ = table(50, seed=3)
     x = ((X - fitted.x_mean_) / fitted.x_scale_).astype(np.float32)
@@ -93,24 +101,42 @@ def test_parts_of_the_variance() -> None:
     epistemic = np.mean([each.epistemic for each in predictions], axis=0) + means.var(axis=0)
     aleatoric = np.mean([each.aleatoric for each in predictions], axis=0)
     var = fitted.predict_var(X)
-    np.testing.assert_allclose(var.epistemic, fitted.y_scale_**2 * epistemic[:, 0], rtol=1e-5)
-    np.testing.assert_allclose(var.aleatoric, fitted.y_scale_**2 * aleatoric[:, 0], rtol=1e-5)
+    share = (epistemic / (epistemic + aleatoric))[:, 0]
+    np.testing.assert_allclose(var.epistemic / (var.epistemic + var.aleatoric), share, rtol=1e-5)
     std = fitted.predict(X, return_std=True)[1]
     np.testing.assert_allclose(var.epistemic + var.aleatoric, std**2, rtol=1e-12)
+    plain = small(early_stopping=False, max_epochs=2).fit(*table(600))
+    var = plain.predict_var(X)
+    noise = np.mean([net(x).aleatoric[:, 0] for net in plain.nets_], axis=0)
+    np.testing.assert_allclose(var.aleatoric, plain.y_scale_**2 * noise, rtol=1e-5)
     uncertain = fitted.predict_var(X, X_std=np.full_like(X, X.std(axis=0)))
-    assert uncertain.epistemic.mean() > 2 * var.epistemic.mean()
+    assert uncertain.epistemic.mean() > 2 * fitted.predict_var(X).epistemic.mean()
 
 
-def test_quantiles_and_intervals_are_those_of_a_gaussian(fitted: TagiRegressor) -> None:
+LEVELS = [0.05, 0.5, 0.8, 0.95]
+
+
+def test_quantiles_and_intervals_are_those_of_the_law(fitted: TagiRegressor) -> None:
+    """A t with the predicted mean and standard deviation, by SciPy."""
     X = table(30, seed=2)[0]
     mean, std = fitted.predict(X, return_std=True)
-    levels = [0.05, 0.5, 0.8, 0.95]
-    gaussians = [NormalDist(*moments) for moments in zip(mean, std, strict=True)]
-    expected = [[gaussian.inv_cdf(level) for level in levels] for gaussian in gaussians]
-    quantiles = fitted.predict_quantiles(X, levels)
-    np.testing.assert_allclose(quantiles, expected, rtol=1e-9)
+    assert fitted._law is not None
+    freedom = fitted._law.freedom[0]
+    assert 3 <= freedom <= 100
+    scale = std * np.sqrt((freedom - 2) / freedom)
+    expected = [stats.t.ppf(level, freedom, mean, scale) for level in LEVELS]
+    quantiles = fitted.predict_quantiles(X, LEVELS)
+    np.testing.assert_allclose(quantiles.T, expected, rtol=1e-9)
     np.testing.assert_allclose(fitted.predict_interval(X), quantiles[:, [0, 3]], rtol=1e-9)
     assert fitted.predict_quantiles(X, 0.5).shape == (30, 1)
+
+
+def test_quantiles_without_a_law_are_those_of_a_gaussian() -> None:
+    X, y = table(30, seed=2)
+    model = small(early_stopping=False, max_epochs=2).fit(X, y)
+    mean, std = model.predict(X, return_std=True)
+    expected = [stats.norm.ppf(level, mean, std) for level in LEVELS]
+    np.testing.assert_allclose(model.predict_quantiles(X, LEVELS).T, expected, rtol=1e-9)
 
 
 def test_samples_have_the_moments_of_the_prediction(fitted: TagiRegressor) -> None:
@@ -306,7 +332,7 @@ def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
     pandas = pytest.importorskip("pandas")
     X = pandas.DataFrame(np.random.default_rng(0).standard_normal((40, 2)), columns=["a", "b"])
     model = Estimator(random_state=0)
-    short = {"n_epochs": 1} if Estimator is TagiDiffusion else {"max_epochs": 2}
+    short = {"n_epochs": 1} if Estimator is TagiDiffusion else {"early_stopping": False}
     conditional = {"conditional": True} if Estimator is TagiDiffusion else {}
     model.set_params(**short, **conditional).fit(X, (X["a"] > 0).astype(int))
     documented = Estimator.__doc__.split("Attributes:")[1].split("Example:")[0]
@@ -316,69 +342,54 @@ def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
     assert all(hasattr(model, name) for name in existing)
 
 
-def without_cross_validation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_table_training, "RECIPE", dataclasses.replace(RECIPE, n_folds=0))
-
-
-def test_phases_end_on_a_plateau(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the mean of 5 epochs has not risen by 5 tol, and not before 10 epochs."""
-    without_cross_validation(monkeypatch)
-    X, y = table()
-    model = small(max_epochs=100).fit(X, y)
-    for history in model.histories_:
-        assert history.stopped and 20 <= len(history.train_mse) < 200
-        log_likelihood = history.train_log_likelihood
-        assert np.mean(log_likelihood[-5:]) - np.mean(log_likelihood[-10:-5]) < 5 * 0.02
-    assert model.n_iter_ == max(len(history.train_mse) for history in model.histories_)
-    assert model.history_ is model.histories_[0]
+def test_stages_of_the_budget() -> None:
+    """By hand: 4000 updates of 16 rows are 142 passes over 450, of which 30 % are 43, and so on."""
+    assert RECIPE.n_epochs(450, 16, 150) == round(4000 * 16 / 450) == 142
+    assert RECIPE.n_epochs(100, 16, 150) == 150 and RECIPE.n_epochs(100, 16, 7) == 7
+    assert RECIPE.n_epochs(10**6, 256, 150) == 20
+    stages = RECIPE.stages(142, 32)
+    assert [stage.n_epochs for stage in stages] == [43, 21, 21, 21, 22, 14]
+    walks = [
+        0.0 if stage.forgetting is None else stage.forgetting.process_noise for stage in stages
+    ]
+    # Twice the rows of an update: twice its walk.
+    np.testing.assert_allclose(walks, [2e-3, 6e-4, 2e-4, 6e-5, 2e-5, 0.0])
+    for n_epochs in range(1, 30):
+        assert sum(stage.n_epochs for stage in RECIPE.stages(n_epochs, 16)) == n_epochs
 
 
 def test_number_of_epochs() -> None:
     X, y = table()
-    fixed = small(max_epochs=4, early_stopping=False).fit(X, y)
-    assert fixed.n_iter_ == 8 and not fixed.history_.stopped
-    model = small(max_epochs=100).fit(X, y)
-    # By cross-validation: the same for all networks, each of which learns all rows.
+    whole = small(max_epochs=10, early_stopping=False).fit(X, y)
+    assert whole.n_iter_ == 10 and not whole.history_.stopped
+    model = small(max_epochs=20).fit(X, y)
+    # Chosen by rows left out: the same for all networks, each of which learns all rows.
     assert {len(history.train_mse) for history in model.histories_} == {model.n_iter_}
+    assert model.n_iter_ in (20, 5, 1)
     assert set(model.history_.n_rows) == {400}
+    assert model.history_ is model.histories_[0]
 
 
-def test_noise_is_not_learned_by_heart(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On few rows of a linear law with much noise, where the plateau comes far too late."""
-
-    def coverage() -> float:
-        covered = []
-        for seed in range(3):
-            rng = np.random.default_rng(seed)
-            X = rng.standard_normal((1150, 8))
-            y = X[:, 0] + 0.5 * X[:, 1] + rng.standard_normal(1150)
-            model = TagiRegressor(random_state=0).fit(X[:150], y[:150])
-            low, high = model.predict_interval(X[150:]).T
-            covered.append(((low < y[150:]) & (y[150:] < high)).mean())
-        return float(np.mean(covered))
-
-    assert 0.84 < coverage() < 0.96
-    without_cross_validation(monkeypatch)
-    assert coverage() < 0.8
-
-
-def test_rule_to_stop() -> None:
-    class Record:
-        def __init__(self, log_likelihood: float) -> None:
-            self.log_likelihood = log_likelihood
-
-    stop = StopOnPlateau(patience=2, tol=0.1)
-    # Means of two: 0.5, then 2.5: up by 2; then 2.55 against 1.5 (two epochs back), then 2.625.
-    verdicts = [stop(Record(value)) for value in (0.0, 1.0, 2.0, 3.0, 2.1, 3.15)]  # type: ignore[arg-type]
-    assert verdicts == [False, False, False, False, False, True]
+def test_noise_is_not_learned_by_heart() -> None:
+    """On few rows of a linear law with much noise."""
+    covered = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        X = rng.standard_normal((1150, 8))
+        y = X[:, 0] + 0.5 * X[:, 1] + rng.standard_normal(1150)
+        model = TagiRegressor(random_state=0).fit(X[:150], y[:150])
+        low, high = model.predict_interval(X[150:]).T
+        covered.append(((low < y[150:]) & (y[150:] < high)).mean())
+    assert 0.85 < np.mean(covered) < 0.95
 
 
 def test_noise_is_the_one_asked_for() -> None:
     X, y = table(50)
-    assert isinstance(small(max_epochs=1).fit(X, y).net_.noise, tx.Heteroscedastic)
-    net = small(max_epochs=1, noise="homoscedastic").fit(X, y).net_
+    short: dict[str, Any] = {"max_epochs": 1, "early_stopping": False}
+    assert isinstance(small(**short).fit(X, y).net_.noise, tx.Heteroscedastic)
+    net = small(**short, noise="homoscedastic").fit(X, y).net_
     assert isinstance(net.noise, tx.Homoscedastic) and net.noise.learn
-    wide = small(max_epochs=1, hidden=(7, 5)).fit(X, y)
+    wide = small(**short, hidden=(7, 5)).fit(X, y)
     shapes = [layer.config for layer in wide.net_.layers if isinstance(layer, nn.Linear)]
     assert [(each["in_features"], each["out_features"]) for each in shapes] == [
         (3, 7),
@@ -396,7 +407,6 @@ def test_noise_is_the_one_asked_for() -> None:
         ({"n_estimators": 0}, "n_estimators"),
         ({"max_epochs": 0}, "max_epochs"),
         ({"batch_size": 0}, "batch_size"),
-        ({"patience": 0}, "patience"),
         ({"device": "tpu"}, "device"),
     ],
 )

@@ -16,8 +16,12 @@ import tagix as tx
 from tagix import nn
 from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
 
-# Rows of a table have no names, those of a stream have.
-pytestmark = pytest.mark.filterwarnings("ignore:X does not have valid feature names")
+pytestmark = [
+    # Rows of a table have no names, those of a stream have.
+    pytest.mark.filterwarnings("ignore:X does not have valid feature names"),
+    # Tables are small, and fits short.
+    pytest.mark.filterwarnings("ignore:fit. rows left out were predicted no better"),
+]
 
 Array = np.ndarray
 NAMES = ("temperature", "pressure", "day")

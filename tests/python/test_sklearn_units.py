@@ -227,7 +227,7 @@ def test_a_value_that_ruins_a_column(n_rows: int) -> None:
 def test_a_ruined_column_is_named(Estimator: Any) -> None:
     X, _, y = table(60)
     X[5, 1] = -999.0
-    model, labels = Estimator(n_estimators=1, max_epochs=2), y > 0
+    model, labels = Estimator(n_estimators=1, max_epochs=2, early_stopping=False), y > 0
     with pytest.warns(OutlierWarning, match=r"X\[:, 1\]: the value -999 makes") as caught:
         model.fit(X, labels)
     assert len(caught) == 1 and caught[0].filename == __file__
@@ -239,7 +239,7 @@ def test_a_ruined_column_is_named(Estimator: Any) -> None:
 def test_ruined_targets() -> None:
     X, _, y = table(60)
     y[5] = 1e7
-    model = one(max_epochs=2)
+    model = one(max_epochs=2, early_stopping=False)
     with pytest.warns(OutlierWarning, match=r"^y: the value 1e\+07 makes"):
         model.fit(X, y)
     with pytest.warns(OutlierWarning, match=r"^y\[:, 1\]: the value 1e\+07 makes"):

@@ -333,7 +333,7 @@ def test_benchmark(folder: Path, tmp_path: Path) -> None:
         )
     ):
         data = load_uci(folder, "energy", split)
-        model = TagiRegressor(random_state=split).fit(data.x_train, data.y_train)
+        model = TagiRegressor((50,), random_state=split).fit(data.x_train, data.y_train)
         mean, std = model.predict(data.x_test, return_std=True)
         squares = (data.y_test - mean) ** 2
         assert rmse == pytest.approx(math.sqrt(squares.mean()), rel=1e-9)

@@ -7,7 +7,8 @@ from typing import Any
 FORMAT_VERSION = 5
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
 3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
-tables are read, no weights of classes, no indicators of missing values, and no novelty."""
+tables are read, no weights of classes, no indicators of missing values, no novelty, no law of
+targets, and estimators that stopped on plateaus."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -53,6 +54,8 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     parameters = description.get("parameters")
     if description.get("kind") in _TABULAR and isinstance(parameters, dict):
         description["parameters"] = {"n_jobs": None, **parameters}
+    if version == 4:
+        description = _from_4(description)
     if description.get("kind") in ("TagiRegressor", "TagiClassifier"):
         _add_novelty(description)
     network = description.get("network")
@@ -73,6 +76,17 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         noise = description.get("noise")
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
+    return description
+
+
+def _from_4(description: dict[str, Any]) -> dict[str, Any]:
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if description.get("kind") in ("TagiRegressor", "TagiClassifier"):
+        if isinstance(parameters, dict):
+            kept = {key: parameters[key] for key in parameters if key not in ("patience", "tol")}
+            description["parameters"] = kept
+        if isinstance(learned, dict) and description["kind"] == "TagiRegressor":
+            description["learned"] = {"has_law": False, **learned}
     return description
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from tagix import _core, nn
-from tagix._arrays import MOST, as_choice, as_count, as_flag, as_number
+from tagix._arrays import MOST, as_choice, as_count, as_flag
 from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._table_format import TableFormat
@@ -30,7 +32,7 @@ from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
 from tagix.sklearn._side_by_side import Progress, SideBySide
-from tagix.sklearn._table_training import Evaluation, TableTraining
+from tagix.sklearn._table_training import Evaluation, Length, TableTraining
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -59,8 +61,6 @@ class TabularEstimator(BaseEstimator):
     max_epochs: int
     batch_size: str | int
     early_stopping: bool
-    patience: int
-    tol: float
     forgetting: Forgetting | None
     novelty: bool
     random_state: Any
@@ -147,20 +147,18 @@ class TabularEstimator(BaseEstimator):
         """ValueError or TypeError, with its name, for a parameter that makes no sense."""
         as_count("n_estimators", self.n_estimators, least=1)
         as_count("max_epochs", self.max_epochs, least=1)
-        as_count("patience", self.patience, least=1)
         as_flag("early_stopping", self.early_stopping)
         as_flag("novelty", self.novelty)
-        as_number("tol", self.tol)
         self._hidden_widths()
         if self.batch_size != "auto":
             as_count("batch_size", self.batch_size, least=1)
         if self.n_jobs is not None and as_count("n_jobs", self.n_jobs, least=-MOST) == 0:
             raise ValueError("n_jobs: got 0, needed a number of threads, -1 or None")
 
-    def _hidden_widths(self) -> list[int]:
+    def _hidden_widths(self, for_table: bool = False) -> list[int]:
         if isinstance(self.hidden, str):
             as_choice("hidden", self.hidden, ("auto",))
-            return list(RECIPE.hidden)
+            return list(RECIPE.hidden if for_table else RECIPE.stream_hidden)
         if not isinstance(self.hidden, (Sequence, np.ndarray)):
             raise TypeError(f'hidden: got {self.hidden!r}, needed "auto" or a sequence of widths')
         return [as_count("hidden", width, least=1) for width in self.hidden]
@@ -171,36 +169,43 @@ class TabularEstimator(BaseEstimator):
             return RECIPE.batch_size(n_rows)
         return as_count("batch_size", self.batch_size, least=1)
 
-    def _make_networks(self, n_features: int) -> list[nn.Sequential]:
+    def _make_networks(self, n_features: int, for_table: bool) -> list[nn.Sequential]:
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        hidden = self._hidden_widths(for_table)
         return [
-            self._make_network(n_features, _core.derive_seed(seed, member))
+            self._make_network(n_features, hidden, _core.derive_seed(seed, member), self.forgetting)
             for member in range(self.n_estimators)
         ]
 
     def _make_network(
-        self, n_features: int, seed: int, forgetting: Forgetting | None = None
+        self, n_features: int, hidden: list[int], seed: int, forgetting: Forgetting | None
     ) -> nn.Sequential:
-        """A network of the prior, with the forgetting of the estimator or that of a search."""
+        """A network of the prior."""
         return nn.Sequential(
-            *RECIPE.layers(n_features, self._hidden_widths(), self._n_outputs()),
+            *RECIPE.layers(n_features, hidden, self._n_outputs()),
             seed=seed,
             device=self.device,
             precision=self.precision,
-            forgetting=forgetting or self.forgetting,
+            forgetting=forgetting,
             rule=_core.Information(share=RECIPE.share),
             **self._network_arguments(),
         )
 
-    def _start(self, n_features: int, keys: list[Any] | None = None, n_indicators: int = 0) -> None:
+    def _start(
+        self,
+        n_features: int,
+        keys: list[Any] | None = None,
+        n_indicators: int = 0,
+        for_table: bool = False,
+    ) -> None:
         """Networks and units that have seen nothing; ``keys`` name features of dicts.
 
         ``n_indicators`` inputs come before those of the features; see :class:`TableScaler`.
         """
         self._stream = None
         self._novelty = None
-        self.nets_ = self._make_networks(n_indicators + n_features)
+        self.nets_ = self._make_networks(n_indicators + n_features, for_table)
         self.histories_ = [History() for _ in self.nets_]
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
@@ -243,33 +248,27 @@ class TabularEstimator(BaseEstimator):
             )
         return std
 
-    def _train(
+    def _table(
         self,
         X: Array,
         std: Array | None,
         y: NDArray[Any],
         evaluation: tuple[Array, NDArray[Any]] | None,
         callback: FitCallback | None,
-    ) -> None:
-        """Learn a table in the units of ``_x_scaler``, in the two phases of the recipe.
+    ) -> TableTraining:
+        """A table in the units of ``_x_scaler``, for networks to learn.
 
         ``evaluation`` are rows and targets, as networks take them, that are not learned.
         """
         x, x_var = self._x_scaler.inputs(X, std)
-        batch_size = self._batch_size(len(x))
-        search = RECIPE.search(batch_size)
-        training = TableTraining(
+        hidden = self._hidden_widths(for_table=True)
+        return TableTraining(
             x,
             x_var,
             y,
-            lambda seed, searching: self._make_network(
-                x.shape[1], seed, search if searching else None
-            ),
-            batch_size=batch_size,
+            lambda seed, walk: self._make_network(x.shape[1], hidden, seed, walk),
+            batch_size=self._batch_size(len(x)),
             max_epochs=self.max_epochs,
-            early_stopping=self.early_stopping,
-            patience=self.patience,
-            tol=self.tol,
             progress=Progress(type(self).__name__, bool(self.verbose)),
             side_by_side=SideBySide(self.n_jobs),
             callback=callback,
@@ -277,20 +276,31 @@ class TabularEstimator(BaseEstimator):
             if evaluation is None
             else Evaluation(*self._x_scaler.inputs(evaluation[0]), evaluation[1]),
         )
-        self.histories_ = training.fit(self.nets_)
-        self._note_table(x, y)
-
-    def _note_table(self, x: Float32, y: NDArray[Any]) -> None:
-        """Note that networks have learned a table."""
-        self._count_table(len(x))
-        if self.novelty:
-            part = _novelty.sample(len(x))
-            self._novelty = self._learn_novelty(x[part], y[part])
 
     def _count_table(self, n_rows: int) -> None:
         """Note that these are the rows so far, in the units of all of which the networks are."""
         self._n_rows, self._settled = n_rows, True
         self._drifts_in_fit = self._n_drifts()
+
+    def _chooses_length(self, n_rows: int) -> bool:
+        """Whether rows are left out for a while, to see how long it is best to train."""
+        return self.early_stopping and n_rows >= RECIPE.least_rows
+
+    def _learn_table(self, table: TableTraining, length: Length[Any]) -> None:
+        self.histories_ = table.fit(self.nets_, length)
+        self._count_table(len(table.x))
+        if self.novelty:
+            part = _novelty.sample(len(table.x))
+            self._novelty = self._learn_novelty(table.x[part], table.y[part])
+        verdict = length.verdict
+        if verdict is not None and verdict.loss >= verdict.constant_loss:
+            warnings.warn(
+                "fit: rows left out were predicted no better than by a constant (mean negative "
+                f"log-likelihood {verdict.loss:.3g}, of a constant {verdict.constant_loss:.3g}): "
+                "X may say nothing about y, or the rows be too few",
+                ConvergenceWarning,
+                stacklevel=4,  # whoever called the decorated fit
+            )
 
     def _columns_in_words(self) -> list[str]:
         """What messages call the columns of X, each input of the networks by itself."""

@@ -27,11 +27,14 @@ class Mixture(NamedTuple):
 
     mean       = mean_i m_i
     epistemic  = mean_i epistemic_i + var_i m_i,   aleatoric = mean_i aleatoric_i
+
+    ``of_inputs`` is the part of ``epistemic`` that comes from inputs which are not known.
     """
 
     mean: Array
     epistemic: Array
     aleatoric: Array
+    of_inputs: Array
 
     @property
     def var(self) -> Array:
@@ -54,6 +57,7 @@ class Mixture(NamedTuple):
             means.mean(axis=over),
             epistemic.mean(axis=over) + means.var(axis=over),
             aleatoric.mean(axis=over),
+            means.mean(axis=0).var(axis=1),
         )
 
 
@@ -64,7 +68,7 @@ def predict(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) ->
         return np.stack(Mixture.of([net(rows) for net in nets], n_points), axis=1)
 
     parts = _over_inputs(mixture, x, x_var)
-    return Mixture(parts[:, 0], parts[:, 1], parts[:, 2])
+    return Mixture(*np.moveaxis(parts, 1, 0))
 
 
 def predict_proba(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) -> Array:

@@ -106,7 +106,6 @@ _MORE_KINDS: dict[str, set[type]] = {
     "batch_size": {int},
     "n_epochs": {int},
     "random_state": {int},
-    "tol": {int},
     "verbose": {bool},
 }
 

@@ -8,8 +8,11 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from tagix.sklearn._law import TailedLaw
+
 Array = NDArray[np.float64]
-_REACH = NormalDist().inv_cdf(0.95)  # of a central 90 % interval, in standard deviations
+_LEVEL = 0.95  # of the upper end of a central 90 % interval
+_REACH = NormalDist().inv_cdf(_LEVEL)  # that end, in standard deviations
 # The core's, so that no label is infinitely unlikely.
 _LEAST_PROBABILITY = 1e-30
 
@@ -70,16 +73,24 @@ class RegressionLog(PrequentialLog):
         """Share of the targets in the central 90 % intervals of their predictions."""
         return _share(self.covered, self.n_rows)
 
-    def add(self, y: Array, mean: Array, var: Array) -> None:
-        """Take in targets and the total moments expected of them, all (rows, outputs)."""
+    def add(self, y: Array, mean: Array, var: Array, law: TailedLaw | None = None) -> None:
+        """Take in targets and the total moments expected of them, all (rows, outputs).
+
+        They are those of ``law``, or of a Gaussian.
+        """
         error = np.abs(y - mean)
         self.n_rows += len(y)
         per_output = 1.0 / y.shape[1]
-        log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + error**2 / var)
+        if law is None:
+            log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + error**2 / var)
+            reach = np.array([_REACH])
+        else:
+            log_likelihood = law.log_density(y, mean, var)
+            reach = law.quantiles(np.array([_LEVEL]))[:, 0]
         self.log_likelihood += per_output * float(log_likelihood.sum())
         self.squared_error += per_output * float((error**2).sum())
         self.absolute_error += per_output * float(error.sum())
-        self.covered += per_output * float((error <= _REACH * np.sqrt(var)).sum())
+        self.covered += per_output * float((error <= reach * np.sqrt(var)).sum())
 
 
 @dataclass

@@ -1,21 +1,28 @@
-"""How the estimators learn a table, and their defaults: one recipe for all, found by experiment.
+"""How the estimators learn, and their defaults: one recipe for all data, found by experiment.
 
-Each network is trained in two phases. While it searches, a random walk keeps its weights uncertain,
-so that their means go on moving; without it variances close too early, and training stalls. Then it
-settles, without the walk. A phase ends on a plateau of the likelihood of targets by predictions
-made just before each update, or, in tables that are not large, after the number of epochs that
-predicts rows best which were not learned: by cross-validation, after which all rows are learned.
+A table is learned by a budget of updates. A random walk keeps the weights uncertain at first, so
+that their means go on moving; without it variances close too early, and training stalls. Stage by
+stage the walk becomes smaller, and in the last one there is none. A budget has no rule that takes a
+plateau for the end. Smaller ones are tried, too, since in tables with much noise they are better;
+rows not learned decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tagix import nn
 from tagix._core import Forgetting
-from tagix._training import EpochRecord
+
+
+class Stage(NamedTuple):
+    """Epochs in which the walk stays the same."""
+
+    n_epochs: int
+    forgetting: Forgetting | None
+    """The walk; None for none."""
 
 
 @dataclass(frozen=True)
@@ -24,29 +31,41 @@ class Recipe:
 
     n_estimators: int = 3
     """Networks that differ by their seeds alone; they are a mixture with equal weights."""
-    hidden: tuple[int, ...] = (50,)
-    """Widths of hidden layers for hidden="auto"."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of hidden layers for hidden="auto", in tables."""
+    stream_hidden: tuple[int, ...] = (50,)
+    """The same in streams, of which every row is learned once."""
     gain_bias: float = 3.0
     """Factor on the prior of the first layer's biases: it spreads the kinks of the ReLUs over the
     data, where standardized inputs need more than a weight's own scale."""
     share: float = 0.1
     """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`)."""
-    max_epochs: int = 100
-    """At most so many passes over the data in each phase."""
-    process_noise: float = 1e-3
-    """The walk's variance for an update by 16 rows, in units of the prior's."""
-    patience: int = 5
-    """Epochs in each of the two groups that the rule to stop compares."""
-    tol: float = 0.02
-    """Less gain in mean log-likelihood an epoch ends the second phase."""
-    search_tol: float = 0.5
-    """The same for the first phase, as a share of that."""
-    n_folds: int = 3
-    """Folds of the cross-validation; 0: never any."""
+    n_updates: int = 4000
+    """Updates that a table gets, between the two bounds in epochs."""
+    least_epochs: int = 20
+    """At least so many passes over a table."""
+    max_epochs: int = 150
+    """At most so many passes over a table."""
+    walk: tuple[tuple[float, float], ...] = (
+        (1e-3, 0.3),
+        (3e-4, 0.15),
+        (1e-4, 0.15),
+        (3e-5, 0.15),
+        (1e-5, 0.15),
+        (0.0, 0.1),
+    )
+    """The stages: the walk's variance for an update by 16 rows, in units of the prior's, and the
+    share of the budget."""
+    budgets: tuple[float, ...] = (1.0, 0.25, 0.0625)
+    """Shares of the budget that are tried: with much noise, less is more."""
+    n_folds: int = 5
+    """Parts of a table, each of which is predicted by networks that learn the others."""
+    n_fold_networks: int = 2
+    """Networks that learn the rest of each part."""
     least_rows: int = 15
-    """Rows from which on there is one."""
+    """Rows from which on a table is taken apart."""
     most_rows: int = 10_000
-    """Rows up to which there is one: more hardly mislead a network."""
+    """Rows up to which all parts are predicted; of more rows, the first part by one network."""
     least_batch_size: int = 16
     """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
     most_batch_size: int = 256
@@ -58,16 +77,27 @@ class Recipe:
         """Rows of an update in a table of ``n_rows``."""
         return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
 
-    def cross_validates(self, n_rows: int) -> bool:
-        """Whether the numbers of epochs are found by cross-validation."""
-        return self.n_folds > 1 and self.least_rows <= n_rows <= self.most_rows
+    def n_epochs(self, n_rows: int, batch_size: int, max_epochs: int) -> int:
+        """Passes over a table that its budget of updates comes to."""
+        budget = round(self.n_updates * batch_size / n_rows)
+        return min(max(self.least_epochs, budget), max_epochs)
 
-    def search(self, batch_size: int) -> Forgetting:
-        """The random walk of the first phase, the same for a row whatever the batch size."""
-        return Forgetting(
-            process_noise=min(1.0, self.process_noise * batch_size / self.least_batch_size),
-            drift_level=None,
-        )
+    def stages(self, n_epochs: int, batch_size: int) -> list[Stage]:
+        """The stages of so many epochs, those left out that would have none.
+
+        The walk is the same for a row whatever the batch size.
+        """
+        stages = []
+        done, share_done = 0, 0.0
+        for process_noise, share in self.walk:
+            share_done += share
+            until = round(share_done * n_epochs)
+            if until > done:
+                of_update = min(1.0, process_noise * batch_size / self.least_batch_size)
+                walk = Forgetting(process_noise=of_update, drift_level=None) if of_update else None
+                stages.append(Stage(until - done, walk))
+            done = until
+        return stages
 
     def layers(self, n_features: int, hidden: Sequence[int], n_outputs: int) -> list[nn.Layer]:
         """The layers of each network."""
@@ -81,27 +111,3 @@ class Recipe:
 
 
 RECIPE = Recipe()
-
-
-class StopOnPlateau:
-    """A callback that ends a fit once the prequential log-likelihood has stopped to rise.
-
-    With L the mean log-likelihood of the targets in an epoch, by predictions made just before
-    each update, it ends after the first epoch e with
-
-        mean(L[e - patience + 1 .. e]) - mean(L[e - 2 patience + 1 .. e - patience]) < patience tol
-    """
-
-    def __init__(self, patience: int, tol: float) -> None:
-        self._patience, self._tol = patience, tol
-        self._log_likelihoods: list[float] = []
-
-    def __call__(self, record: EpochRecord) -> bool:
-        """Note an epoch; true where it was the last one."""
-        self._log_likelihoods.append(record.log_likelihood)
-        n = self._patience
-        if len(self._log_likelihoods) < 2 * n:
-            return False
-        recent = sum(self._log_likelihoods[-n:]) / n
-        before = sum(self._log_likelihoods[-2 * n : -n]) / n
-        return recent - before < n * self._tol

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -96,13 +97,19 @@ class Progress:
 class Listeners(Callback):
     """What a training tells of its epochs: the bar, and a callback of its own, if there is one.
 
-    It ends where the callback returns true, and where another training has failed.
+    It ends where the callback returns true, where another training has failed, and after an epoch
+    whose mean log-likelihood is not ``least_gain`` above that of the epoch before.
     """
 
     def __init__(
-        self, progress: Progress, side_by_side: SideBySide, callback: FitCallback | None = None
+        self,
+        progress: Progress,
+        side_by_side: SideBySide,
+        callback: FitCallback | None = None,
+        least_gain: float | None = None,
     ) -> None:
         self._progress, self._side_by_side, self._callback = progress, side_by_side, callback
+        self._least_gain, self._before = least_gain, -math.inf
 
     def on_rows(self, epoch: int, rows_done: int, n_rows: int) -> bool:
         """Ask the callback, if that hears of an epoch on its way."""
@@ -115,4 +122,7 @@ class Listeners(Callback):
         """Move the bar, and ask the callback."""
         self._progress.advance()
         wants_end = self._callback is not None and bool(self._callback(record))
+        if self._least_gain is not None:
+            wants_end |= record.log_likelihood - self._before < self._least_gain
+            self._before = record.log_likelihood
         return wants_end or self._side_by_side.is_ending

@@ -1,25 +1,87 @@
-"""Training on a table: the two phases of the recipe, and how many epochs each should have."""
+"""Training on a table: the stages of the recipe, and how long they should be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix import nn
-from tagix._training import Callback, EpochRecord, FitCallback, History
-from tagix.sklearn import _ensemble
-from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix import _core, nn
+from tagix._core import Forgetting
+from tagix._training import FitCallback, History
+from tagix.sklearn._recipe import RECIPE, Stage
 from tagix.sklearn._side_by_side import Listeners, Progress, SideBySide
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
-Rows = NDArray[np.bool_] | slice
-ALL = slice(None)
+Rows = NDArray[np.intp]
+T = TypeVar("T")
+Law = TypeVar("Law", covariant=True)
+
+
+@dataclass(frozen=True)
+class Verdict(Generic[Law]):
+    """What predictions of rows are worth that were not learned."""
+
+    loss: float
+    """Mean negative log-likelihood of their targets."""
+    constant_loss: float
+    """That of a prediction which knows no inputs."""
+    law: Law | None = None
+    """How the targets lie about the predictions, where that was found out, too."""
+
+
+class Judge(Protocol[Law]):
+    """What knows the targets of a table and what predictions of them are worth."""
+
+    def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
+        """The number of the part that each row belongs to."""
+        ...
+
+    def predict(self, net: nn.Sequential, rows: Rows) -> Array:
+        """What :meth:`judge` has to know of a network's predictions, (rows, ...)."""
+        ...
+
+    def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[Law]:
+        """The worth of predictions (networks, rows, ...) of ``rows``, of all ``fold`` parts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Stages of one budget.
+
+    Networks that leave rows out, to see which budget is best, learn their rows in more epochs, so
+    that they are updated as often as the networks that learn all rows: how sure a network is
+    depends on the number of its updates above all.
+    """
+
+    stages: list[Stage]
+    """Those of networks that learn all rows."""
+    trial: list[Stage]
+    """Those of networks that leave out one part."""
+
+    @classmethod
+    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
+        """The schedule of so many epochs for all rows."""
+        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
+        return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
+
+
+@dataclass(frozen=True)
+class Length(Generic[Law]):
+    """How long to train, and what was found out on the way."""
+
+    stages: list[Stage]
+    verdict: Verdict[Law] | None
+    """None where no rows were left out."""
+    least_gain: float | None = None
+    """Less gain in the mean log-likelihood of a target, as predicted just before each update, ends
+    training with that epoch; None: nothing does."""
 
 
 @dataclass
@@ -35,176 +97,170 @@ class Evaluation:
 class TableTraining:
     """A standardized table, and how networks learn it.
 
-    ``make_network(seed, searching)`` makes one for the first phase or for the second.
-    ``evaluation`` is what the numbers of epochs are chosen by, in place of cross-validation, and
-    ``callback`` hears of the epochs of the networks that are kept.
+    Attributes:
+        x, x_var: inputs (rows, features), and their variances where any are uncertain.
+        y: targets as networks take them: (rows, outputs), or numbers of classes (rows,).
+        make_network: ``make_network(seed, forgetting)`` makes an untrained one.
+        batch_size: rows of an update.
+        max_epochs: bound of the epochs of all stages together.
+        progress: the bar.
+        side_by_side: what runs trainings.
+        callback: hears of the epochs of the networks that are kept.
+        evaluation: rows that the length is chosen by, if they are not too few.
     """
 
     x: Float32
     x_var: Float32 | None
     y: NDArray[Any]
-    make_network: Callable[[int, bool], nn.Sequential]
+    make_network: Callable[[int, Forgetting | None], nn.Sequential]
     batch_size: int
     max_epochs: int
-    early_stopping: bool
-    patience: int
-    tol: float
     progress: Progress
     side_by_side: SideBySide
     callback: FitCallback | None = None
     evaluation: Evaluation | None = None
+    schedules: list[Schedule] = field(init=False)
 
-    def fit(self, nets: Sequence[nn.Sequential]) -> list[History]:
-        """Train each of the second phase's networks by itself."""
-        n_epochs = None
-        with self.progress:
-            if self.early_stopping and self.evaluation is not None:
-                table = self.evaluation
-                n_epochs = self._epochs_by_validation([(ALL, table, net.seed) for net in nets])
-            elif self.early_stopping and RECIPE.cross_validates(len(self.x)):
-                n_epochs = self._epochs_by_validation(self._folds([net.seed for net in nets]))
-            of_net = sum(n_epochs) if n_epochs else 2 * self.max_epochs
-            self.progress.phase("learning all rows", len(nets) * of_net)
-            return self.side_by_side.run([partial(self._fit_one, net, n_epochs) for net in nets])
+    def __post_init__(self) -> None:
+        n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
+        lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
+        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
 
-    def _fit_one(self, net: nn.Sequential, n_epochs: tuple[int, int] | None) -> History:
-        search = self.make_network(net.seed, True)
-        first_stop = second_stop = None
-        if n_epochs is None:
-            first_stop, second_stop = self._plateau(RECIPE.search_tol), self._plateau(1.0)
-            n_epochs = self.max_epochs, self.max_epochs
-        callback = OfKeptNetworks(self.callback, first_stop)
-        first = self._run(search, ALL, callback, n_epochs[0], self.evaluation)
-        net.load_state_dict(search.state_dict())
-        if n_epochs[1] == 0 or callback.wants_end:
-            return first
-        callback.stop = second_stop
-        return _joined(first, self._run(net, ALL, callback, n_epochs[1], self.evaluation))
+    def whole(self) -> Length[Any]:
+        """The whole budget."""
+        return Length(self.schedules[0].stages, None)
 
-    def _folds(self, seeds: Sequence[int]) -> list[tuple[Rows, Evaluation, int]]:
-        """Parts of the table to learn, the rest of it to predict, and seeds."""
-        fold = np.random.default_rng(seeds[0]).permutation(len(self.x)) % RECIPE.n_folds
-        return [
-            (fold != k, self._part(fold == k), seeds[k % len(seeds)]) for k in range(RECIPE.n_folds)
-        ]
+    @property
+    def judges_by_evaluation(self) -> bool:
+        """Whether the rows of ``evaluation`` choose the length, in place of parts of the table."""
+        return self.evaluation is not None and len(self.evaluation.x) >= RECIPE.least_rows
 
-    def _part(self, rows: Rows) -> Evaluation:
-        return Evaluation(self.x[rows], self._x_var_of(rows), self.y[rows])
+    def judged_inputs(self) -> tuple[Float32, Float32 | None]:
+        """Inputs that a judge has to know, and their variances: the table's, then evaluation's."""
+        if self.evaluation is None or not self.judges_by_evaluation:
+            return self.x, self.x_var
+        x, x_var = np.vstack([self.x, self.evaluation.x]), None
+        if self.x_var is not None or self.evaluation.x_var is not None:
+            x_var = np.vstack(
+                [
+                    np.zeros_like(each.x) if each.x_var is None else each.x_var
+                    for each in (self, self.evaluation)
+                ]
+            )
+        return x, x_var
 
-    def _x_var_of(self, rows: Rows) -> Float32 | None:
-        return None if self.x_var is None else self.x_var[rows]
+    def judged_targets(self) -> NDArray[Any]:
+        """The targets of these rows."""
+        if self.evaluation is None or not self.judges_by_evaluation:
+            return self.y
+        return np.concatenate([self.y, self.evaluation.y])
 
-    def _epochs_by_validation(
-        self, folds: Sequence[tuple[Rows, Evaluation, int]]
-    ) -> tuple[int, int]:
-        """The numbers of epochs of both phases that predict rows best which were not learned.
+    def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
+        """The budget with which rows that were left out are predicted best.
 
-        Of each fold's rows by a network that learns the others; where the second phase makes
-        predictions worse it has none. What a network says of rows that it has seen in an earlier
-        epoch, the likelihood on the plateau, is no measure of that: in small tables with much noise
-        it rises long after predictions have turned worse.
+        With each budget, networks learn all parts of the table but one, and predict the rows of
+        that one. In large tables one network does, and one part alone is predicted. Where there are
+        rows to evaluate by, networks learn the whole table and predict them.
         """
-        self.progress.phase("choosing the length", len(folds) * self.max_epochs)
-        searches = [partial(self._search_curve, *fold) for fold in folds]
-        n_search, best_search = _best(self.side_by_side.run(searches))
-        self.progress.phase("choosing the length", len(folds) * (n_search + self.max_epochs))
-        settling = [partial(self._settling_curve, *fold, n_search) for fold in folds]
-        n_settle, best_settle = _best(self.side_by_side.run(settling))
-        return n_search, n_settle if best_settle > best_search else 0
-
-    def _search_curve(self, learned: Rows, left: Evaluation, seed: int) -> list[float]:
-        net = self.make_network(seed, True)
-        curve = _Validation(net, left, self._plateau(RECIPE.search_tol))
-        self._run(net, learned, curve)
-        return curve.log_likelihoods
-
-    def _settling_curve(
-        self, learned: Rows, left: Evaluation, seed: int, n_search: int
-    ) -> list[float]:
-        search = self.make_network(seed, True)
-        self._run(search, learned, None, n_search)
-        net = self.make_network(seed, False)
-        net.load_state_dict(search.state_dict())
-        curve = _Validation(net, left, self._plateau(1.0))
-        self._run(net, learned, curve)
-        return curve.log_likelihoods
-
-    def _plateau(self, share: float) -> StopOnPlateau | None:
-        return StopOnPlateau(self.patience, share * self.tol) if self.early_stopping else None
-
-    def _run(
-        self,
-        net: nn.Sequential,
-        rows: Rows,
-        callback: FitCallback | None,
-        n_epochs: int | None = None,
-        evaluation: Evaluation | None = None,
-    ) -> History:
-        return net.fit(
-            self.x[rows],
-            self.y[rows],
-            x_var=self._x_var_of(rows),
-            n_epochs=n_epochs or self.max_epochs,
-            batch_size=self.batch_size,
-            progress=False,
-            callback=Listeners(self.progress, self.side_by_side, callback),
-            validation=None if evaluation is None else (evaluation.x, evaluation.y),
-        )
-
-
-class OfKeptNetworks(Callback):
-    """The user's callback, which ends a fit, and the rule that ends a phase."""
-
-    def __init__(self, callback: FitCallback | None, stop: StopOnPlateau | None) -> None:
-        self._callback, self.stop = callback, stop
-        self.wants_end = False
-
-    def on_rows(self, epoch: int, rows_done: int, n_rows: int) -> bool:
-        if isinstance(self._callback, Callback):
-            self.wants_end |= bool(self._callback.on_rows(epoch, rows_done, n_rows))
-        return self.wants_end
-
-    def __call__(self, record: EpochRecord) -> bool:
-        if self._callback is not None:
-            self.wants_end |= bool(self._callback(record))
-        return self.wants_end or (self.stop is not None and self.stop(record))
-
-
-class _Validation:
-    """A callback that notes the mean log-likelihood of rows which are not learned."""
-
-    def __init__(self, net: nn.Sequential, table: Evaluation, stop: StopOnPlateau | None) -> None:
-        self._net, self._x, self._x_var, self._y = net, table.x, table.x_var, table.y
-        self._stop = stop
-        self.log_likelihoods: list[float] = []
-
-    def __call__(self, record: EpochRecord) -> bool:
-        if self._y.ndim == 1:  # labels
-            probabilities = _ensemble.predict_proba([self._net], self._x, self._x_var)
-            of_label = probabilities[np.arange(len(self._y)), self._y]
-            log_likelihood = np.log(np.maximum(of_label, 1e-30))
+        n_rows = len(self.x)
+        large = n_rows > RECIPE.most_rows
+        n_nets = 1 if large else RECIPE.n_fold_networks
+        if self.judges_by_evaluation:
+            fold = np.repeat([0, 1], [n_rows, len(judge.folds(1, seed)) - n_rows])
+            left, learned = [np.flatnonzero(fold)], [np.arange(n_rows)]
+            stages = [schedule.stages for schedule in self.schedules]
         else:
-            mean, epistemic, aleatoric = _ensemble.predict([self._net], self._x, self._x_var)
-            var = epistemic + aleatoric
-            log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + (self._y - mean) ** 2 / var)
-        self.log_likelihoods.append(float(np.nanmean(log_likelihood)))  # NaN: not observed
-        return self._stop is not None and self._stop(record)
+            fold = judge.folds(RECIPE.n_folds, seed)
+            left = [np.flatnonzero(fold == k) for k in range(1 if large else RECIPE.n_folds)]
+            learned = [np.flatnonzero(fold != k) for k in range(len(left))]
+            stages = [schedule.trial for schedule in self.schedules]
+        trials = [
+            partial(self._trial, judge, of_schedule, learned[k], left[k], seed_of_trial)
+            for of_schedule in stages
+            for trial, k in enumerate(np.repeat(range(len(left)), n_nets))
+            for seed_of_trial in [_core.derive_seed(seed, 1 + trial)]
+        ]
+        n_trials = len(left) * n_nets
+        self.progress.phase("choosing the length", n_trials * sum(map(_n_epochs, stages)))
+        outcomes = self.side_by_side.run(trials)
+        rows = np.concatenate(left)
+        lengths: list[Length[Law]] = []
+        for number, schedule in enumerate(self.schedules):
+            of_schedule = outcomes[number * n_trials : (number + 1) * n_trials]
+            of_nets = [np.concatenate(of_schedule[net::n_nets]) for net in range(n_nets)]
+            verdict = judge.judge(np.stack(of_nets), rows, fold)
+            lengths.append(Length(schedule.stages, verdict))
+        return min(lengths, key=lambda length: length.verdict.loss if length.verdict else np.inf)
+
+    def fit(self, nets: Sequence[nn.Sequential], length: Length[Any]) -> list[History]:
+        """Train each of the networks by itself, on all rows."""
+        everything = np.arange(len(self.x))
+        self.progress.phase("learning all rows", len(nets) * _n_epochs(length.stages))
+        trained = self.side_by_side.run(
+            [
+                partial(self._train, net.seed, length.stages, everything, True, length.least_gain)
+                for net in nets
+            ]
+        )
+        for net, (copy, _) in zip(nets, trained, strict=True):
+            _take_over(net, copy)
+        return [history for _, history in trained]
+
+    def _trial(
+        self, judge: Judge[Any], stages: list[Stage], learned: Rows, left: Rows, seed: int
+    ) -> Array:
+        """What a network predicts of ``left`` that has learned the rest."""
+        net, _ = self._train(seed, stages, learned)
+        return judge.predict(net, left)
+
+    def _train(
+        self,
+        seed: int,
+        stages: list[Stage],
+        rows: Rows,
+        is_kept: bool = False,
+        least_gain: float | None = None,
+    ) -> tuple[nn.Sequential, History]:
+        x, y = self.x[rows], self.y[rows]
+        x_var = None if self.x_var is None else self.x_var[rows]
+        listeners = Listeners(
+            self.progress, self.side_by_side, self.callback if is_kept else None, least_gain
+        )
+        evaluation = self.evaluation if is_kept else None
+        net, history = None, History()
+        for stage in stages:
+            before, net = net, self.make_network(seed, stage.forgetting)
+            if before is not None:
+                _take_over(net, before)
+            of_stage = net.fit(
+                x,
+                y,
+                x_var=x_var,
+                n_epochs=stage.n_epochs,
+                batch_size=self.batch_size,
+                progress=False,
+                callback=listeners,
+                validation=None if evaluation is None else (evaluation.x, evaluation.y),
+            )
+            history = _joined(history, of_stage)
+            if of_stage.stopped:
+                break
+        assert net is not None
+        return net, history
 
 
-def _best(curves: Sequence[Sequence[float]]) -> tuple[int, float]:
-    """The number of epochs where the mean of the curves, over three neighbours, is highest.
+def _n_epochs(stages: Sequence[Stage]) -> int:
+    return sum(stage.n_epochs for stage in stages)
 
-    The ends count twice; beyond the shortest curve there is no mean. Also gives that mean.
-    """
-    length = min(len(curve) for curve in curves)
-    mean = np.mean([curve[:length] for curve in curves], axis=0)
-    smooth = np.convolve(np.pad(mean, 1, mode="edge"), np.full(3, 1.0 / 3.0), "valid")
-    epoch = int(smooth.argmax())
-    return epoch + 1, float(smooth[epoch])
+
+def _take_over(net: nn.Sequential, before: nn.Sequential) -> None:
+    """What another network has learned, and how far its order of rows has come."""
+    net.load_state_dict(before.state_dict())
+    net._model.epochs_trained = before._model.epochs_trained
 
 
 def _joined(first: History, second: History) -> History:
-    """The epochs of two phases one after the other; ``stopped`` is that of the second."""
+    """The epochs of two stages one after the other."""
     joined = {
         field.name: getattr(first, field.name) + getattr(second, field.name)
         for field in fields(History)

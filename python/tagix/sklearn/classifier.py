@@ -26,12 +26,13 @@ from tagix.sklearn._base import (
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
+from tagix.sklearn._judges import LabelJudge
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
-from tagix.sklearn._recipe import RECIPE, StopOnPlateau
+from tagix.sklearn._recipe import RECIPE, Stage
 from tagix.sklearn._scaling import Moments, Scaler
-from tagix.sklearn._table_training import OfKeptNetworks
+from tagix.sklearn._table_training import Length
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -42,7 +43,8 @@ _NO_LABEL = object()
 # With more classes than that, rows are few for each, and an epoch is long and teaches much.
 MOST_CLASSES_TO_VALIDATE = 32
 MANY_CLASSES_BATCH_SIZE = 32
-MANY_CLASSES_TOL = 5  # in units of ``tol``
+# In nats an epoch: less ends training.
+LEAST_GAIN_OF_MANY_CLASSES = 0.1
 
 LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
     "softmax": Softmax,
@@ -73,8 +75,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         novelty: whether probabilities of rows unlike those of :meth:`fit`, between and beyond them,
             go towards the shares of the classes there, as far as the Gaussian process of
             :class:`TagiRegressor` cannot tell the classes apart.
-        n_estimators, max_epochs, batch_size, early_stopping, patience, tol, forgetting,
-        random_state, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
+        n_estimators, max_epochs, batch_size, early_stopping, forgetting, random_state,
+        n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
@@ -118,8 +120,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
         early_stopping: bool = True,
-        patience: int = RECIPE.patience,
-        tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         novelty: bool = True,
         random_state: Any = None,
@@ -135,8 +135,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
-        self.patience = patience
-        self.tol = tol
         self.forgetting = forgetting
         self.novelty = novelty
         self.random_state = random_state
@@ -187,7 +185,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
             eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
-                in ``histories_``, and with ``early_stopping`` chooses how long to train.
+                in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
                 called in the epochs of the networks that are kept; returning true ends the training
                 of that network. With ``n_jobs`` it is called from several threads.
@@ -217,7 +215,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             evaluation = rows_left, labels_left
         known, counts = np.unique(labels, return_counts=True)
         indicators = columns_to_indicate(rows)
-        self._start_classes(rows.shape[1], known.tolist(), n_indicators=len(indicators))
+        self._start_classes(
+            rows.shape[1], known.tolist(), n_indicators=len(indicators), for_table=True
+        )
         if isinstance(self.class_weight, str):  # balanced
             weights = len(labels) / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
@@ -227,7 +227,17 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         warn_of_outliers(rows, self._columns_in_words())
         if evaluation is not None:
             evaluation = evaluation[0], self._numbers(evaluation[1].tolist())
-        self._train(rows, std, self._numbers(labels.tolist()), evaluation, callback)
+        numbers = self._numbers(labels.tolist())
+        table = self._table(rows, std, numbers, evaluation, callback)
+        length: Length[Any] = table.whole()
+        with table.progress:
+            if self._are_many() and self.early_stopping and evaluation is None:
+                stages = [Stage(self.max_epochs, None)]
+                length = Length(stages, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
+            elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
+                judge = LabelJudge(*table.judged_inputs(), table.judged_targets())
+                length = table.length(judge, self.nets_[0].seed)
+            self._learn_table(table, length)
         return self
 
     @all_or_nothing
@@ -397,35 +407,11 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             return max(MANY_CLASSES_BATCH_SIZE, super()._batch_size(n_rows))
         return super()._batch_size(n_rows)
 
+    def _hidden_widths(self, for_table: bool = False) -> list[int]:
+        return super()._hidden_widths(for_table and not self._are_many())
+
     def _are_many(self) -> bool:
         return len(self._labels) > MOST_CLASSES_TO_VALIDATE
-
-    def _train(
-        self,
-        X: Array,
-        std: Array | None,
-        y: NDArray[Any],
-        evaluation: tuple[Array, NDArray[Any]] | None,
-        callback: FitCallback | None,
-    ) -> None:
-        """Many classes are learned in one phase, until an epoch gains little."""
-        if not self._are_many() or not self.early_stopping or evaluation is not None:
-            super()._train(X, std, y, evaluation, callback)
-            return
-        x, x_var = self._x_scaler.inputs(X, std)
-        self.histories_ = [
-            net.fit(
-                x,
-                y,
-                x_var=x_var,
-                n_epochs=self.max_epochs,
-                batch_size=self._batch_size(len(x)),
-                progress=bool(self.verbose),
-                callback=OfKeptNetworks(callback, StopOnPlateau(1, MANY_CLASSES_TOL * self.tol)),
-            )
-            for net in self.nets_
-        ]
-        self._note_table(x, y)
 
     def _network_arguments(self) -> dict[str, Any]:
         return {"likelihood": self._head()}
@@ -441,6 +427,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         labels: list[Any],
         keys: list[Any] | None = None,
         n_indicators: int = 0,
+        for_table: bool = False,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
@@ -449,7 +436,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
         self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
-        self._start(n_features, keys, n_indicators)
+        self._start(n_features, keys, n_indicators, for_table)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""
@@ -489,7 +476,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         targets -= targets.mean(axis=0)
         spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
         targets /= spread
-        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths())
+        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths(for_table=True))
         return replace(
             novelty,
             amplitude=novelty.amplitude.mean(keepdims=True),

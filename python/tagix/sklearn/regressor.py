@@ -29,11 +29,14 @@ from tagix.sklearn._base import (
 )
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._judges import RegressionJudge
+from tagix.sklearn._law import TailedLaw
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._table_training import Length, TableTraining
 from tagix.sklearn._targets import target_of_row
 from tagix.sklearn._undo import all_or_nothing
 
@@ -124,6 +127,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     _y_moments: Moments
     _y_scaler: Scaler
     _y_is_vector: bool
+    _law: TailedLaw | None = None
+    """The law of targets about the networks' mixture; None for its Gaussian."""
 
     def __init__(
         self,
@@ -134,8 +139,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         max_epochs: int = RECIPE.max_epochs,
         batch_size: str | int = "auto",
         early_stopping: bool = True,
-        patience: int = RECIPE.patience,
-        tol: float = RECIPE.tol,
         forgetting: Forgetting | None = None,
         novelty: bool = True,
         random_state: Any = None,
@@ -150,8 +153,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self.max_epochs = max_epochs
         self.batch_size = batch_size
         self.early_stopping = early_stopping
-        self.patience = patience
-        self.tol = tol
         self.forgetting = forgetting
         self.novelty = novelty
         self.random_state = random_state
@@ -209,7 +210,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
             eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
-                in ``histories_``, and with ``early_stopping`` chooses how long to train.
+                in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
                 called in the epochs of the networks that are kept; returning true ends the training
                 of that network. With ``n_jobs`` it is called from several threads.
@@ -231,19 +232,29 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         evaluation = self._as_evaluation(eval_set, targets.shape[1])
         indicators = columns_to_indicate(rows)
-        self._start_regression(rows.shape[1], targets.shape[1], n_indicators=len(indicators))
+        self._start_regression(
+            rows.shape[1], targets.shape[1], n_indicators=len(indicators), for_table=True
+        )
         self._take_units_of_table(rows, indicators)
         self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
         self._y_scaler = self._y_moments.scaler()
         warn_of_outliers(rows, self._columns_in_words())
         names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
         warn_of_outliers(targets, names)
-        if self._y_scaler.varies.any():
-            if evaluation is not None:
-                evaluation = evaluation[0], self._y_scaler.targets(evaluation[1])
-            self._train(rows, std, self._y_scaler.targets(targets), evaluation, callback)
-        else:
+        if not self._y_scaler.varies.any():
             self._count_table(len(rows))
+            return self
+        scaled = evaluation and (evaluation[0], self._y_scaler.targets(evaluation[1]))
+        table = self._table(rows, std, self._y_scaler.targets(targets), scaled, callback)
+        length: Length[TailedLaw] = table.whole()
+        with table.progress:
+            if self._chooses_length(len(rows)):
+                judged = (
+                    np.vstack([targets, evaluation[1]]) if table.judges_by_evaluation else targets
+                )
+                length = table.length(self._judge(table, judged), self.nets_[0].seed)
+            self._learn_table(table, length)
+        self._law = length.verdict.law if length.verdict else None
         return self
 
     @all_or_nothing
@@ -392,9 +403,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
             raise ValueError(f"quantiles: got {quantiles!r}, needed numbers between 0 and 1")
-        reach = np.array([NormalDist().inv_cdf(level) for level in levels])
         prediction = self._predict(X, X_std)
         mean, std = prediction.mean[..., np.newaxis], np.sqrt(prediction.var)[..., np.newaxis]
+        if self._law is None:
+            reach = np.array([NormalDist().inv_cdf(level) for level in levels])
+        else:
+            reach = self._law.quantiles(levels)  # (outputs, levels)
+            reach = reach[0] if self._y_is_vector else reach
         return np.asarray(mean + std * reach)
 
     def sample_y(
@@ -434,6 +449,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             )
             noise = generator.standard_normal(function.mean.shape)
             sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
+        if self._law is not None:
+            samples = self._law_of_samples(samples, _ensemble.predict(self.nets_, x, x_var))
         varies = self._y_scaler.varies
         if not varies.all():  # what rows have in common is then all there is
             samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
@@ -510,11 +527,24 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_outputs: int,
         keys: list[Any] | None = None,
         n_indicators: int = 0,
+        for_table: bool = False,
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
+        self._law = None
         self._log = RegressionLog()
-        self._start(n_features, keys, n_indicators)
+        self._start(n_features, keys, n_indicators, for_table)
+
+    def _judge(self, table: TableTraining, y: Array) -> RegressionJudge:
+        scaler = self._y_scaler
+        return RegressionJudge(
+            *table.judged_inputs(),
+            (y - scaler.mean) / scaler.scale,
+            scaler.mean,
+            scaler.scale,
+            len(self.nets_),
+            scaler.varies,
+        )
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
@@ -534,7 +564,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 self._novelty = self._novelty.with_rows(x, y)
             if counts:
                 before = self._in_units(before)
-                self._log.add(y, before.mean, before.var)
+                self._log.add(y, before.mean, before.var, self._law)
             self._y_moments = moments
 
         self._learn_batch(X, std, update)
@@ -558,7 +588,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._y_moments = target
 
     def _fits_the_core(self) -> bool:
-        return super()._fits_the_core() and self._y_is_vector
+        # The core's predictions are Gaussians.
+        return super()._fits_the_core() and self._y_is_vector and self._law is None
 
     def _take_over_units(self) -> None:
         super()._take_over_units()
@@ -571,11 +602,17 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
         _files.put_units(tensors, "y", self._y_scaler, self._y_moments)
-        return {"y_is_vector": self._y_is_vector}
+        if self._law is not None:
+            tensors["law"] = self._law.array()
+        return {"y_is_vector": self._y_is_vector, "has_law": self._law is not None}
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
         n_outputs = tensors["y"].shape[-1] if "y" in tensors and tensors["y"].ndim else 0
         self._y_scaler, self._y_moments = _files.take_units(tensors, "y", n_outputs)
+        self._law = None
+        if learned.flag("has_law"):
+            shape = (n_outputs, TailedLaw.n_numbers())
+            self._law = TailedLaw.of_array(_files.take_array(tensors, "law", shape))
         self._y_is_vector = learned.flag("y_is_vector")
         if self._y_is_vector and n_outputs != 1:
             raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
@@ -599,7 +636,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         varies = self._y_scaler.varies  # a constant is known wherever X goes
         y, scale = np.where(varies, y, 0.0), np.where(varies, self._y_scaler.scale, 0.0)
         mean = y.mean(axis=0, dtype=np.float64)
-        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths())
+        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths(for_table=True))
         return replace(
             novelty,
             amplitude=novelty.amplitude * scale**2,
@@ -611,23 +648,27 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return self._n_outputs()
 
     def _in_units(self, mixture: Mixture) -> Mixture:
-        """Moments in the units of the targets; a target that has never varied is its constant."""
-        varies, scale = self._y_scaler.varies, self._y_scaler.scale
-        if varies.all():
-            return Mixture(
-                mixture.mean * scale + self._y_scaler.mean,
-                mixture.epistemic * scale**2,
-                mixture.aleatoric * scale**2,
-            )
-        # So that squares neither overflow nor vanish, whatever the constant.
-        limits = np.finfo(np.float64)
-        with np.errstate(over="ignore", under="ignore"):
-            constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
-        return Mixture(
-            np.where(varies, mixture.mean * scale, 0.0) + self._y_scaler.mean,
-            np.where(varies, mixture.epistemic * scale**2, constant_var),
-            np.where(varies, mixture.aleatoric * scale**2, 0.0),
-        )
+        """Moments of targets in their own units, by their law; constants where none varied."""
+        scaler = self._y_scaler
+        mean = mixture.mean * scaler.scale + scaler.mean
+        epistemic, aleatoric, of_inputs = (part * scaler.scale**2 for part in mixture[1:])
+        if self._law is not None:
+            # What is not known of inputs is no matter of the law. Of the rest, both parts are in
+            # proportion: rows left out tell of their sum alone.
+            own = epistemic - of_inputs + aleatoric
+            change = self._law.var(mean, own) / own
+            epistemic = (epistemic - of_inputs) * change + of_inputs
+            aleatoric = aleatoric * change
+        if not scaler.varies.all():
+            # So that squares neither overflow nor vanish, whatever the constant.
+            limits = np.finfo(np.float64)
+            with np.errstate(over="ignore", under="ignore"):
+                constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
+            mean = np.where(scaler.varies, mean, scaler.mean)
+            epistemic = np.where(scaler.varies, epistemic, constant_var)
+            aleatoric = np.where(scaler.varies, aleatoric, 0.0)
+            of_inputs = np.where(scaler.varies, of_inputs, 0.0)
+        return Mixture(mean, epistemic, aleatoric, of_inputs)
 
     def _constant_std(self) -> Array:
         """How far from its constant a target may be that has never varied, (n_outputs,).
@@ -638,3 +679,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         magnitude = np.abs(self._y_scaler.mean)
         return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
+
+    def _law_of_samples(self, samples: Array, mixture: Mixture) -> Array:
+        """Samples (n_samples, rows, outputs) of the networks as those of the targets' law.
+
+        Each stays at its quantile, so that samples of functions remain smooth.
+        """
+        assert self._law is not None
+        normal = (samples - mixture.mean) / np.sqrt(mixture.var)
+        moments = self._in_units(mixture)
+        std = np.sqrt(moments.var) / self._y_scaler.scale
+        return np.asarray(mixture.mean + std * self._law.from_normal(normal))

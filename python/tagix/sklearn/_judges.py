@@ -1,0 +1,132 @@
+"""What predictions of rows are worth that networks had not learned: of numbers and of labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tagix import nn
+from tagix.sklearn import _ensemble
+from tagix.sklearn._law import TailedLaw, constant_loss, fit_law
+from tagix.sklearn._table_training import Verdict
+
+Array = NDArray[np.float64]
+Float32 = NDArray[np.float32]
+Rows = NDArray[np.intp]
+
+# Less counts as so much, so that one wrong label does not outweigh all others.
+LEAST_PROBABILITY = 1e-4
+# Squared errors of more networks are at least this share of those of a few.
+LEAST_SAVED = 0.5
+
+
+@dataclass(frozen=True)
+class RegressionJudge:
+    """Judges by the likelihood of the law that fits the rows left out.
+
+    Attributes:
+        x, x_var: inputs, and their variances where any are uncertain.
+        y: targets (rows, outputs), in the units of ``center`` and ``scale``.
+        center, scale: (outputs,), the units that networks see targets in.
+        n_networks: how many there will be in the mixture.
+        varies: (outputs,), whether networks learn the output at all; others count as known.
+    """
+
+    x: Float32
+    x_var: Float32 | None
+    y: Array
+    center: Array
+    scale: Array
+    n_networks: int
+    varies: NDArray[np.bool_]
+
+    def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
+        """The number of the part that each row belongs to, by chance."""
+        return np.random.default_rng(seed).permutation(len(self.y)) % n_folds
+
+    def predict(self, net: nn.Sequential, rows: Rows) -> Array:
+        """Means, and variances without and by inputs that are not known, (rows, 3, outputs)."""
+        x_var = None if self.x_var is None else self.x_var[rows]
+        mixture = _ensemble.predict([net], self.x[rows], x_var)
+        own = mixture.var - mixture.of_inputs
+        known = np.zeros_like(own), np.ones_like(own), np.zeros_like(own)
+        learned = mixture.mean, own, mixture.of_inputs
+        return np.where(self.varies, np.stack(learned, axis=1), np.stack(known, axis=1))
+
+    def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[TailedLaw]:
+        """The worth of predictions (networks, rows, 3, outputs).
+
+        A mixture of n networks with variance b between them has an error whose square is
+        b (1/k - 1/n) less, in the mean, than one of k, and counts b (1 - 1/n) as its own variance.
+        """
+        y = self.y[rows]
+        means = predictions[:, :, 0]
+        mean, var, of_inputs = predictions.mean(axis=0).swapaxes(0, 1)
+        saved = np.ones(y.shape[1])
+        if len(means) > 1:
+            between = means.var(axis=0, ddof=1)
+            var = var + between * (1.0 - 1.0 / self.n_networks)
+            change = between.mean(axis=0) * (1.0 / len(means) - 1.0 / self.n_networks)
+            squared_error = np.mean((y - mean) ** 2, axis=0)
+            share = change / np.where(squared_error > 0, squared_error, 1.0)
+            saved = np.maximum(LEAST_SAVED, 1.0 - share)
+        law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs)
+        return Verdict(loss, constant_loss(y, self._constants(fold)[rows]), law)
+
+    def _constants(self, fold: NDArray[np.intp]) -> Array:
+        """The mean of the targets in all other parts, for each row."""
+        totals = np.stack([self.y[fold == k].sum(axis=0) for k in range(fold.max() + 1)])
+        counts = np.bincount(fold)[:, np.newaxis]
+        others = (totals.sum(axis=0) - totals) / np.maximum(len(fold) - counts, 1)
+        return np.asarray(others[fold])
+
+
+@dataclass(frozen=True)
+class LabelJudge:
+    """Judges by the mean logarithm of the label's probability.
+
+    Attributes:
+        x, x_var: inputs, and their variances where any are uncertain.
+        labels: numbers of classes (rows,).
+    """
+
+    x: Float32
+    x_var: Float32 | None
+    labels: NDArray[np.int64]
+
+    def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
+        """The number of the part that each row belongs to: of each class about the same share."""
+        order = np.random.default_rng(seed).permutation(len(self.labels))
+        order = order[np.argsort(self.labels[order], kind="stable")]
+        fold = np.empty(len(order), np.intp)
+        fold[order] = np.arange(len(order)) % n_folds
+        return fold
+
+    def predict(self, net: nn.Sequential, rows: Rows) -> Array:
+        """The probabilities of the labels, (rows,)."""
+        x_var = None if self.x_var is None else self.x_var[rows]
+        probabilities = _ensemble.predict_proba([net], self.x[rows], x_var)
+        return np.asarray(probabilities[np.arange(len(rows)), self.labels[rows]])
+
+    def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[None]:
+        """The worth of probabilities (networks, rows).
+
+        The only row of a class tells nothing: nobody who has not seen it expects its class.
+        """
+        labels = self.labels[rows]
+        counted = np.bincount(self.labels)[labels] > 1
+        if not counted.any():
+            counted = np.ones(len(rows), dtype=bool)
+        constants = np.empty(len(rows))
+        for k in np.unique(fold[rows]):
+            others = self.labels[fold != k]
+            share = np.bincount(others, minlength=self.labels.max() + 1) / max(len(others), 1)
+            left = fold[rows] == k
+            constants[left] = share[labels[left]]
+        return Verdict(_log_loss(predictions.mean(axis=0)[counted]), _log_loss(constants[counted]))
+
+
+def _log_loss(probabilities: Array) -> float:
+    return float(-np.log(np.maximum(probabilities, LEAST_PROBABILITY)).mean())
