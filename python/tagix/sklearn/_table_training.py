@@ -66,9 +66,9 @@ class Schedule:
     """Those of networks that leave out one part."""
 
     @classmethod
-    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
+    def of(cls, n_epochs: int, batch_size: int, n_folds: int) -> Schedule:
         """The schedule of so many epochs for all rows."""
-        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
+        n_trial = round(n_epochs * n_folds / (n_folds - 1))
         return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
 
 
@@ -107,7 +107,8 @@ class TableTraining:
     def __post_init__(self) -> None:
         n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
         lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
-        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
+        n_folds = RECIPE.folds(len(self.x))
+        self.schedules = [Schedule.of(length, self.batch_size, n_folds) for length in lengths]
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
@@ -120,10 +121,11 @@ class TableTraining:
         that one. In large tables one network does, and one part alone is predicted.
         """
         n_rows = len(self.x)
-        fold = judge.folds(RECIPE.n_folds, seed)
+        n_folds = RECIPE.folds(n_rows)
+        fold = judge.folds(n_folds, seed)
         large = n_rows > RECIPE.most_rows
         n_nets = 1 if large else RECIPE.n_fold_networks
-        left = [np.flatnonzero(fold == k) for k in range(1 if large else RECIPE.n_folds)]
+        left = [np.flatnonzero(fold == k) for k in range(1 if large else n_folds)]
         learned = [np.flatnonzero(fold != k) for k in range(len(left))]
         trials = [
             partial(self._trial, judge, schedule, learned[k], left[k], seed_of_trial)

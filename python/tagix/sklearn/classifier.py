@@ -37,8 +37,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
     updates, and their probabilities averaged. X is scaled inside, and the length of training is
-    chosen without holding out rows. NaN in X is a missing value, of which the network is told the
-    training data's mean and variance.
+    chosen by rows left out for a while. NaN in X is a missing value, of which the network is told
+    the training data's mean and variance.
 
     Args:
         hidden: widths of the hidden layers, or "auto".

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
@@ -19,7 +20,7 @@ from tagix.sklearn import _ensemble, _files, _river
 from tagix.sklearn._base import Float32, TabularEstimator, first_keys, moments_with
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
-from tagix.sklearn._judges import RegressionJudge
+from tagix.sklearn._judges import RegressionJudge, moved_in
 from tagix.sklearn._law import TailedLaw
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
@@ -33,9 +34,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     """Regression with calibrated error bars.
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
-    updates; together they predict a Gaussian for each row. X and y are scaled inside, the noise of
-    y is inferred with the weights, and the length of training is chosen without holding out rows.
-    The defaults are one recipe for all tables.
+    updates; together they predict a mean and a variance for each row. X and y are scaled inside,
+    the noise of y is inferred with the weights, and the length of training is chosen by rows left
+    out for a while. These rows also tell how targets lie about predictions: as Student's t, whose
+    scale and degrees of freedom are fitted to them. The defaults are one recipe for all tables.
 
     NaN in X is a missing value, of which the network is told the training data's mean and
     variance. Before any fit, predictions are the prior's, for targets of mean 0 and a standard
@@ -46,19 +48,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         noise: "heteroscedastic", noise that depends on X, "homoscedastic", the same everywhere, or
             "auto", the former; both are inferred.
         n_estimators: networks in the mixture. A stream is learned as many times faster with fewer.
-        max_epochs: at most so many passes over the rows in each of the two phases of :meth:`fit`:
-            in the first a random walk keeps the weights uncertain, in the second they settle.
+        max_epochs: at most so many passes over the rows in :meth:`fit`, which has a budget of
+            updates. A random walk that keeps the weights uncertain becomes smaller until there is
+            none.
         batch_size: rows of an update; "auto": 16, more in :meth:`fit` with many rows.
-        early_stopping: train only as long as it helps. A phase ends once the log-likelihood of a
-            target, by predictions made just before each update, has risen by less than ``tol`` an
-            epoch, in the mean of ``patience`` epochs against that of as many before them. In tables
-            of 15 to 10 000 rows it may end earlier: 3 networks first learn two thirds of the rows
-            each, and the networks that are kept learn all rows for the numbers of epochs that
-            predicted the other thirds best. Without, both phases have ``max_epochs``.
-        patience: epochs in each of these two groups.
-        tol: see early_stopping; half of it in the first phase.
+        early_stopping: train only as long as it helps. In tables of 15 rows or more, networks first
+            learn with the whole budget, a quarter and a sixteenth of it, each time all rows but a
+            part, which they predict; the networks that are kept learn all rows with the best
+            budget, and predict by the law of those rows. Without, it is the whole budget, and
+            predictions are Gaussians, of the networks' own variances.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
-            sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
+            sudden changes, which ``prequential_log_`` lists. None: every row counts for ever. In
+            :meth:`fit`, whose rows have no order, nothing is forgotten.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
         device: where the networks are, "cpu" or "cuda".
         precision: as for :class:`tagix.nn.Sequential`.
@@ -72,7 +73,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_features_in_ : columns of X.
         feature_names_in_ : their names, where X had names that are strings.
         x_mean_, x_scale_ : (n_features,), the units that the networks see X in.
-        y_mean_, y_scale_ : (n_outputs,), those of y.
+        y_mean_, y_scale_ : (n_outputs,), those of y; of targets far out, as they were learned.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`RegressionLog`).
 
@@ -168,11 +169,36 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         table = self._table(rows, std, self._y_scaler.targets(targets))
         length: Length[TailedLaw] = table.whole()
         if self._chooses_length(len(rows)):
-            judge = self._judge(table, targets)
-            length = table.length(judge, self.net_.seed)
+            table, length = self._choose(table, targets)
         self._learn_table(table, length)
         self._law = length.verdict.law if length.verdict else None
         return self
+
+    def _choose(
+        self, table: TableTraining, targets: Array
+    ) -> tuple[TableTraining, Length[TailedLaw]]:
+        """The table that networks should learn, and how long.
+
+        Where some targets are far out, they are tried as they are, and moved in: which predicts
+        rows left out better, targets as they are, is learned.
+        """
+        choices = [(self._y_moments, table, self._length(table, targets, self._y_scaler))]
+        moved = moved_in(targets)
+        if moved is not None:
+            moments = moments_with(Moments.of_nothing(targets.shape[1]), moved, "y")
+            scaler = moments.scaler()
+            other = replace(table, y=scaler.targets(moved))
+            choices.append((moments, other, self._length(other, targets, scaler)))
+
+        def loss(choice: tuple[Moments, TableTraining, Length[TailedLaw]]) -> float:
+            """In the units of the targets."""
+            moments, _, length = choice
+            assert length.verdict is not None
+            return length.verdict.loss + float(np.log(moments.scaler().scale).mean())
+
+        self._y_moments, table, length = min(choices, key=loss)
+        self._y_scaler = self._y_moments.scaler()
+        return table, length
 
     def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
         """Learn more rows, in their order, once.
@@ -263,7 +289,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     def predict_quantiles(
         self, X: Any, quantiles: ArrayLike, X_std: ArrayLike | None = None
     ) -> Array:
-        """Quantiles of the targets' predicted Gaussians.
+        """Quantiles of the targets' predicted laws.
 
         Args:
             X, X_std: as for :meth:`predict`.
@@ -389,16 +415,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._log = RegressionLog()
         self._start(n_features, keys, for_table)
 
-    def _judge(self, table: TableTraining, y: Array) -> RegressionJudge:
-        scaler = self._y_scaler
-        return RegressionJudge(
-            table.x,
-            table.x_var,
-            (y - scaler.mean) / scaler.scale,
-            scaler.mean,
-            scaler.scale,
-            len(self.nets_),
+    def _length(self, table: TableTraining, y: Array, scaler: Scaler) -> Length[TailedLaw]:
+        """How long to learn a table, by the likelihood of targets (rows, outputs)."""
+        standardized = (y - scaler.mean) / scaler.scale
+        judge = RegressionJudge(
+            table.x, table.x_var, standardized, scaler.mean, scaler.scale, len(self.nets_)
         )
+        return table.length(judge, self.net_.seed)
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
