@@ -321,7 +321,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         For each sample one network is chosen and its weights are drawn from what it believes
         (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together.
-        Missing and uncertain inputs are drawn, too, and each row has noise of its own.
+        Missing and uncertain inputs are drawn, too, and each row has noise of its own, with the
+        tails of the law.
 
         Args:
             X, X_std: as for :meth:`predict`.
@@ -336,6 +337,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         model = self._or_prior(X)
         x, x_var = model._inputs_to_predict(X, X_std)
         samples = np.empty((count, len(x), model._n_outputs()))
+        mixture = _ensemble.predict(model.nets_, x, x_var)
+        moments = model._in_units(mixture)
+        tiny = np.finfo(np.float64).tiny
+        # What the law makes of standard deviations, those of functions and those of noise.
+        of_function = np.sqrt(moments.epistemic / np.maximum(mixture.epistemic, tiny))
+        of_noise = np.sqrt(moments.aleatoric / np.maximum(mixture.aleatoric, tiny))
+        of_function, of_noise = of_function / model.y_scale_, of_noise / model.y_scale_
         for sample in samples:
             inputs = x
             if x_var is not None:
@@ -346,9 +354,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 [member.draw(int(generator.integers(2**62)))], inputs, None
             )
             noise = generator.standard_normal(function.mean.shape)
-            sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
-        if model._law is not None:
-            samples = model._law_of_samples(samples, _ensemble.predict(model.nets_, x, x_var))
+            if model._law is not None:
+                noise *= model._law.tails(generator, len(x))
+            sample[:] = mixture.mean + of_function * (function.mean - mixture.mean)
+            sample += of_noise * np.sqrt(function.aleatoric) * noise
         samples = samples * model.y_scale_ + model.y_mean_
         return np.asarray(np.moveaxis(samples[..., 0] if model._y_is_vector else samples, 0, -1))
 
@@ -517,14 +526,3 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         change = self._law.var(mean, own) / own
         epistemic = (epistemic - of_inputs) * change + of_inputs
         return Mixture(mean, epistemic, aleatoric * change, of_inputs)
-
-    def _law_of_samples(self, samples: Array, mixture: Mixture) -> Array:
-        """Samples (n_samples, rows, outputs) of the networks as those of the targets' law.
-
-        Each stays at its quantile, so that samples of functions remain smooth.
-        """
-        assert self._law is not None
-        normal = (samples - mixture.mean) / np.sqrt(mixture.var)
-        moments = self._in_units(mixture)
-        std = np.sqrt(moments.var) / self.y_scale_
-        return np.asarray(mixture.mean + std * self._law.from_normal(normal))
