@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import tagix as tx
 from tagix.metrics import expected_calibration_error
 from tagix.sklearn import TagiClassifier
+from tagix.sklearn._judges import LabelJudge
 
 Array = np.ndarray
 LIKELIHOODS = {
@@ -321,3 +322,30 @@ def test_bad_class_weights() -> None:
         stream.partial_fit(X, labels)
     with pytest.raises(ValueError, match="takes a fit to a whole table"):
         stream.learn_one({"a": 1.0}, "yes")
+
+
+def test_no_plateau_ends_a_fit() -> None:
+    """A checkerboard of 9 cells, which a network that has hardly begun takes for noise."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 3, (1600, 2))
+    labels = np.floor(X).sum(axis=1).astype(int) % 2
+    model = TagiClassifier(random_state=0).fit(X[:800], labels[:800])
+    assert model.score(X[800:], labels[800:]) > 0.95
+
+
+def test_rows_left_out_hold_their_share_of_each_class() -> None:
+    """And the only row of a class counts for nothing, since no network left out has learned it."""
+    labels = np.array([0] * 50 + [1] * 10 + [2])
+    x = np.zeros((len(labels), 1), np.float32)
+    judge = LabelJudge(x, None, labels)
+    fold = judge.folds(5, seed=0)
+    counts = [np.bincount(labels[fold == k], minlength=3) for k in range(5)]
+    assert [count[0] for count in counts] == [10] * 5 and [count[1] for count in counts] == [2] * 5
+    rows = np.arange(len(labels))
+    likely = np.where(labels == 2, 1e-9, 0.8)[np.newaxis]
+    verdict = judge.judge(likely, rows, fold)
+    assert verdict.loss == pytest.approx(-np.log(0.8))
+    # A constant knows the shares among the other parts: 40 and 8 of 48 or 49.
+    others = np.array([np.sum(fold != k) for k in fold])
+    shares = np.where(labels == 0, 40, 8) / others
+    assert verdict.constant_loss == pytest.approx(-np.log(shares[labels < 2]).mean())

@@ -16,7 +16,7 @@ pytest.importorskip("sklearn", reason="needs the sklearn extra")
 from scipy import stats
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.pipeline import make_pipeline
@@ -144,7 +144,7 @@ def test_samples_have_the_moments_of_the_prediction(fitted: TagiRegressor) -> No
     mean, std = fitted.predict(X, return_std=True)
     samples = fitted.sample_y(X, 2000, random_state=1)
     assert samples.shape == (40, 2000)
-    np.testing.assert_allclose(samples.mean(axis=1), mean, atol=0.15 * std.max())
+    np.testing.assert_allclose(samples.mean(axis=1), mean, atol=0.2 * std.max())
     assert np.abs(samples.std(axis=1) / std - 1).mean() < 0.1
     assert np.array_equal(samples, fitted.sample_y(X, 2000, random_state=1))
     assert not np.array_equal(samples[:, :2], fitted.sample_y(X, 2, random_state=2))
@@ -343,8 +343,8 @@ def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
 
 
 def test_stages_of_the_budget() -> None:
-    """By hand: 4000 updates of 16 rows are 142 passes over 450, of which 30 % are 43, and so on."""
-    assert RECIPE.n_epochs(450, 16, 150) == round(4000 * 16 / 450) == 142
+    """By hand: 6000 updates of 16 rows are 142 passes over 676, of which 30 % are 43, and so on."""
+    assert RECIPE.n_epochs(676, 16, 150) == round(6000 * 16 / 676) == 142
     assert RECIPE.n_epochs(100, 16, 150) == 150 and RECIPE.n_epochs(100, 16, 7) == 7
     assert RECIPE.n_epochs(10**6, 256, 150) == 20
     stages = RECIPE.stages(142, 32)
@@ -381,6 +381,123 @@ def test_noise_is_not_learned_by_heart() -> None:
         low, high = model.predict_interval(X[150:]).T
         covered.append(((low < y[150:]) & (y[150:] < high)).mean())
     assert 0.85 < np.mean(covered) < 0.95
+
+
+def curve(n_rows: int = 750) -> tuple[Array, Array]:
+    """Three periods of a sine, which a plateau of the likelihood comes before; noise of .1."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 20, (n_rows, 1))
+    return X, np.sin(X[:, 0]) + 0.1 * rng.standard_normal(n_rows)
+
+
+def test_no_plateau_ends_a_fit() -> None:
+    X, y = curve()
+    mean, std = TagiRegressor(random_state=0).fit(X, y).predict(X, return_std=True)
+    assert np.sqrt(np.mean((mean - np.sin(X[:, 0])) ** 2)) < 0.08
+    assert np.median(std) == pytest.approx(0.1, abs=0.03)
+
+
+def test_one_outlier_changes_little() -> None:
+    """Of 750 rows, 10 000 standard deviations of the noise away."""
+    X, y = curve()
+    y[5] = 1000.0
+    model = TagiRegressor(random_state=0).fit(X, y)
+    mean = model.predict(X)
+    assert np.sqrt(np.mean((mean - np.sin(X[:, 0])) ** 2)) < 0.08
+    low, high = model.predict_interval(X).T
+    assert 0.85 < np.mean((low < y) & (y < high)) < 0.97 and np.median(high - low) < 0.5
+
+
+HEAVY = {
+    "t of 2": lambda rng, X: X[:, 0] + 0.3 * rng.standard_t(2, len(X)),
+    "Cauchy": lambda rng, X: X[:, 0] + 0.3 * rng.standard_cauchy(len(X)),
+    "nine of ten are 0": lambda rng, X: np.where(
+        rng.random(len(X)) < 0.9, 0.0, np.exp(0.5 * X[:, 0] + 0.3 * rng.standard_normal(len(X)))
+    ),
+    "log-normal": lambda rng, X: np.exp(X[:, 0] + rng.standard_normal(len(X))),
+}
+
+
+@pytest.mark.filterwarnings("ignore:fit. rows left out")  # where X says little
+@pytest.mark.parametrize("name", HEAVY)
+def test_heavy_tails(name: str) -> None:
+    """Intervals hold, and the law is likelier than a Gaussian of its moments, by SciPy."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((2400, 2))
+    y = HEAVY[name](rng, X)
+    X_test, y_test = X[400:], y[400:]
+    model = TagiRegressor((50,), random_state=0).fit(X[:400], y[:400])
+    low, high = model.predict_interval(X_test).T
+    assert 0.84 < np.mean((low <= y_test) & (y_test <= high)) < 0.97
+    mean, std = model.predict(X_test, return_std=True)
+    assert model._law is not None
+    freedom = model._law.freedom[0]
+    scale = std * np.sqrt((freedom - 2) / freedom)
+    of_law = stats.t.logpdf(y_test, freedom, mean, scale).mean()
+    assert np.isfinite(of_law) and of_law > stats.norm.logpdf(y_test, mean, std).mean() + 0.1
+
+
+def test_samples_have_the_tails_of_the_law() -> None:
+    """Quantiles of many draws against those that are predicted; a Gaussian's are .23 away."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = X[:, 0] + 0.3 * rng.standard_t(2, 300)
+    model = TagiRegressor((50,), random_state=0).fit(X, y)
+    rows = X[:10]
+    samples = model.sample_y(rows, 4000)
+    levels = [0.05, 0.25, 0.75, 0.95]
+    std = model.predict(rows, return_std=True)[1]
+    away = (np.quantile(samples, levels, axis=1).T - model.predict_quantiles(rows, levels)).T / std
+    assert np.abs(away).max() < 0.22 and np.abs(away.mean(axis=1)).max() < 0.09
+
+
+def test_a_fit_no_better_than_a_constant_warns() -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.standard_normal((100, 5)), rng.standard_normal(100)
+    with pytest.warns(ConvergenceWarning, match="no better than by a constant"):
+        TagiRegressor(random_state=0).fit(X, y)
+    with pytest.warns(ConvergenceWarning, match="no better than by a constant"):
+        TagiClassifier(random_state=0).fit(X, y > 0)
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 14, 15, 30])
+def test_few_rows(n_rows: int) -> None:
+    """y = 10 x + 100, as far as it can be known."""
+    X = np.linspace(-1, 1, n_rows)[:, np.newaxis]
+    y = 10 * X[:, 0] + 100
+    mean, std = TagiRegressor(random_state=0).fit(X, y).predict(X, return_std=True)
+    assert np.isfinite(std).all() and (std > 0).all()
+    assert np.abs(mean - y).max() < 1.5
+
+
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_a_constant_target(n_outputs: int) -> None:
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y = np.full((60, n_outputs), 7.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        mean, std = TagiRegressor(random_state=0).fit(X, y).predict(X, return_std=True)
+    assert np.abs(mean - 7).max() < 0.05 and std.max() < 0.1
+
+
+def test_the_law_stays_as_rows_are_added() -> None:
+    """In a stream after a table: the same degrees of freedom, and intervals that hold."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((3000, 2))
+    y = 100 * (X[:, 0] + 0.3 * rng.standard_t(3, 3000))
+    model = TagiRegressor(n_estimators=1, random_state=0).fit(X[:400], y[:400])
+    law = model._law
+    model.partial_fit(X[400:900], y[400:900])
+    for x, target in zip(X[900:1000].tolist(), y[900:1000].tolist(), strict=True):
+        model.learn_one(dict(zip("ab", x, strict=True)), target)
+    assert model._law is law and law is not None and law.freedom[0] < 10
+    assert 0.84 < model.prequential_log_.coverage < 0.97
+    low, high = model.predict_interval(X[1000:]).T
+    assert 0.84 < np.mean((low < y[1000:]) & (y[1000:] < high)) < 0.97
+    row = dict(zip("ab", X[0].tolist(), strict=True))
+    np.testing.assert_allclose(
+        model.predict_one(row, return_std=True), np.ravel(model.predict(X[:1], return_std=True))
+    )
 
 
 def test_noise_is_the_one_asked_for() -> None:

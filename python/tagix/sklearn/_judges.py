@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ Rows = NDArray[np.intp]
 LEAST_PROBABILITY = 1e-4
 # Squared errors of more networks are at least this share of those of a few.
 LEAST_SAVED = 0.5
+# From so many standard deviations on a target may do more harm than good.
+FAR = 8.0
 
 
 @dataclass(frozen=True)
@@ -76,11 +79,26 @@ class RegressionJudge:
         return Verdict(loss, constant_loss(y, self._constants(fold)[rows]), law)
 
     def _constants(self, fold: NDArray[np.intp]) -> Array:
-        """The mean of the targets in all other parts, for each row."""
-        totals = np.stack([self.y[fold == k].sum(axis=0) for k in range(fold.max() + 1)])
-        counts = np.bincount(fold)[:, np.newaxis]
-        others = (totals.sum(axis=0) - totals) / np.maximum(len(fold) - counts, 1)
-        return np.asarray(others[fold])
+        """The median of the targets in all other parts, for each row."""
+        medians = [
+            np.median(self.y[fold != k], axis=0) if (fold != k).any() else np.zeros(self.y.shape[1])
+            for k in range(fold.max() + 1)
+        ]
+        return np.stack(medians)[fold]
+
+
+def moved_in(y: Array) -> Array | None:
+    """Targets (rows, outputs) of which none is far out; None where none was.
+
+    Far out is what lies more than FAR standard deviations of a Gaussian with the same inner 80 %
+    from the median. It is moved to there.
+    """
+    low, middle, high = np.quantile(y, [0.1, 0.5, 0.9], axis=0)
+    reach = FAR * (high - low) / (2.0 * NormalDist().inv_cdf(0.9))
+    reach = np.where(reach > 0, reach, np.inf)
+    if not (np.abs(y - middle) > reach).any():
+        return None
+    return np.clip(y, middle - reach, middle + reach)
 
 
 @dataclass(frozen=True)

@@ -70,13 +70,10 @@ class TailedLaw:
         freedom = self.freedom[:, np.newaxis]
         return np.asarray(stdtrit(freedom, levels) * np.sqrt((freedom - 2.0) / freedom))
 
-    def from_normal(self, normal: Array) -> Array:
-        """Standard normal numbers (..., outputs) at the same quantiles of the standardized law."""
-        from scipy.special import ndtr, stdtrit
-
-        lower = stdtrit(self.freedom, ndtr(-np.abs(normal)))  # where small tails are exact
-        unit = np.sqrt((self.freedom - 2.0) / self.freedom)
-        return np.asarray(-np.sign(normal) * lower * unit)
+    def tails(self, generator: np.random.Generator, n_rows: int) -> Array:
+        """Factors (rows, outputs) that make standard normal numbers a t of variance 1."""
+        squares = generator.chisquare(self.freedom, (n_rows, len(self.freedom)))
+        return np.asarray(np.sqrt((self.freedom - 2.0) / squares))
 
     def log_density(self, y: Array, mean: Array, var: Array) -> Array:
         """Log densities of targets; ``var`` are those of :meth:`var`, all (..., outputs)."""

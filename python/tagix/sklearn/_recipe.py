@@ -40,7 +40,7 @@ class Recipe:
     data, where standardized inputs need more than a weight's own scale."""
     share: float = 0.1
     """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`)."""
-    n_updates: int = 4000
+    n_updates: int = 6000
     """Updates that a table gets, between the two bounds in epochs."""
     least_epochs: int = 20
     """At least so many passes over a table."""
@@ -59,7 +59,11 @@ class Recipe:
     budgets: tuple[float, ...] = (1.0, 0.25, 0.0625)
     """Shares of the budget that are tried: with much noise, less is more."""
     n_folds: int = 5
-    """Parts of a table, each of which is predicted by networks that learn the others."""
+    """Parts of a small table, each of which is predicted by networks that learn the others."""
+    n_folds_of_many: int = 3
+    """Parts of a larger one."""
+    many_rows: int = 500
+    """Rows from which on a table is a larger one."""
     n_fold_networks: int = 2
     """Networks that learn the rest of each part."""
     least_rows: int = 15
@@ -76,6 +80,10 @@ class Recipe:
     def batch_size(self, n_rows: int) -> int:
         """Rows of an update in a table of ``n_rows``."""
         return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
+
+    def folds(self, n_rows: int) -> int:
+        """Parts that a table of so many rows is taken apart into."""
+        return self.n_folds_of_many if n_rows >= self.many_rows else self.n_folds
 
     def n_epochs(self, n_rows: int, batch_size: int, max_epochs: int) -> int:
         """Passes over a table that its budget of updates comes to."""

@@ -66,9 +66,9 @@ class Schedule:
     """Those of networks that leave out one part."""
 
     @classmethod
-    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
+    def of(cls, n_epochs: int, batch_size: int, n_folds: int) -> Schedule:
         """The schedule of so many epochs for all rows."""
-        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
+        n_trial = round(n_epochs * n_folds / (n_folds - 1))
         return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
 
 
@@ -124,7 +124,8 @@ class TableTraining:
     def __post_init__(self) -> None:
         n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
         lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
-        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
+        n_folds = RECIPE.folds(len(self.x))
+        self.schedules = [Schedule.of(length, self.batch_size, n_folds) for length in lengths]
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
@@ -170,8 +171,9 @@ class TableTraining:
             left, learned = [np.flatnonzero(fold)], [np.arange(n_rows)]
             stages = [schedule.stages for schedule in self.schedules]
         else:
-            fold = judge.folds(RECIPE.n_folds, seed)
-            left = [np.flatnonzero(fold == k) for k in range(1 if large else RECIPE.n_folds)]
+            n_folds = RECIPE.folds(n_rows)
+            fold = judge.folds(n_folds, seed)
+            left = [np.flatnonzero(fold == k) for k in range(1 if large else n_folds)]
             learned = [np.flatnonzero(fold != k) for k in range(len(left))]
             stages = [schedule.trial for schedule in self.schedules]
         trials = [

@@ -58,7 +58,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
     updates, and their probabilities averaged. X is scaled inside, and the length of training is
-    chosen without holding out rows. NaN in X is a missing value, as for
+    chosen by rows left out for a while. NaN in X is a missing value, as for
     :class:`TagiRegressor`.
 
     Args:

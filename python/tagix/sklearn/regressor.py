@@ -29,7 +29,7 @@ from tagix.sklearn._base import (
 )
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
-from tagix.sklearn._judges import RegressionJudge
+from tagix.sklearn._judges import RegressionJudge, moved_in
 from tagix.sklearn._law import TailedLaw
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
@@ -60,9 +60,10 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     """Regression with calibrated error bars.
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
-    updates; together they predict a Gaussian for each row. X and y are scaled inside, the noise of
-    y is inferred with the weights, and the length of training is chosen without holding out rows.
-    The defaults are one recipe for all tables.
+    updates; together they predict a mean and a variance for each row. X and y are scaled inside,
+    the noise of y is inferred with the weights, and the length of training is chosen by rows left
+    out for a while. These rows also tell how targets lie about predictions: as Student's t, whose
+    scale and degrees of freedom are fitted to them. The defaults are one recipe for all tables.
 
     NaN in X is a missing value, of which the rest of its row gives mean and variance; where the
     table of :meth:`fit` has such in a column, an input tells the networks that they are missing. In
@@ -79,19 +80,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         noise: "heteroscedastic", noise that depends on X, "homoscedastic", the same everywhere, or
             "auto", the former; both are inferred.
         n_estimators: networks in the mixture. A stream is learned as many times faster with fewer.
-        max_epochs: at most so many passes over the rows in each of the two phases of :meth:`fit`:
-            in the first a random walk keeps the weights uncertain, in the second they settle.
+        max_epochs: at most so many passes over the rows in :meth:`fit`, which has a budget of
+            updates. A random walk that keeps the weights uncertain becomes smaller until there is
+            none.
         batch_size: rows of an update; "auto": 16, more in :meth:`fit` with many rows.
-        early_stopping: train only as long as it helps. A phase ends once the log-likelihood of a
-            target, by predictions made just before each update, has risen by less than ``tol`` an
-            epoch, in the mean of ``patience`` epochs against that of as many before them. In tables
-            of 15 to 10 000 rows it may end earlier: 3 networks first learn two thirds of the rows
-            each, and the networks that are kept learn all rows for the numbers of epochs that
-            predicted the other thirds best. Without, both phases have ``max_epochs``.
-        patience: epochs in each of these two groups.
-        tol: see early_stopping; half of it in the first phase.
+        early_stopping: train only as long as it helps. In tables of 15 rows or more, networks first
+            learn with the whole budget, a quarter and a sixteenth of it, each time all rows but a
+            part, which they predict; the networks that are kept learn all rows with the best
+            budget, and predict by the law of those rows. Without, it is the whole budget, and
+            predictions are Gaussians, of the networks' own variances.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
-            sudden changes, which ``prequential_log_`` lists. None: every row counts for ever.
+            sudden changes, which ``prequential_log_`` lists. None: every row counts for ever. In
+            :meth:`fit`, whose rows have no order, nothing is forgotten.
         novelty: whether rows unlike those of :meth:`fit`, between and beyond them, get epistemic
             variance besides: as much as the Gaussian process of the same prior has, which keeps the
             covariances that networks of independent weights lose (docs/uncertainty.md). Rows of
@@ -113,7 +113,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         feature_names_in_ : their names, where X had names that are strings.
         input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
         x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
-        y_mean_, y_scale_ : (n_outputs,), those of y.
+        y_mean_, y_scale_ : (n_outputs,), those of y; of targets far out, as they were learned.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`RegressionLog`).
 
@@ -249,13 +249,45 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         length: Length[TailedLaw] = table.whole()
         with table.progress:
             if self._chooses_length(len(rows)):
-                judged = (
-                    np.vstack([targets, evaluation[1]]) if table.judges_by_evaluation else targets
-                )
-                length = table.length(self._judge(table, judged), self.nets_[0].seed)
+                table, length = self._choose(table, targets, evaluation)
             self._learn_table(table, length)
         self._law = length.verdict.law if length.verdict else None
         return self
+
+    def _choose(
+        self,
+        table: TableTraining,
+        targets: Array,
+        evaluation: tuple[Array, NDArray[Any]] | None,
+    ) -> tuple[TableTraining, Length[TailedLaw]]:
+        """The table that networks should learn, and how long.
+
+        Where some targets are far out, they are tried as they are, and moved in: which predicts
+        rows left out better, targets as they are, is learned.
+        """
+        judged = targets
+        if evaluation is not None and table.judges_by_evaluation:
+            judged = np.vstack([targets, evaluation[1]])
+        choices = [(self._y_moments, table, self._length(table, judged, self._y_scaler))]
+        moved = moved_in(targets)
+        if moved is not None:
+            moments = Moments.of_nothing(targets.shape[1])
+            moments = moments_with(moments, moved, "y", is_all=True)
+            scaler = moments.scaler()
+            other = replace(table, y=scaler.targets(moved))
+            if evaluation is not None and table.evaluation is not None:
+                other.evaluation = replace(table.evaluation, y=scaler.targets(evaluation[1]))
+            choices.append((moments, other, self._length(other, judged, scaler)))
+
+        def loss(choice: tuple[Moments, TableTraining, Length[TailedLaw]]) -> float:
+            """In the units of the targets."""
+            moments, _, length = choice
+            assert length.verdict is not None
+            return length.verdict.loss + float(np.log(moments.scaler().scale).mean())
+
+        self._y_moments, table, length = min(choices, key=loss)
+        self._y_scaler = self._y_moments.scaler()
+        return table, length
 
     @all_or_nothing
     def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
@@ -391,7 +423,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     def predict_quantiles(
         self, X: Any, quantiles: ArrayLike, X_std: ArrayLike | None = None
     ) -> Array:
-        """Quantiles of the targets' predicted Gaussians.
+        """Quantiles of the targets' predicted laws.
 
         Args:
             X, X_std: as for :meth:`predict`.
@@ -423,7 +455,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         For each sample one network is chosen and its weights are drawn from what it believes
         (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together.
-        Missing and uncertain inputs are drawn, too, and each row has noise of its own.
+        Missing and uncertain inputs are drawn, too, and each row has noise of its own, with the
+        tails of the law.
 
         Args:
             X, X_std: as for :meth:`predict`.
@@ -438,6 +471,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         check_is_fitted(self)
         x, x_var = self._inputs_to_predict(X, X_std)
         samples = np.empty((count, len(x), self._n_outputs()))
+        mixture = _ensemble.predict(self.nets_, x, x_var)
+        moments = self._in_units(mixture)
+        varies, scale = self._y_scaler.varies, self._y_scaler.scale
+        tiny = np.finfo(np.float64).tiny
+        # What the law makes of standard deviations, those of functions and those of noise.
+        of_function = np.sqrt(moments.epistemic / np.maximum(mixture.epistemic, tiny)) / scale
+        of_noise = np.sqrt(moments.aleatoric / np.maximum(mixture.aleatoric, tiny)) / scale
         for sample in samples:
             inputs = x
             if x_var is not None:
@@ -448,17 +488,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 [member.draw(int(generator.integers(2**62)))], inputs, None
             )
             noise = generator.standard_normal(function.mean.shape)
-            sample[:] = function.mean + np.sqrt(function.aleatoric) * noise
-        if self._law is not None:
-            samples = self._law_of_samples(samples, _ensemble.predict(self.nets_, x, x_var))
-        varies = self._y_scaler.varies
+            if self._law is not None:
+                noise *= self._law.tails(generator, len(x))
+            sample[:] = mixture.mean + of_function * (function.mean - mixture.mean)
+            sample += of_noise * np.sqrt(function.aleatoric) * noise
         if not varies.all():  # what rows have in common is then all there is
             samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
-        scale = np.where(varies, self._y_scaler.scale, self._constant_std())
-        samples = samples * scale + self._y_scaler.mean
+        samples = samples * np.where(varies, scale, self._constant_std()) + self._y_scaler.mean
         if self._novelty is not None:
-            mean = self._in_units(_ensemble.predict(self.nets_, x, x_var)).mean
-            samples += self._novelty.draw(x, mean, count, generator)
+            samples += self._novelty.draw(x, moments.mean, count, generator)
         return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
 
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
@@ -535,9 +573,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._log = RegressionLog()
         self._start(n_features, keys, n_indicators, for_table)
 
-    def _judge(self, table: TableTraining, y: Array) -> RegressionJudge:
-        scaler = self._y_scaler
-        return RegressionJudge(
+    def _length(self, table: TableTraining, y: Array, scaler: Scaler) -> Length[TailedLaw]:
+        """How long to learn a table, by the likelihood of targets (rows, outputs)."""
+        judge = RegressionJudge(
             *table.judged_inputs(),
             (y - scaler.mean) / scaler.scale,
             scaler.mean,
@@ -545,6 +583,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             len(self.nets_),
             scaler.varies,
         )
+        return table.length(judge, self.net_.seed)
 
     def _learn(self, X: Array, y: Array, std: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
@@ -679,14 +718,3 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """
         magnitude = np.abs(self._y_scaler.mean)
         return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
-
-    def _law_of_samples(self, samples: Array, mixture: Mixture) -> Array:
-        """Samples (n_samples, rows, outputs) of the networks as those of the targets' law.
-
-        Each stays at its quantile, so that samples of functions remain smooth.
-        """
-        assert self._law is not None
-        normal = (samples - mixture.mean) / np.sqrt(mixture.var)
-        moments = self._in_units(mixture)
-        std = np.sqrt(moments.var) / self._y_scaler.scale
-        return np.asarray(mixture.mean + std * self._law.from_normal(normal))
