@@ -228,6 +228,7 @@ def test_what_auto_is_stays() -> None:
     assert tree.fit(X, labels).net_.likelihood == tx.Softmax(3)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_rare_classes_have_the_probability_of_their_rate() -> None:
     """2 % of the rows, without signal: means over seeds, against the constant rate."""
     means, excesses = [], []

@@ -177,7 +177,9 @@ def test_labels_to_evaluate_by() -> None:
     X_left, y_left = table(60, seed=1)
     words = np.array(["low", "mid", "high"])
     labels, labels_left = (words[np.digitize(each, [-5.0, 5.0])] for each in (y, y_left))
-    model = make(TagiClassifier, n_estimators=1).fit(X, labels, eval_set=(X_left, labels_left))
+    model = make(TagiClassifier, n_estimators=1, novelty=False).fit(
+        X, labels, eval_set=(X_left, labels_left)
+    )
     probability = model.predict_proba(X_left)
     of_label = probability[np.arange(60), np.searchsorted(model.classes_, labels_left)]
     expected = np.log(of_label).mean()
