@@ -8,6 +8,7 @@ kernel of fitted lengths. Errors are those of the estimator's mean, against the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ def ring() -> Problem:
 
     def rows(n: int) -> Array:
         angle, radius = rng.uniform(0, 2 * np.pi, n), 1 + 0.1 * rng.standard_normal(n)
-        return radius[:, None] * np.c_[np.cos(angle), np.sin(angle)]
+        return np.asarray(radius[:, None] * np.c_[np.cos(angle), np.sin(angle)])
 
     x = rows(200)
     y = law(x) + 0.1 * rng.standard_normal(200)
@@ -105,7 +106,7 @@ def corner() -> Problem:
     weights = rng.standard_normal(8) / np.sqrt(8)
 
     def law(x: Array) -> Array:
-        return np.sin(2 * x @ weights) + 0.5 * x[:, 0] * x[:, 1]
+        return np.asarray(np.sin(2 * x @ weights) + 0.5 * x[:, 0] * x[:, 1])
 
     x = rng.standard_normal((1500, 8))
     hole = (x[:, 0] > 0.3) & (x[:, 1] > 0.3)
@@ -155,7 +156,7 @@ def hmc(problem: Problem, n_warm: int, n_kept: int, seed: int = 0) -> Chains:
         return weights, bias, above, offset, log_std
 
     def hidden(rows: Array, weights: Array, bias: Array) -> Array:
-        return np.matmul(rows, weights.transpose(0, 2, 1)) + bias[:, None]
+        return np.asarray(np.matmul(rows, weights.transpose(0, 2, 1)) + bias[:, None])
 
     def log_density(theta: Array) -> tuple[Array, Array]:
         weights, bias, above, offset, log_std = parts(theta)
@@ -271,22 +272,27 @@ def measure(make: Callable[[], Problem], quick: bool) -> None:
 def laws(rng: np.random.Generator) -> Iterator[tuple[str, Callable[[Array], Array]]]:
     """Functions of one variable, drawn at random."""
     for _ in range(8):
-        slope, length, phase = rng.normal(), rng.uniform(1, 3), rng.uniform(0, 6)
-        yield "waves", lambda x, a=slope, b=length, c=phase: np.sin(b * x + c) + 0.3 * a * x
+        yield "waves", partial(_wave, rng.normal(), rng.uniform(1, 3), rng.uniform(0, 6))
     for _ in range(6):
         parts = 1.2 * rng.normal(size=40), rng.uniform(0, 6.3, 40), rng.normal(size=40)
-        yield (
-            "draws of a process",
-            lambda x, p=parts: np.cos(np.multiply.outer(x, p[0]) + p[1]) @ p[2] / np.sqrt(20),
-        )
+        yield "draws of a process", partial(_draw, *parts)
     for _ in range(6):
-        slopes, places = rng.normal(size=3), rng.uniform(-1, 1, 3)
-        yield (
-            "kinks",
-            lambda x, a=slopes, c=places: np.maximum(np.subtract.outer(x, c), 0) @ a,
-        )
+        yield "kinks", partial(_kinks, rng.normal(size=3), rng.uniform(-1, 1, 3))
     for slope in rng.normal(size=5):
-        yield "straight lines", lambda x, a=slope: a * x
+        yield "straight lines", partial(np.multiply, slope)
+
+
+def _wave(slope: float, length: float, phase: float, x: Array) -> Array:
+    return np.asarray(np.sin(length * x + phase) + 0.3 * slope * x)
+
+
+def _draw(frequencies: Array, phases: Array, sizes: Array, x: Array) -> Array:
+    waves = np.cos(np.multiply.outer(x, frequencies) + phases)
+    return np.asarray(waves @ sizes / np.sqrt(20))
+
+
+def _kinks(slopes: Array, places: Array, x: Array) -> Array:
+    return np.asarray(np.maximum(np.subtract.outer(x, places), 0) @ slopes)
 
 
 def measure_laws() -> None:

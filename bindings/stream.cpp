@@ -1,5 +1,4 @@
 #include "core/stream.h"
-#include "math/leverage.h"
 
 #include <cmath>
 #include <memory>
@@ -9,6 +8,7 @@
 #include <vector>
 
 #include "bindings.h"
+#include "math/leverage.h"
 
 namespace tagix::python {
 namespace {

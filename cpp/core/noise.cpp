@@ -12,8 +12,8 @@ namespace {
 // Their squares are normal numbers of float32.
 constexpr double min_noise_std = 1e-18;
 constexpr double max_noise_std = 1e18;
-// Noise that follows the input is believed to be within a factor of e^2 of 1 in standard deviation, in
-// 95 of 100 places.
+// Noise that follows the input is believed to be within a factor of e^2 of 1 in standard deviation,
+// in 95 of 100 places.
 constexpr double log_var_belief_std = 2;
 
 }  // namespace
@@ -45,7 +45,8 @@ std::vector<float> Homoscedastic::var(Index epoch) const {
 }
 
 LearnedNoise Homoscedastic::learned() const {
-  return {math::NoiseLink::exp, /*depends_on_input=*/false, /*gain=*/1, std_, /*belief_precision=*/0};
+  return {math::NoiseLink::exp, /*depends_on_input=*/false, /*gain=*/1, std_,
+          /*belief_precision=*/0};
 }
 
 Heteroscedastic::Heteroscedastic(math::NoiseLink link, double gain) : link_(link), gain_(gain) {
@@ -54,8 +55,8 @@ Heteroscedastic::Heteroscedastic(math::NoiseLink link, double gain) : link_(link
 
 LearnedNoise Heteroscedastic::learned() const {
   const double precision = 1 / (log_var_belief_std * log_var_belief_std);
-  return {link_, /*depends_on_input=*/true, gain_, {},
-          link_ == math::NoiseLink::exp ? precision : 0};
+  return {
+      link_, /*depends_on_input=*/true, gain_, {}, link_ == math::NoiseLink::exp ? precision : 0};
 }
 
 }  // namespace tagix

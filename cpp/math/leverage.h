@@ -11,9 +11,9 @@ inline constexpr double linear_reach = 6;
 ///
 ///   sign(z) L (1 + log(|z| / L))
 ///
-/// which goes on with the same slope, keeps the order, and is below 4300 for any finite z. What one row
-/// can do to a network grows with the square of its inputs: the one row in 20 000 that has a flag is at
-/// z = 141, a sentinel or a sum of money farther out.
+/// which goes on with the same slope, keeps the order, and is below 4300 for any finite z. What one
+/// row can do to a network grows with the square of its inputs: the one row in 20 000 that has a
+/// flag is at z = 141, a sentinel or a sum of money farther out.
 inline double bounded_leverage(double z) {
   const double distance = std::fabs(z);
   if (!(distance > linear_reach)) return z;  // NaN as well

@@ -21,7 +21,8 @@ struct NoiseHead {
   /// Whether the precision that w gains is the one expected before the target is seen, or AGVI's,
   /// which follows the target and may be negative.
   bool expects_information = true;
-  /// exp: 1 / tau^2 of the belief log v ~ N(0, tau^2), which holds for every input; 0: there is none.
+  /// exp: 1 / tau^2 of the belief log v ~ N(0, tau^2), which holds for every input; 0: there is
+  /// none.
   float belief_precision = 0;
 
   constexpr bool exists() const { return link != NoiseLink::none; }
@@ -46,11 +47,11 @@ struct InferredNoise {
 ///             Cov(w, v) = kappa var V,        kappa = 1 / (1 + var / tau^2)
 ///   softplus  by quadrature
 ///
-/// kappa < 1 is what the belief log v ~ N(0, tau^2) leaves of the network's word: the product of both
-/// Gaussians has the mean kappa mean and the variance kappa var <= tau^2. Without it (kappa = 1) the
-/// mean of a log-normal v is ruled by its far tail wherever weights that have learned little meet an
-/// input beyond those seen so far: exp(var/2) grows until it overflows, and long before that nothing
-/// is learned any more, since a target with so much noise says nothing.
+/// kappa < 1 is what the belief log v ~ N(0, tau^2) leaves of the network's word: the product of
+/// both Gaussians has the mean kappa mean and the variance kappa var <= tau^2. Without it (kappa =
+/// 1) the mean of a log-normal v is ruled by its far tail wherever weights that have learned little
+/// meet an input beyond those seen so far: exp(var/2) grows until it overflows, and long before
+/// that nothing is learned any more, since a target with so much noise says nothing.
 ///
 /// V is in [1e-30, 1e30], so that neither a residual nor a noise is infinite.
 template <class T>

@@ -22,8 +22,9 @@ enum class NoiseShape {
 inline constexpr float belief_precision = 0.25f;
 
 inline constexpr NoiseShape noise_shapes[] = {
-    NoiseShape::one,      NoiseShape::per_output,        NoiseShape::per_row,      NoiseShape::per_target,
-    NoiseShape::exp_head, NoiseShape::believed_exp_head, NoiseShape::softplus_head};
+    NoiseShape::one,          NoiseShape::per_output, NoiseShape::per_row,
+    NoiseShape::per_target,   NoiseShape::exp_head,   NoiseShape::believed_exp_head,
+    NoiseShape::softplus_head};
 
 inline const char* noise_name(NoiseShape shape) {
   switch (shape) {

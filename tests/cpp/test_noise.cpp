@@ -104,8 +104,8 @@ TEST_CASE("a belief about the noise joins what the network says of it") {
       const double sd = 1 / std::sqrt(1 / w_var + precision), centre = w_mean * sd * sd / w_var;
       for (int k = -4000; k <= 4000; ++k) {
         const double w = centre + sd * k / 200;
-        const double density = std::exp(-(w - w_mean) * (w - w_mean) / (2 * w_var) -
-                                        w * w * precision / 2);
+        const double density =
+            std::exp(-(w - w_mean) * (w - w_mean) / (2 * w_var) - w * w * precision / 2);
         total += density;
         first += density * std::exp(w);
         second += density * std::exp(2 * w);
