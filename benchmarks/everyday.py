@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 import traceback
+import warnings
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,7 +65,9 @@ def try_table(seed: int) -> Outcome:
 
 def run(n_tables: int) -> bool:
     """Print what tables of seeds 0 to n_tables - 1 gave; whether none failed."""
-    outcomes = [try_table(seed) for seed in range(n_tables)]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        outcomes = [try_table(seed) for seed in range(n_tables)]
     failed = [outcome for outcome in outcomes if outcome.error]
     coverage = np.array([outcome.coverage for outcome in outcomes])
     error = np.array([outcome.relative_error for outcome in outcomes])
@@ -77,5 +80,6 @@ def run(n_tables: int) -> bool:
     print(f"mean absolute error, that of the mean of y being 1: {np.nanmean(error):.3f}")
     worse = Counter(kind for o in outcomes if not o.relative_error < 1 for kind in o.kinds)
     print(f"no better than the mean: {np.sum(~(error < 1))} tables; their columns: {dict(worse)}")
+    print(f"warnings: {dict(Counter(each.category.__name__ for each in caught))}")
     print(f"{sum(outcome.seconds for outcome in outcomes):.0f} s")
     return not failed
