@@ -57,7 +57,7 @@ class Table:
     Attributes:
         path: of the file, for messages.
         frame: all columns under names that differ; columns of text as the file has them.
-        index: the column without a name that numbers or names the rows, which is no feature.
+        index: the column without a name that numbers or names the rows, which is not a feature.
         lines: the line of each row in a file of text, or its row in a sheet, (n_rows,); None in
             other files, whose rows count from 1.
         unit: what the places of rows are called, "line" or "row".

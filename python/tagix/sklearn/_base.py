@@ -591,7 +591,7 @@ def moments_with(moments: Moments, rows: Array, name: str, *, is_all: bool = Fal
 
 
 def as_pair(eval_set: Any) -> tuple[Any, Any]:
-    """(X, y) of an ``eval_set``; TypeError for what is no pair."""
+    """(X, y) of an ``eval_set``; TypeError for anything but a pair."""
     if not isinstance(eval_set, (tuple, list)) or len(eval_set) != 2:
         raise TypeError(f"got a {type(eval_set).__name__}, needed a pair (X, y)")
     return eval_set[0], eval_set[1]

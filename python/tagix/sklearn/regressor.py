@@ -391,7 +391,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
         Raises:
             NotFittedError: before anything was learned.
-            ValueError, TypeError: for what is no table of numbers like that of :meth:`fit`.
+            ValueError, TypeError: for a table unlike that of :meth:`fit`.
         """
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
