@@ -19,8 +19,9 @@ Rows = NDArray[np.intp]
 
 # Less counts as so much, so that one wrong label does not outweigh all others.
 LEAST_PROBABILITY = 1e-4
-# Squared errors of more networks are at least this share of those of a few.
-LEAST_SAVED = 0.5
+# Squared errors of more networks are at least this share of those of a few. Networks that have
+# hardly begun differ most, and to trust in their mean chose budgets too small to predict well.
+LEAST_SAVED = 0.9
 # From so many standard deviations on a target may do more harm than good.
 FAR = 8.0
 
