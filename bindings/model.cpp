@@ -51,13 +51,30 @@ NoiseView noise_view(const std::optional<Array>& noise_var, Index rows, Index ou
   return {noise_var->data(), 0, noise_var->size() == 1 ? 0 : 1};
 }
 
+/// The same for a call that learns: of a network with heads, 1 / weight of the rows.
+NoiseView noise_view(const Model& model, const std::optional<Array>& noise_var,
+                     const std::optional<Array>& relative_noise_var, Index rows, Index outputs) {
+  const bool has_heads = model.noise_head().exists() || model.class_head().exists();
+  require(!has_heads || !noise_var, "noise: got noise variances, needed none: the network ",
+          model.class_head().exists() ? "predicts classes" : "infers its noise");
+  if (!relative_noise_var) return noise_view(noise_var, rows, outputs);
+  require(has_heads,
+          "relative_noise_var: got some for known noise, needed noise variances of targets");
+  require(relative_noise_var->ndim() == 1 && relative_noise_var->size() == rows,
+          "relative_noise_var: got ", relative_noise_var->size(), " values, needed ", rows,
+          ", one for each row");
+  return {relative_noise_var->data(), 1, 0};
+}
+
 Observation observation(const Model& model, const Array& x, const std::optional<Array>& x_var,
-                        const Array& y, const std::optional<Array>& noise_var) {
+                        const Array& y, const std::optional<Array>& noise_var,
+                        const std::optional<Array>& relative_noise_var = {}) {
   const HostMoments input = host_moments(x, x_var);
   const Index outputs = model.output_features(input.cols);
   require_matrix("y", y, model.target_features(input.cols));
   require_same_rows("y", y, "x", x);
-  return {input, y.data(), noise_view(noise_var, input.rows, outputs), outputs};
+  return {input, y.data(), noise_view(model, noise_var, relative_noise_var, input.rows, outputs),
+          outputs};
 }
 
 Array to_array(const std::vector<float>& values, Index rows) {
@@ -362,7 +379,7 @@ at least 1, TypeError for what is no number.)");
              const std::optional<Array>& noise_var) {
             const HostMoments input = host_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            const NoiseView noise = noise_view(model, noise_var, {}, input.rows, outputs);
             PredictionOf<Array> prediction({input.rows, outputs},
                                            noise_var || model.noise_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -432,8 +449,8 @@ at least 1, TypeError for what is no number.)");
       .def(
           "update",
           [](Model& model, const Array& x, const Array& y, const std::optional<Array>& noise_var,
-             const std::optional<Array>& x_var) {
-            const Observation seen = observation(model, x, x_var, y, noise_var);
+             const std::optional<Array>& x_var, const std::optional<Array>& relative_noise_var) {
+            const Observation seen = observation(model, x, x_var, y, noise_var, relative_noise_var);
             PredictionOf<Array> prediction({seen.input.rows, seen.outputs},
                                            !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -444,7 +461,9 @@ at least 1, TypeError for what is no number.)");
             return prediction.tuple();
           },
           py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
-          py::arg("x_var").noconvert() = py::none(), "The prediction made before, as predict.")
+          py::arg("x_var").noconvert() = py::none(),
+          py::arg("relative_noise_var").noconvert() = py::none(),
+          "The prediction made before, as predict.")
       .def(
           "predict_on_device",
           [](const Model& model, const CudaArgument& x, const std::optional<CudaArgument>& x_var,
@@ -452,7 +471,7 @@ at least 1, TypeError for what is no number.)");
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            const NoiseView noise = noise_view(model, noise_var, {}, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs},
                                                noise_var || model.noise_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -468,12 +487,14 @@ at least 1, TypeError for what is no number.)");
       .def(
           "update_on_device",
           [](Model& model, const CudaArgument& x, const CudaArgument& y,
-             const std::optional<Array>& noise_var, const std::optional<CudaArgument>& x_var) {
+             const std::optional<Array>& noise_var, const std::optional<CudaArgument>& x_var,
+             const std::optional<Array>& relative_noise_var) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
             require_target_shape(y, input.rows, model.target_features(input.cols));
-            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            const NoiseView noise =
+                noise_view(model, noise_var, relative_noise_var, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs}, !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
             {
@@ -483,7 +504,8 @@ at least 1, TypeError for what is no number.)");
             return prediction.tuple();
           },
           py::arg("x"), py::arg("y"), py::arg("noise_var").noconvert(),
-          py::arg("x_var") = py::none(), "update for arrays on the GPU, except noise_var.")
+          py::arg("x_var") = py::none(), py::arg("relative_noise_var").noconvert() = py::none(),
+          "update for arrays on the GPU, except noise variances.")
       .def(
           "innovations",
           [](const Model& model, const Array& x, const Array& y,
@@ -563,7 +585,16 @@ at least 1, TypeError for what is no number.)");
                     " rows, needed ", source.n_rows());
             source.set_noise_var_per_target(noise_var.data());
           },
-          py::arg("noise_var").noconvert());
+          py::arg("noise_var").noconvert())
+      .def(
+          "set_relative_noise_var",
+          [](RegressionSource& source, const Array& relative_noise_var) {
+            require(relative_noise_var.ndim() == 1 && relative_noise_var.size() == source.n_rows(),
+                    "relative_noise_var: got ", relative_noise_var.size(), " values, needed ",
+                    source.n_rows(), ", one for each row");
+            source.set_relative_noise_var(relative_noise_var.data());
+          },
+          py::arg("relative_noise_var").noconvert(), "1 / weight of each row.");
 
   py::class_<Trainer>(m, "Trainer", "Trains a model on the rows of a source, epoch by epoch.")
       .def(py::init<Model&, BatchSource&, Index, bool>(), py::arg("model"), py::arg("source"),

@@ -102,8 +102,9 @@ struct Observe {
     }
     const math::InferredNoise<float> inferred =
         inferred_noise<Links::all>(noise.head, prediction.mean[at + n], prediction.var[at + n]);
-    const math::NoisyInnovation<float> innovation = math::noisy_innovation(
-        mean, var, inferred, noise.head.expects_information, target[i], spread);
+    const math::NoisyInnovation<float> innovation =
+        math::noisy_innovation(mean, var, inferred, noise.head.expects_information, target[i],
+                               spread, noise.relative_var(row, col));
     write(at, innovation.value);
     write(at + n, innovation.noise);
   }
@@ -217,7 +218,7 @@ void scale_deltas(const float* jacobian, MomentsView delta) {
 void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
              MomentsView delta) {
   if (noise.classes.exists()) {
-    observe_classes(prediction, target, noise.classes, spread, delta);
+    observe_classes(prediction, target, noise, spread, delta);
     return;
   }
   for_each("observe", prediction.rows * noise.n_targets(prediction.cols),

@@ -146,7 +146,7 @@ __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const flo
     const math::NoisyInnovation<float> delta = math::noisy_innovation(
         *mean, var[at],
         inferred_noise<Links::exp>(noise.head, mean[n_targets], var[at + n_targets]),
-        noise.head.expects_information, target, spread);
+        noise.head.expects_information, target, spread, noise.relative_var(global_row, column));
     write(row, column, delta.value);
     write(row, column + n_targets, delta.noise);
   }

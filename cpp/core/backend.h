@@ -42,8 +42,9 @@ struct UpdateRule {
 };
 
 /// What is known of targets beside the outputs of a network: noise variances over their rows x cols
-/// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them, and
-/// then there are no data; or that the one target of a row is a class.
+/// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them; or
+/// that the one target of a row is a class. With either of these the data are relative to what it
+/// says, 1 / weight of a target, and where there are none, all weights are 1.
 struct NoiseView {
   const float* data = nullptr;
   Index row_stride = 0;
@@ -55,10 +56,14 @@ struct NoiseView {
   TAGIX_HD constexpr Index n_targets(Index outputs) const {
     return classes.exists() ? 1 : head.n_targets(outputs);
   }
+  /// 1 / weight of a target of which a head knows the rest.
+  TAGIX_HD constexpr float relative_var(Index row, Index col) const {
+    return data == nullptr ? 1.0f : data[row * row_stride + col * col_stride];
+  }
   /// The noise from a row of the targets on.
   constexpr NoiseView from_row(Index first) const {
     NoiseView rest = *this;
-    rest.data += first * row_stride;
+    if (data != nullptr) rest.data += first * row_stride;
     return rest;
   }
 };

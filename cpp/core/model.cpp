@@ -374,15 +374,13 @@ void Model::change_parameters(const std::function<void(MomentsView)>& change) {
 }
 
 void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
-  if (noise_head_.exists() || class_head_.exists()) {
-    require(noise.data == nullptr, "noise: got noise variances, needed none: the network ",
-            class_head_.exists() ? "predicts classes" : "infers its noise");
-    return;
-  }
+  const bool is_relative = noise_head_.exists() || class_head_.exists();
+  if (is_relative && noise.data == nullptr) return;
   require(noise.data != nullptr,
           "noise: got none, needed noise variances: the network does not "
           "infer its noise");
-  require_positive("noise", noise.data, broadcast_size(noise, rows, outputs));
+  require_positive(is_relative ? "relative_noise_var" : "noise", noise.data,
+                   broadcast_size(noise, rows, outputs));
 }
 
 void Model::check_targets(const HostMoments& input, const float* target, NoiseView noise) const {

@@ -48,10 +48,10 @@ struct Innovations {
 
 /// A network with its parameters: it predicts, and observations change it.
 ///
-/// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
-/// NoiseView of a call is empty. `outputs` are the values that it predicts, whatever stands beside
+/// It may infer the noise of its targets by a noise head; then the NoiseView of a call is empty, or
+/// has 1 / weight of targets. `outputs` are the values that it predicts, whatever stands beside
 /// them. Or its outputs give the probabilities of classes; then a row has one target, a class, NaN
-/// where it is missing, and there is no noise either.
+/// where it is missing, and likewise no noise but perhaps 1 / weight.
 ///
 /// Predictions may run in several threads at once; a change waits for them and keeps them out.
 /// Arguments are checked before anything changes, and a call that throws std::invalid_argument
@@ -179,7 +179,7 @@ class Model {
   std::vector<float> to_host(const float* values, Index size) const;
   void check_targets(const HostMoments& input, const float* target, NoiseView noise) const;
   /// Throws unless `noise` has variances where there is neither a noise head nor a class head, and
-  /// only there.
+  /// positive ones wherever it has any.
   void check_noise(NoiseView noise, Index rows, Index outputs) const;
   /// The noise where the backend can read it: that of the head, or `noise`, uploaded.
   NoiseView load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const;

@@ -132,6 +132,7 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
       y_(y),
       noise_(backend),
       noise_var_per_target_(backend),
+      relative_noise_var_(backend),
       x_var_(backend),
       batch_x_(backend),
       batch_x_var_(backend),
@@ -170,6 +171,13 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
   noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }
 
+void RegressionSource::set_relative_noise_var(const float* relative_noise_var) {
+  require(noise_.is_known_by_heads(),
+          "relative_noise_var: got some for known noise, needed noise variances of targets");
+  require_positive("relative_noise_var", relative_noise_var, rows_);
+  relative_noise_var_.assign(relative_noise_var, rows_);
+}
+
 void RegressionSource::set_x_var(const float* x_var) {
   require_variances("x_var", x_var, rows_ * in_features_);
   x_var_.assign(x_var, rows_ * in_features_);
@@ -187,11 +195,20 @@ BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
     batch_x_var = batch_x_var_.data();
   }
   const ConstMomentsView input{batch_x_.data(), batch_x_var, n_rows, in_features_};
-  if (noise_var_per_target_.size() == 0) return {input, batch_y_.data(), noise_.view()};
-  batch_noise_var_.resize(n_rows * out_features_);
-  backend_.gather_rows(noise_var_per_target_.data(), out_features_, rows, n_rows,
-                       batch_noise_var_.data());
-  const NoiseView noise{batch_noise_var_.data(), out_features_, 1};
+  const auto noise_of_rows = [&](const Buffer<float>& of_rows, Index cols) {
+    batch_noise_var_.resize(n_rows * cols);
+    backend_.gather_rows(of_rows.data(), cols, rows, n_rows, batch_noise_var_.data());
+    return batch_noise_var_.data();
+  };
+  if (noise_var_per_target_.size() > 0) {
+    const NoiseView noise{noise_of_rows(noise_var_per_target_, out_features_), out_features_, 1};
+    return {input, batch_y_.data(), noise};
+  }
+  NoiseView noise = noise_.view();
+  if (relative_noise_var_.size() > 0) {
+    noise.data = noise_of_rows(relative_noise_var_, 1);
+    noise.row_stride = 1;
+  }
   return {input, batch_y_.data(), noise};
 }
 

@@ -64,6 +64,7 @@ from tagix._training import (
     undone_on_error,
 )
 from tagix._variance_attribution import VarianceAttribution, attribute_variance
+from tagix._weights import RowWeights
 from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
@@ -584,6 +585,8 @@ class Sequential:
         y: ArrayLike | SupportsDLPack,
         noise: Noise | SupportsDLPack | None = None,
         x_var: ArrayLike | SupportsDLPack | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
     ) -> Prediction:
         """Predict for a batch, then update every parameter by its targets, in place.
 
@@ -596,6 +599,10 @@ class Sequential:
                 goes by the epochs of :meth:`fit`, and an update is none: in a stream of updates
                 the noise does not decay.
             x_var: variances of the inputs, same shape as x.
+            sample_weight: (batch,), numbers of at least 0, on the CPU: a row counts as so many with
+                the same target. What it says of the values has a noise divided by its weight, and
+                of noise that is inferred it says as much as so many squared errors. A row of
+                weight 0 has no targets.
 
         With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
         Noise variances may, too; they are copied to the CPU, to be checked.
@@ -606,36 +613,41 @@ class Sequential:
 
         Raises:
             ValueError, TypeError: as calling the network, for noise variances that are not
-                positive, for ``noise`` where the network infers it, and none where it does not know
-                it, and if the prediction or the update overflows float32. The network is then as
-                it was.
+                positive, weights that are negative or all 0, for ``noise`` where the network infers
+                it, and none where it does not know it, and if the prediction or the update
+                overflows float32. The network is then as it was.
         """
         if self._forgetting is not None and _log.isEnabledFor(logging.INFO):
             n_drifts = self.n_drifts
-            prediction = self._update(x, y, noise, x_var)
+            prediction = self._update(x, y, noise, x_var, sample_weight)
             log_drifts(n_drifts, self.n_drifts)
             return prediction
-        return self._update(x, y, noise, x_var)
+        return self._update(x, y, noise, x_var, sample_weight)
 
-    def _update(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
+    def _update(self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any) -> Prediction:
         if is_on_gpu("x", x, self._device):
-            return self._update_on_gpu(x, y, noise, x_var)
+            return self._update_on_gpu(x, y, noise, x_var, sample_weight)
         inputs = as_matrix("x", x)
         targets, shape = self._targets("y", y, *inputs.shape)
-        noise_var = self._noise_var(noise, shape, targets.shape)
-        return self._prediction(
-            self._model.update(inputs, targets, noise_var, _optional_matrix("x_var", x_var))
-        )
+        weights = RowWeights.of(sample_weight, len(targets))
+        noise_vars = self._noise_vars(noise, shape, targets.shape, weights)
+        if weights is not None:
+            targets = weights.targets(targets)
+        x_var = _optional_matrix("x_var", x_var)
+        return self._prediction(self._model.update(inputs, targets, x_var=x_var, **noise_vars))
 
-    def _update_on_gpu(self, x: Any, y: Any, noise: Any, x_var: Any) -> Prediction:
+    def _update_on_gpu(
+        self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any
+    ) -> Prediction:
         inputs = _core.CudaArgument("x", x)
         targets = self._targets_on_gpu(inputs, y)
         shape = targets.shape
         noise = self._on_host("noise", noise)
-        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
-        on_gpu = self._model.update_on_device(
-            inputs, targets, noise_var, self._optional_argument("x_var", x_var)
-        )
+        matrix_shape = shape if len(shape) == 2 else (*shape, 1)
+        weights = RowWeights.of(sample_weight, shape[0])
+        noise_vars = self._noise_vars(noise, shape, matrix_shape, weights)
+        x_var = self._optional_argument("x_var", x_var)
+        on_gpu = self._model.update_on_device(inputs, targets, x_var=x_var, **noise_vars)
         return self._prediction(on_gpu, x)
 
     def _targets_on_gpu(self, inputs: _core.CudaArgument, y: Any) -> _core.CudaArgument:
@@ -664,6 +676,7 @@ class Sequential:
         *,
         noise: Noise | None = None,
         x_var: ArrayLike | None = None,
+        sample_weight: ArrayLike | None = None,
         n_epochs: int = 10,
         batch_size: int = 256,
         shuffle: bool = True,
@@ -685,6 +698,7 @@ class Sequential:
             noise: as for :meth:`update`.
             x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
                 known exactly.
+            sample_weight: (rows,), as for :meth:`update`.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
@@ -701,8 +715,9 @@ class Sequential:
             Error, likelihood, predicted variance and time of each epoch.
 
         Raises:
-            ValueError: for wrong shapes, NaN or infinity, ``noise`` as in :meth:`update`, counts
-                below 1, and if predictions or updates overflow float32 on the way.
+            ValueError: for wrong shapes, NaN or infinity, ``noise`` and ``sample_weight`` as in
+                :meth:`update`, counts below 1, and if predictions or updates overflow float32 on
+                the way.
             TypeError: for something that is not an array of numbers, an integer, a bool, a
                 function.
 
@@ -720,12 +735,16 @@ class Sequential:
             noise = self._on_host("noise", noise)
             shape = on_gpu.shape
             rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
+            weights = RowWeights.of(sample_weight, shape[0])
         else:
             refuse_gpu("fit", y=y, noise=noise)
             inputs = as_matrix("x", x)
             targets, shape = self._targets("y", y, *inputs.shape)
-            source = _core.RegressionSource(self._model, inputs, targets)
             rows_by_outputs = targets.shape
+            weights = RowWeights.of(sample_weight, len(targets))
+            if weights is not None:
+                targets = weights.targets(targets)
+            source = _core.RegressionSource(self._model, inputs, targets)
         model = self._noise_model(noise)
         validation_var = None
         if x_var is not None:
@@ -733,14 +752,23 @@ class Sequential:
             source.set_x_var(as_matrix("x_var", x_var))
         if not self._takes_no_noise_var and model is None:
             noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
-            source.set_noise_var_per_target(noise_var)
             validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
+            if weights is not None:
+                noise_var = weights.noise_var(noise_var, rows_by_outputs)
+            source.set_noise_var_per_target(noise_var)
+        elif weights is not None and model is None:
+            source.set_relative_noise_var(weights.relative_noise_var)
 
         def begin_epoch(epoch: int) -> None:
             nonlocal validation_var
-            if model is not None:
-                validation_var = np.asarray(model.var(epoch), dtype=np.float32)
+            if model is None:
+                return
+            validation_var = np.asarray(model.var(epoch), dtype=np.float32)
+            if weights is None:
                 source.set_noise_var(model.var(epoch))
+            else:
+                of_rows = weights.noise_var(validation_var, rows_by_outputs)
+                source.set_noise_var_per_target(of_rows)
 
         begin_epoch(self.epochs_trained)
         # The noise has been checked: what the validation finds wrong is its own.
@@ -925,6 +953,21 @@ class Sequential:
         if self._takes_no_noise_var:
             return None
         return self._noise_var_per_target(noise, shape, matrix_shape)
+
+    def _noise_vars(
+        self,
+        noise: Any,
+        shape: tuple[int, ...],
+        matrix_shape: tuple[int, ...],
+        weights: RowWeights | None,
+    ) -> dict[str, NDArray[np.float32] | None]:
+        """What an update takes of the noise, by the core's names of arguments."""
+        noise_var = self._noise_var(noise, shape, matrix_shape)
+        if weights is None:
+            return {"noise_var": noise_var}
+        if noise_var is None:
+            return {"noise_var": None, "relative_noise_var": weights.relative_noise_var}
+        return {"noise_var": weights.noise_var(noise_var, matrix_shape)}
 
     def _noise_var_per_target(
         self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]

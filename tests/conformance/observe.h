@@ -9,12 +9,12 @@
 
 namespace tagix::conformance {
 
-/// Innovations of the outputs, with S = var spread + noise_var:
+/// Innovations of the outputs, with S = var spread + noise_var / weight:
 ///
 ///   delta_mean = (target - mean) / S,   delta_var = -1 / S,   both 0 where the target is missing
 ///
 /// and those of a noise head (math/noise.h), from the posterior of v^2 by AGVI, with e the target's
-/// error, V = E v, T = 2 V^2 + 3 spread Var v, J = Cov(w, v) / Var w:
+/// error, V = E v, T = 2 V^2 / weight + 3 spread Var v, J = Cov(w, v) / Var w:
 ///
 ///   e ~ N(V r / (V + var), V - V^2 / (V + var)),  delta_mean = J (E e^2 - V) / T
 ///   delta_var = -J^2 (V / (V + var))^2 / T, or AGVI's J^2 (Var e^2 - T) / T^2
@@ -63,14 +63,15 @@ struct Observe final : Operation {
         const double y = target[static_cast<std::size_t>(row * cols + col)];
         if (std::isnan(y)) continue;
         const double z = prediction.mean[at], z_var = prediction.var[at];
-        const double total = z_var * spread + noise.at(prediction, row, col);
+        const double relative_var = noise.relative_var(row);
+        const double total = z_var * spread + noise.at(prediction, row, col) * relative_var;
         mean.values[at] = sum_of({y / total, -z / total});
         var.values[at] = sum_of({-1 / total});
         if (!noise.has_head()) continue;
         const NoiseTruth v = noise.truth(prediction, row, col);
         const double share = v.mean / (v.mean + z_var);
         const double error = share * (y - z), error_var = v.mean * (1 - share);
-        const double prior = v.mean * v.mean * (2 + 3 * v.relative_var * spread);
+        const double prior = v.mean * v.mean * (2 * relative_var + 3 * v.relative_var * spread);
         const double jacobian = v.relative_jacobian * v.mean;
         const std::size_t head = at + static_cast<std::size_t>(cols);
         mean.values[head] = sum_of({jacobian * error * error / prior, jacobian * error_var / prior,
@@ -98,7 +99,9 @@ struct Observe final : Operation {
         const float spread = rows % 2 == 0 ? 1.0f : 21.47f;
         cases.push_back(std::make_unique<Observe>(rows, cols, shape, spread));
       }
-      cases.push_back(std::make_unique<Observe>(rows, cols, NoiseShape::exp_head, 1.0f, false));
+      for (NoiseShape shape : {NoiseShape::exp_head, NoiseShape::weighted_exp_head}) {
+        cases.push_back(std::make_unique<Observe>(rows, cols, shape, 1.0f, false));
+      }
       cases.push_back(
           std::make_unique<Observe>(rows, cols, NoiseShape::softplus_head, 1.0f, false));
     }

@@ -270,6 +270,15 @@ TEST_CASE("executors update parameters by both rules as float64 does, on every b
   }
 }
 
+namespace {
+
+/// 1 / weight of rows.
+std::vector<float> relative_vars(Index rows, unsigned seed) {
+  return uniform_floats(static_cast<std::size_t>(rows), 0.1, 5, seed);
+}
+
+}  // namespace
+
 TEST_CASE("a noise head is observed by the fused executor as by the layerwise one") {
   unsigned seed = 9000;
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
@@ -286,7 +295,12 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
             Moments parameters(*backend), input(*backend);
             Buffer<float> target(*backend);
             target.assign(problem.target);  // more than there are targets
-            const NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
+            Buffer<float> relative_var(*backend);
+            relative_var.assign(relative_vars(rows, seed));
+            const NoiseView noise{rows > 8 ? relative_var.data() : nullptr,
+                                  rows > 8 ? 1 : 0,
+                                  0,
+                                  {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
             const Learned learned = executor.learn(
                 to_device(*backend, parameters, 1,
                           static_cast<Index>(problem.parameters.mean.size()), problem.parameters),
@@ -342,7 +356,15 @@ struct TrainedRows {
     target.assign(targets);
     noise_var.assign(problem.noise_var);
     NoiseView noise{noise_var.data(), problem.out_features, 1};
-    if (head.exists()) noise = {nullptr, 0, 0, {}, head};
+    Buffer<float> relative_var(backend);
+    if (head.exists()) {
+      relative_var.assign(relative_vars(problem.rows, 7));
+      noise = {problem.rows < 100 ? nullptr : relative_var.data(),
+               problem.rows < 100 ? 0 : 1,
+               0,
+               {},
+               head};
+    }
     const MomentsView view = to_device(
         backend, theta, 1, static_cast<Index>(problem.parameters.mean.size()), problem.parameters);
     const TrainingRows rows{
@@ -374,7 +396,10 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
           Moments parameters(*backend), input(*backend);
           Buffer<float> target(*backend);
           target.assign(target_labels);
-          const NoiseView noise{nullptr, 0, 0, {}, head};
+          Buffer<float> relative_var(*backend);
+          relative_var.assign(relative_vars(rows, seed));
+          const NoiseView noise{
+              rows > 8 ? relative_var.data() : nullptr, rows > 8 ? 1 : 0, 0, {}, head};
           const Learned learned = executor.learn(
               to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
                         problem.parameters),

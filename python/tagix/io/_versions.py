@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
 3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
 tables are read, no weights of classes, no indicators of missing values, no novelty, no law of
-targets, and estimators that stopped on plateaus."""
+targets, and estimators that stopped on plateaus, 5 no weights of rows."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -47,6 +47,10 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         return description
     description = dict(description)
     learned = description.get("learned")
+    if description.get("kind") in _TABULAR and isinstance(learned, dict):
+        learned = description["learned"] = {"weight_unit": 1.0, **learned}
+    if version == 5:
+        return description
     if isinstance(learned, dict):
         description["learned"] = _with_columns(learned)
     if description.get("kind") == "TagiClassifier":

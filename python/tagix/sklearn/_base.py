@@ -21,6 +21,7 @@ from tagix._core import Forgetting
 from tagix._rescaling import rescale
 from tagix._table_format import TableFormat
 from tagix._training import FitCallback, History
+from tagix._weights import as_weights
 from tagix.sklearn import _files, _novelty
 from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
@@ -78,6 +79,7 @@ class TabularEstimator(BaseEstimator):
     _n_rows: int
     _settled: bool
     _drifts_in_fit: int
+    _weight_unit: float
     _feature_keys: list[Any] | None
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
@@ -93,7 +95,7 @@ class TabularEstimator(BaseEstimator):
         """What a network is made with for its targets: noise or likelihood."""
         raise NotImplementedError
 
-    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> Novelty:
+    def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> Novelty:
         """What the rows of a fit say of others, once networks have learned them."""
         raise NotImplementedError
 
@@ -212,6 +214,7 @@ class TabularEstimator(BaseEstimator):
         self._n_rows = 0
         self._settled = False
         self._drifts_in_fit = 0
+        self._weight_unit = 1.0
         self._table_format = None
         if keys is None:
             names = getattr(self, "feature_names_in_", None)
@@ -220,11 +223,13 @@ class TabularEstimator(BaseEstimator):
             self.n_features_in_ = n_features
             self._name_features(keys)
 
-    def _take_units_of_table(self, X: Array, indicators: NDArray[np.int64]) -> None:
+    def _take_units_of_table(
+        self, X: Array, indicators: NDArray[np.int64], weight: Array | None
+    ) -> None:
         """Units of X and what links its columns, of all rows that there are."""
-        self._x_moments = moments_with(self._x_moments, X, "X")
+        self._x_moments = moments_with(self._x_moments, X, "X", weight)
         scaler = self._x_moments.scaler()
-        links = Links.of(X, scaler) if 1 < X.shape[1] <= MOST_COLUMNS else None
+        links = Links.of(X, scaler, weight) if 1 < X.shape[1] <= MOST_COLUMNS else None
         self._x_scaler = TableScaler(scaler.mean, scaler.scale, scaler.varies, links, indicators)
 
     def _n_indicators(self) -> int:
@@ -255,6 +260,7 @@ class TabularEstimator(BaseEstimator):
         y: NDArray[Any],
         evaluation: tuple[Array, NDArray[Any]] | None,
         callback: FitCallback | None,
+        weight: Array | None,
     ) -> TableTraining:
         """A table in the units of ``_x_scaler``, for networks to learn.
 
@@ -275,6 +281,7 @@ class TabularEstimator(BaseEstimator):
             evaluation=None
             if evaluation is None
             else Evaluation(*self._x_scaler.inputs(evaluation[0]), evaluation[1]),
+            weight=weight,
         )
 
     def _count_table(self, n_rows: int) -> None:
@@ -291,7 +298,8 @@ class TabularEstimator(BaseEstimator):
         self._count_table(len(table.x))
         if self.novelty:
             part = _novelty.sample(len(table.x))
-            self._novelty = self._learn_novelty(table.x[part], table.y[part])
+            weight = None if table.weight is None else table.weight[part]
+            self._novelty = self._learn_novelty(table.x[part], table.y[part], weight)
         verdict = length.verdict
         if verdict is not None and verdict.loss >= verdict.constant_loss:
             warnings.warn(
@@ -312,7 +320,9 @@ class TabularEstimator(BaseEstimator):
         rows = validate_rows(self, X, reset=False)
         return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
 
-    def _learn_batch(self, X: Array, std: Array | None, update: Callable[..., None]) -> None:
+    def _learn_batch(
+        self, X: Array, std: Array | None, weight: Array | None, update: Callable[..., None]
+    ) -> None:
         """Learn rows of a stream by ``update(x, x_var)``, and let the units of X follow them.
 
         Until the units are settled they are those of all rows so far, these included, and the
@@ -320,7 +330,7 @@ class TabularEstimator(BaseEstimator):
         where the number of rows reaches a power of two, the networks are re-expressed in new ones.
         """
         self._end_stream()
-        moments = moments_with(self._x_moments, X, "X")
+        moments = moments_with(self._x_moments, X, "X", weight)
         if not self._settled:
             self._x_scaler = moments.scaler()
         update(*self._x_scaler.inputs(X, std))
@@ -486,6 +496,7 @@ class TabularEstimator(BaseEstimator):
             "n_rows": self._n_rows,
             "settled": self._settled,
             "drifts_in_fit": self._drifts_in_fit,
+            "weight_unit": self._weight_unit,
             "log": _files.describe_log(self._log),
             "networks": _files.describe_networks(self.nets_, self.histories_, tensors),
             "novelty": None if self._novelty is None else self._novelty.describe(tensors),
@@ -524,6 +535,9 @@ class TabularEstimator(BaseEstimator):
         self._table_format = _files.read_table_format(learned.take("table_format"), keys)
         self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
         self._drifts_in_fit = learned.count("drifts_in_fit")
+        self._weight_unit = learned.number("weight_unit")
+        if self._weight_unit <= 0:
+            raise ValueError(f"weight_unit: got {self._weight_unit}, needed a number above 0")
         self._read_targets(learned, tensors)
         _files.read_log(learned.record("log"), self._log)
         novelty = learned.take("novelty")
@@ -574,20 +588,46 @@ class TabularEstimator(BaseEstimator):
         save_model(self, path)
 
 
-def moments_with(moments: Moments, rows: Array, name: str, *, is_all: bool = False) -> Moments:
-    """The moments, with some more rows; those given stay as they are.
+def moments_with(
+    moments: Moments,
+    rows: Array,
+    name: str,
+    weight: Array | None = None,
+    *,
+    is_all: bool = False,
+) -> Moments:
+    """The moments, with some more rows of those weights; those given stay as they are.
 
     Raises ValueError, with the argument's name, where they overflow, or would with rows that are
     not as large; a column of equal numbers may have any size where it ``is_all`` there is.
     """
     more = Moments(moments.count, moments.mean, moments.squares)
     try:
-        more.add(rows)
+        more.add(rows, weight)
         if not is_all and (np.abs(more.mean) > LARGEST_MEAN).any():
             raise ValueError(OVERFLOW)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
     return more
+
+
+def counted(
+    sample_weight: Any, unit: float | None, rows: Array, targets: NDArray[Any], std: Array | None
+) -> tuple[Array, NDArray[Any], Array | None, Array | None, float]:
+    """Rows, targets and standard deviations without rows of weight 0, weights, and their unit.
+
+    The weights (n_rows,) are in units of ``unit``, or, without it, of their mean. They are None
+    where all rows count alike. Raises as :func:`tagix._weights.as_weights`.
+    """
+    if sample_weight is None:
+        return rows, targets, std, None, 1.0 if unit is None else unit
+    weight = as_weights("sample_weight", sample_weight, len(rows))
+    counts = weight > 0
+    weight = weight[counts]
+    if unit is None:
+        most = float(weight.max())
+        unit = most * float(np.mean(weight / most))
+    return rows[counts], targets[counts], None if std is None else std[counts], weight / unit, unit
 
 
 def as_pair(eval_set: Any) -> tuple[Any, Any]:

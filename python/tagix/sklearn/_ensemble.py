@@ -85,10 +85,14 @@ def predict_proba(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | No
 
 
 def update(
-    nets: Sequence[nn.Sequential], x: Float32, y: NDArray[Any], x_var: Float32 | None
+    nets: Sequence[nn.Sequential],
+    x: Float32,
+    y: NDArray[Any],
+    x_var: Float32 | None,
+    weight: Array | None = None,
 ) -> Mixture:
     """One update of each by a batch; the mixture that they predicted before."""
-    return Mixture.of([net.update(x, y, x_var=x_var) for net in nets])
+    return Mixture.of([net.update(x, y, x_var=x_var, sample_weight=weight) for net in nets])
 
 
 def _over_inputs(

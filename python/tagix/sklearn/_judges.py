@@ -36,6 +36,7 @@ class RegressionJudge:
         center, scale: (outputs,), the units that networks see targets in.
         n_networks: how many there will be in the mixture.
         varies: (outputs,), whether networks learn the output at all; others count as known.
+        weight: (rows,), by which rows count; None: all alike.
     """
 
     x: Float32
@@ -45,6 +46,7 @@ class RegressionJudge:
     scale: Array
     n_networks: int
     varies: NDArray[np.bool_]
+    weight: Array | None = None
 
     def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
         """The number of the part that each row belongs to, by chance."""
@@ -65,19 +67,20 @@ class RegressionJudge:
         A mixture of n networks with variance b between them has an error whose square is
         b (1/k - 1/n) less, in the mean, than one of k, and counts b (1 - 1/n) as its own variance.
         """
-        y = self.y[rows]
+        y, weight = self.y[rows], _of_rows(self.weight, rows)
         means = predictions[:, :, 0]
         mean, var, of_inputs = predictions.mean(axis=0).swapaxes(0, 1)
         saved = np.ones(y.shape[1])
         if len(means) > 1:
             between = means.var(axis=0, ddof=1)
             var = var + between * (1.0 - 1.0 / self.n_networks)
-            change = between.mean(axis=0) * (1.0 / len(means) - 1.0 / self.n_networks)
-            squared_error = np.mean((y - mean) ** 2, axis=0)
+            change = np.average(between, axis=0, weights=weight)
+            change = change * (1.0 / len(means) - 1.0 / self.n_networks)
+            squared_error = np.average((y - mean) ** 2, axis=0, weights=weight)
             share = change / np.where(squared_error > 0, squared_error, 1.0)
             saved = np.maximum(LEAST_SAVED, 1.0 - share)
-        law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs)
-        return Verdict(loss, constant_loss(y, self._constants(fold)[rows]), law)
+        law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs, weight)
+        return Verdict(loss, constant_loss(y, self._constants(fold)[rows], weight), law)
 
     def _constants(self, fold: NDArray[np.intp]) -> Array:
         """The median of the targets in all other parts, for each row."""
@@ -109,11 +112,13 @@ class LabelJudge:
     Attributes:
         x, x_var: inputs, and their variances where any are uncertain.
         labels: numbers of classes (rows,).
+        weight: (rows,), by which rows count; None: all alike.
     """
 
     x: Float32
     x_var: Float32 | None
     labels: NDArray[np.int64]
+    weight: Array | None = None
 
     def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
         """The number of the part that each row belongs to: of each class about the same share."""
@@ -140,12 +145,21 @@ class LabelJudge:
             counted = np.ones(len(rows), dtype=bool)
         constants = np.empty(len(rows))
         for k in np.unique(fold[rows]):
-            others = self.labels[fold != k]
-            share = np.bincount(others, minlength=self.labels.max() + 1) / max(len(others), 1)
+            others = fold != k
+            weight = None if self.weight is None else self.weight[others]
+            counts = np.bincount(self.labels[others], weight, self.labels.max() + 1)
             left = fold[rows] == k
-            constants[left] = share[labels[left]]
-        return Verdict(_log_loss(predictions.mean(axis=0)[counted]), _log_loss(constants[counted]))
+            constants[left] = (counts / max(counts.sum(), 1.0))[labels[left]]
+        weight = _of_rows(self.weight, rows[counted])
+        of_networks, of_constants = predictions.mean(axis=0)[counted], constants[counted]
+        return Verdict(_log_loss(of_networks, weight), _log_loss(of_constants, weight))
 
 
-def _log_loss(probabilities: Array) -> float:
-    return float(-np.log(np.maximum(probabilities, LEAST_PROBABILITY)).mean())
+def _log_loss(probabilities: Array, weight: Array | None) -> float:
+    losses = -np.log(np.maximum(probabilities, LEAST_PROBABILITY))
+    return float(np.average(losses, weights=weight))
+
+
+def _of_rows(weight: Array | None, rows: Rows) -> Array | None:
+    """Weights of some rows, of mean 1."""
+    return None if weight is None else weight[rows] / weight[rows].mean()

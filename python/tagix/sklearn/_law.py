@@ -116,6 +116,7 @@ def fit_law(
     scale: Array,
     saved: Array,
     added: Array | None = None,
+    weight: Array | None = None,
 ) -> tuple[TailedLaw, float]:
     """The law of targets out of fold, and its mean negative log density.
 
@@ -125,6 +126,7 @@ def fit_law(
         center, scale: (outputs,), the units.
         saved: (outputs,), the share of squared errors that is left where more networks predict.
         added: variances of the shape of ``var`` that come on top, whatever the law.
+        weight: (rows,), of mean 1, by which rows count; None: all alike.
 
     Returns:
         The law, and the mean over rows and outputs, in the units of ``center`` and ``scale``, of
@@ -138,20 +140,22 @@ def fit_law(
             var[:, output],
             saved[output],
             None if added is None else added[:, output],
+            weight,
         )
         numbers.append([center[output], scale[output], *of_output])
         losses.append(loss)
     return TailedLaw.of_array(np.array(numbers)), float(np.mean(losses))
 
 
-def constant_loss(y: Array, mean: Array) -> float:
+def constant_loss(y: Array, mean: Array, weight: Array | None = None) -> float:
     """The mean negative log density of targets by the best t about means that know no inputs."""
-    losses = [_fit_scale((y[:, output] - mean[:, output]) ** 2)[1] for output in range(y.shape[1])]
+    squares = (y - mean) ** 2
+    losses = [_fit_scale(of_output, weight)[1] for of_output in squares.T]
     return float(np.mean(losses))
 
 
 def _fit_one(
-    y: Array, mean: Array, var: Array, saved: float, added: Array | None
+    y: Array, mean: Array, var: Array, saved: float, added: Array | None, weight: Array | None
 ) -> tuple[list[float], float]:
     """Numbers of the law of one output after its units, and its loss."""
     squares = np.maximum((y - mean) ** 2 * saved, _LEAST_VAR)
@@ -165,22 +169,27 @@ def _fit_one(
     penalty = np.full(len(prior), _OF_RAMPS)
     penalty[0] = _OF_POWER
     penalty *= max(1.0, _ROWS / len(y))
-    (level, *slopes), freedom, loss = _minimize(squares, centred, prior, penalty, added)
+    (level, *slopes), freedom, loss = _minimize(squares, centred, prior, penalty, added, weight)
     level -= float(middle @ slopes)
     ends = [float(log_var.min()), float(log_var.max())]
     return [freedom, level, slopes[0], *ends, *knots.tolist(), *slopes[1:]], loss
 
 
-def _fit_scale(squares: Array) -> tuple[float, float]:
+def _fit_scale(squares: Array, weight: Array | None) -> tuple[float, float]:
     """Degrees of freedom and loss of the best t about 0."""
     nothing = np.zeros((len(squares), 0))
     squares = np.maximum(squares, _LEAST_VAR)
-    _, freedom, loss = _minimize(squares, nothing, np.zeros(0), np.zeros(0))
+    _, freedom, loss = _minimize(squares, nothing, np.zeros(0), np.zeros(0), None, weight)
     return freedom, loss
 
 
 def _minimize(
-    squares: Array, features: Array, prior: Array, penalty: Array, added: Array | None = None
+    squares: Array,
+    features: Array,
+    prior: Array,
+    penalty: Array,
+    added: Array | None,
+    weight: Array | None,
 ) -> tuple[list[float], float, float]:
     """The level and slopes of log s^2, degrees of freedom, and the loss without the penalty.
 
@@ -193,6 +202,7 @@ def _minimize(
     from scipy.special import digamma
 
     n_rows = len(squares)
+    weights = np.ones(n_rows) if weight is None else weight
 
     def split(point: Array) -> tuple[Array, Array, Array, float]:
         """log s^2, the squares over s^2, the share of s^2 that is the law's, and nu."""
@@ -208,14 +218,18 @@ def _minimize(
     def loss(point: Array) -> tuple[float, Array]:
         log_var, ratio, share, freedom = split(point)
         away = point[1:-1] - prior
-        value = float(_losses(ratio, log_var, freedom).mean() + penalty @ away**2)
-        by_log_var = (0.5 - 0.5 * (freedom + 1.0) * ratio / (freedom + ratio)) / n_rows
+        value = float((weights * _losses(ratio, log_var, freedom)).mean() + penalty @ away**2)
+        by_log_var = (0.5 - 0.5 * (freedom + 1.0) * ratio / (freedom + ratio)) / n_rows * weights
         by_freedom = -0.5 * (
             digamma(0.5 * (freedom + 1.0))
             - digamma(0.5 * freedom)
             - 1.0 / freedom
             + np.mean(
-                (freedom + 1.0) * ratio / (freedom * (freedom + ratio)) - np.log1p(ratio / freedom)
+                weights
+                * (
+                    (freedom + 1.0) * ratio / (freedom * (freedom + ratio))
+                    - np.log1p(ratio / freedom)
+                )
             )
         )
         # s^2 = own + added (1 - 2/nu)
@@ -233,7 +247,8 @@ def _minimize(
     bounds += [(np.log(LEAST_FREEDOM), np.log(most))]
     found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
     log_var, ratio, _, freedom = split(found)
-    return found[:-1].tolist(), freedom, float(_losses(ratio, log_var, freedom).mean())
+    loss_without = float((weights * _losses(ratio, log_var, freedom)).mean())
+    return found[:-1].tolist(), freedom, loss_without
 
 
 def _losses(ratio: Any, log_var: Any, freedom: Any) -> Any:

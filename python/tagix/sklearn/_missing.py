@@ -45,8 +45,8 @@ class Links:
     """Rows that have both of two columns, (columns, columns)."""
 
     @classmethod
-    def of(cls, rows: Array, scaler: Scaler) -> Links:
-        """Those of a table (rows, columns), NaN where a value is missing.
+    def of(cls, rows: Array, scaler: Scaler, weight: Array | None = None) -> Links:
+        """Those of a table (rows, columns), NaN where a value is missing, its rows weighted.
 
         Correlations are those of the rows that have both columns, and where such do not fit
         together, the nearest ones that do.
@@ -55,10 +55,14 @@ class Links:
         z = np.where(present, (rows - scaler.mean) * (scaler.varies / scaler.scale), 0.0)
         seen = (present & scaler.varies).astype(np.float64)
         n_pairs = seen.T @ seen
+        weighted, total = seen, n_pairs
+        if weight is not None:
+            weighted = weight[:, np.newaxis] * seen
+            total = weighted.T @ seen
         with np.errstate(invalid="ignore", divide="ignore"):
             # About the means, with the variances, of the rows that have both.
-            means, squares = (part.T @ seen / n_pairs for part in (z, z**2))
-            covariance = z.T @ z / n_pairs - means * means.T
+            means, squares = (part.T @ weighted / total for part in (z, z**2))
+            covariance = (weighted * z).T @ z / total - means * means.T
             var = squares - means**2
             correlation = covariance / np.sqrt(var * var.T)
         correlation = np.where(np.isfinite(correlation), correlation, 0.0).clip(-1.0, 1.0)

@@ -170,7 +170,9 @@ class Novelty:
             mean[part] = along[:, n_explaining:] + self.centre
         return np.maximum(left, 0.0, out=left), mean
 
-    def with_rows(self, x: Float32, targets: Array | None = None) -> Novelty:
+    def with_rows(
+        self, x: Float32, targets: Array | None = None, weight: Array | None = None
+    ) -> Novelty:
         """The same after more rows: what they are like is known then.
 
         Scale, noise and level stay. Rows that those so far say little of join the inducing ones;
@@ -180,23 +182,28 @@ class Novelty:
             x: standardized rows.
             targets: (rows, n_outputs), in the units of :attr:`centre`; None where the process's
                 mean does not matter.
+            weight: (rows,), a row counts as so many; None: 1.
         """
         rows = self._seen(x)
         about = np.zeros((len(rows), 1)) if targets is None else targets - self.centre
-        known = self._factors(rows)
+        known, root = self._factors(rows), _root(weight)
+        about = about * root
         least = SMALL * self.noise_ratio
         unseen = _variances(rows, self.hidden) - np.sum(known**2, axis=1)
         before, most = len(self.inducing), MOST_INDUCING_LATER
         if before >= most or unseen.max() <= least:
+            known = known * root
             gram, sums = self.gram + known.T @ known, self.sums + known.T @ about
             more = replace(self, gram=gram, sums=sums)
             more.__dict__["_whitening"] = self._whitening  # of the same rows
             return more
         chosen, factors = _pivots(rows, self.hidden, known, most - before, least)
         size = before + len(chosen)
-        cholesky, gram = np.zeros((size, size)), factors.T @ factors
+        cholesky = np.zeros((size, size))
         cholesky[:before, :before] = self.cholesky
         cholesky[before:] = factors[chosen]
+        factors = factors * root
+        gram = factors.T @ factors
         gram[:before, :before] += self.gram
         sums = factors.T @ about
         sums[:before] += self.sums
@@ -297,7 +304,11 @@ def sample(n_rows: int) -> NDArray[np.intp] | slice:
 
 
 def learn(
-    nets: Sequence[nn.Sequential], x: Float32, targets: Array, hidden: Sequence[int]
+    nets: Sequence[nn.Sequential],
+    x: Float32,
+    targets: Array,
+    hidden: Sequence[int],
+    weight: Array | None = None,
 ) -> Novelty:
     """What rows that networks have learned say of others.
 
@@ -306,22 +317,27 @@ def learn(
         x: standardized rows, (n_rows, n_features); missing values are 0.
         targets: float64 (n_rows, n_outputs) about their mean, which is :attr:`Novelty.centre`.
         hidden: widths of the networks' hidden layers.
+        weight: (n_rows,), a row has a noise variance divided by its weight; None: 1.
     """
-    widths = tuple(hidden)
+    widths, root = tuple(hidden), _root(weight)
+    targets = targets * root
     scale = np.sqrt(_relevance(nets, x))
     rows = np.asarray(x * scale, dtype=np.float64)
     nothing = np.empty((len(rows), 0))
     chosen, factors = _pivots(rows, widths, nothing, MOST_INDUCING, 0.0)
-    values, vectors = _spectrum(factors.T @ factors)
-    noise_ratio, amplitude = _likeliest(values, (factors @ vectors).T @ targets, targets)
+    weighted = factors * root
+    values, vectors = _spectrum(weighted.T @ weighted)
+    noise_ratio, amplitude = _likeliest(values, (weighted @ vectors).T @ targets, targets)
     # A variance that is small beside the noise's need not be explained: fewer rows may do.
     left = _variances(rows, widths)[:, np.newaxis] - np.cumsum(factors**2, axis=1)
     enough = int(np.count_nonzero(left.max(axis=0) > SMALL * noise_ratio)) + 1
     chosen, factors, left = chosen[:enough], factors[:, :enough], left[:, :enough]
-    gram = factors.T @ factors
+    weighted = weighted[:, :enough]
+    gram = weighted.T @ weighted
     values, vectors = _spectrum(gram)
-    own = (factors @ vectors) ** 2 @ (1.0 / (values + noise_ratio))  # a row's share in its fit
-    held_out = np.maximum(left[:, -1], 0.0) + noise_ratio * own / np.maximum(1.0 - own, 1e-12)
+    own = (factors @ vectors) ** 2 @ (1.0 / (values + noise_ratio))
+    others = 1.0 - own * np.ravel(root) ** 2  # what is not a row's own share in its fit
+    held_out = np.maximum(left[:, -1], 0.0) + noise_ratio * own / np.maximum(others, 1e-12)
     return Novelty(
         hidden=widths,
         scale=scale,
@@ -332,9 +348,14 @@ def learn(
         noise_ratio=noise_ratio,
         level=float(np.quantile(held_out, LEVEL)),
         amplitude=amplitude,
-        sums=factors.T @ targets,
+        sums=weighted.T @ targets,
         centre=np.zeros(targets.shape[1]),
     )
+
+
+def _root(weight: Array | None) -> Array:
+    """What to multiply rows and targets by, so that squares are weighted: (rows or 1, 1)."""
+    return np.ones((1, 1)) if weight is None else np.sqrt(weight)[:, np.newaxis]
 
 
 def _relevance(nets: Sequence[nn.Sequential], x: Float32) -> Array:

@@ -27,7 +27,8 @@ MOST_GROWTH = 2.0
 class Moments:
     """How many numbers of each column there were, their mean, and their sum of squares about it.
 
-    All float64 (columns,). NaN is a missing number, which does not count.
+    All float64 (columns,). NaN is a missing number, which does not count; what has a weight counts
+    as so many.
     """
 
     count: Array
@@ -39,14 +40,17 @@ class Moments:
         """Those of columns without a row."""
         return cls(np.zeros(n_columns), np.zeros(n_columns), np.zeros(n_columns))
 
-    def add(self, rows: Array) -> None:
+    def add(self, rows: Array, weight: Array | None = None) -> None:
         """Take in rows (n, columns), by the parallel update of Chan, Golub & LeVeque (1983).
+
+        ``weight`` are those of the rows, above 0; None: 1 for each.
 
         Raises ValueError where a mean or a square overflows; the moments are then as they were.
         """
         present = ~np.isnan(rows)
-        count = present.sum(axis=0).astype(np.float64)
-        total = np.maximum(self.count + count, 1.0)
+        weights = present if weight is None else present * weight[:, np.newaxis]
+        count = weights.sum(axis=0, dtype=np.float64)
+        total = _or_one(self.count + count)
         # Deviations from a number of the column itself: of equal numbers they are exactly 0, and
         # next to a large offset they keep their digits.
         origin = self.mean
@@ -54,8 +58,8 @@ class Moments:
             origin = np.where(self.count > 0, self.mean, _first(rows, present))
         with np.errstate(over="ignore", invalid="ignore"):
             deviations = np.where(present, rows - origin, 0.0)
-            shift = deviations.sum(axis=0) / np.maximum(count, 1.0)
-            squares = np.where(present, (deviations - shift) ** 2, 0.0).sum(axis=0)
+            shift = (weights * deviations).sum(axis=0) / _or_one(count)
+            squares = (weights * (deviations - shift) ** 2).sum(axis=0)
             new_mean = origin + shift * (count / total)
             new_squares = self.squares + squares + shift**2 * (self.count * count / total)
         if not (np.isfinite(new_mean).all() and np.isfinite(new_squares).all()):
@@ -69,7 +73,7 @@ class Moments:
 
     def scaler(self) -> Scaler:
         """What brings the numbers so far to mean 0 and standard deviation 1."""
-        std = np.sqrt(self.squares / np.maximum(self.count, 1.0))
+        std = np.sqrt(self.squares / _or_one(self.count))
         varies = std > LEAST_SPREAD * np.abs(self.mean)
         return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
@@ -157,6 +161,11 @@ class Scaler:
         )
         growth = np.minimum(0.5 * (high - low), MOST_GROWTH)
         return old, Units(old.mean + middle * old.scale, growth * old.scale)
+
+
+def _or_one(count: Array) -> Array:
+    """What to divide by: where nothing was counted, 1."""
+    return np.where(count > 0, count, 1.0)
 
 
 def _first(rows: Array, present: NDArray[np.bool_]) -> Array:

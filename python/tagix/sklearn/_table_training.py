@@ -107,6 +107,7 @@ class TableTraining:
         side_by_side: what runs trainings.
         callback: hears of the epochs of the networks that are kept.
         evaluation: rows that the length is chosen by, if they are not too few.
+        weight: (rows,), of mean 1, as for :meth:`tagix.nn.Sequential.fit`; None: all alike.
     """
 
     x: Float32
@@ -119,6 +120,7 @@ class TableTraining:
     side_by_side: SideBySide
     callback: FitCallback | None = None
     evaluation: Evaluation | None = None
+    weight: Array | None = None
     schedules: list[Schedule] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -155,6 +157,12 @@ class TableTraining:
         if self.evaluation is None or not self.judges_by_evaluation:
             return self.y
         return np.concatenate([self.y, self.evaluation.y])
+
+    def judged_weights(self) -> Array | None:
+        """Their weights; those of evaluation are 1."""
+        if self.weight is None or self.evaluation is None or not self.judges_by_evaluation:
+            return self.weight
+        return np.append(self.weight, np.ones(len(self.evaluation.x)))
 
     def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
         """The budget with which rows that were left out are predicted best.
@@ -238,6 +246,7 @@ class TableTraining:
                 x,
                 y,
                 x_var=x_var,
+                sample_weight=None if self.weight is None else self.weight[rows],
                 n_epochs=stage.n_epochs,
                 batch_size=self.batch_size,
                 progress=False,

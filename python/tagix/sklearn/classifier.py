@@ -20,6 +20,7 @@ from tagix.sklearn._base import (
     Float32,
     TabularEstimator,
     as_pair,
+    counted,
     first_keys,
     named,
 )
@@ -173,6 +174,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         y: Any,
         X_std: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, Any] | None = None,
         callback: FitCallback | None = None,
     ) -> TagiClassifier:
@@ -184,6 +186,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 the names.
             y: labels of any kind, (n_rows,).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
+            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two with
+                the same label, one of 0 not at all. Weights are relative: their mean counts as 1.
             eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
                 in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
@@ -205,6 +209,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         check_callback(callback)
         rows, labels = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
+        rows, labels, std, weight, unit = counted(sample_weight, None, rows, labels, std)
         evaluation = None
         if eval_set is not None:
             with named("eval_set"):
@@ -213,36 +218,46 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 if len(unknown):
                     raise ValueError(f"y: got labels {unknown}, needed those of the table")
             evaluation = rows_left, labels_left
-        known, counts = np.unique(labels, return_counts=True)
+        known, numbers = np.unique(labels, return_inverse=True)
+        counts = np.bincount(numbers, weight)
         indicators = columns_to_indicate(rows)
         self._start_classes(
             rows.shape[1], known.tolist(), n_indicators=len(indicators), for_table=True
         )
         if isinstance(self.class_weight, str):  # balanced
-            weights = len(labels) / (len(known) * counts)
+            weights = counts.sum() / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
         self._classes_are_given = False
         self._counts = dict(zip(known.tolist(), counts.tolist(), strict=True))
-        self._take_units_of_table(rows, indicators)
+        self._weight_unit = unit
+        self._take_units_of_table(rows, indicators, weight)
         warn_of_outliers(rows, self._columns_in_words())
         if evaluation is not None:
             evaluation = evaluation[0], self._numbers(evaluation[1].tolist())
         numbers = self._numbers(labels.tolist())
-        table = self._table(rows, std, numbers, evaluation, callback)
+        table = self._table(rows, std, numbers, evaluation, callback, weight)
         length: Length[Any] = table.whole()
         with table.progress:
             if self._are_many() and self.early_stopping and evaluation is None:
                 stages = [Stage(self.max_epochs, None)]
                 length = Length(stages, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
             elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
-                judge = LabelJudge(*table.judged_inputs(), table.judged_targets())
+                judge = LabelJudge(
+                    *table.judged_inputs(), table.judged_targets(), table.judged_weights()
+                )
                 length = table.length(judge, self.nets_[0].seed)
             self._learn_table(table, length)
         return self
 
     @all_or_nothing
     def partial_fit(
-        self, X: Any, y: Any, classes: ArrayLike | None = None, X_std: ArrayLike | None = None
+        self,
+        X: Any,
+        y: Any,
+        classes: ArrayLike | None = None,
+        X_std: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
     ) -> TagiClassifier:
         """Learn more rows, in their order, once.
 
@@ -251,6 +266,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
         Args:
             X, y, X_std: as for :meth:`fit`.
+            sample_weight: as for :meth:`TagiRegressor.partial_fit`.
             classes: all labels that there will be. Without them, labels may appear later, and the
                 networks grow; with them, others are an error.
 
@@ -272,10 +288,16 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             self._refuse_balanced()
             self._start_classes(rows.shape[1], [] if given is None else given.tolist())
             self._classes_are_given = given is not None
+        rows, labels, std, weight, _ = counted(sample_weight, self._weight_unit, rows, labels, std)
         batch_size = self._batch_size(0)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
-            self._learn(rows[part], labels[part].tolist(), None if std is None else std[part])
+            self._learn(
+                rows[part],
+                labels[part].tolist(),
+                None if std is None else std[part],
+                None if weight is None else weight[part],
+            )
         return self
 
     def learn_one(self, x: Mapping[Any, Any], y: Hashable) -> None:
@@ -316,7 +338,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             self._classes_are_given = False
         elif self._classes_are_given and label not in self._labels:
             raise ValueError(f"y: got {y!r}, needed one of the classes, {self.classes_}")
-        self._learn(self._row_of(x, learn=True), [label], None)
+        self._learn(self._row_of(x, learn=True), [label], None, None)
         self._begin_stream()
 
     def predict(self, X: Any, X_std: ArrayLike | None = None) -> NDArray[Any]:
@@ -471,12 +493,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         counts = np.array([self._counts.get(label, 0) + 1.0 for label in self.classes_.tolist()])
         return np.asarray(counts / counts.sum())
 
-    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+    def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> _novelty.Novelty:
         targets = np.equal.outer(y, np.arange(len(self._labels))).astype(np.float64)
-        targets -= targets.mean(axis=0)
+        targets -= np.average(targets, axis=0, weights=weight)
         spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
         targets /= spread
-        novelty = _novelty.learn(self.nets_, x, targets, self._hidden_widths(for_table=True))
+        hidden = self._hidden_widths(for_table=True)
+        novelty = _novelty.learn(self.nets_, x, targets, hidden, weight)
         return replace(
             novelty,
             amplitude=novelty.amplitude.mean(keepdims=True),
@@ -491,7 +514,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         """Probabilities of ``classes_`` by ``class_weight_``."""
         return _reweighted(probabilities, self.class_weight_) if self._weight_of else probabilities
 
-    def _learn(self, X: Array, labels: list[Any], std: Array | None) -> None:
+    def _learn(self, X: Array, labels: list[Any], std: Array | None, weight: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
         probabilities = self._probabilities(*self._x_scaler.inputs(X, std))
         columns = {label: column for column, label in enumerate(self.classes_.tolist())}
@@ -503,12 +526,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             self._name_classes()
 
         def update(x: Float32, x_var: Float32 | None) -> None:
-            _ensemble.update(self.nets_, x, self._numbers(labels), x_var)
+            _ensemble.update(self.nets_, x, self._numbers(labels), x_var, weight)
             if self._novelty is not None:
-                self._novelty = self._novelty.with_rows(x)
+                self._novelty = self._novelty.with_rows(x, None, weight)
             self._log.add(probabilities, expected)
 
-        self._learn_batch(X, std, update)
+        self._learn_batch(X, std, weight, update)
         self._note_drifts()
 
     def _units(self) -> list[tuple[Scaler, Moments]]:
@@ -543,7 +566,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._name_classes()
         self._classes_are_given = learned.flag("classes_are_given")
         counts = learned.items("counts")
-        if len(counts) != len(known) or not all(type(n) is int and n >= 0 for n in counts):
+        if len(counts) != len(known) or not all(
+            type(n) in (int, float) and 0 <= n < np.inf for n in counts
+        ):
             raise ValueError(f"counts: got {counts!r:.80}, needed one for each label")
         self._counts = dict(zip(known, counts, strict=True))
         self._weight_of = _files.read_weights("class_weight", learned.take("class_weight"))

@@ -23,6 +23,7 @@ from tagix.sklearn._base import (
     Float32,
     TabularEstimator,
     as_pair,
+    counted,
     first_keys,
     moments_with,
     named,
@@ -198,6 +199,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         y: Any,
         X_std: ArrayLike | None = None,
         *,
+        sample_weight: ArrayLike | None = None,
         eval_set: tuple[Any, Any] | None = None,
         callback: FitCallback | None = None,
     ) -> TagiRegressor:
@@ -209,6 +211,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
             X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
+            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two with
+                the same target, one of 0 not at all: what it says of the mean has a noise divided
+                by its weight. Weights are relative: their mean counts as 1.
             eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
                 in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
@@ -230,13 +235,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         check_callback(callback)
         rows, targets = self._validated(X, y, reset=True)
         std = self._as_std(X_std, rows)
+        rows, targets, std, weight, unit = counted(sample_weight, None, rows, targets, std)
         evaluation = self._as_evaluation(eval_set, targets.shape[1])
         indicators = columns_to_indicate(rows)
         self._start_regression(
             rows.shape[1], targets.shape[1], n_indicators=len(indicators), for_table=True
         )
-        self._take_units_of_table(rows, indicators)
-        self._y_moments = moments_with(self._y_moments, targets, "y", is_all=True)
+        self._weight_unit = unit
+        self._take_units_of_table(rows, indicators, weight)
+        self._y_moments = moments_with(self._y_moments, targets, "y", weight, is_all=True)
         self._y_scaler = self._y_moments.scaler()
         warn_of_outliers(rows, self._columns_in_words())
         names = ["y"] if self._y_is_vector else [f"y[:, {k}]" for k in range(targets.shape[1])]
@@ -245,7 +252,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             self._count_table(len(rows))
             return self
         scaled = evaluation and (evaluation[0], self._y_scaler.targets(evaluation[1]))
-        table = self._table(rows, std, self._y_scaler.targets(targets), scaled, callback)
+        table = self._table(rows, std, self._y_scaler.targets(targets), scaled, callback, weight)
         length: Length[TailedLaw] = table.whole()
         with table.progress:
             if self._chooses_length(len(rows)):
@@ -272,7 +279,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         moved = moved_in(targets)
         if moved is not None:
             moments = Moments.of_nothing(targets.shape[1])
-            moments = moments_with(moments, moved, "y", is_all=True)
+            moments = moments_with(moments, moved, "y", table.weight, is_all=True)
             scaler = moments.scaler()
             other = replace(table, y=scaler.targets(moved))
             if evaluation is not None and table.evaluation is not None:
@@ -290,7 +297,14 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         return table, length
 
     @all_or_nothing
-    def partial_fit(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> TagiRegressor:
+    def partial_fit(
+        self,
+        X: Any,
+        y: Any,
+        X_std: ArrayLike | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> TagiRegressor:
         """Learn more rows, in their order, once.
 
         The first call starts the estimator, unless it has been fitted. Rows are learned in batches
@@ -299,7 +313,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         come from themselves, and whenever the number of rows reaches a power of two, the networks
         are re-expressed in the units of all rows so far, which does not change what they predict.
 
-        Args, Returns, Raises: as :meth:`fit`.
+        Args, Returns, Raises: as :meth:`fit`. The unit of ``sample_weight`` is the mean weight of
+        the last :meth:`fit`, and 1 where there was none; rows of weight 0 are not there, and
+        ``prequential_log_`` counts all others alike.
         """
         self._check_parameters()
         first = not self.__sklearn_is_fitted__()
@@ -309,10 +325,18 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             self._start_regression(rows.shape[1], targets.shape[1])
         elif targets.shape[1] != self._n_outputs():
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
+        rows, targets, std, weight, _ = counted(
+            sample_weight, self._weight_unit, rows, targets, std
+        )
         batch_size = self._batch_size(0)
         for start in range(0, len(rows), batch_size):
             part = slice(start, start + batch_size)
-            self._learn(rows[part], targets[part], None if std is None else std[part])
+            self._learn(
+                rows[part],
+                targets[part],
+                None if std is None else std[part],
+                None if weight is None else weight[part],
+            )
         return self
 
     def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
@@ -356,7 +380,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             self._start_regression(len(keys), targets.shape[1], keys)
         elif targets.shape[1] != self._n_outputs():
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        self._learn(self._row_of(x, learn=True), targets, None)
+        self._learn(self._row_of(x, learn=True), targets, None, None)
         self._begin_stream()
 
     def prior(self, X: Any) -> TagiRegressor:
@@ -582,12 +606,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             scaler.scale,
             len(self.nets_),
             scaler.varies,
+            table.judged_weights(),
         )
         return table.length(judge, self.net_.seed)
 
-    def _learn(self, X: Array, y: Array, std: Array | None) -> None:
+    def _learn(self, X: Array, y: Array, std: Array | None, weight: Array | None) -> None:
         """Learn a batch of a stream, and log what was expected of it."""
-        moments = moments_with(self._y_moments, y, "y")
+        moments = moments_with(self._y_moments, y, "y", weight)
         # In units that do not come from these rows.
         counts = self._settled and bool(self._y_scaler.varies.all())
         if not self._settled:
@@ -598,15 +623,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 self._take_over_target_units(scaler)
 
         def update(x: Float32, x_var: Float32 | None) -> None:
-            before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var)
+            before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var, weight)
             if self._novelty is not None:
-                self._novelty = self._novelty.with_rows(x, y)
+                self._novelty = self._novelty.with_rows(x, y, weight)
             if counts:
                 before = self._in_units(before)
                 self._log.add(y, before.mean, before.var, self._law)
             self._y_moments = moments
 
-        self._learn_batch(X, std, update)
+        self._learn_batch(X, std, weight, update)
         self._note_drifts()
 
     def _units(self) -> list[tuple[Scaler, Moments]]:
@@ -671,11 +696,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         excess = self._novelty.excess(x, mixture.mean)
         return mixture._replace(epistemic=mixture.epistemic + excess)
 
-    def _learn_novelty(self, x: Float32, y: NDArray[Any]) -> _novelty.Novelty:
+    def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> _novelty.Novelty:
         varies = self._y_scaler.varies  # a constant is known wherever X goes
         y, scale = np.where(varies, y, 0.0), np.where(varies, self._y_scaler.scale, 0.0)
-        mean = y.mean(axis=0, dtype=np.float64)
-        novelty = _novelty.learn(self.nets_, x, y - mean, self._hidden_widths(for_table=True))
+        mean = np.average(y.astype(np.float64), axis=0, weights=weight)
+        hidden = self._hidden_widths(for_table=True)
+        novelty = _novelty.learn(self.nets_, x, y - mean, hidden, weight)
         return replace(
             novelty,
             amplitude=novelty.amplitude * scale**2,
