@@ -51,30 +51,29 @@ NoiseView noise_view(const std::optional<Array>& noise_var, Index rows, Index ou
   return {noise_var->data(), 0, noise_var->size() == 1 ? 0 : 1};
 }
 
-/// The same for a call that learns: of a network with heads, 1 / weight of the rows.
-NoiseView noise_view(const Model& model, const std::optional<Array>& noise_var,
-                     const std::optional<Array>& relative_noise_var, Index rows, Index outputs) {
-  const bool has_heads = model.noise_head().exists() || model.class_head().exists();
-  require(!has_heads || !noise_var, "noise: got noise variances, needed none: the network ",
-          model.class_head().exists() ? "predicts classes" : "infers its noise");
-  if (!relative_noise_var) return noise_view(noise_var, rows, outputs);
-  require(has_heads,
-          "relative_noise_var: got some for known noise, needed noise variances of targets");
-  require(relative_noise_var->ndim() == 1 && relative_noise_var->size() == rows,
-          "relative_noise_var: got ", relative_noise_var->size(), " values, needed ", rows,
-          ", one for each row");
-  return {relative_noise_var->data(), 1, 0};
+void require_weight_of_rows(const Array& weight, Index rows) {
+  require(weight.ndim() == 1 && weight.size() == rows, "sample_weight: got ", weight.size(),
+          " values, needed ", rows, ", one for each row");
+}
+
+/// The same with the weights of rows.
+NoiseView noise_view(const std::optional<Array>& noise_var, const std::optional<Array>& weight,
+                     Index rows, Index outputs) {
+  NoiseView noise = noise_view(noise_var, rows, outputs);
+  if (!weight) return noise;
+  require_weight_of_rows(*weight, rows);
+  noise.weight = weight->data();
+  return noise;
 }
 
 Observation observation(const Model& model, const Array& x, const std::optional<Array>& x_var,
                         const Array& y, const std::optional<Array>& noise_var,
-                        const std::optional<Array>& relative_noise_var = {}) {
+                        const std::optional<Array>& weight = {}) {
   const HostMoments input = host_moments(x, x_var);
   const Index outputs = model.output_features(input.cols);
   require_matrix("y", y, model.target_features(input.cols));
   require_same_rows("y", y, "x", x);
-  return {input, y.data(), noise_view(model, noise_var, relative_noise_var, input.rows, outputs),
-          outputs};
+  return {input, y.data(), noise_view(noise_var, weight, input.rows, outputs), outputs};
 }
 
 Array to_array(const std::vector<float>& values, Index rows) {
@@ -379,7 +378,7 @@ at least 1, TypeError for what is no number.)");
              const std::optional<Array>& noise_var) {
             const HostMoments input = host_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(model, noise_var, {}, input.rows, outputs);
+            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
             PredictionOf<Array> prediction({input.rows, outputs},
                                            noise_var || model.noise_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -449,8 +448,8 @@ at least 1, TypeError for what is no number.)");
       .def(
           "update",
           [](Model& model, const Array& x, const Array& y, const std::optional<Array>& noise_var,
-             const std::optional<Array>& x_var, const std::optional<Array>& relative_noise_var) {
-            const Observation seen = observation(model, x, x_var, y, noise_var, relative_noise_var);
+             const std::optional<Array>& x_var, const std::optional<Array>& weight) {
+            const Observation seen = observation(model, x, x_var, y, noise_var, weight);
             PredictionOf<Array> prediction({seen.input.rows, seen.outputs},
                                            !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -461,8 +460,7 @@ at least 1, TypeError for what is no number.)");
             return prediction.tuple();
           },
           py::arg("x").noconvert(), py::arg("y").noconvert(), py::arg("noise_var").noconvert(),
-          py::arg("x_var").noconvert() = py::none(),
-          py::arg("relative_noise_var").noconvert() = py::none(),
+          py::arg("x_var").noconvert() = py::none(), py::arg("weight").noconvert() = py::none(),
           "The prediction made before, as predict.")
       .def(
           "predict_on_device",
@@ -471,7 +469,7 @@ at least 1, TypeError for what is no number.)");
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(model, noise_var, {}, input.rows, outputs);
+            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs},
                                                noise_var || model.noise_head().exists());
             const PredictionArrays arrays = prediction.arrays();
@@ -488,13 +486,12 @@ at least 1, TypeError for what is no number.)");
           "update_on_device",
           [](Model& model, const CudaArgument& x, const CudaArgument& y,
              const std::optional<Array>& noise_var, const std::optional<CudaArgument>& x_var,
-             const std::optional<Array>& relative_noise_var) {
+             const std::optional<Array>& weight) {
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
             require_target_shape(y, input.rows, model.target_features(input.cols));
-            const NoiseView noise =
-                noise_view(model, noise_var, relative_noise_var, input.rows, outputs);
+            const NoiseView noise = noise_view(noise_var, weight, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs}, !model.class_head().exists());
             const PredictionArrays arrays = prediction.arrays();
             {
@@ -504,8 +501,8 @@ at least 1, TypeError for what is no number.)");
             return prediction.tuple();
           },
           py::arg("x"), py::arg("y"), py::arg("noise_var").noconvert(),
-          py::arg("x_var") = py::none(), py::arg("relative_noise_var").noconvert() = py::none(),
-          "update for arrays on the GPU, except noise variances.")
+          py::arg("x_var") = py::none(), py::arg("weight").noconvert() = py::none(),
+          "update for arrays on the GPU, except noise_var and weight.")
       .def(
           "innovations",
           [](const Model& model, const Array& x, const Array& y,
@@ -587,14 +584,12 @@ at least 1, TypeError for what is no number.)");
           },
           py::arg("noise_var").noconvert())
       .def(
-          "set_relative_noise_var",
-          [](RegressionSource& source, const Array& relative_noise_var) {
-            require(relative_noise_var.ndim() == 1 && relative_noise_var.size() == source.n_rows(),
-                    "relative_noise_var: got ", relative_noise_var.size(), " values, needed ",
-                    source.n_rows(), ", one for each row");
-            source.set_relative_noise_var(relative_noise_var.data());
+          "set_weight",
+          [](RegressionSource& source, const Array& weight) {
+            require_weight_of_rows(weight, source.n_rows());
+            source.set_weight(weight.data());
           },
-          py::arg("relative_noise_var").noconvert(), "1 / weight of each row.");
+          py::arg("weight").noconvert());
 
   py::class_<Trainer>(m, "Trainer", "Trains a model on the rows of a source, epoch by epoch.")
       .def(py::init<Model&, BatchSource&, Index, bool>(), py::arg("model"), py::arg("source"),

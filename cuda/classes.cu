@@ -12,18 +12,17 @@ constexpr int row_threads = 128;
 struct ObserveTree {
   ConstMomentsView prediction;
   const float* target;
-  NoiseView noise;
+  math::ClassHead classes;
   float spread;
   MomentsView delta;
 
   __device__ void operator()(Index i) const {
     const Index row = i / prediction.cols, output = i % prediction.cols;
-    const Index label = noise.classes.label_of(target[row]);
+    const Index label = classes.label_of(target[row]);
     const float branch =
-        label < 0 ? 0.0f : math::tree_branch<float>(noise.classes.n_classes, label, output);
-    const math::Innovation<float> innovation = math::weighted(
-        math::probit_innovation(prediction.mean[i], prediction.var[i], branch, spread),
-        noise.relative_var(row, 0));
+        label < 0 ? 0.0f : math::tree_branch<float>(classes.n_classes, label, output);
+    const math::Innovation<float> innovation =
+        math::probit_innovation(prediction.mean[i], prediction.var[i], branch, spread);
     delta.mean[i] = innovation.delta_mean;
     delta.var[i] = innovation.delta_var;
   }
@@ -87,19 +86,18 @@ __device__ __forceinline__ math::RemaxTotals totals_in_block(const float* mean, 
 }
 
 __global__ void __launch_bounds__(row_threads)
-    observe_remax_kernel(ConstMomentsView prediction, const float* target, NoiseView noise,
+    observe_remax_kernel(ConstMomentsView prediction, const float* target, math::ClassHead classes,
                          float spread, MomentsView delta) {
   const Index row = blockIdx.x, first = row * prediction.cols;
-  const Index label = noise.classes.label_of(target[row]);
+  const Index label = classes.label_of(target[row]);
   const float *const mean = prediction.mean + first, *const var = prediction.var + first;
   const math::RemaxTotals totals = totals_in_block(mean, var, prediction.cols, shared_memory());
   for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
     math::Innovation<float> innovation{0, 0};
     if (label >= 0) {
-      innovation = math::weighted(
+      innovation =
           math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, prediction.cols,
-                                 i == label ? 1.0f : 0.0f, noise.classes.noise_var, spread),
-          noise.relative_var(row, 0));
+                                 i == label ? 1.0f : 0.0f, classes.noise_var, spread);
     }
     delta.mean[first + i] = innovation.delta_mean;
     delta.var[first + i] = innovation.delta_var;
@@ -157,10 +155,10 @@ __device__ __forceinline__ math::SoftmaxTerm<float> softmax_term_of(
 }
 
 __global__ void __launch_bounds__(row_threads)
-    observe_softmax_kernel(ConstMomentsView prediction, const float* target, NoiseView noise,
-                           float spread, MomentsView delta) {
+    observe_softmax_kernel(ConstMomentsView prediction, const float* target,
+                           math::ClassHead classes, float spread, MomentsView delta) {
   const Index row = blockIdx.x, first = row * prediction.cols;
-  const Index label = noise.classes.label_of(target[row]);
+  const Index label = classes.label_of(target[row]);
   const float *const mean = prediction.mean + first, *const var = prediction.var + first;
   float *const delta_mean = delta.mean + first, *const delta_var = delta.var + first;
   const math::SoftmaxTotals totals =
@@ -181,10 +179,8 @@ __global__ void __launch_bounds__(row_threads)
     if (label >= 0) {
       const float probability = delta_mean[i] * inverse;
       const float other = i == totals.top ? rest * inverse : 1 - probability;
-      innovation = math::weighted(
-          math::softmax_innovation(delta_var[i], probability, other,
-                                   i == label ? other : -probability, var[i], spread),
-          noise.relative_var(row, 0));
+      innovation = math::softmax_innovation(delta_var[i], probability, other,
+                                            i == label ? other : -probability, var[i], spread);
     }
     delta_mean[i] = innovation.delta_mean;
     delta_var[i] = innovation.delta_var;
@@ -213,17 +209,16 @@ LaunchSize one_block_a_row(Index rows) {
 
 }  // namespace
 
-void observe_classes(ConstMomentsView prediction, const float* target, const NoiseView& noise,
-                     float spread, MomentsView delta) {
-  const math::ClassLink link = noise.classes.link;
-  if (link == math::ClassLink::tree) {
-    for_each("observe", prediction.size(), ObserveTree{prediction, target, noise, spread, delta});
+void observe_classes(ConstMomentsView prediction, const float* target,
+                     const math::ClassHead& classes, float spread, MomentsView delta) {
+  if (classes.link == math::ClassLink::tree) {
+    for_each("observe", prediction.size(), ObserveTree{prediction, target, classes, spread, delta});
     return;
   }
   if (prediction.rows == 0) return;
   launch("observe",
-         link == math::ClassLink::softmax ? observe_softmax_kernel : observe_remax_kernel,
-         one_block_a_row(prediction.rows), prediction, target, noise, spread, delta);
+         classes.link == math::ClassLink::softmax ? observe_softmax_kernel : observe_remax_kernel,
+         one_block_a_row(prediction.rows), prediction, target, classes, spread, delta);
 }
 
 void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,

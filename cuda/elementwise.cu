@@ -102,9 +102,8 @@ struct Observe {
     }
     const math::InferredNoise<float> inferred =
         inferred_noise<Links::all>(noise.head, prediction.mean[at + n], prediction.var[at + n]);
-    const math::NoisyInnovation<float> innovation =
-        math::noisy_innovation(mean, var, inferred, noise.head.expects_information, target[i],
-                               spread, noise.relative_var(row, col));
+    const math::NoisyInnovation<float> innovation = math::noisy_innovation(
+        mean, var, inferred, noise.head.expects_information, target[i], spread);
     write(at, innovation.value);
     write(at + n, innovation.noise);
   }
@@ -112,6 +111,19 @@ struct Observe {
   __device__ void write(Index at, const math::Innovation<float>& innovation) const {
     delta.mean[at] = innovation.delta_mean;
     delta.var[at] = innovation.delta_var;
+  }
+};
+
+/// Element i of innovations that rows are to have.
+struct Weigh {
+  const float* weight;
+  MomentsView delta;
+
+  __device__ void operator()(Index i) const {
+    const math::Innovation<float> result =
+        math::weighted<float>({delta.mean[i], delta.var[i]}, weight[i / delta.cols]);
+    delta.mean[i] = result.delta_mean;
+    delta.var[i] = result.delta_var;
   }
 };
 
@@ -218,11 +230,12 @@ void scale_deltas(const float* jacobian, MomentsView delta) {
 void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
              MomentsView delta) {
   if (noise.classes.exists()) {
-    observe_classes(prediction, target, noise, spread, delta);
-    return;
+    observe_classes(prediction, target, noise.classes, spread, delta);
+  } else {
+    for_each("observe", prediction.rows * noise.n_targets(prediction.cols),
+             Observe{prediction, target, noise, spread, delta});
   }
-  for_each("observe", prediction.rows * noise.n_targets(prediction.cols),
-           Observe{prediction, target, noise, spread, delta});
+  if (noise.weight != nullptr) for_each("weigh", delta.size(), Weigh{noise.weight, delta});
 }
 
 void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,

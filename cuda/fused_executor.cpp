@@ -68,8 +68,8 @@ class FusedExecutor final : public Executor {
       const FusedPieces pieces = fused_pieces(count, has_clusters_);
       prediction_.resize(count, outputs);
       partial_.resize(pieces.count * 2 * plan_.plane_stride);
-      fused_learn(plan_, parameters, batch, rule.spread(count), prediction_.view(), pieces,
-                  partial_.data(), state);
+      fused_learn(plan_, parameters, batch, rule.spread(count, rows.noise.mean_weight),
+                  prediction_.view(), pieces, partial_.data(), state);
       fused_update(plan_, partial_.data(), pieces.count, rule, batch, prediction_.view(),
                    parameters, state);
     }

@@ -115,6 +115,7 @@ __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const flo
   const NoiseView& noise = rows.noise;
   const int n_targets = noise.head.n_targets(last.out);
   const auto write = [&](int row, int column, math::Innovation<float> delta) {
+    if (noise.weight != nullptr) delta = math::weighted(delta, noise.weight[first_row + row]);
     if (last.has_activation) {
       delta =
           math::through_jacobian(delta, shared[last.jacobian + row * plan.output_stride + column]);
@@ -146,7 +147,7 @@ __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const flo
     const math::NoisyInnovation<float> delta = math::noisy_innovation(
         *mean, var[at],
         inferred_noise<Links::exp>(noise.head, mean[n_targets], var[at + n_targets]),
-        noise.head.expects_information, target, spread, noise.relative_var(global_row, column));
+        noise.head.expects_information, target, spread);
     write(row, column, delta.value);
     write(row, column + n_targets, delta.noise);
   }

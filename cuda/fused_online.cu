@@ -192,7 +192,7 @@ void fused_online(const FusedPlan& plan, const TrainingRows& rows, const UpdateR
                           : fused_online_kernel<UpdateKind::capped>;
   launch("fused online training", kernel,
          {dim3(1), dim3(n_threads), fused_online_floats(plan) * sizeof(float)}, plan, parameters,
-         rows, rule.spread(1), rule.bound_for(1), prediction, state);
+         rows, rule.spread(1, rows.noise.mean_weight), rule.bound_for(1), prediction, state);
 }
 
 std::size_t fused_online_floats(const FusedPlan& plan) {

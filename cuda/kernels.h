@@ -30,8 +30,8 @@ void check_innovation(ConstMomentsView innovation, TrainingState* state);
 // classes.cu: one thread for each element in a tree, one block for each row of shares
 // or of a softmax.
 
-void observe_classes(ConstMomentsView prediction, const float* target, const NoiseView& noise,
-                     float spread, MomentsView delta);
+void observe_classes(ConstMomentsView prediction, const float* target,
+                     const math::ClassHead& classes, float spread, MomentsView delta);
 void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
                          float* probabilities);
 

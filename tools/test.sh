@@ -57,7 +57,7 @@ on_emulated_device tests/python/test_cuda.py tests/python/test_cuda_arrays.py \
   tests/python/test_golden.py
 on_emulated_device tests/python/test_{forgetting,jacobian,uncertainty}.py \
   tests/python/test_{class_embedding,classes,conditioning,diffusion_copies,model_samplers}.py \
-  tests/python/test_noise*.py -k cuda
+  tests/python/test_{noise*,sample_weight}.py -k cuda
 on_emulated_device tests/python/test_cli.py -k gpu
 
 step "linters"

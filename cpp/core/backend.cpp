@@ -1,14 +1,18 @@
 #include "core/backend.h"
 
+#include <algorithm>
+#include <numeric>
+
 #include "core/cuda.h"
 #include "core/require.h"
 #include "math/quadrature.h"
 
 namespace tagix {
 
-float UpdateRule::spread(Index batch_size) const {
+float UpdateRule::spread(Index batch_size, float mean_weight) const {
   if (kind != Kind::information) return 1.0f;
-  return static_cast<float>(1 + share * static_cast<double>(batch_size - 1));
+  const double n_rows = static_cast<double>(batch_size) * static_cast<double>(mean_weight);
+  return static_cast<float>(1 + share * (n_rows - 1));
 }
 
 float UpdateRule::cap_for(Index batch_size) const {
@@ -19,6 +23,11 @@ float UpdateRule::cap_for(Index batch_size) const {
 
 float UpdateRule::bound_for(Index batch_size) const {
   return kind == Kind::information ? static_cast<float>(clip) : cap_for(batch_size);
+}
+
+float mean_weight_of(const float* weight, Index rows) {
+  const double sum = std::accumulate(weight, weight + rows, 0.0);
+  return static_cast<float>(sum / static_cast<double>(std::max<Index>(1, rows)));
 }
 
 Index activation_point_count(math::MomentsForm form) {

@@ -33,8 +33,9 @@ struct UpdateRule {
   double clip = 1.0 / 3.0;  ///< information: bound on a change of mean, in standard deviations
   double cap = 0;           ///< capped: the divisor of the bound; 0 chooses by batch size
 
-  /// 1 + k (batch_size - 1), the factor on the prior variance in an innovation.
-  float spread(Index batch_size) const;
+  /// 1 + k (n - 1), the factor on the prior variance in an innovation of a batch of so many rows,
+  /// which by their weights count as n.
+  float spread(Index batch_size, float mean_weight = 1) const;
   /// The divisor in force for a batch: `cap`, or 0.1, 2 and 3 for batches of 1, 2..255 and more.
   float cap_for(Index batch_size) const;
   /// What bounds a change in a batch: `clip`, or the divisor in force.
@@ -42,31 +43,33 @@ struct UpdateRule {
 };
 
 /// What is known of targets beside the outputs of a network: noise variances over their rows x cols
-/// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them; or
-/// that the one target of a row is a class. With either of these the data are relative to what it
-/// says, 1 / weight of a target, and where there are none, all weights are 1.
+/// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them, and
+/// then there are no data; or that the one target of a row is a class. And how many rows with the
+/// same targets a row counts as: innovations are multiplied by its weight.
 struct NoiseView {
   const float* data = nullptr;
   Index row_stride = 0;
   Index col_stride = 0;
   math::NoiseHead head = {};
   math::ClassHead classes = {};
+  const float* weight = nullptr;  ///< of each row; null: 1
+  float mean_weight = 1;          ///< about what rows of a batch have, for UpdateRule::spread
 
   /// The number of targets of a network of so many outputs.
   TAGIX_HD constexpr Index n_targets(Index outputs) const {
     return classes.exists() ? 1 : head.n_targets(outputs);
   }
-  /// 1 / weight of a target of which a head knows the rest.
-  TAGIX_HD constexpr float relative_var(Index row, Index col) const {
-    return data == nullptr ? 1.0f : data[row * row_stride + col * col_stride];
-  }
   /// The noise from a row of the targets on.
   constexpr NoiseView from_row(Index first) const {
     NoiseView rest = *this;
-    if (data != nullptr) rest.data += first * row_stride;
+    rest.data += first * row_stride;
+    if (weight != nullptr) rest.weight += first;
     return rest;
   }
 };
+
+/// The mean of the weights of rows, for NoiseView.
+float mean_weight_of(const float* weight, Index rows);
 
 /// What a diffusion network sees beside the noisy values of a row, as rows of two tables in a
 /// backend's memory: a row of input is [values, time features, class features].
@@ -171,7 +174,7 @@ class Backend {
   virtual void scale_deltas(const float* jacobian, MomentsView delta) = 0;
 
   /// Innovations of the outputs (delta has the shape of the prediction) from targets: rows x
-  /// noise.n_targets(cols), NaN = missing.
+  /// noise.n_targets(cols), NaN = missing; times the weights of rows.
   virtual void observe(ConstMomentsView prediction, const float* target, NoiseView noise,
                        float spread, MomentsView delta) = 0;
 

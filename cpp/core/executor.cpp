@@ -148,7 +148,8 @@ void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index bat
     const Index count = std::min(batch_size, rows.input.rows - first);
     const TrainingRows batch = rows.slice(first, count, outputs);
     const ConstMomentsView prediction =
-        learn(parameters, batch.input, {batch.target, batch.noise, rule.spread(count)}, false)
+        learn(parameters, batch.input,
+              {batch.target, batch.noise, rule.spread(count, batch.noise.mean_weight)}, false)
             .prediction;
     outputs = prediction.cols;
     backend_.record_predictions(prediction, batch.target, batch.noise, state);

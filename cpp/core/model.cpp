@@ -68,6 +68,7 @@ struct Model::Workspace {
         input(backend),
         target(backend),
         noise_var(backend),
+        weight(backend),
         values(backend),
         variances(backend),
         state(backend) {}
@@ -76,6 +77,7 @@ struct Model::Workspace {
   Moments input;
   Buffer<float> target;
   Buffer<float> noise_var;
+  Buffer<float> weight;
   Moments values;           // of a prediction that is taken apart
   Buffer<float> variances;  // its noise variances, then the sums; or probabilities of classes
   Buffer<TrainingState> state;
@@ -374,13 +376,16 @@ void Model::change_parameters(const std::function<void(MomentsView)>& change) {
 }
 
 void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
-  const bool is_relative = noise_head_.exists() || class_head_.exists();
-  if (is_relative && noise.data == nullptr) return;
+  if (noise.weight != nullptr) require_weights(noise.weight, rows);
+  if (noise_head_.exists() || class_head_.exists()) {
+    require(noise.data == nullptr, "noise: got noise variances, needed none: the network ",
+            class_head_.exists() ? "predicts classes" : "infers its noise");
+    return;
+  }
   require(noise.data != nullptr,
           "noise: got none, needed noise variances: the network does not "
           "infer its noise");
-  require_positive(is_relative ? "relative_noise_var" : "noise", noise.data,
-                   broadcast_size(noise, rows, outputs));
+  require_positive("noise", noise.data, broadcast_size(noise, rows, outputs));
 }
 
 void Model::check_targets(const HostMoments& input, const float* target, NoiseView noise) const {
@@ -404,9 +409,16 @@ void Model::require_targets(const float* target, Index rows, Index cols) const {
 NoiseView Model::load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const {
   noise.head = noise_head_;
   noise.classes = class_head_;
-  if (noise.data == nullptr || backend_->reads_host_memory()) return noise;
-  workspace.noise_var.assign(noise.data, broadcast_size(noise, rows, outputs));
-  noise.data = workspace.noise_var.data();
+  if (noise.weight != nullptr) noise.mean_weight = mean_weight_of(noise.weight, rows);
+  if (backend_->reads_host_memory()) return noise;
+  if (noise.data != nullptr) {
+    workspace.noise_var.assign(noise.data, broadcast_size(noise, rows, outputs));
+    noise.data = workspace.noise_var.data();
+  }
+  if (noise.weight != nullptr) {
+    workspace.weight.assign(noise.weight, rows);
+    noise.weight = workspace.weight.data();
+  }
   return noise;
 }
 
@@ -421,8 +433,11 @@ Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const f
 
 Learned Model::learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
   return workspace.executor->learn(parameters_.view(), batch.input,
-                                   {batch.target, batch.noise, rule_.spread(batch.input.rows)},
-                                   need_input_delta);
+                                   {batch.target, batch.noise, spread_of(batch)}, need_input_delta);
+}
+
+float Model::spread_of(const Batch& batch) const {
+  return rule_.spread(batch.input.rows, batch.noise.mean_weight);
 }
 
 void Model::set_epochs_trained(Index epochs) {
@@ -558,7 +573,7 @@ Innovations Model::innovations(HostMoments input, const float* target, NoiseView
   const Batch batch = load(workspace, input, target, noise);
   const Learned learned = learn(workspace, batch, true);
   Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
-  backend_->observe(learned.prediction, batch.target, batch.noise, rule_.spread(input.rows),
+  backend_->observe(learned.prediction, batch.target, batch.noise, spread_of(batch),
                     output_delta.view());
   const auto both_planes = [this](ConstMomentsView view) {
     std::vector<float> host(static_cast<std::size_t>(2 * view.size()));

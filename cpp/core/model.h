@@ -48,10 +48,10 @@ struct Innovations {
 
 /// A network with its parameters: it predicts, and observations change it.
 ///
-/// It may infer the noise of its targets by a noise head; then the NoiseView of a call is empty, or
-/// has 1 / weight of targets. `outputs` are the values that it predicts, whatever stands beside
+/// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
+/// NoiseView of a call is empty. `outputs` are the values that it predicts, whatever stands beside
 /// them. Or its outputs give the probabilities of classes; then a row has one target, a class, NaN
-/// where it is missing, and likewise no noise but perhaps 1 / weight.
+/// where it is missing, and there is no noise either.
 ///
 /// Predictions may run in several threads at once; a change waits for them and keeps them out.
 /// Arguments are checked before anything changes, and a call that throws std::invalid_argument
@@ -179,7 +179,7 @@ class Model {
   std::vector<float> to_host(const float* values, Index size) const;
   void check_targets(const HostMoments& input, const float* target, NoiseView noise) const;
   /// Throws unless `noise` has variances where there is neither a noise head nor a class head, and
-  /// positive ones wherever it has any.
+  /// only there, and weights that are finite and at least 0, if any.
   void check_noise(NoiseView noise, Index rows, Index outputs) const;
   /// The noise where the backend can read it: that of the head, or `noise`, uploaded.
   NoiseView load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const;
@@ -195,6 +195,8 @@ class Model {
   /// What Executor::linearize gives for an input of any length, to host arrays; null: not wanted.
   void linearize(const HostMoments& input, Index n_inputs, float* jacobian,
                  float* covariance) const;
+  /// The rule's factor on prior variances in a batch.
+  float spread_of(const Batch& batch) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.
   Learned learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const;
   /// Queues the update by a batch that was learned last, and what is forgotten after it.

@@ -11,6 +11,10 @@ constexpr std::uint32_t minus_zero_bits = 0x80000000;
 
 std::uint32_t magnitude(std::uint32_t bits) { return bits & ~minus_zero_bits; }
 
+constexpr auto is_finite_and_not_negative = [](std::uint32_t bits) {
+  return bits < infinity_bits || bits == minus_zero_bits;
+};
+
 /// Throws for the first value whose bits are not accepted. All are looked at first, without a
 /// branch, so that the loop runs on vectors: a user's arrays are checked on every call.
 template <class Accept>
@@ -38,8 +42,12 @@ void require_finite_or_missing(const char* name, const float* values, Index size
 }
 
 void require_variances(const char* name, const float* values, Index size) {
-  require_each(name, values, size, "finite variances of at least 0",
-               [](std::uint32_t bits) { return bits < infinity_bits || bits == minus_zero_bits; });
+  require_each(name, values, size, "finite variances of at least 0", is_finite_and_not_negative);
+}
+
+void require_weights(const float* weight, Index rows) {
+  require_each("sample_weight", weight, rows, "finite numbers of at least 0",
+               is_finite_and_not_negative);
 }
 
 void require_positive(const char* name, const float* values, Index size) {

@@ -35,4 +35,7 @@ void require_variances(const char* name, const float* values, Index size);
 /// Throws unless every one of the `size` values is finite and above zero.
 void require_positive(const char* name, const float* values, Index size);
 
+/// Throws unless every one of the weights of so many rows is finite and not negative.
+void require_weights(const float* weight, Index rows);
+
 }  // namespace tagix

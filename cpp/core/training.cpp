@@ -132,12 +132,13 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
       y_(y),
       noise_(backend),
       noise_var_per_target_(backend),
-      relative_noise_var_(backend),
+      weight_(backend),
       x_var_(backend),
       batch_x_(backend),
       batch_x_var_(backend),
       batch_y_(backend),
-      batch_noise_var_(backend) {
+      batch_noise_var_(backend),
+      batch_weight_(backend) {
   require(rows >= 1, "x: got 0 rows, needed at least 1");
   if (owner_ == nullptr) return;
   const TrainingState start;
@@ -171,11 +172,10 @@ void RegressionSource::set_noise_var_per_target(const float* noise_var) {
   noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }
 
-void RegressionSource::set_relative_noise_var(const float* relative_noise_var) {
-  require(noise_.is_known_by_heads(),
-          "relative_noise_var: got some for known noise, needed noise variances of targets");
-  require_positive("relative_noise_var", relative_noise_var, rows_);
-  relative_noise_var_.assign(relative_noise_var, rows_);
+void RegressionSource::set_weight(const float* weight) {
+  require_weights(weight, rows_);
+  weight_.assign(weight, rows_);
+  mean_weight_ = mean_weight_of(weight, rows_);
 }
 
 void RegressionSource::set_x_var(const float* x_var) {
@@ -195,19 +195,20 @@ BatchSource::Batch RegressionSource::load(RowSelection rows, Index n_rows) {
     batch_x_var = batch_x_var_.data();
   }
   const ConstMomentsView input{batch_x_.data(), batch_x_var, n_rows, in_features_};
-  const auto noise_of_rows = [&](const Buffer<float>& of_rows, Index cols) {
-    batch_noise_var_.resize(n_rows * cols);
-    backend_.gather_rows(of_rows.data(), cols, rows, n_rows, batch_noise_var_.data());
-    return batch_noise_var_.data();
-  };
-  if (noise_var_per_target_.size() > 0) {
-    const NoiseView noise{noise_of_rows(noise_var_per_target_, out_features_), out_features_, 1};
-    return {input, batch_y_.data(), noise};
+  NoiseView noise;
+  if (noise_var_per_target_.size() == 0) {
+    noise = noise_.view();
+  } else {
+    batch_noise_var_.resize(n_rows * out_features_);
+    backend_.gather_rows(noise_var_per_target_.data(), out_features_, rows, n_rows,
+                         batch_noise_var_.data());
+    noise = {batch_noise_var_.data(), out_features_, 1};
   }
-  NoiseView noise = noise_.view();
-  if (relative_noise_var_.size() > 0) {
-    noise.data = noise_of_rows(relative_noise_var_, 1);
-    noise.row_stride = 1;
+  if (weight_.size() > 0) {
+    batch_weight_.resize(n_rows);
+    backend_.gather_rows(weight_.data(), 1, rows, n_rows, batch_weight_.data());
+    noise.weight = batch_weight_.data();
+    noise.mean_weight = mean_weight_;
   }
   return {input, batch_y_.data(), noise};
 }

@@ -130,8 +130,8 @@ class RegressionSource final : public BatchSource {
   void set_noise_var(const std::vector<float>& noise_var);
   /// One noise variance for each target: a host array, rows x out.
   void set_noise_var_per_target(const float* noise_var);
-  /// 1 / weight of each row, positive, for a network with heads: a host array.
-  void set_relative_noise_var(const float* relative_noise_var);
+  /// Weights of the rows, finite and at least 0: a host array.
+  void set_weight(const float* weight);
   /// Variances of the inputs: a host array, rows x in, of finite numbers of at least 0.
   void set_x_var(const float* x_var);
   /// What the network's outputs say of noise or of classes, if they do.
@@ -156,12 +156,14 @@ class RegressionSource final : public BatchSource {
   const float* y_;
   SharedNoise noise_;
   Buffer<float> noise_var_per_target_;  // empty unless it is in force
-  Buffer<float> relative_noise_var_;    // empty where all weights are 1
-  Buffer<float> x_var_;                 // empty where inputs are known
+  Buffer<float> weight_;                // empty where all rows count as one
+  float mean_weight_ = 1;
+  Buffer<float> x_var_;  // empty where inputs are known
   Buffer<float> batch_x_;
   Buffer<float> batch_x_var_;
   Buffer<float> batch_y_;
   Buffer<float> batch_noise_var_;
+  Buffer<float> batch_weight_;
 };
 
 }  // namespace tagix

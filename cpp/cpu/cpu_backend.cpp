@@ -189,38 +189,15 @@ class CpuBackend final : public Backend {
     });
   }
 
-  void observe(ConstMomentsView prediction, const float* target, NoiseView noise_view, float spread,
+  void observe(ConstMomentsView prediction, const float* target, NoiseView noise, float spread,
                MomentsView delta) override {
-    if (noise_view.head.exists()) {
-      observe_noisy(prediction, target, noise_view, spread, delta);
-      return;
-    }
-    if (noise_view.classes.exists()) {
-      observe_classes(prediction, target, noise_view, spread, delta);
-      return;
-    }
-    const Index cols = prediction.cols;
-    const auto observe_rows = [&](Index row, Index rows, const float* noise, Index noise_stride) {
-      const Index first = row * cols;
-      kernels_.observe(prediction.mean + first, prediction.var + first, target + first, noise,
-                       noise_stride, spread, rows * cols, delta.mean + first, delta.var + first);
-    };
-    const bool uniform = noise_view.row_stride == 0 && noise_view.col_stride == 0;
-    const bool dense = noise_view.row_stride == cols && noise_view.col_stride == 1;
-    if (uniform || dense) {
-      observe_rows(0, prediction.rows, noise_view.data, noise_view.col_stride);
-      return;
-    }
-    // Rows may be narrower than a vector, so noise that repeats is written out for some at a time.
-    const Index block = std::max<Index>(1, elementwise_piece / cols);
-    float* noise = scratch<RepeatedNoise>(block * cols);
-    for (Index row = 0; row < prediction.rows; row += block) {
-      const Index rows = std::min(block, prediction.rows - row);
-      for (Index i = 0; i < rows; ++i) {
-        const float* source = noise_view.data + (row + i) * noise_view.row_stride;
-        for (Index k = 0; k < cols; ++k) noise[i * cols + k] = source[k * noise_view.col_stride];
-      }
-      observe_rows(row, rows, noise, 1);
+    observe_alike(prediction, target, noise, spread, delta);
+    if (noise.weight == nullptr) return;
+    for (Index i = 0; i < delta.size(); ++i) {
+      const math::Innovation<float> result = math::weighted(
+          math::Innovation<float>{delta.mean[i], delta.var[i]}, noise.weight[i / delta.cols]);
+      delta.mean[i] = result.delta_mean;
+      delta.var[i] = result.delta_var;
     }
   }
 
@@ -659,66 +636,86 @@ class CpuBackend final : public Backend {
     return classes.link == math::ClassLink::softmax ? 4 * element_ns : class_ns;
   }
 
-  /// `observe` of classes.
-  void observe_classes(ConstMomentsView prediction, const float* target, const NoiseView& noise,
-                       float spread, MomentsView delta) const {
+  /// `observe` of rows that all have the same weight.
+  void observe_alike(ConstMomentsView prediction, const float* target, NoiseView noise_view,
+                     float spread, MomentsView delta) const {
+    if (noise_view.head.exists()) {
+      observe_noisy(prediction, target, noise_view.head, spread, delta);
+      return;
+    }
+    if (noise_view.classes.exists()) {
+      observe_classes(prediction, target, noise_view.classes, spread, delta);
+      return;
+    }
+    const Index cols = prediction.cols;
+    const auto observe_rows = [&](Index row, Index rows, const float* noise, Index noise_stride) {
+      const Index first = row * cols;
+      kernels_.observe(prediction.mean + first, prediction.var + first, target + first, noise,
+                       noise_stride, spread, rows * cols, delta.mean + first, delta.var + first);
+    };
+    const bool uniform = noise_view.row_stride == 0 && noise_view.col_stride == 0;
+    const bool dense = noise_view.row_stride == cols && noise_view.col_stride == 1;
+    if (uniform || dense) {
+      observe_rows(0, prediction.rows, noise_view.data, noise_view.col_stride);
+      return;
+    }
+    // Rows may be narrower than a vector, so noise that repeats is written out for some at a time.
+    const Index block = std::max<Index>(1, elementwise_piece / cols);
+    float* noise = scratch<RepeatedNoise>(block * cols);
+    for (Index row = 0; row < prediction.rows; row += block) {
+      const Index rows = std::min(block, prediction.rows - row);
+      for (Index i = 0; i < rows; ++i) {
+        const float* source = noise_view.data + (row + i) * noise_view.row_stride;
+        for (Index k = 0; k < cols; ++k) noise[i * cols + k] = source[k * noise_view.col_stride];
+      }
+      observe_rows(row, rows, noise, 1);
+    }
+  }
+
+  /// `observe` of classes. In the tree no output has an innovation but those on the class's path.
+  void observe_classes(ConstMomentsView prediction, const float* target,
+                       const math::ClassHead& classes, float spread, MomentsView delta) const {
     const Index n = prediction.cols;
-    const bool by_path = noise.classes.link == math::ClassLink::tree;
-    const double row_ns = static_cast<double>(n) * (by_path ? element_ns : cost_of(noise.classes));
+    const bool by_path = classes.link == math::ClassLink::tree;
+    const double row_ns = static_cast<double>(n) * (by_path ? element_ns : cost_of(classes));
     for_rows_of(prediction.rows, row_ns, [&](Index row) {
-      const Index first = row * n;
-      observe_class(noise.classes, target[row],
-                    {prediction.mean + first, prediction.var + first, 1, n}, spread,
-                    delta.mean + first, delta.var + first);
-      if (noise.data == nullptr) return;
-      for (Index i = first; i < first + n; ++i) {
-        const math::Innovation<float> result = math::weighted(
-            math::Innovation<float>{delta.mean[i], delta.var[i]}, noise.relative_var(row, 0));
-        delta.mean[i] = result.delta_mean;
-        delta.var[i] = result.delta_var;
+      const float *const mean = prediction.mean + row * n, *const var = prediction.var + row * n;
+      float *const delta_mean = delta.mean + row * n, *const delta_var = delta.var + row * n;
+      const Index label = classes.label_of(target[row]);
+      if (classes.link == math::ClassLink::softmax && label >= 0) {
+        kernels_.observe_softmax(mean, var, n, label, spread, delta_mean, delta_var);
+        return;
+      }
+      std::fill_n(delta_mean, n, 0.0f);
+      std::fill_n(delta_var, n, 0.0f);
+      if (label < 0) return;
+      const auto write = [&](Index output, const math::Innovation<float>& innovation) {
+        delta_mean[output] = innovation.delta_mean;
+        delta_var[output] = innovation.delta_var;
+      };
+      if (by_path) {
+        for (Index node = classes.n_classes + label; node > 1; node >>= 1) {
+          const Index output = (node >> 1) - 1;
+          const float branch = node % 2 == 1 ? 1.0f : -1.0f;
+          write(output, math::probit_innovation(mean[output], var[output], branch, spread));
+        }
+        return;
+      }
+      const math::RemaxTotals totals = math::remax_totals(mean, var, n);
+      for (Index i = 0; i < n; ++i) {
+        write(i, math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, n,
+                                        i == label ? 1.0f : 0.0f, classes.noise_var, spread));
       }
     });
   }
 
-  /// The innovations of a row's outputs. In the tree no output has one but those on the class's
-  /// path.
-  void observe_class(const math::ClassHead& classes, float target, ConstMomentsView outputs,
-                     float spread, float* delta_mean, float* delta_var) const {
-    const float *const mean = outputs.mean, *const var = outputs.var;
-    const Index n = outputs.cols, label = classes.label_of(target);
-    if (classes.link == math::ClassLink::softmax && label >= 0) {
-      kernels_.observe_softmax(mean, var, n, label, spread, delta_mean, delta_var);
-      return;
-    }
-    std::fill_n(delta_mean, n, 0.0f);
-    std::fill_n(delta_var, n, 0.0f);
-    if (label < 0) return;
-    const auto write = [&](Index output, const math::Innovation<float>& innovation) {
-      delta_mean[output] = innovation.delta_mean;
-      delta_var[output] = innovation.delta_var;
-    };
-    if (classes.link == math::ClassLink::tree) {
-      for (Index node = classes.n_classes + label; node > 1; node >>= 1) {
-        const Index output = (node >> 1) - 1;
-        const float branch = node % 2 == 1 ? 1.0f : -1.0f;
-        write(output, math::probit_innovation(mean[output], var[output], branch, spread));
-      }
-      return;
-    }
-    const math::RemaxTotals totals = math::remax_totals(mean, var, n);
-    for (Index i = 0; i < n; ++i) {
-      write(i, math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, n,
-                                      i == label ? 1.0f : 0.0f, classes.noise_var, spread));
-    }
-  }
-
   /// `observe` with a noise head. Rows may be narrower than a vector, so some at a time are sorted
   /// by columns of values and of the head.
-  void observe_noisy(ConstMomentsView prediction, const float* target, const NoiseView& noise,
+  void observe_noisy(ConstMomentsView prediction, const float* target, math::NoiseHead head,
                      float spread, MomentsView delta) const {
-    const Index cols = prediction.cols, n = noise.n_targets(cols);
-    const Index block = std::max<Index>(1, elementwise_piece / (9 * n));
-    float* const planes = scratch<NoisyColumns>(9 * block * n);
+    const Index cols = prediction.cols, n = head.n_targets(cols);
+    const Index block = std::max<Index>(1, elementwise_piece / (8 * n));
+    float* const planes = scratch<NoisyColumns>(8 * block * n);
     for (Index first = 0; first < prediction.rows; first += block) {
       const Index rows = std::min(block, prediction.rows - first), size = rows * n;
       const auto plane = [&](Index i) { return planes + i * size; };
@@ -729,14 +726,9 @@ class CpuBackend final : public Backend {
       take(prediction.var, 0, plane(1));
       take(prediction.mean, n, plane(2));
       take(prediction.var, n, plane(3));
-      const float* relative_noise_var = nullptr;
-      if (noise.data != nullptr) {
-        for (Index i = 0; i < size; ++i) plane(8)[i] = noise.relative_var(first + i / n, i % n);
-        relative_noise_var = plane(8);
-      }
-      kernels_.observe_noisy(noise.head,
-                             {plane(0), plane(1), plane(2), plane(3), target + first * n,
-                              relative_noise_var, plane(4), plane(5), plane(6), plane(7)},
+      kernels_.observe_noisy(head,
+                             {plane(0), plane(1), plane(2), plane(3), target + first * n, plane(4),
+                              plane(5), plane(6), plane(7)},
                              spread, size);
       const auto give = [&](const float* part, float* result, Index column) {
         copy_columns(part, n, result + first * cols + column, cols, rows, n);

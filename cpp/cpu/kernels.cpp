@@ -407,12 +407,9 @@ void observe_noisy(const math::NoiseHead& head, const NoisyTargets& targets, flo
       const math::InferredNoise<Vector> noise = math::inferred_noise(
           link, load_part(targets.noise_mean + i), load_part(targets.noise_var + i),
           broadcast<Vector>(head.belief_precision));
-      const Vector relative_noise_var = targets.relative_noise_var == nullptr
-                                            ? broadcast<Vector>(1.0f)
-                                            : load_part(targets.relative_noise_var + i);
       const math::NoisyInnovation<Vector> result = math::noisy_innovation(
           load_part(targets.mean + i), load_part(targets.var + i), noise, head.expects_information,
-          load_part(targets.target + i), broadcast<Vector>(spread), relative_noise_var);
+          load_part(targets.target + i), broadcast<Vector>(spread));
       store_part(result.value.delta_mean, targets.delta_mean + i);
       store_part(result.value.delta_var, targets.delta_var + i);
       store_part(result.noise.delta_mean, targets.noise_delta_mean + i);

@@ -122,7 +122,6 @@ struct NoisyTargets {
   const float* noise_mean;
   const float* noise_var;
   const float* target;
-  const float* relative_noise_var;  ///< null: all are 1
   float* delta_mean;
   float* delta_var;
   float* noise_delta_mean;

@@ -34,12 +34,10 @@ TAGIX_HD TAGIX_INLINE Innovation<T> through_jacobian(Innovation<T> above, T jaco
   return {above.delta_mean * jacobian, above.delta_var * jacobian * jacobian};
 }
 
-/// The innovation of an observation that has the weight 1 / nu: it counts as so many. Whatever the
-/// weights in a batch, innovations that are 0 on average with equal ones are so for the weighted
-/// average.
+/// The innovation of an observation that counts as `weight` of them. Whatever the weights in a
+/// batch, where innovations of equal ones are 0 on average, so is their weighted average.
 template <class T>
-TAGIX_HD TAGIX_INLINE Innovation<T> weighted(Innovation<T> one, T relative_noise_var) {
-  const T weight = 1 / relative_noise_var;
+TAGIX_HD TAGIX_INLINE Innovation<T> weighted(Innovation<T> one, T weight) {
   return {one.delta_mean * weight, one.delta_var * weight};
 }
 

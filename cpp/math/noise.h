@@ -83,28 +83,26 @@ struct NoisyInnovation {
 /// j = Cov(w, v) / (Var w V) from `inferred_noise`, r = y - mean, g = V / (V + var) the share of a
 /// residual's variance that is noise, and `spread` as in `innovation`:
 ///
-///   z   S = var spread + V nu,  delta_mean = r / S,  delta_var = -1 / S
-///   w   D = 2 nu + 3 rho spread,
+///   z   S = var spread + V,  delta_mean = r / S,  delta_var = -1 / S
+///   w   D = 2 + 3 rho spread,
 ///       delta_mean = j g (r^2 / (V + var) - 1) / D
 ///       delta_var  = -j^2 g^2 / D                                    expected before y is seen
 ///                  = j^2 ((2 h^2 + 4 h g^2 r^2 / V) / D - 1) / D     AGVI's own, h = 1 - g
 ///
-/// A target of the weight 1 / nu counts as so many observations of the same y: they say of z what
-/// one does with a noise of V nu, and of w, by as many squares, what one does whose square has the
-/// variance 2 nu. The expected form never takes precision away. A NaN target is a missing
-/// observation: all deltas are 0.
+/// The expected form never takes precision away. A NaN target is a missing observation: all deltas
+/// are 0.
 template <class T>
 TAGIX_HD TAGIX_INLINE NoisyInnovation<T> noisy_innovation(T mean, T var,
                                                           const InferredNoise<T>& noise,
                                                           bool expects_information, T target,
-                                                          T spread, T relative_noise_var) {
+                                                          T spread) {
   const T zero = broadcast<T>(0);
   const auto observed = target == target;
   const T residual = select(observed, target - mean, zero);
   const T total_precision = 1 / (noise.mean + var);
   const T share = noise.mean * total_precision;
   const T surprise = residual * residual * total_precision;
-  const T divisor = 2 * relative_noise_var + 3 * noise.relative_var * spread;
+  const T divisor = 2 + 3 * noise.relative_var * spread;
   const T slope = noise.relative_jacobian;
   T delta_var = -(slope * share) * (slope * share);
   if (!expects_information) {
@@ -112,7 +110,7 @@ TAGIX_HD TAGIX_INLINE NoisyInnovation<T> noisy_innovation(T mean, T var,
     // g^2 r^2 / V = g r^2 / (V + S).
     delta_var = slope * slope * (2 * other * (other + 2 * share * surprise) / divisor - 1);
   }
-  return {innovation(mean, var, target, noise.mean * relative_noise_var, spread),
+  return {innovation(mean, var, target, noise.mean, spread),
           {select(observed, slope * share * (surprise - 1) / divisor, zero),
            select(observed, delta_var / divisor, zero)}};
 }

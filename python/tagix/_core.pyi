@@ -846,6 +846,7 @@ class Model:
         y: numpy.typing.NDArray[numpy.float32],
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        weight: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float32],
         numpy.typing.NDArray[numpy.float32],
@@ -861,9 +862,10 @@ class Model:
         y: CudaArgument,
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: CudaArgument | None = None,
+        weight: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
-        update for arrays on the GPU, except noise_var.
+        update for arrays on the GPU, except noise_var and weight.
         """
     @property
     def drift(self) -> tuple[float, float, float, int]:
@@ -925,6 +927,7 @@ class RegressionSource(BatchSource):
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
     def set_noise_var_per_target(self, noise_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def set_weight(self, weight: numpy.typing.NDArray[numpy.float32]) -> None: ...
     def set_x_var(self, x_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
 class Trainer:

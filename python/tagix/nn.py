@@ -64,7 +64,7 @@ from tagix._training import (
     undone_on_error,
 )
 from tagix._variance_attribution import VarianceAttribution, attribute_variance
-from tagix._weights import RowWeights
+from tagix._weights import as_weights, for_core, without_targets
 from tagix.gaussian import Gaussian, Prediction
 
 __all__ = [
@@ -599,10 +599,8 @@ class Sequential:
                 goes by the epochs of :meth:`fit`, and an update is none: in a stream of updates
                 the noise does not decay.
             x_var: variances of the inputs, same shape as x.
-            sample_weight: (batch,), numbers of at least 0, on the CPU: a row counts as so many with
-                the same target. What it says of the values has a noise divided by its weight, and
-                of noise that is inferred it says as much as so many squared errors. A row of
-                weight 0 has no targets.
+            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row counts as so many
+                rows of the batch with the same targets, one of weight 0 as one without targets.
 
         With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
         Noise variances may, too; they are copied to the CPU, to be checked.
@@ -629,12 +627,13 @@ class Sequential:
             return self._update_on_gpu(x, y, noise, x_var, sample_weight)
         inputs = as_matrix("x", x)
         targets, shape = self._targets("y", y, *inputs.shape)
-        weights = RowWeights.of(sample_weight, len(targets))
-        noise_vars = self._noise_vars(noise, shape, targets.shape, weights)
-        if weights is not None:
-            targets = weights.targets(targets)
+        noise_var = self._noise_var(noise, shape, targets.shape)
         x_var = _optional_matrix("x_var", x_var)
-        return self._prediction(self._model.update(inputs, targets, x_var=x_var, **noise_vars))
+        weights = _optional_weights(sample_weight, len(inputs))
+        targets = without_targets(targets, weights)
+        return self._prediction(
+            self._model.update(inputs, targets, noise_var, x_var, for_core(weights))
+        )
 
     def _update_on_gpu(
         self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any
@@ -643,11 +642,11 @@ class Sequential:
         targets = self._targets_on_gpu(inputs, y)
         shape = targets.shape
         noise = self._on_host("noise", noise)
-        matrix_shape = shape if len(shape) == 2 else (*shape, 1)
-        weights = RowWeights.of(sample_weight, shape[0])
-        noise_vars = self._noise_vars(noise, shape, matrix_shape, weights)
-        x_var = self._optional_argument("x_var", x_var)
-        on_gpu = self._model.update_on_device(inputs, targets, x_var=x_var, **noise_vars)
+        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
+        weights = _optional_weights(sample_weight, shape[0])
+        on_gpu = self._model.update_on_device(
+            inputs, targets, noise_var, self._optional_argument("x_var", x_var), for_core(weights)
+        )
         return self._prediction(on_gpu, x)
 
     def _targets_on_gpu(self, inputs: _core.CudaArgument, y: Any) -> _core.CudaArgument:
@@ -698,7 +697,7 @@ class Sequential:
             noise: as for :meth:`update`.
             x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
                 known exactly.
-            sample_weight: (rows,), as for :meth:`update`.
+            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row counts as so many.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
@@ -735,40 +734,32 @@ class Sequential:
             noise = self._on_host("noise", noise)
             shape = on_gpu.shape
             rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
-            weights = RowWeights.of(sample_weight, shape[0])
+            weights = _optional_weights(sample_weight, shape[0])
         else:
             refuse_gpu("fit", y=y, noise=noise)
             inputs = as_matrix("x", x)
             targets, shape = self._targets("y", y, *inputs.shape)
-            rows_by_outputs = targets.shape
-            weights = RowWeights.of(sample_weight, len(targets))
-            if weights is not None:
-                targets = weights.targets(targets)
+            weights = _optional_weights(sample_weight, len(inputs))
+            targets = without_targets(targets, weights)
             source = _core.RegressionSource(self._model, inputs, targets)
+            rows_by_outputs = targets.shape
         model = self._noise_model(noise)
         validation_var = None
         if x_var is not None:
             refuse_gpu("fit", x_var=x_var)
             source.set_x_var(as_matrix("x_var", x_var))
+        if weights is not None:
+            source.set_weight(weights.astype(np.float32))
         if not self._takes_no_noise_var and model is None:
             noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
-            validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
-            if weights is not None:
-                noise_var = weights.noise_var(noise_var, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
-        elif weights is not None and model is None:
-            source.set_relative_noise_var(weights.relative_noise_var)
+            validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
 
         def begin_epoch(epoch: int) -> None:
             nonlocal validation_var
-            if model is None:
-                return
-            validation_var = np.asarray(model.var(epoch), dtype=np.float32)
-            if weights is None:
+            if model is not None:
+                validation_var = np.asarray(model.var(epoch), dtype=np.float32)
                 source.set_noise_var(model.var(epoch))
-            else:
-                of_rows = weights.noise_var(validation_var, rows_by_outputs)
-                source.set_noise_var_per_target(of_rows)
 
         begin_epoch(self.epochs_trained)
         # The noise has been checked: what the validation finds wrong is its own.
@@ -954,21 +945,6 @@ class Sequential:
             return None
         return self._noise_var_per_target(noise, shape, matrix_shape)
 
-    def _noise_vars(
-        self,
-        noise: Any,
-        shape: tuple[int, ...],
-        matrix_shape: tuple[int, ...],
-        weights: RowWeights | None,
-    ) -> dict[str, NDArray[np.float32] | None]:
-        """What an update takes of the noise, by the core's names of arguments."""
-        noise_var = self._noise_var(noise, shape, matrix_shape)
-        if weights is None:
-            return {"noise_var": noise_var}
-        if noise_var is None:
-            return {"noise_var": None, "relative_noise_var": weights.relative_noise_var}
-        return {"noise_var": weights.noise_var(noise_var, matrix_shape)}
-
     def _noise_var_per_target(
         self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
     ) -> NDArray[np.float32]:
@@ -1046,6 +1022,10 @@ def _for_validation(call: Callable[[], T]) -> T:
         return call()
     except ValueError as error:
         raise ValueError(f"validation {error}") from error
+
+
+def _optional_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
+    return None if sample_weight is None else as_weights("sample_weight", sample_weight, n_rows)
 
 
 def _optional_matrix(name: str, value: Any) -> NDArray[np.float32] | None:

@@ -8,8 +8,7 @@
 namespace tagix::conformance {
 
 /// How noise variances repeat over the targets, or by which link a noise head infers them.
-/// A believed head joins what the network says of log v with N(0, 1 / belief_precision); with a
-/// weighted one targets have weights, by rows.
+/// A believed head joins what the network says of log v with N(0, 1 / belief_precision).
 enum class NoiseShape {
   one,
   per_output,
@@ -17,20 +16,15 @@ enum class NoiseShape {
   per_target,
   exp_head,
   believed_exp_head,
-  weighted_exp_head,
   softplus_head
 };
 
 inline constexpr float belief_precision = 0.25f;
 
-inline constexpr NoiseShape noise_shapes[] = {NoiseShape::one,
-                                              NoiseShape::per_output,
-                                              NoiseShape::per_row,
-                                              NoiseShape::per_target,
-                                              NoiseShape::exp_head,
-                                              NoiseShape::believed_exp_head,
-                                              NoiseShape::weighted_exp_head,
-                                              NoiseShape::softplus_head};
+inline constexpr NoiseShape noise_shapes[] = {
+    NoiseShape::one,          NoiseShape::per_output, NoiseShape::per_row,
+    NoiseShape::per_target,   NoiseShape::exp_head,   NoiseShape::believed_exp_head,
+    NoiseShape::softplus_head};
 
 inline const char* noise_name(NoiseShape shape) {
   switch (shape) {
@@ -46,8 +40,6 @@ inline const char* noise_name(NoiseShape shape) {
       return "noise head, exp";
     case NoiseShape::believed_exp_head:
       return "noise head, exp, with a belief";
-    case NoiseShape::weighted_exp_head:
-      return "noise head, exp, with weights";
     case NoiseShape::softplus_head:
       return "noise head, softplus";
   }
@@ -97,23 +89,16 @@ struct NoiseVariances {
   std::vector<float> values;
 
   NoiseVariances(NoiseShape shape, Index rows, Index cols, RandomInputs& random) : shape(shape) {
-    const bool by_row = shape == NoiseShape::per_row || shape == NoiseShape::per_target ||
-                        shape == NoiseShape::weighted_exp_head;
+    const bool by_row = shape == NoiseShape::per_row || shape == NoiseShape::per_target;
     const bool by_col = shape == NoiseShape::per_output || shape == NoiseShape::per_target;
     col_stride = by_col ? 1 : 0;
     row_stride = by_row ? (by_col ? cols : 1) : 0;
-    const double most = shape == NoiseShape::weighted_exp_head ? 1e2 : 1;
-    values = random.log_uniforms((by_row ? rows : 1) * (by_col ? cols : 1), 1e-4, most);
+    values = random.log_uniforms((by_row ? rows : 1) * (by_col ? cols : 1), 1e-4, 1);
   }
 
   bool has_head() const {
     return shape == NoiseShape::exp_head || shape == NoiseShape::believed_exp_head ||
-           is_weighted() || shape == NoiseShape::softplus_head;
-  }
-  bool is_weighted() const { return shape == NoiseShape::weighted_exp_head; }
-  /// 1 / weight of a target in that row.
-  double relative_var(Index row) const {
-    return is_weighted() ? values[static_cast<std::size_t>(row)] : 1;
+           shape == NoiseShape::softplus_head;
   }
   /// The columns of a prediction for so many targets.
   Index prediction_cols(Index targets) const { return has_head() ? 2 * targets : targets; }
@@ -133,10 +118,7 @@ struct NoiseVariances {
     const auto link =
         shape == NoiseShape::softplus_head ? math::NoiseLink::softplus : math::NoiseLink::exp;
     const float precision = shape == NoiseShape::believed_exp_head ? belief_precision : 0;
-    return {is_weighted() ? arrays.input(values) : nullptr,
-            row_stride,
-            col_stride,
-            {link, expects_information, precision}};
+    return {nullptr, 0, 0, {link, expects_information, precision}};
   }
 };
 

@@ -6,15 +6,16 @@
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
 #include "conformance/shapes.h"
+#include "conformance/weights.h"
 
 namespace tagix::conformance {
 
-/// Innovations of the outputs, with S = var spread + noise_var / weight:
+/// Innovations of the outputs, with S = var spread + noise_var, all times the weight of a row:
 ///
 ///   delta_mean = (target - mean) / S,   delta_var = -1 / S,   both 0 where the target is missing
 ///
 /// and those of a noise head (math/noise.h), from the posterior of v^2 by AGVI, with e the target's
-/// error, V = E v, T = 2 V^2 / weight + 3 spread Var v, J = Cov(w, v) / Var w:
+/// error, V = E v, T = 2 V^2 + 3 spread Var v, J = Cov(w, v) / Var w:
 ///
 ///   e ~ N(V r / (V + var), V - V^2 / (V + var)),  delta_mean = J (E e^2 - V) / T
 ///   delta_var = -J^2 (V / (V + var))^2 / T, or AGVI's J^2 (Var e^2 - T) / T^2
@@ -24,13 +25,18 @@ struct Observe final : Operation {
   std::vector<float> target;
   NoiseVariances noise;
   bool expects_information;
+  std::vector<float> weight;  ///< of each row; empty: 1
 
-  Observe(Index rows, Index cols, NoiseShape shape, float spread, bool expects_information = true)
-      : Observe(rows, cols, shape, spread, expects_information, RandomInputs(rows + 61 * cols)) {}
+  Observe(Index rows, Index cols, NoiseShape shape, float spread, bool expects_information = true,
+          bool is_weighted = false)
+      : Observe(rows, cols, shape, spread, expects_information, RandomInputs(rows + 61 * cols)) {
+    if (is_weighted) weight = weights_of(rows);
+  }
 
   std::string name() const override {
     return text("observe ", prediction.rows, " x ", prediction.cols, ", ", noise_name(noise.shape),
-                expects_information ? "" : " of AGVI", ", spread ", spread);
+                expects_information ? "" : " of AGVI", ", spread ", spread,
+                weight.empty() ? "" : ", with weights");
   }
 
   Cost cost() const override {
@@ -41,7 +47,8 @@ struct Observe final : Operation {
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstMomentsView z = arrays.input(prediction);
     const float* y = arrays.input(target);
-    const NoiseView noise_var = noise.view(arrays, expects_information);
+    NoiseView noise_var = noise.view(arrays, expects_information);
+    if (!weight.empty()) noise_var.weight = arrays.input(weight);
     const MomentsView delta = arrays.output(prediction.rows, prediction.cols);
     return
         [=, this, &backend = arrays.backend()] { backend.observe(z, y, noise_var, spread, delta); };
@@ -49,9 +56,10 @@ struct Observe final : Operation {
 
   std::vector<Expected> expected() const override {
     // The quadrature of softplus in float32 gives relative variances to about 2e-5.
-    const double tolerance = noise.shape == NoiseShape::softplus_head ? 400
-                             : noise.has_head()                       ? 40
-                                                                      : 4;
+    const double of_weights = weight.empty() ? 0 : 1;  // one rounding more
+    const double tolerance = of_weights + (noise.shape == NoiseShape::softplus_head ? 400
+                                           : noise.has_head()                       ? 40
+                                                                                    : 4);
     Expected mean{"delta_mean", tolerance, {}};
     Expected var{"delta_var", tolerance, {}};
     mean.values.assign(static_cast<std::size_t>(prediction.mean.size()), exactly(0));
@@ -63,15 +71,14 @@ struct Observe final : Operation {
         const double y = target[static_cast<std::size_t>(row * cols + col)];
         if (std::isnan(y)) continue;
         const double z = prediction.mean[at], z_var = prediction.var[at];
-        const double relative_var = noise.relative_var(row);
-        const double total = z_var * spread + noise.at(prediction, row, col) * relative_var;
+        const double total = z_var * spread + noise.at(prediction, row, col);
         mean.values[at] = sum_of({y / total, -z / total});
         var.values[at] = sum_of({-1 / total});
         if (!noise.has_head()) continue;
         const NoiseTruth v = noise.truth(prediction, row, col);
         const double share = v.mean / (v.mean + z_var);
         const double error = share * (y - z), error_var = v.mean * (1 - share);
-        const double prior = v.mean * v.mean * (2 * relative_var + 3 * v.relative_var * spread);
+        const double prior = v.mean * v.mean * (2 + 3 * v.relative_var * spread);
         const double jacobian = v.relative_jacobian * v.mean;
         const std::size_t head = at + static_cast<std::size_t>(cols);
         mean.values[head] = sum_of({jacobian * error * error / prior, jacobian * error_var / prior,
@@ -89,6 +96,7 @@ struct Observe final : Operation {
         }
       }
     }
+    weigh(weight, prediction.cols, mean, var);
     return {mean, var};
   }
 
@@ -98,10 +106,9 @@ struct Observe final : Operation {
       for (NoiseShape shape : noise_shapes) {
         const float spread = rows % 2 == 0 ? 1.0f : 21.47f;
         cases.push_back(std::make_unique<Observe>(rows, cols, shape, spread));
+        cases.push_back(std::make_unique<Observe>(rows, cols, shape, spread, true, true));
       }
-      for (NoiseShape shape : {NoiseShape::exp_head, NoiseShape::weighted_exp_head}) {
-        cases.push_back(std::make_unique<Observe>(rows, cols, shape, 1.0f, false));
-      }
+      cases.push_back(std::make_unique<Observe>(rows, cols, NoiseShape::exp_head, 1.0f, false));
       cases.push_back(
           std::make_unique<Observe>(rows, cols, NoiseShape::softplus_head, 1.0f, false));
     }

@@ -4,6 +4,7 @@
 
 #include "conformance/class_truth.h"
 #include "conformance/operation.h"
+#include "conformance/weights.h"
 
 namespace tagix::conformance {
 
@@ -27,17 +28,17 @@ namespace tagix::conformance {
 struct ObserveClasses final : Operation {
   ClassProblem problem;
   float spread;
-  std::vector<float> relative_var;  ///< 1 / weight of each row; empty: 1
+  std::vector<float> weight;  ///< of each row; empty: 1
 
   ObserveClasses(const math::ClassHead& head, Index rows, Outputs outputs, float spread,
                  double missing_share = 0.2, bool is_weighted = false)
       : problem(head, rows, outputs, missing_share), spread(spread) {
-    if (is_weighted) relative_var = RandomInputs(rows + 7).log_uniforms(rows, 1e-3, 1e2);
+    if (is_weighted) weight = weights_of(rows);
   }
 
   std::string name() const override {
     return text("observe classes, ", problem.text_of_shape(), ", spread ", spread,
-                relative_var.empty() ? "" : ", with weights");
+                weight.empty() ? "" : ", with weights");
   }
 
   Cost cost() const override {
@@ -48,12 +49,8 @@ struct ObserveClasses final : Operation {
     const ConstMomentsView z = arrays.input(problem.prediction);
     const float* y = arrays.input(problem.target);
     const MomentsView delta = arrays.output(z.rows, z.cols);
-    const bool is_weighted = !relative_var.empty();
-    const NoiseView noise{is_weighted ? arrays.input(relative_var) : nullptr,
-                          is_weighted ? 1 : 0,
-                          0,
-                          {},
-                          problem.head};
+    NoiseView noise{nullptr, 0, 0, {}, problem.head};
+    if (!weight.empty()) noise.weight = arrays.input(weight);
     return [=, this, &backend = arrays.backend()] { backend.observe(z, y, noise, spread, delta); };
   }
 
@@ -122,14 +119,7 @@ struct ObserveClasses final : Operation {
                             precision * share.condition + tail_magnitude};
       }
     }
-    for (std::size_t i = 0; i < (relative_var.empty() ? 0 : mean.values.size()); ++i) {
-      const std::size_t n_outputs = problem.prediction.mean.size() / relative_var.size();
-      const double weight = 1.0 / relative_var[i / n_outputs];
-      for (Sum* sum : {&mean.values[i], &var.values[i]}) {
-        sum->value *= weight;
-        sum->magnitude *= weight;
-      }
-    }
+    weigh(weight, problem.prediction.cols, mean, var);
     return {mean, var};
   }
 
@@ -138,16 +128,10 @@ struct ObserveClasses final : Operation {
     ClassProblem::for_all([&](const math::ClassHead& head, Index rows, Outputs outputs) {
       const float spread = rows % 2 == 0 ? 1.0f : 3.5f;
       cases.push_back(std::make_unique<ObserveClasses>(head, rows, outputs, spread));
+      cases.push_back(std::make_unique<ObserveClasses>(head, rows, outputs, spread, 0.2, true));
     });
     const math::ClassHead tree{math::ClassLink::tree, 10, 0};
     cases.push_back(std::make_unique<ObserveClasses>(tree, 5, Outputs::ordinary, 1.0f, 1));
-    for (Index n_classes : {2, 10, 130}) {
-      for (auto link : {math::ClassLink::tree, math::ClassLink::remax, math::ClassLink::softmax}) {
-        const math::ClassHead head{link, n_classes, link == math::ClassLink::remax ? 0.01f : 0};
-        cases.push_back(
-            std::make_unique<ObserveClasses>(head, 33, Outputs::ordinary, 3.5f, 0.2, true));
-      }
-    }
     return cases;
   }
 

@@ -272,9 +272,8 @@ TEST_CASE("executors update parameters by both rules as float64 does, on every b
 
 namespace {
 
-/// 1 / weight of rows.
-std::vector<float> relative_vars(Index rows, unsigned seed) {
-  return uniform_floats(static_cast<std::size_t>(rows), 0.1, 5, seed);
+std::vector<float> weights_of(Index rows, unsigned seed) {
+  return uniform_floats(static_cast<std::size_t>(rows), 0, 5, seed);
 }
 
 }  // namespace
@@ -295,12 +294,10 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
             Moments parameters(*backend), input(*backend);
             Buffer<float> target(*backend);
             target.assign(problem.target);  // more than there are targets
-            Buffer<float> relative_var(*backend);
-            relative_var.assign(relative_vars(rows, seed));
-            const NoiseView noise{rows > 8 ? relative_var.data() : nullptr,
-                                  rows > 8 ? 1 : 0,
-                                  0,
-                                  {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
+            NoiseView noise{nullptr, 0, 0, {link, rows % 2 == 0, rows % 2 == 0 ? 0.25f : 0}};
+            Buffer<float> weight(*backend);
+            weight.assign(weights_of(rows, seed));
+            if (rows > 8) noise.weight = weight.data();
             const Learned learned = executor.learn(
                 to_device(*backend, parameters, 1,
                           static_cast<Index>(problem.parameters.mean.size()), problem.parameters),
@@ -356,14 +353,12 @@ struct TrainedRows {
     target.assign(targets);
     noise_var.assign(problem.noise_var);
     NoiseView noise{noise_var.data(), problem.out_features, 1};
-    Buffer<float> relative_var(backend);
-    if (head.exists()) {
-      relative_var.assign(relative_vars(problem.rows, 7));
-      noise = {problem.rows < 100 ? nullptr : relative_var.data(),
-               problem.rows < 100 ? 0 : 1,
-               0,
-               {},
-               head};
+    if (head.exists()) noise = {nullptr, 0, 0, {}, head};
+    Buffer<float> weight(backend);
+    weight.assign(weights_of(problem.rows, 7));
+    if (problem.rows > 100 && head.exists()) {
+      noise.weight = weight.data();
+      noise.mean_weight = 2.5;
     }
     const MomentsView view = to_device(
         backend, theta, 1, static_cast<Index>(problem.parameters.mean.size()), problem.parameters);
@@ -396,10 +391,10 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
           Moments parameters(*backend), input(*backend);
           Buffer<float> target(*backend);
           target.assign(target_labels);
-          Buffer<float> relative_var(*backend);
-          relative_var.assign(relative_vars(rows, seed));
-          const NoiseView noise{
-              rows > 8 ? relative_var.data() : nullptr, rows > 8 ? 1 : 0, 0, {}, head};
+          NoiseView noise{nullptr, 0, 0, {}, head};
+          Buffer<float> weight(*backend);
+          weight.assign(weights_of(rows, seed));
+          if (rows > 8) noise.weight = weight.data();
           const Learned learned = executor.learn(
               to_device(*backend, parameters, 1, static_cast<Index>(problem.parameters.mean.size()),
                         problem.parameters),

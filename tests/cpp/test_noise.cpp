@@ -58,9 +58,8 @@ TEST_CASE("the innovations of one target are those of AGVI") {
       }
       const Agvi truth(mean, var, v_mean, v_var, slope, target);
       const NoisyInnovation<double> expected_form =
-          noisy_innovation(mean, var, noise, true, target, 1.0, 1.0);
-      const NoisyInnovation<double> agvi =
-          noisy_innovation(mean, var, noise, false, target, 1.0, 1.0);
+          noisy_innovation(mean, var, noise, true, target, 1.0);
+      const NoisyInnovation<double> agvi = noisy_innovation(mean, var, noise, false, target, 1.0);
       for (const NoisyInnovation<double>& got : {expected_form, agvi}) {
         CHECK(close(got.value.delta_mean, truth.value_delta_mean, 1e-12));
         CHECK(close(got.value.delta_var, truth.value_delta_var, 1e-12));
@@ -85,12 +84,11 @@ TEST_CASE("the precision that a noise head gains is AGVI's, averaged over target
       double sum = 0, weights = 0;
       for (double u = -12; u <= 12; u += 0.01) {
         const double weight = std::exp(-u * u / 2);
-        sum += weight * noisy_innovation(0.0, var, noise, false, u * std, 1.0, 1.0).noise.delta_var;
+        sum += weight * noisy_innovation(0.0, var, noise, false, u * std, 1.0).noise.delta_var;
         weights += weight;
       }
       // Terms of order 1 cancel in the average.
-      const double expected =
-          noisy_innovation(0.0, var, noise, true, 0.3, 1.0, 1.0).noise.delta_var;
+      const double expected = noisy_innovation(0.0, var, noise, true, 0.3, 1.0).noise.delta_var;
       CHECK(std::fabs(expected - sum / weights) <= 1e-9);
     }
   }
@@ -137,7 +135,7 @@ TEST_CASE("a belief about the noise joins what the network says of it") {
 TEST_CASE("observations of a batch share their uncertainty") {
   const InferredNoise<double> noise = inferred_noise(NoiseLink::exp, -1.0, 0.5);
   const double var = 0.3, spread = 21.47;
-  const NoisyInnovation<double> got = noisy_innovation(0.5, var, noise, true, 2.0, spread, 1.0);
+  const NoisyInnovation<double> got = noisy_innovation(0.5, var, noise, true, 2.0, spread);
   const double total = noise.mean + var * spread, share = noise.mean / (noise.mean + var);
   const double divisor = 2 + 3 * std::expm1(0.5) * spread;
   CHECK(close(got.value.delta_mean, 1.5 / total, 1e-14));
@@ -146,47 +144,13 @@ TEST_CASE("observations of a batch share their uncertainty") {
   CHECK(close(got.noise.delta_var, -share * share / divisor, 1e-14));
 }
 
-TEST_CASE("a weight counts an observation as so many with the same target") {
-  // Joint Gaussian updates: of z by n observations one after the other, and of w by the mean of n
-  // squares, of which each has the variance 2 V^2 given v.
-  const double mean = 0.5, var = 0.3, target = 1.7;
-  const InferredNoise<double> noise = inferred_noise(NoiseLink::exp, -1.0, 0.5);
-  for (int n : {1, 2, 7, 400}) {
-    double z_mean = mean, z_var = var;
-    for (int i = 0; i < n; ++i) {
-      const double gain = z_var / (z_var + noise.mean);
-      z_mean += gain * (target - z_mean);
-      z_var *= 1 - gain;
-    }
-    const NoisyInnovation<double> got =
-        noisy_innovation(mean, var, noise, true, target, 1.0, 1.0 / n);
-    CHECK(close(mean + var * got.value.delta_mean, z_mean, 1e-12));
-    CHECK(close(var + var * var * got.value.delta_var, z_var, 1e-12));
-    const double share = noise.mean / (noise.mean + var);
-    const double square = share * ((target - mean) * (target - mean) / (noise.mean + var) - 1);
-    const double square_var = 2.0 / n + 3 * noise.relative_var;
-    CHECK(close(got.noise.delta_mean, square / square_var, 1e-12));
-    CHECK(close(got.noise.delta_var, -share * share / square_var, 1e-12));
-  }
-  // A weight that is next to nothing is nothing.
-  for (bool expects_information : {true, false}) {
-    const NoisyInnovation<float> none =
-        noisy_innovation(0.5f, 0.3f, inferred_noise(NoiseLink::exp, -1.0f, 0.5f),
-                         expects_information, 1.7f, 1.0f, std::numeric_limits<float>::max());
-    CHECK(std::fabs(none.value.delta_mean) <= 1e-30f);
-    CHECK(std::fabs(none.value.delta_var) <= 1e-30f);
-    CHECK(std::fabs(none.noise.delta_mean) <= 1e-30f);
-    CHECK(std::fabs(none.noise.delta_var) <= 1e-30f);
-  }
-}
-
 TEST_CASE("a missing target says nothing, and no noise is without variance") {
   const double missing = std::numeric_limits<double>::quiet_NaN();
   for (NoiseLink link : {NoiseLink::exp, NoiseLink::softplus}) {
     const InferredNoise<double> noise = inferred_noise(link, -1.0, 0.5);
     for (bool expects_information : {true, false}) {
       const NoisyInnovation<double> got =
-          noisy_innovation(0.5, 0.3, noise, expects_information, missing, 1.0, 1.0);
+          noisy_innovation(0.5, 0.3, noise, expects_information, missing, 1.0);
       CHECK(got.value.delta_mean == 0);
       CHECK(got.value.delta_var == 0);
       CHECK(got.noise.delta_mean == 0);
@@ -194,8 +158,7 @@ TEST_CASE("a missing target says nothing, and no noise is without variance") {
     }
     const InferredNoise<float> tiny = inferred_noise(link, -500.0f, 0.1f);
     CHECK(tiny.mean == 1e-30f);
-    const NoisyInnovation<float> learned =
-        noisy_innovation(0.0f, 1e-6f, tiny, true, 1.0f, 1.0f, 1.0f);
+    const NoisyInnovation<float> learned = noisy_innovation(0.0f, 1e-6f, tiny, true, 1.0f, 1.0f);
     CHECK(std::isfinite(learned.noise.delta_mean));
     CHECK(std::isfinite(learned.noise.delta_var));
   }

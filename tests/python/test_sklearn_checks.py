@@ -1,4 +1,9 @@
-"""scikit-learn's own checks of estimators, none of them expected to fail."""
+"""scikit-learn's own checks of estimators; one of them cannot hold for networks.
+
+That fits with whole weights and with repeated rows are equal to the last digits takes estimators
+for which the order of rows does not matter. Here both are as good (test_sklearn_weights.py), and
+equal to rounding where batches are the same (test_sample_weight.py).
+"""
 
 from __future__ import annotations
 
@@ -28,4 +33,9 @@ CHECKS = parametrize_with_checks(ESTIMATORS)
 @pytest.mark.parametrize(CHECKS.args[0], list(CHECKS.args[1]), ids=CHECKS.kwargs["ids"])
 @pytest.mark.filterwarnings("ignore")  # which is what scikit-learn's checks raise to see
 def test_check(estimator: Any, check: Callable[[Any], None]) -> None:
-    check(estimator)
+    name = getattr(check, "func", check).__name__
+    if name.startswith("check_sample_weight_equivalence"):
+        with pytest.raises(AssertionError, match="is not equivalent to fitting with removed"):
+            check(estimator)
+    elif name != "check_sample_weights_invariance":  # the same before scikit-learn 1.6
+        check(estimator)
