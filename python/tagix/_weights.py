@@ -28,7 +28,9 @@ def as_weights(name: str, value: Any, n_rows: int) -> NDArray[np.float64]:
             "least 0"
         )
     if n_rows and not weights.any():
-        raise ValueError(f"{name}: got a weight of zero for every row, needed one above zero for some")
+        raise ValueError(
+            f"{name}: got a weight of zero for every row, needed one above zero for some"
+        )
     return weights
 
 
