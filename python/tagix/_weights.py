@@ -16,7 +16,7 @@ Float32 = NDArray[np.float32]
 def as_weights(name: str, value: Any, n_rows: int) -> NDArray[np.float64]:
     """Weights of rows as float64 (n_rows,), finite and at least 0, not all of them 0.
 
-    Raises ValueError for anything else, TypeError for what is not an array of numbers.
+    Raises ValueError for anything else, TypeError for anything but an array of numbers.
     """
     weights = np.asarray(as_array(name, value), dtype=np.float64)
     if weights.shape != (n_rows,):

@@ -263,7 +263,7 @@ class ColumnEncoder:
 
     @classmethod
     def from_description(cls, records: Sequence[Record]) -> ColumnEncoder:
-        """What :meth:`to_description` described; ValueError for what is none."""
+        """What :meth:`to_description` described; ValueError for anything else."""
         columns = []
         for record in records:
             kind = record.text("kind", KINDS)

@@ -88,7 +88,7 @@ class TailedLaw:
 
     @classmethod
     def of_array(cls, numbers: Array) -> TailedLaw:
-        """The law that :meth:`array` wrote down; ValueError for numbers that are none."""
+        """The law that :meth:`array` wrote down; ValueError for any other numbers."""
         center, scale, freedom, level, power, least, most = numbers[:, :7].T
         knots, weights = numbers[:, 7 : 8 + _N_RAMPS], numbers[:, 8 + _N_RAMPS :]
         law = cls(center, scale, freedom, level, power, least, most, knots, weights)

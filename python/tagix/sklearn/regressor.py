@@ -224,9 +224,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             The estimator.
 
         Raises:
-            ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, NaN in
-                y, and parameters of the estimator that make no sense. After any exception,
-                KeyboardInterrupt included, the estimator is as it was before.
+            ValueError, TypeError: if X is not a table of numbers or shapes do not fit, for
+                infinity, NaN in y, and parameters of the estimator that make no sense. After any
+                exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Warns:
             OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
@@ -348,8 +348,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             y: the target, or a sequence of them for several outputs.
 
         Raises:
-            TypeError, ValueError: for what is no dict of numbers, and a target that is not finite.
-                The estimator is then as it was before.
+            TypeError, ValueError: if x is not a dict of numbers, or a target is not finite. The
+                estimator is then as it was before.
         """
         stream = self._stream
         if (
@@ -746,7 +746,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         mean = mixture.mean * scaler.scale + scaler.mean
         epistemic, aleatoric, of_inputs = (part * scaler.scale**2 for part in mixture[1:])
         if self._law is not None:
-            # What is not known of inputs is no matter of the law. Of the rest, both parts are in
+            # What is not known of inputs does not concern the law. Of the rest, both parts are in
             # proportion: rows left out tell of their sum alone.
             own = epistemic - of_inputs + aleatoric
             change = self._law.var(mean, own) / own
