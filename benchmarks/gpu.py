@@ -158,7 +158,7 @@ def tagix_contender(workload: Workload, device: str, precision: str) -> Contende
     """Training by `fit`, an epoch a call, or predictions of data on the device.
 
     An epoch runs in the core from end to end. What a fit does before its second epoch (checks, the
-    table's way to the device, the capture of graphs) is no part of the time; it is in `details`.
+    table's way to the device, the capture of graphs) is not part of the time; it is in `details`.
     """
     layers: list[nn.Layer] = []
     for n_in, n_out in pairwise(workload.sizes):

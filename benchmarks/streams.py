@@ -98,7 +98,7 @@ def of_river() -> Contender:
 
 
 def contenders() -> Iterator[tuple[str, Contender]]:
-    """Those whose packages are installed; River is no dependency of the tests."""
+    """Those whose packages are installed; River is not a dependency of the tests."""
     yield "tagix", of_tagix()
     yield "PyTorch, Adam", of_torch()
     yield "scikit-learn, MLPRegressor", of_sklearn()

@@ -93,7 +93,7 @@ int call_constructor(PyObject* self, PyObject* args, PyObject* kwargs) {
     const auto positional = py::reinterpret_borrow<py::args>(args);
     const auto named =
         kwargs == nullptr ? py::kwargs() : py::reinterpret_borrow<py::kwargs>(kwargs);
-    // pybind11's dispatcher does not survive a name that is no Unicode.
+    // pybind11's dispatcher does not survive a name that is not Unicode.
     for (const auto& [key, value] : named) {
       Py_ssize_t size = 0;
       if (PyUnicode_AsUTF8AndSize(key.ptr(), &size) == nullptr) throw py::error_already_set();

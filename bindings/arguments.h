@@ -59,7 +59,8 @@ struct Choice {
   Enum value;
 };
 
-/// The choice that an argument names; throws TypeError for what is no str, ValueError for another.
+/// The choice that an argument names; throws TypeError for anything but a str, ValueError for
+/// another one.
 template <class Enum, std::size_t count>
 Enum choose(const char* name, const Argument<std::string>& argument,
             const Choice<Enum> (&choices)[count]) {

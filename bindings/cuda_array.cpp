@@ -296,7 +296,8 @@ other libraries. It computes nothing itself: numpy() copies it to the CPU, and a
 views it without a copy, as torch.from_dlpack(array). What it holds is complete, whatever stream it is
 used on. As an object of its own, Array(values) is a copy of an array on the CPU.
 
-Raises TypeError for values that are no array of numbers, ValueError where CUDA cannot be used.)");
+Raises TypeError for values that are not an array of numbers, ValueError where CUDA cannot be
+used.)");
   def_constructor(
       array_class, py::init([](const py::object& values) {
         const auto host =

@@ -57,7 +57,8 @@ class CudaArray {
 /// any library with DLPack has there, or an array on the host, which is uploaded.
 class CudaArgument {
  public:
-  /// Throws TypeError and ValueError, with the argument's name, for what is no dense float32 array.
+  /// Throws TypeError and ValueError, with the argument's name, for anything but a dense float32
+  /// array.
   CudaArgument(const char* name, py::handle value);
 
   const float* data() const { return data_; }

@@ -54,7 +54,7 @@ f'(m)), as the published TAGI results do: cheaper, with variances that may be se
 small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
 cpp/math/activations.h.
 
-Raises ValueError for other moments, TypeError for what is no string.)";
+Raises ValueError for other moments, TypeError for anything but a string.)";
 }
 
 constexpr float no_slope = 0.0f;
@@ -161,7 +161,7 @@ sqrt(2 / (in_features + out_features)) for "xavier". As in cuTAGI, and unlike in
 factor 2 for the ReLU.
 
 Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12] or an unknown init,
-TypeError for counts that are no integers and the like.)");
+TypeError for counts that are not integers and the like.)");
   def_constructor(
       linear_class,
       py::init([](const Argument<Index>& in_features, const Argument<Index>& out_features,
@@ -185,8 +185,8 @@ in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k 
 class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
 variances are gain^2.
 
-Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are no
-integers and the like.)");
+Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are
+not integers and the like.)");
   def_constructor(embedding_class,
                   py::init([](const Argument<Index>& n_values, const Argument<Index>& n_classes,
                               const Argument<Index>& embedding_dim, const Argument<double>& gain) {

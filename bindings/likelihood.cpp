@@ -98,7 +98,7 @@ changes no more than log2(n_classes) outputs. Classes with neighbouring numbers 
 path: many classes are learned best where neighbours are alike. With two classes there is one output.
 n_outputs is n_classes - 1.
 
-Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
+Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but an integer.)");
   def_constructor(tree_class, py::init([](const Argument<Index>& n_classes) {
                     return HierarchicalSoftmax{checked_classes(n_classes)};
                   }),
@@ -118,8 +118,8 @@ noise of standard deviation `std`; None takes 0.1. Probabilities are the expecte
 1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
 n_classes.
 
-Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
-is no number.)");
+Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for
+anything but a number.)");
   def_constructor(
       remax_class,
       py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std) {
@@ -145,7 +145,7 @@ is flattened as far as that, and innovations those of labels of such probabiliti
 It treats all classes alike, every row changes every output, and it learns many classes best. n_outputs
 is n_classes.
 
-Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.)");
+Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but an integer.)");
   def_constructor(softmax_class, py::init([](const Argument<Index>& n_classes) {
                     return Softmax{checked_classes(n_classes)};
                   }),

@@ -188,7 +188,7 @@ With G and H >= 0 the summed innovations of mean and precision of a batch,
 var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
 `share` is the part of their uncertainty that the observations of a batch have in common: the
 predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
-unless share >= 0 and clip > 0, TypeError for what is no number.)");
+unless share >= 0 and clip > 0, TypeError for anything but a number.)");
   def_constructor(information_class,
                   py::init([](const Argument<double>& share, const Argument<double>& clip) {
                     return Information{share.as("share"), clip.as("clip")};
@@ -199,7 +199,8 @@ unless share >= 0 and clip > 0, TypeError for what is no number.)");
 
 mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
 that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2
-below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.)");
+below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for
+anything but a number.)");
   def_constructor(capped_class, py::init([](const Argument<std::optional<double>>& cap) {
                     return Capped(cap.as("cap"));
                   }),
@@ -219,7 +220,7 @@ probability of drift_level of a false alarm, the data have changed: all variance
 least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
 
 Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
-at least 1, TypeError for what is no number.)");
+at least 1, TypeError for anything but a number.)");
   def_constructor(forgetting_class,
                   py::init([](const Argument<double>& process_noise,
                               const Argument<std::optional<double>>& drift_level,

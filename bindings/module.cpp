@@ -29,7 +29,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
       R"(Set how many threads a call may use, the calling one included.
 
 Holds for the whole process, from the next call on; results do not depend on it. Raises ValueError
-for less than 1, TypeError for what is no integer; the number is then as it was.)");
+for less than 1, TypeError for anything but an integer; the number is then as it was.)");
   m.def("get_num_threads", &tagix::cpu::thread_count,
         "How many threads a call may use; at first, the processors this process may run on.");
   m.def(

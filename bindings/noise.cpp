@@ -66,8 +66,8 @@ weights, from the log-normal prior E v = std^2 (1 by default, for targets of tha
 to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
 
 Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
-for a schedule of noise that is learned; TypeError for what is no number, and for no std where it is
-not learned.)");
+for a schedule of noise that is learned; TypeError for anything but a number, and for no std where
+it is not learned.)");
   def_constructor(
       noise_class,
       py::init([](const py::object& std, const Argument<double>& min_std,
@@ -95,7 +95,7 @@ not learned.)");
           },
           py::arg("epoch") = 0,
           "The noise variances in an epoch: one, or one for each output. Raises ValueError for an "
-          "epoch below 0, TypeError for what is no integer.");
+          "epoch below 0, TypeError for anything but an integer.");
   bind_as_value(noise_class);
 
   py::class_<Heteroscedastic> heteroscedastic_class(
@@ -124,8 +124,8 @@ joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product
 V is then finite for any input, and of the order of 1 where nothing was learned: targets are best
 brought to a scale of about 1.
 
-Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
-or no string.)");
+Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for a gain that is
+not a number and a link that is not a string.)");
   def_constructor(heteroscedastic_class,
                   py::init([](const Argument<std::string>& link, const Argument<double>& gain) {
                     return Heteroscedastic{choose("link", link, links), gain.as("gain")};

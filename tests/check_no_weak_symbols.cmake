@@ -2,7 +2,7 @@
 #
 # Fails if an object exports a weak or unique symbol (types W, V, w, v and u of nm): of several such
 # copies the linker keeps any one, so that a function compiled for one instruction set could run on
-# a processor that lacks it. Undefined weak references are no definitions and pass.
+# a processor that lacks it. Undefined weak references are not definitions and pass.
 
 if(NOT OBJECTS)
   message(FATAL_ERROR "OBJECTS: got no object files")

@@ -12,7 +12,7 @@ if [ ! -f "$build/python/tagix/__init__.py" ] || [ -z "${TAGIX_FUZZ_AS_BUILT:-}"
   cmake --build "$build" --parallel "${TAGIX_FUZZ_JOBS:-2}"
 fi
 
-# Python itself is no build of the sanitizer's and leaks at exit. An allocation beyond 512 MiB fails
+# Python itself is not built with the sanitizer and leaks at exit. An allocation beyond 512 MiB fails
 # as one beyond the memory would, and a process beyond 3 GiB ends.
 export LD_PRELOAD="$(gcc -print-file-name=libasan.so) $(gcc -print-file-name=libstdc++.so)"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:max_allocation_size_mb=512:hard_rss_limit_mb=3072:quarantine_size_mb=64:malloc_context_size=8

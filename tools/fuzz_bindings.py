@@ -3,7 +3,7 @@
     python tools/fuzz_bindings.py --n 100000 --workers 2      (options: --help)
 
 Arrays of all dtypes, of shapes that nearly fit, empty, without dimensions, with negative or no
-strides, read-only, unaligned, with NaN and numbers beyond float32, and things that are no arrays,
+strides, read-only, unaligned, with NaN and numbers beyond float32, and things that are not arrays,
 in place of one or more arguments of the methods of nn.Sequential and DiffusionModel, and of the
 compiled core below them, which gets what the package would hand on to it: arrays that are aligned.
 Any other exception, an end of the process or more than --seconds is a failure. tools/fuzz.sh runs
@@ -32,7 +32,7 @@ class Opaque:
 
 
 def _things() -> list[Any]:
-    """What is no array, or one in disguise."""
+    """Things that are not arrays, or arrays in disguise."""
     return [
         *(None, 0, 1, -1, 2**31, 2**63, 10**400, 1.5, float("nan"), True, 1j, slice(3)),
         *("", "x", "1.5", b"abc", memoryview(b"abcd"), bytearray(12)),
@@ -148,7 +148,7 @@ class Source:
         return np.array(numbers, dtype).reshape(wanted)
 
     def count(self, *usual: Any) -> Any:
-        """An integer, or what is none."""
+        """An integer, or something else."""
         if self.rng.random() < 0.7:
             return self.rng.choice(usual)
         return self.rng.choice(

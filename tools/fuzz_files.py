@@ -56,7 +56,7 @@ class File:
     def content(self, change: Callable[[Entries], object] = lambda entries: None) -> bytes:
         """The bytes, with the checksum that they should have; ``change`` edits the header last."""
         if "crc32" in self.metadata:
-            with contextlib.suppress(KeyError, TypeError, ValueError):  # tensors that are no arrays
+            with contextlib.suppress(KeyError, TypeError, ValueError):  # tensors, not all arrays
                 self.metadata["crc32"] = checksum(self.metadata, self._arrays())
         entries: Entries = {"__metadata__": dict(self.metadata)}
         data = b""
@@ -364,7 +364,7 @@ def _tensors(file: File, rng: random.Random, others: list[File]) -> bytes:
 
 
 def _header(file: File, rng: random.Random, _: list[File]) -> bytes:
-    """Dtypes, shapes and places that do not fit, and metadata that are no texts."""
+    """Dtypes, shapes and places that do not fit, and metadata that are not text."""
     huge = [
         -1,
         0,
@@ -432,7 +432,7 @@ def _transplant(file: File, rng: random.Random, others: list[File]) -> bytes:
 
 
 def _metadata(file: File, rng: random.Random, _: list[File]) -> bytes:
-    """Another version, format or release, or one that is no text."""
+    """Another version, format or release, or one that is not text."""
     key = rng.choice([*file.metadata, "version", "version", "crc32", "x"])
     texts = [
         "",

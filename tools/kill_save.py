@@ -76,7 +76,7 @@ def run(kills: int, folder: Path, *, width: int = 2000, seed: int = 0) -> Counte
         loaded = tx.load(path)
         found = [which for which in (0, 1) if same(loaded, nets[which])]
         if not found:
-            raise RuntimeError(f"kill {kill}: {path} is none of the two networks")
+            raise RuntimeError(f"kill {kill}: {path} is neither of the two networks")
         counts[f"left network {found[0] + 1}"] += 1
         counts["left a temporary file"] += len(left)
     leftovers = [file for file in folder.iterdir() if file != path]

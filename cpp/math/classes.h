@@ -95,7 +95,7 @@ TAGIX_HD TAGIX_INLINE T share_in_batch(T information, T var, T spread) {
 ///   I = r(beta) r(-beta) / (1 + var),               D = 1 + I var (spread - 1)
 ///
 /// Neither I nor D depends on the branch, so that innovations are 0 on average exactly where
-/// P(s = 1) = Phi(beta) is right, in batches of any size. A branch of 0 is no observation: both
+/// P(s = 1) = Phi(beta) is right, in batches of any size. A branch of 0 is not an observation: both
 /// deltas are 0.
 template <class T>
 TAGIX_HD TAGIX_INLINE Innovation<T> probit_innovation(T mean, T var, T branch, T spread) {

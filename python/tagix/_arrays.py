@@ -77,7 +77,7 @@ def _dlpack_device_type(value: Any) -> int | None:
 def as_array(name: str, value: Any) -> NDArray[Any]:
     """``value`` as a numpy array: arrays, sequences, torch tensors, anything with DLPack.
 
-    Raises TypeError, with the argument's name, for what is not an array of real numbers.
+    Raises TypeError, with the argument's name, for anything but an array of real numbers.
     """
     if _dlpack_device_type(value) == _CUDA:
         raise TypeError(f"{name}: got an array on device cuda, needed one on the CPU")
@@ -133,7 +133,8 @@ def as_targets(
 def as_timesteps(name: str, value: Any, n_rows: int, n_steps: int) -> NDArray[np.float64]:
     """Timesteps of rows, each 0 or in [1, n_steps - 1], as float64 (n_rows,).
 
-    Raises ValueError for other shapes and timesteps, TypeError for what is no array of numbers.
+    Raises ValueError for other shapes and timesteps, TypeError for anything but an array of
+    numbers.
     """
     array = as_array(name, value)
     if array.dtype.kind == "b":
@@ -153,7 +154,7 @@ def as_timesteps(name: str, value: Any, n_rows: int, n_steps: int) -> NDArray[np
 def as_points(name: str, value: Any, n_features: int | None = None) -> NDArray[np.float64]:
     """``value`` as a float64 array (n, n_features) of finite numbers with n >= 1.
 
-    Raises TypeError for what is not an array of numbers, ValueError for another shape, NaN or
+    Raises TypeError for anything but an array of numbers, ValueError for another shape, NaN or
     infinity. Without ``n_features``, any number of columns from 1 on will do.
     """
     array = np.asarray(as_array(name, value), dtype=np.float64)

@@ -47,7 +47,7 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
     """Labels of rows, each in [0, n_classes), or -1 where there is none, as int64 (n_rows,).
 
     One integer stands for all rows. Raises ValueError for other shapes and classes, and where there
-    are no classes; TypeError for what is no array of integers.
+    are no classes; TypeError for anything but an array of integers.
     """
     if n_classes is None:
         raise ValueError(f"{name}: got labels, needed none for a model without n_classes")
@@ -67,7 +67,7 @@ def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64
     """How much of each class there is, float64 (n_classes,), in any unit.
 
     Raises ValueError for other shapes, NaN, infinity, negative numbers and zeros alone; TypeError
-    for what is no array of numbers.
+    for anything but an array of numbers.
     """
     shares = np.array(as_array(name, value), np.float64)
     if shares.shape != (n_classes,):

@@ -70,7 +70,8 @@ class CudaArray:
     views it without a copy, as torch.from_dlpack(array). What it holds is complete, whatever stream it is
     used on. As an object of its own, Array(values) is a copy of an array on the CPU.
 
-    Raises TypeError for values that are no array of numbers, ValueError where CUDA cannot be used.
+    Raises TypeError for values that are not an array of numbers, ValueError where CUDA cannot be
+    used.
     """
     def __dlpack__(
         self,
@@ -140,7 +141,7 @@ class Linear(Layer):
     factor 2 for the ReLU.
 
     Raises ValueError for feature counts below 1, gains outside [1e-12, 1e12] or an unknown init,
-    TypeError for counts that are no integers and the like.
+    TypeError for counts that are not integers and the like.
     """
     def __init__(
         self,
@@ -164,8 +165,8 @@ class ClassEmbedding(Layer):
     class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
     variances are gain^2.
 
-    Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are no
-    integers and the like.
+    Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are
+    not integers and the like.
     """
     def __init__(
         self,
@@ -193,7 +194,7 @@ class ReLU(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -208,7 +209,7 @@ class LeakyReLU(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     ValueError for a slope that is not finite, too.
     """
     def __init__(
@@ -228,7 +229,7 @@ class Hardtanh(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -243,7 +244,7 @@ class Sigmoid(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -258,7 +259,7 @@ class Tanh(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -273,7 +274,7 @@ class Softplus(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -288,7 +289,7 @@ class SiLU(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -303,7 +304,7 @@ class GELU(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -318,7 +319,7 @@ class Exp(Layer):
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
     cpp/math/activations.h.
 
-    Raises ValueError for other moments, TypeError for what is no string.
+    Raises ValueError for other moments, TypeError for anything but a string.
     """
     def __init__(self, moments: str = "exact") -> None: ...
 
@@ -365,8 +366,8 @@ class Homoscedastic:
     to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
 
     Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
-    for a schedule of noise that is learned; TypeError for what is no number, and for no std where it is
-    not learned.
+    for a schedule of noise that is learned; TypeError for anything but a number, and for no std where
+    it is not learned.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -381,7 +382,7 @@ class Homoscedastic:
     def __repr__(self) -> str: ...
     def var(self, epoch: typing.SupportsIndex = 0) -> list[float]:
         """
-        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for what is no integer.
+        The noise variances in an epoch: one, or one for each output. Raises ValueError for an epoch below 0, TypeError for anything but an integer.
         """
     @property
     def config(self) -> dict:
@@ -435,8 +436,8 @@ class Heteroscedastic:
     V is then finite for any input, and of the order of 1 where nothing was learned: targets are best
     brought to a scale of about 1.
 
-    Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for what is no number
-    or no string.
+    Raises ValueError unless gain is in [1e-6, 1e6], and for another link; TypeError for a gain that is
+    not a number and a link that is not a string.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -479,7 +480,7 @@ class HierarchicalSoftmax:
     path: many classes are learned best where neighbours are alike. With two classes there is one output.
     n_outputs is n_classes - 1.
 
-    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but an integer.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -516,8 +517,8 @@ class Remax:
     1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
     n_classes.
 
-    Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for what
-    is no number.
+    Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for
+    anything but a number.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -558,7 +559,7 @@ class Softmax:
     It treats all classes alike, every row changes every output, and it learns many classes best. n_outputs
     is n_classes.
 
-    Raises ValueError unless n_classes is in [2, 2**24], TypeError for what is no integer.
+    Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but an integer.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -603,7 +604,7 @@ class Information(UpdateRule):
     var' = var / (1 + var H) and mean' = mean + min(max(var' G, -b), b), b = clip sqrt(var).
     `share` is the part of their uncertainty that the observations of a batch have in common: the
     predictive variance counts 1 + share (batch_size - 1) times in an innovation. Raises ValueError
-    unless share >= 0 and clip > 0, TypeError for what is no number.
+    unless share >= 0 and clip > 0, TypeError for anything but a number.
     """
     def __init__(
         self,
@@ -617,7 +618,8 @@ class Capped(UpdateRule):
 
     mean' = mean + var G and var' = var - var^2 H, both changes bounded by sqrt(var) / cap; a variance
     that would not be positive becomes 1e-5, but one of 0 stays. cap=None takes 0.1 for batches of 1, 2
-    below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for what is no number.
+    below 256, and 3 from 256 on. Raises ValueError unless cap is None or positive, TypeError for
+    anything but a number.
     """
     def __init__(self, cap: typing.SupportsFloat | typing.SupportsIndex | None = None) -> None: ...
 
@@ -636,7 +638,7 @@ class Forgetting:
     least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
 
     Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
-    at least 1, TypeError for what is no number.
+    at least 1, TypeError for anything but a number.
     """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
@@ -1120,7 +1122,7 @@ def set_num_threads(n: typing.SupportsIndex) -> None:
     Set how many threads a call may use, the calling one included.
 
     Holds for the whole process, from the next call on; results do not depend on it. Raises ValueError
-    for less than 1, TypeError for what is no integer; the number is then as it was.
+    for less than 1, TypeError for anything but an integer; the number is then as it was.
     """
 
 __version__: str = "0.1.0"

@@ -83,7 +83,7 @@ def as_prediction(value: Any, shape: tuple[int, ...], t: float) -> NDArray[np.fl
 
     Raises:
         ValueError: for another shape, NaN or infinity.
-        TypeError: for what is no array of numbers.
+        TypeError: for anything but an array of numbers.
     """
     array = np.asarray(as_array("function", value), np.float64)
     if array.shape != shape:

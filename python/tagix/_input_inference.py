@@ -352,7 +352,7 @@ def _line_search(
 
 
 def _negative_log(u: Array, residual: Array, covariance: Array) -> Array:
-    """u'u / 2 + r' S^-1 r / 2 + ln|S| / 2, by row; infinite where S is no covariance."""
+    """u'u / 2 + r' S^-1 r / 2 + ln|S| / 2, by row; infinite where S is not a covariance."""
     sign, log_determinant = np.linalg.slogdet(covariance)
     solved = np.linalg.solve(covariance, residual[:, :, None])[:, :, 0]
     value = 0.5 * ((u * u).sum(axis=1) + np.einsum("bi,bi->b", residual, solved) + log_determinant)

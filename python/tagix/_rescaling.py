@@ -60,7 +60,7 @@ def rescale(
     """Re-express a network in new units, in place; each argument is a pair (old, new).
 
     Raises:
-        ValueError: where the first or the last layer is no :class:`tagix.nn.Linear` with a bias,
+        ValueError: where the first or the last layer is not a :class:`tagix.nn.Linear` with a bias,
             the columns are not its own, a mean is not finite, a scale not positive and finite, or
             the noise head has the link "softplus", whose variances do not scale by a shift. The
             network is then as it was.

@@ -606,7 +606,7 @@ class DiffusionModel:
 
         Raises:
             ValueError: if the seed is not in [0, 2**63).
-            TypeError: for what is no integer.
+            TypeError: for anything but an integer.
         """
         net = self.net.draw(seed)
         drawn = DiffusionModel.__new__(DiffusionModel)
@@ -648,8 +648,8 @@ class DiffusionModel:
 
         with W the covariance of F, and x' = ... + c F and A = dx'/dx in a step of the sampler. The
         first takes the weights of the network as drawn afresh in each step. The second is Tweedie's
-        formula, symmetrised: how far the data near x are spread, as the network sees them; it is no
-        covariance where the network is far off, and then may have negative variances.
+        formula, symmetrised: how far the data near x are spread, as the network sees them; where
+        the network is far off, it is not a covariance, and may have negative variances.
 
         Args:
             n_samples: how many, from 0 on.
@@ -675,7 +675,8 @@ class DiffusionModel:
             ValueError: if ``n_samples`` is negative, the seed not in [0, 2**63), ``ensemble``
                 below 2, a label out of range or given to a model without classes, guidance given
                 without a label, or uncertainty asked of a sampler that has none.
-            TypeError: for what is no integer or, in ``trajectory`` and ``uncertainty``, no bool.
+            TypeError: for a number that is not an integer, and a ``trajectory`` or ``uncertainty``
+                that is not a bool.
             RuntimeError: for a model that has not been fitted.
         """
         count = as_count("n_samples", n_samples, least=0)
@@ -757,7 +758,7 @@ class DiffusionModel:
         Raises:
             ValueError: for a model with an :class:`tagix.nn.Activation`, whose functions no file
                 holds.
-            TypeError: for what is no path.
+            TypeError: for anything but a path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
         from tagix.io import save_model

@@ -35,7 +35,7 @@ class Gaussian(NamedTuple):
 
             mean -+ Phi^-1((1 + level) / 2) std
 
-        Raises ValueError unless 0 < level < 1, TypeError for what is no number and for a
+        Raises ValueError unless 0 < level < 1, TypeError for anything but a number and for a
         :class:`tagix.cuda.Array`, which does not compute.
         """
         share = as_number("level", level)

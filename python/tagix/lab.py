@@ -176,7 +176,7 @@ def run_diffusion(
     Raises:
         ValueError: Unknown name or preset, data in three dimensions, a size below 1, a negative
             seed, or a device that is not there.
-        TypeError: A size or seed that is no integer.
+        TypeError: A size or seed that is not an integer.
         ImportError: A package of the extra "lab" is not installed; found before training.
     """
     if preset not in PRESETS:

@@ -62,8 +62,8 @@ def log_prob(
 
     Raises:
         ValueError: for wrong shapes, NaN or infinity, those of the function included, ``n_steps``
-            below 1, an ``alpha_bar`` that is no schedule's or another prediction type.
-        TypeError: for what is no array of numbers, no function or no integer.
+            below 1, an ``alpha_bar`` that no schedule has, or another prediction type.
+        TypeError: for an argument of the wrong type, and an array that is not of numbers.
     """
     if not callable(function):
         raise TypeError(f"function: got {function!r}, needed a function of x and t")

@@ -33,9 +33,9 @@ def merge(
         posteriors: networks that were trained, each on rows of its own, from copies of ``prior``;
             one or more. No row may be in two of them: it would count twice.
         prior: the network that all of them started from, as it was then, fresh or trained.
-        improper: what to do where the product is no posterior from this prior, which takes
-            variances above the prior's: "raise" a ValueError where precisions are not positive, or
-            put what would be less certain than the prior back to the "prior".
+        improper: what to do where the product cannot be a posterior from this prior, because
+            variances are above the prior's: "raise" a ValueError where precisions are not positive,
+            or put what would be less certain than the prior back to the "prior".
 
     Returns:
         A new network with the layers, seed, rule, noise, likelihood, forgetting, device and
@@ -46,7 +46,7 @@ def merge(
     Raises:
         ValueError: for no posterior, one whose layers, noise, likelihood, seed or constants are
             not the prior's, parameters that are not finite, and products as above.
-        TypeError: for what is no list of networks. Of a :class:`tagix.DiffusionModel`, give its
+        TypeError: for anything but a list of networks. Of a :class:`tagix.DiffusionModel`, give its
             ``net``.
     """
     if isinstance(posteriors, Sequential) or not isinstance(posteriors, Sequence):

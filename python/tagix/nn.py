@@ -128,7 +128,7 @@ class Sequential:
             Forgetting, an integer seed, or the name of a device or a precision.
         ValueError: if there is no layer, a layer does not fit the one before it or the likelihood,
             there is both noise and a likelihood, a likelihood with a Forgetting that tests for
-            drift, noise is to be inferred where the last layer is no :class:`Linear`, a
+            drift, noise is to be inferred where the last layer is not a :class:`Linear`, a
             :class:`ClassEmbedding` is to forget, the seed is not in [0, 2**63), or the device or
             the precision is not there; says why not.
     """
@@ -279,7 +279,7 @@ class Sequential:
         Raises:
             ValueError: for a device that is not there, with the reason. The network is then where
                 it was, as after any other exception.
-            TypeError: for what is no string.
+            TypeError: for anything but a string.
         """
         return self._move(device)
 
@@ -512,7 +512,7 @@ class Sequential:
             ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
                 y, a count below 1, a tolerance that is not above 0, noise as for
                 :meth:`update`, and a network with a :attr:`likelihood`.
-            TypeError: for what is no array of numbers or lies on the GPU, and noise as for
+            TypeError: for an array that is not of numbers or is on the GPU, and noise as for
                 :meth:`update`.
         """
         return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
@@ -540,7 +540,7 @@ class Sequential:
 
         Raises:
             ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
-                below 1 and a seed outside [0, 2**63), or what are no integers.
+                below 1 and a seed outside [0, 2**63), and for either if it is not an integer.
         """
         return attribute_variance(self, x, x_var, n_orders, seed)
 
@@ -559,7 +559,7 @@ class Sequential:
 
         Raises:
             ValueError: if the seed is not in [0, 2**63).
-            TypeError: for what is no integer.
+            TypeError: for anything but an integer.
         """
         return self._with_model(self._model.draw(check_seed(seed)))
 
@@ -596,7 +596,7 @@ class Sequential:
                 For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
             noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
                 to y; None for a network that was made with its noise. The decay of a noise model
-                goes by the epochs of :meth:`fit`, and an update is none: in a stream of updates
+                goes by the epochs of :meth:`fit`, and an update is not one: in a stream of updates
                 the noise does not decay.
             x_var: variances of the inputs, same shape as x.
             sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row counts as so many
@@ -812,7 +812,7 @@ class Sequential:
         Raises:
             ValueError: if names are missing or unknown, shapes differ, means are not finite or
                 variances negative.
-            TypeError: for what is no mapping of names to arrays of numbers.
+            TypeError: for anything but a mapping of names to arrays of numbers.
         """
         if not isinstance(state_dict, Mapping):
             raise TypeError(
@@ -853,7 +853,7 @@ class Sequential:
         Raises:
             ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
                 with more than 10 000 layers.
-            TypeError: for what is no path.
+            TypeError: for anything but a path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
         from tagix.io import save_model

@@ -108,8 +108,9 @@ class Sampler(ABC):
             prediction_type: what the network predicts, "epsilon", "sample" or "v_prediction".
 
         Raises:
-            ValueError: for an ``alpha_bar`` that is no schedule's, or another prediction type.
-            TypeError: for what is no array of numbers, or no name.
+            ValueError: for an ``alpha_bar`` that no schedule has, or another prediction type.
+            TypeError: for an ``alpha_bar`` that is not an array of numbers, and a name that is not
+                a string.
         """
 
     def sample(
@@ -139,7 +140,7 @@ class Sampler(ABC):
         Raises:
             ValueError: for wrong shapes, NaN or infinity, those of the function included, and as
                 :meth:`plan`.
-            TypeError: for what is no array of numbers, no function, no integer or no bool.
+            TypeError: for an argument of the wrong type, and an array that is not of numbers.
         """
         if not callable(function):
             raise TypeError(f"function: got {function!r}, needed a function of x and t")

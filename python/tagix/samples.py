@@ -45,7 +45,7 @@ class Samples:
         Raises:
             ValueError: if ``share`` is out of range, or the samples were drawn without
                 ``uncertainty=True``.
-            TypeError: for what is no number.
+            TypeError: for anything but a number.
         """
         share = as_number("share", share)
         if not 0.0 < share <= 1.0:

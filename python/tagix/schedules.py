@@ -38,7 +38,7 @@ class Schedule(ABC):
         Raises:
             ValueError: for ``n_steps`` below 2, or so many that float64 cannot tell the shares
                 apart from each other or the last from 0.
-            TypeError: for what is no integer.
+            TypeError: for anything but an integer.
         """
         n_steps = as_count("n_steps", n_steps, least=2)
         with np.errstate(all="ignore"):
@@ -229,7 +229,7 @@ def resolve(schedule: str | Schedule, config: Mapping[str, Any] | None = None) -
     """The schedule of a name, with its defaults or the arguments in ``config``; a schedule as is.
 
     Raises:
-        ValueError: for a name that is none of "cosine", "linear", "sigmoid" and "edm".
+        ValueError: for a name other than "cosine", "linear", "sigmoid" and "edm".
         TypeError: for anything else, and arguments that the schedule does not have.
     """
     if isinstance(schedule, Schedule) and config is None:
@@ -269,7 +269,7 @@ def sigma(alpha_bar: ArrayLike) -> NDArray[np.float64]:
 
     Raises:
         ValueError: for shares outside (0, 1].
-        TypeError: for what is no array of numbers.
+        TypeError: for anything but an array of numbers.
     """
     return _sigma_of(_as_shares(alpha_bar))
 
@@ -278,8 +278,8 @@ def as_alpha_bar(alpha_bar: ArrayLike) -> NDArray[np.float64]:
     """``alpha_bar`` as float64 (n_steps,), n_steps >= 2, from 1 strictly down, but above 0.
 
     Raises:
-        ValueError: for what is not that.
-        TypeError: for what is no array of numbers.
+        ValueError: for other numbers.
+        TypeError: for anything but an array of numbers.
     """
     shares = np.asarray(as_array("alpha_bar", alpha_bar), np.float64)
     if shares.ndim != 1 or len(shares) < 2:
@@ -305,8 +305,8 @@ def alpha_bar_at(alpha_bar: ArrayLike, t: ArrayLike) -> NDArray[np.float64]:
         float64, the shape of ``t``.
 
     Raises:
-        ValueError: for other timesteps, or an ``alpha_bar`` that is no schedule's.
-        TypeError: for what is no array of numbers.
+        ValueError: for other timesteps, or an ``alpha_bar`` that no schedule has.
+        TypeError: for anything but an array of numbers.
     """
     shares = as_alpha_bar(alpha_bar)
     steps = _as_steps(t, len(shares))
@@ -334,8 +334,8 @@ def timestep_of(alpha_bar: ArrayLike, sigma: ArrayLike) -> NDArray[np.float64]:
         float64, the shape of ``sigma``.
 
     Raises:
-        ValueError: for a sigma out of that range, or an ``alpha_bar`` that is no schedule's.
-        TypeError: for what is no array of numbers.
+        ValueError: for a sigma out of that range, or an ``alpha_bar`` that no schedule has.
+        TypeError: for anything but an array of numbers.
     """
     known = _sigma_of(as_alpha_bar(alpha_bar))[1:]
     wanted = np.asarray(as_array("sigma", sigma), np.float64)
@@ -370,8 +370,8 @@ def time_features(kind: str, t: ArrayLike, alpha_bar: ArrayLike) -> NDArray[np.f
         float64 (rows, features).
 
     Raises:
-        ValueError: for another kind, other timesteps, or an ``alpha_bar`` that is no schedule's.
-        TypeError: for what is no array of numbers.
+        ValueError: for another kind, other timesteps, or an ``alpha_bar`` that no schedule has.
+        TypeError: for anything but an array of numbers.
     """
     as_choice("time_features", kind, get_args(TimeFeatures))
     shares = as_alpha_bar(alpha_bar)
@@ -415,7 +415,8 @@ def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float
 
     Raises:
         ValueError: for another name, another shape, or shares outside (0, 1].
-        TypeError: for what is no array of numbers, or no name.
+        TypeError: for an ``alpha_bar`` that is not an array of numbers, and a name that is not
+            a string.
     """
     check_prediction_type(prediction_type)
     shares = _as_shares(alpha_bar)
@@ -429,7 +430,7 @@ def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float
 
 
 def check_prediction_type(prediction_type: str) -> None:
-    """ValueError unless it is the name of a prediction type, TypeError if it is no string."""
+    """ValueError unless it is the name of a prediction type, TypeError if it is not a string."""
     as_choice("prediction_type", prediction_type, get_args(PredictionType))
 
 

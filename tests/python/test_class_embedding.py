@@ -46,7 +46,7 @@ def network(rule: str = "information", **options: Any) -> nn.Sequential:
 
 
 def is_constant() -> Array:
-    """Which weights (outputs, features) are no embeddings."""
+    """Which weights (outputs, features) are not embeddings."""
     mask = np.ones((N_VALUES + DIM, N_VALUES + N_CLASSES), dtype=bool)
     mask[N_VALUES:, N_VALUES:] = False
     return mask
@@ -262,7 +262,7 @@ def test_noise_head_on_it_is_refused(noise: tx.Heteroscedastic | tx.Homoscedasti
     message = r"^noise: got a network that ends in ClassEmbedding, needed nn\.Linear"
     with pytest.raises(ValueError, match=message):
         nn.Sequential(LAYER, noise=noise)
-    # Known noise and noise inferred at a Linear are no matter of it.
+    # Known noise and noise inferred at a Linear do not concern it.
     x, labels = rows(50)
     nn.Sequential(LAYER, noise=tx.Homoscedastic(0.5)).update(x, np.zeros((50, 5)))
     net = network(noise=noise)

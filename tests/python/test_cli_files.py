@@ -158,7 +158,7 @@ def test_the_same_houses_however_they_are_written(spelling: str, tmp_path: Path)
 
 @pytest.mark.parametrize("encoding", ["utf-8", "cp1252", "latin-1", "utf-16"])
 def test_names_and_categories_beyond_ascii(encoding: str, tmp_path: Path) -> None:
-    # The last one is no character of Windows-1252.
+    # The last one is not a character of Windows-1252.
     city = "K\xf6ln\x81" if encoding == "latin-1" else "K\xf6ln"
     content = "fl\xe4che,ort\n" + f"1.5,{city}\n2.5,Rom\n" * 3
     frame = values(read(tmp_path / "data.csv", content.encode(encoding)))

@@ -267,7 +267,7 @@ def test_labels_that_are_numbers(tmp_path: Path) -> None:
     saved: Any = tx.load(model)
     assert saved.classes_.tolist() == [3, 7, 100] and isinstance(saved, TagiClassifier)
     assert invoke("predict", model, data).splitlines()[0] == "a,y,prediction,p(3),p(7),p(100)"
-    invoke("update", model, data)  # 7.0 is no new class
+    invoke("update", model, data)  # 7.0 is not a new class
     saved = tx.load(model)
     assert saved.classes_.tolist() == [3, 7, 100]
     write(tmp_path / "other.csv", "a,y", [(1, 3), (2, "x")])
@@ -558,7 +558,7 @@ def test_stdin_and_pipes(regression: Path, tmp_path: Path) -> None:
         2,
         "tagix: stdin, line 3: got 1 cell, needed 2, one for each name in the first line\n",
     )
-    # A reader that goes away, as head does, is no error.
+    # A reader that goes away, as head does, is not an error.
     write(tmp_path / "long.csv", "a,b", plane(4_000, 0)[:, :2])  # beyond a pipe's buffer
     program = (
         f"{sys.executable} -m tagix.cli predict {regression} {tmp_path / 'long.csv'} | head -n 2; "

@@ -34,7 +34,9 @@ def streamed(model: Any, targets: np.ndarray) -> Any:
 
 MODELS: dict[str, Any] = {
     "regressor": lambda: TagiRegressor((8,), max_epochs=3, random_state=0).fit(X, Y),
-    "outputs": lambda: TagiRegressor(max_epochs=1, noise="homoscedastic").fit(X, np.c_[Y, -Y]),
+    "outputs": lambda: TagiRegressor(max_epochs=1, noise="homoscedastic", random_state=0).fit(
+        X, np.c_[Y, -Y]
+    ),
     "partial": lambda: TagiRegressor(n_estimators=1).partial_fit(X, Y),
     "stream": lambda: streamed(TagiRegressor(n_estimators=1, forgetting=tx.Forgetting()), Y),
     "streams": lambda: streamed(TagiRegressor(n_estimators=2), Y),

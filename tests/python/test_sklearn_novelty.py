@@ -351,7 +351,7 @@ def test_off_by_a_parameter(clusters: TagiRegressor) -> None:
 
 
 def test_missing_and_uncertain_inputs() -> None:
-    """A missing value is no novelty; what is told of an uncertain row stays finite."""
+    """A missing value is not novel; what is told of an uncertain row stays finite."""
     rng = np.random.default_rng(8)
     X = rng.standard_normal((400, 3))
     y = X[:, 0] + np.sin(2 * X[:, 1]) + 0.1 * rng.standard_normal(400)

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
-from scipy import stats
+from scipy import integrate, stats
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
@@ -137,6 +137,43 @@ def test_quantiles_without_a_law_are_those_of_a_gaussian() -> None:
     mean, std = model.predict(X, return_std=True)
     expected = [stats.norm.ppf(level, mean, std) for level in LEVELS]
     np.testing.assert_allclose(model.predict_quantiles(X, LEVELS).T, expected, rtol=1e-9)
+
+
+def test_log_densities_are_those_of_the_law(fitted: TagiRegressor) -> None:
+    """A t with the predicted mean and standard deviation, by SciPy; far out, too."""
+    X, y = table(30, seed=2)
+    y[0] += 1e4
+    mean, std = fitted.predict(X, return_std=True)
+    assert fitted._law is not None
+    freedom = fitted._law.freedom[0]
+    scale = std * np.sqrt((freedom - 2) / freedom)
+    expected = stats.t.logpdf(y, freedom, mean, scale)
+    np.testing.assert_allclose(fitted.log_prob(X, y), expected, rtol=1e-9)
+    X_std = np.full_like(X, 0.1 * X.std(axis=0))
+    mean, std = fitted.predict(X, return_std=True, X_std=X_std)
+    expected = stats.t.logpdf(y, freedom, mean, std * np.sqrt((freedom - 2) / freedom))
+    np.testing.assert_allclose(fitted.log_prob(X, y, X_std), expected, rtol=1e-9)
+    # Between two quantiles, the density of a row integrates to the difference of their levels.
+    low, high = fitted.predict_quantiles(X[:1], [0.2, 0.7])[0]
+    grid = np.linspace(low, high, 201)
+    densities = np.exp(fitted.log_prob(np.repeat(X[:1], 201, axis=0), grid))
+    assert integrate.trapezoid(densities, grid) == pytest.approx(0.5, rel=1e-4)
+
+
+def test_log_densities_without_a_law_are_those_of_a_gaussian() -> None:
+    X, y = table(30, seed=2)
+    stream = small(n_estimators=1)
+    for row, target in zip(X, y, strict=True):
+        stream.learn_one(dict(enumerate(row)), target)
+    for model in (small(early_stopping=False, max_epochs=2).fit(X, y), stream):
+        mean, std = model.predict(X, return_std=True)
+        expected = stats.norm.logpdf(y, mean, std)
+        np.testing.assert_allclose(model.log_prob(X, y), expected, rtol=1e-9)
+    # The square of a distance from this constant would overflow.
+    constant = small().fit(X, np.full(30, 1e200))
+    std = constant.predict(X[:2], return_std=True)[1]
+    expected = stats.norm.logpdf([0.0, -1e200], 0.0, std)
+    np.testing.assert_allclose(constant.log_prob(X[:2], [1e200, 0.0]), expected, rtol=1e-9)
 
 
 def test_samples_have_the_moments_of_the_prediction(fitted: TagiRegressor) -> None:
@@ -280,6 +317,12 @@ def test_several_outputs(noise: str) -> None:
     assert model.predict_interval(X).shape == (400, 2, 2)
     assert model.predict_quantiles(X, [0.1, 0.5, 0.9]).shape == (400, 2, 3)
     assert model.sample_y(X[:5], 7).shape == (5, 2, 7)
+    assert model._law is not None
+    freedom = model._law.freedom
+    expected = stats.t.logpdf(Y, freedom, mean, std * np.sqrt((freedom - 2) / freedom))
+    np.testing.assert_allclose(model.log_prob(X, Y), expected, rtol=1e-9)
+    with pytest.raises(ValueError, match="y: got 1 outputs, needed 2"):
+        model.log_prob(X, y)
     assert small(max_epochs=2).fit(X, Y[:, :1]).predict(X).shape == (400, 1)
 
 
@@ -307,6 +350,7 @@ def test_before_any_fit(Estimator: Any) -> None:
         "predict": (X,),
         "predict_interval": (X,),
         "predict_quantiles": (X, [0.5]),
+        "log_prob": (X, X[:, 0]),
         "predict_proba": (X,),
         "predict_log_proba": (X,),
         "sample_y": (X,),
@@ -548,6 +592,10 @@ def test_bad_input(fitted: TagiRegressor) -> None:
         fitted.predict_quantiles(X, [0.5, 1.0])
     with pytest.raises(ValueError, match="n_samples"):
         fitted.sample_y(X, 0)
+    with pytest.raises(ValueError, match="contains NaN"):
+        fitted.log_prob(X, np.where(y == y[0], np.nan, y))
+    with pytest.raises(ValueError, match="inconsistent"):
+        fitted.log_prob(X, y[:5])
     with pytest.raises(ValueError, match="squares overflow"):
         small().fit(X * 1e300, y)
     with pytest.raises(ValueError, match="expecting 3 features"):

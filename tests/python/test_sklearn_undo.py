@@ -265,7 +265,7 @@ def test_labels_and_names() -> None:
     with nothing_changes(model, ValueError):
         model.partial_fit(X, y > 0, classes=[0, 1])
     with nothing_changes(model, ValueError):
-        model.fit(X, y)  # targets that are no classes
+        model.fit(X, y)  # targets that are not classes
     pandas = pytest.importorskip("pandas")
     named = make(TagiRegressor).fit(pandas.DataFrame(X, columns=list(NAMES)), y)
     with nothing_changes(named, ValueError):

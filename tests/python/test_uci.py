@@ -10,9 +10,12 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tagix.datasets import UCI_SETS, load_uci
+
+Array = npt.NDArray[np.float64]
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "uci"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data/uci")
@@ -173,12 +176,12 @@ def test_stored_sets(name: str, n_rows: int, n_features: int) -> None:
 
 def test_scores() -> None:
     pytest.importorskip("scipy")
-    from tagix.bench.uci.job import score
+    from tagix.bench.uci.laws import Gaussian, score
 
     generator = np.random.default_rng(3)
     mean, std = generator.normal(5, 3, size=40), generator.uniform(0.3, 2, size=40)
     y = mean + 1.3 * std * generator.normal(size=40)
-    got = score(y, mean, std**2)
+    got = score(y, Gaussian(mean, std**2))
 
     normal = [NormalDist(m, s) for m, s in zip(mean, std, strict=True)]
     assert got["rmse"] == pytest.approx(math.sqrt(sum((y - mean) ** 2) / 40), rel=1e-12)
@@ -200,14 +203,60 @@ def test_scores() -> None:
     error = sum(abs(share - level) for share, level in zip(below, levels, strict=True)) / 99
     assert got["quantile_calibration_error"] == pytest.approx(error, rel=1e-9)
 
-    crps = []  # by its definition, on a fine grid
-    for m, s, value in zip(mean, std, y, strict=True):
-        grid = np.linspace(m - 12 * s, m + 12 * s, 20_001)
-        distribution = np.array([NormalDist(m, s).cdf(point) for point in grid[::100]])
-        distribution = np.interp(grid, grid[::100], distribution)
-        squares = (distribution - (grid >= value)) ** 2
-        crps.append(float(np.sum(squares) * (grid[1] - grid[0])))
+    crps = [
+        crps_by_definition(each.cdf, m, s, value)
+        for each, m, s, value in zip(normal, mean, std, y, strict=True)
+    ]
     assert got["crps"] == pytest.approx(np.mean(crps), rel=5e-3)
+
+
+def crps_by_definition(cdf: Callable[[float], float], mean: float, std: float, y: float) -> float:
+    """The integral of (F(x) - 1{x >= y})^2, on a fine grid."""
+    grid = np.linspace(mean - 12 * std, mean + 12 * std, 20_001)
+    distribution = np.array([cdf(point) for point in grid[::100]])
+    distribution = np.interp(grid, grid[::100], distribution)
+    squares = (distribution - (grid >= y)) ** 2
+    return float(np.sum(squares) * (grid[1] - grid[0]))
+
+
+@pytest.mark.parametrize("freedom", [3.0, 20.0])
+def test_scores_of_a_law_with_tails(freedom: float) -> None:
+    """By SciPy, and the closed form of its CRPS (Jordan, Krüger and Lerch, 2019)."""
+    stats, special = pytest.importorskip("scipy.stats"), pytest.importorskip("scipy.special")
+    from tagix.bench.uci.laws import LEVELS, calibration_error, levels_reached, score
+
+    generator = np.random.default_rng(4)
+    scale = generator.uniform(0.3, 2, size=300)
+    frozen = stats.t(freedom, generator.normal(5, 3, size=300), scale)
+    y = frozen.rvs(random_state=5)
+    y[:2] = 400.0, -400.0  # far out
+
+    class Tailed:
+        mean, var = frozen.mean(), frozen.var()
+
+        def log_density(self, y: Array) -> Array:
+            return np.asarray(frozen.logpdf(y))
+
+        def quantiles(self, levels: Any) -> Array:
+            return np.stack([frozen.ppf(level) for level in np.asarray(levels)], axis=1)
+
+    got = score(y, Tailed())
+    assert got["log_likelihood"] == pytest.approx(frozen.logpdf(y).mean(), rel=1e-12)
+    low, high = frozen.interval(0.9)
+    assert got["coverage"] == np.mean((low < y) & (y < high))
+    assert got["interval_width"] == pytest.approx(np.mean(high - low), rel=1e-9)
+    z, t = (y - frozen.mean()) / scale, stats.t(freedom)
+    spread = 2 * np.sqrt(freedom) * special.beta(0.5, freedom - 0.5)
+    spread /= (freedom - 1) * special.beta(0.5, freedom / 2) ** 2
+    crps = z * (2 * t.cdf(z) - 1) + 2 * t.pdf(z) * (freedom + z**2) / (freedom - 1) - spread
+    assert got["crps"] == pytest.approx(np.mean(scale * crps), rel=1e-3)
+
+    below = frozen.cdf(y)
+    errors = [abs(np.mean(below <= level) - level) for level in LEVELS]
+    assert got["quantile_calibration_error"] == pytest.approx(np.mean(errors), rel=1e-9)
+    reached = levels_reached(y, Tailed())
+    np.testing.assert_array_equal(reached[:2], [1.0, 0.01])
+    assert calibration_error(reached) == got["quantile_calibration_error"]
 
 
 # The report.
@@ -235,7 +284,7 @@ def made_up_section(tmp_path: Path, rmse: float, log_likelihood: float, coverage
                 ),
                 "fit_seconds": 0.5,
             }
-            store.save(job, numbers, {"y": np.zeros(9), "mean": np.zeros(9), "var": np.ones(9)})
+            store.save(job, numbers, {"level": np.full(9, 0.5)})
             results[job.key()] = store.load(job)
     loaded = {key: value for key, value in results.items() if value is not None}
     assert len(loaded) == 20
@@ -307,6 +356,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_benchmark(folder: Path, tmp_path: Path) -> None:
+    from scipy import stats
+
     from tagix.bench.uci import run_uci
     from tagix.sklearn import TagiRegressor
 
@@ -325,20 +376,22 @@ def test_benchmark(folder: Path, tmp_path: Path) -> None:
         run.section.numbers["scores"]["tagix"]["energy"]["rmse"]["values"]
     )
     assert len(scores["yacht"]["rmse"]["values"]) == 1
-    for split, (rmse, log_likelihood) in enumerate(
-        zip(
-            scores["energy"]["rmse"]["values"],
-            scores["energy"]["log_likelihood"]["values"],
-            strict=True,
-        )
-    ):
+    for split in range(2):
         data = load_uci(folder, "energy", split)
         model = TagiRegressor((50,), random_state=split).fit(data.x_train, data.y_train)
         mean, std = model.predict(data.x_test, return_std=True)
-        squares = (data.y_test - mean) ** 2
-        assert rmse == pytest.approx(math.sqrt(squares.mean()), rel=1e-9)
-        density = -0.5 * np.log(2 * np.pi * std**2) - 0.5 * squares / std**2
-        assert log_likelihood == pytest.approx(density.mean(), rel=1e-9)
+        low, high = model.predict_interval(data.x_test, level=0.9).T
+        assert model._law is not None
+        freedom = model._law.freedom[0]
+        law = stats.t(freedom, mean, std * np.sqrt((freedom - 2) / freedom))
+        expected = {
+            "rmse": math.sqrt(((data.y_test - mean) ** 2).mean()),
+            "log_likelihood": law.logpdf(data.y_test).mean(),
+            "coverage": np.mean((low <= data.y_test) & (data.y_test <= high)),
+            "interval_width": np.mean(high - low),
+        }
+        got = {name: scores["energy"][name]["values"][split] for name in expected}
+        assert got == pytest.approx(expected, rel=1e-9)
 
     page = document.read_text()
     assert page.startswith("before\n") and page.endswith("after\n") and "old" not in page

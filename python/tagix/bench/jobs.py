@@ -14,9 +14,6 @@ import numpy.typing as npt
 
 Method = Literal["tagix", "pytorch", "real"]
 
-# Part of every key; raise it when a change of the code makes old results wrong.
-FORMAT = 1
-
 
 @dataclass(frozen=True)
 class Sampling:
@@ -56,6 +53,11 @@ class BenchmarkJob(ABC):
     """
 
     @property
+    def format(self) -> int:
+        """Part of the key; raised when a change of the code makes old results wrong."""
+        return 1
+
+    @property
     def n_threads(self) -> int:
         """Threads of the libraries."""
         return 1
@@ -85,7 +87,7 @@ class BenchmarkJob(ABC):
 
     def key(self) -> str:
         """Name of the job's files: readable, and by a hash its own."""
-        canonical = json.dumps([FORMAT, self.description()], sort_keys=True)
+        canonical = json.dumps([self.format, self.description()], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
         return f"{self.title()}_{digest}"
 

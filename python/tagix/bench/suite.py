@@ -88,7 +88,7 @@ def run_toy(
 
     Raises:
         ValueError: Unknown table, a number below 1, a document without the markers of a table.
-        TypeError: A number that is no integer.
+        TypeError: A number that is not an integer.
         OSError: The document is not there, or files cannot be written.
         ImportError: A package of the extras "lab" or "torch" is not installed.
     """

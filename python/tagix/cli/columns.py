@@ -37,7 +37,7 @@ class Problem(NamedTuple):
     Attributes:
         words: what it holds, with an example and its place.
         has_labels: whether its cells could be taken as categories all the same.
-        cell: one among numbers or dates that is none of these.
+        cell: one among numbers or dates that is neither.
     """
 
     words: str

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix._optional import import_optional
+from tagix._text import is_number
 from tagix.cli.cells import converted, evaluated, plain_numbers, present
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Table:
         else:
             got = f"the columns {', '.join(map(repr, shown)) or 'none'}"
         hint = ""
-        if sum(map(_is_number, shown)) * 2 >= len(shown):
+        if sum(map(is_number, shown)) * 2 >= len(shown):
             hint = "; the first line must hold the names of the columns"
         raise ValueError(
             f"{self.path}: got {got}, needed the {what}{'s' * (len(lacking) > 1)} "
@@ -126,7 +127,7 @@ class Table:
             return self
         words = [mark.strip().lower() for mark in marks]
         numbers = pl.Series(
-            values=[float(mark) for mark in marks if _is_number(mark)], dtype=pl.Float64
+            values=[float(mark) for mark in marks if is_number(mark)], dtype=pl.Float64
         )
         columns = []
         for column in self.frame.get_columns():
@@ -301,7 +302,7 @@ def _without_comments(text: str, first_line: int, delimiter: str) -> tuple[str, 
     follows = text.split("\n", len(lines) + 1)[len(lines) : len(lines) + 1]
     cells = follows[0].split(delimiter) if follows else []
     as_many = lines[-1].count(delimiter) + 1 == len(cells)
-    if as_many and any(map(_is_number, cells)):
+    if as_many and any(map(is_number, cells)):
         lines.pop()
     skipped = sum(len(line) + 1 for line in lines)
     return text[skipped:], first_line + len(lines)
@@ -453,7 +454,7 @@ def _named(
 
     names = [" ".join(name.split()) for name in raw_names]
     names[:1] = [name.removeprefix("#").lstrip() for name in names[:1]]
-    if frame.width and all(_is_number(name) for name in names if name) and any(names):
+    if frame.width and all(is_number(name) for name in names if name) and any(names):
         raise ValueError(
             f"{path}: got numbers alone in the first line ({next(filter(None, names))!r} first), "
             "needed names of columns"
@@ -525,11 +526,3 @@ def _unused(name: str, taken: Sequence[str]) -> str:
     while name in taken:
         name += "_"
     return name
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -206,7 +206,7 @@ def update_with_table(
     """Learn the rows of a table, in their order, once; the names of the targets and how many rows.
 
     Without ``targets``, they are those of the model's file; in a file that does not say, the one
-    column that is no feature. Rows without a target are left out, with a note.
+    column that is not a feature. Rows without a target are left out, with a note.
 
     Raises ValueError for columns that are not there and cells of another kind; the model is then
     as it was.
@@ -511,7 +511,7 @@ def add_commands(app: Any) -> None:
             if classify:
                 raise usage_error("labels have no noise of this kind", "--noise")
             parameters["noise"] = noise.value
-        progress = not quiet and sys.stderr.isatty()  # bars are no text for a file
+        progress = not quiet and sys.stderr.isatty()  # a file has no use for bars
         with _in_one_line():
             _check_outputs(output, inputs=[path])
             with _notes_of(read_table(path), quiet) as table:

@@ -65,7 +65,7 @@ def load_classroom(name: str, *, n_samples: int = 8000, seed: int = 42) -> Class
 
     Raises:
         ValueError: Unknown name, fewer than 2 samples, a seed outside [0, 2**31).
-        TypeError: A size or seed that is no integer.
+        TypeError: A size or seed that is not an integer.
         ImportError: scikit-learn is not installed (moons and circles).
     """
     if name not in CLASSROOM_ARGUMENTS:

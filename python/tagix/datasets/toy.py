@@ -90,7 +90,7 @@ def load_toy(name: str, n_train: int = 100_000, n_held_out: int = 20_000, seed: 
 
     Raises:
         ValueError: Unknown name, a size below 1 or a seed that is negative or above 2**31 - 2.
-        TypeError: A size or seed that is no integer.
+        TypeError: A size or seed that is not an integer.
         ImportError: scikit-learn or scipy is not installed.
     """
     if name not in TOY_GENERATORS:

@@ -82,10 +82,10 @@ def load_uci(path: str | os.PathLike[str], name: str, split: int = 0) -> UciData
         split: Number of the split.
 
     Raises:
-        ValueError: Another name or split, and a file that is damaged: what is no number, rows of
-            different lengths, indices that are out of range or occur twice, a row in both train and
-            test, a target among the features. It names the file.
-        TypeError: A split that is no integer, a path that is none.
+        ValueError: Another name or split, and a file that is damaged: text in place of a number,
+            rows of different lengths, indices that are out of range or occur twice, a row in both
+            train and test, a target among the features. It names the file.
+        TypeError: For ``split`` anything but an integer, for ``path`` anything but a path.
         FileNotFoundError: A file that is not there.
     """
     if name not in UCI_SETS:
@@ -119,7 +119,7 @@ def load_uci(path: str | os.PathLike[str], name: str, split: int = 0) -> UciData
 
 
 def _read_numbers(path: Path, n_dimensions: Literal[1, 2]) -> npt.NDArray[Any]:
-    """Numbers of a text file, float64; ValueError with its name for what is none."""
+    """Numbers of a text file, float64; ValueError with its name for anything else in it."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file, see tagix.datasets.load_uci")
     lines = path.read_text(encoding="utf-8", errors="replace").split("\n")

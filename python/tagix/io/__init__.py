@@ -55,7 +55,7 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
         :class:`tagix.DiffusionModel`, or an estimator of ``tagix.sklearn``.
 
     Raises:
-        TypeError: for what is no path, and for a device that is no string.
+        TypeError: for anything but a path, and for a device that is not a string.
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
             what is wrong.

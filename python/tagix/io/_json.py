@@ -20,8 +20,8 @@ _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 def parse_json(text: str, name: str) -> Any:
     """The value that a text of JSON stands for.
 
-    Raises ValueError, with the name, for what is no JSON, nesting beyond ``MOST_DEPTH``, names that
-    an object has twice, integers beyond 64 bits, and strings that are no Unicode text.
+    Raises ValueError, with the name, for text that is not JSON, nesting beyond ``MOST_DEPTH``,
+    names that an object has twice, integers beyond 64 bits, and strings that are not Unicode text.
     """
     _check_depth(text, name)
     try:

@@ -50,8 +50,8 @@ class _Tensor:
 class SafetensorsFile:
     """An open file: its metadata at once, its tensors when :meth:`read` is called.
 
-    Raises ValueError for one that is too short for its header, or whose header is no JSON of the
-    right form.
+    Raises ValueError for one that is too short for its header, or whose header is not JSON of
+    the right form.
     """
 
     def __init__(self, file: BufferedReader) -> None:

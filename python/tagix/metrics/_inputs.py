@@ -25,7 +25,7 @@ def as_predictions(
     Raises:
         ValueError: Shapes that do not fit, no target, an infinite target, NaN or infinity in mean
             or var, a variance that is not positive.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     targets = np.asarray(as_array("y_true", y_true), dtype=np.float64)
     means, variances = _broadcast("mean", mean, targets), _broadcast("var", var, targets)
@@ -76,7 +76,7 @@ def as_finite(name: str, value: npt.ArrayLike) -> FloatArray:
 def as_point_sets(**points: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     """Two arrays by their argument names, each (n, n_features) float64, finite, n >= 1.
 
-    Raises ValueError for other shapes and numbers, TypeError for what is no array of numbers.
+    Raises ValueError for other shapes and numbers, TypeError for anything but an array of numbers.
     """
     (name_a, a), (name_b, b) = points.items()
     points_a, points_b = as_points(name_a, a), as_points(name_b, b)

@@ -58,7 +58,7 @@ def coverage(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, level out of range.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
         ImportError: scipy is not installed.
     """
     return float(coverage_curve(y_true, mean, var, levels=[as_level(level)]).observed[0])
@@ -82,7 +82,7 @@ def coverage_curve(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, a level out of range.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
     nominal = as_levels(levels)
@@ -112,7 +112,7 @@ def quantile_calibration_curve(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, a level out of range.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
     nominal = as_levels(levels)
@@ -143,7 +143,7 @@ def quantile_calibration_error(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, a level out of range.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
     curve = quantile_calibration_curve(y_true, mean, var, levels=levels)
@@ -168,7 +168,7 @@ def pit(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike) -> Float
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
     y, mu, variance = as_predictions(y_true, mean, var)
@@ -193,7 +193,7 @@ def pit_histogram(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, n_bins below 1.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: scipy is not installed.
     """
     n_bins = as_count("n_bins", n_bins, least=1)
@@ -219,7 +219,7 @@ def variance_calibration_curve(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, n_bins out of range.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
     """
     y, mu, variance = as_predictions(y_true, mean, var)
     n_bins = as_count("n_bins", n_bins, least=1, most=len(y))
@@ -249,7 +249,7 @@ def expected_normalized_calibration_error(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, n_bins out of range.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
     """
     curve = variance_calibration_curve(y_true, mean, var, n_bins=n_bins)
     return float(np.mean(np.abs(curve.predicted - curve.actual) / curve.predicted))

@@ -48,10 +48,10 @@ def reliability_curve(
             equally many rows between the smallest and the largest confidence.
 
     Raises:
-        ValueError: Shapes that do not fit, no class, one that is no whole number or has no
+        ValueError: Shapes that do not fit, no class, one that is not a whole number or has no
             probability, a probability outside [0, 1], rows that do not sum to 1 within 0.01, n_bins
             below 1, another strategy.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
     """
     n_bins = as_count("n_bins", n_bins, least=1)
     right, confidence = _right_and_confidence(y_true, y_prob)
@@ -92,7 +92,7 @@ def expected_calibration_error(
 
     Raises:
         ValueError: See reliability_curve.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
     """
     curve = reliability_curve(y_true, y_prob, n_bins=n_bins, strategy=strategy)
     filled = curve.counts > 0

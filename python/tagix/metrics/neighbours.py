@@ -43,7 +43,7 @@ def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) ->
     Raises:
         ValueError: Shapes that do not match, k below 1, no more than k rows, numbers that are not
             finite.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: scipy is not installed.
     """
     k = as_count("k", k, least=1)
@@ -80,7 +80,7 @@ def knn_accuracy(
     Raises:
         ValueError: Shapes that do not match, k below 1 or above n_real, a label that no real point
             has, numbers that are not finite.
-        TypeError: What is no array of numbers, labels that are no integers, or no integer.
+        TypeError: Not an array of numbers, labels that are not integers, or not an integer.
         ImportError: scipy is not installed.
     """
     k = as_count("k", k, least=1)

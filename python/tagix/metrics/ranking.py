@@ -58,7 +58,7 @@ def risk_coverage_curve(loss: npt.ArrayLike, uncertainty: npt.ArrayLike) -> Risk
 
     Raises:
         ValueError: Unequal or no numbers, NaN or infinity.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     losses, scores = as_finite("loss", loss), as_finite("uncertainty", uncertainty)
     if len(losses) != len(scores):
@@ -93,7 +93,7 @@ def sparsification_curve(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, another error.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     if error not in ("rmse", "mse", "mae"):
         raise ValueError(f"error: got {error!r}, needed 'rmse', 'mse' or 'mae'")
@@ -129,7 +129,7 @@ def aurc(
 
     Raises:
         ValueError: See sparsification_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     return float(sparsification_curve(y_true, mean, var, error=error).model.mean())
 
@@ -158,7 +158,7 @@ def ause(
 
     Raises:
         ValueError: See sparsification_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     curve = sparsification_curve(y_true, mean, var, error=error)
     area = float(np.mean(curve.model - curve.oracle))
@@ -179,7 +179,7 @@ def ood_auroc(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike
 
     Raises:
         ValueError: No score, NaN or infinity.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scikit-learn is not installed.
     """
     is_strange, score = _labelled(in_distribution, out_of_distribution)
@@ -196,7 +196,7 @@ def ood_roc_curve(in_distribution: npt.ArrayLike, out_of_distribution: npt.Array
 
     Raises:
         ValueError: No score, NaN or infinity.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scikit-learn is not installed.
     """
     is_strange, score = _labelled(in_distribution, out_of_distribution)

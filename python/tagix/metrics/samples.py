@@ -45,7 +45,7 @@ def off_manifold_radius(
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, quantile out of range.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
         ImportError: scipy is not installed.
     """
     quantile = as_number("quantile", quantile)
@@ -65,7 +65,7 @@ def off_manifold_share(samples: npt.ArrayLike, train: npt.ArrayLike, radius: flo
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, a negative radius.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
         ImportError: scipy is not installed.
     """
     radius = as_number("radius", radius)
@@ -94,7 +94,7 @@ def sliced_wasserstein(
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, n_projections below 1, a
             seed outside [0, 2**32).
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: POT is not installed.
     """
     n_projections = as_count("n_projections", n_projections, least=1)
@@ -129,7 +129,7 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, a negative seed.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
     """
     seed = as_count("seed", seed, least=0)
     n_draws = 20_000
@@ -176,7 +176,7 @@ class KernelDenoiser:
 
     Raises:
         ValueError: Another shape of train, NaN or infinity.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
 
     def __init__(self, train: npt.ArrayLike, alpha_bar: npt.ArrayLike) -> None:

@@ -27,7 +27,7 @@ def nll_gaussian(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike)
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
     """
     y, mu, variance = as_predictions(y_true, mean, var)
     return float(np.mean(0.5 * (np.log(2.0 * np.pi * variance) + (y - mu) ** 2 / variance)))
@@ -50,7 +50,7 @@ def crps_gaussian(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
     y, mu, variance = as_predictions(y_true, mean, var)
@@ -81,7 +81,7 @@ def interval_score(
     Raises:
         ValueError: Shapes that do not fit, no target, numbers that are not finite, a variance that
             is not positive, level out of range.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
         ImportError: scipy is not installed.
     """
     alpha = 1.0 - as_level(level)

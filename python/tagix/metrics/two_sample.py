@@ -32,7 +32,7 @@ def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, another p.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: POT or scipy is not installed.
         RuntimeError: The linear program did not end.
     """
@@ -77,7 +77,7 @@ def emd_draws(
     Raises:
         ValueError: Shapes that do not match, fewer than n_points rows, numbers that are not finite,
             n_points or n_draws below 1, a negative seed.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: POT or scipy is not installed.
     """
     n_points = as_count("n_points", n_points, least=1)
@@ -114,7 +114,7 @@ def nll_kernel(samples: npt.ArrayLike, real: npt.ArrayLike, *, tau: float = 0.1)
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, tau not above 0.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
     """
     tau = _positive("tau", tau)
     points, references = as_point_sets(samples=samples, real=real)
@@ -148,7 +148,7 @@ def mmd(a: npt.ArrayLike, b: npt.ArrayLike, bandwidth: float | None = None) -> f
     Raises:
         ValueError: Shapes that do not match, fewer than 2 rows, numbers that are not finite, a
             bandwidth not above 0, none given where the median distance is 0.
-        TypeError: What is no array of numbers, or no number.
+        TypeError: Not an array of numbers, or not a number.
     """
     if bandwidth is not None:
         bandwidth = _positive("bandwidth", bandwidth)

@@ -55,7 +55,7 @@ def plot_quantile_calibration(
 
     Raises:
         ValueError: See metrics.quantile_calibration_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib or scipy is not installed.
     """
     curve = metrics.quantile_calibration_curve(y_true, mean, var, levels=levels)
@@ -91,7 +91,7 @@ def plot_coverage(
 
     Raises:
         ValueError: See metrics.coverage_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib or scipy is not installed.
     """
     return _frequency_figure(
@@ -124,7 +124,7 @@ def plot_pit_histogram(
 
     Raises:
         ValueError: See metrics.pit_histogram.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: matplotlib or scipy is not installed.
     """
     counts, edges = metrics.pit_histogram(y_true, mean, var, n_bins=n_bins)
@@ -168,7 +168,7 @@ def plot_variance_calibration(
 
     Raises:
         ValueError: See metrics.variance_calibration_curve.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: matplotlib is not installed.
     """
     predicted, actual = metrics.variance_calibration_curve(y_true, mean, var, n_bins=n_bins)
@@ -229,7 +229,7 @@ def plot_variance_by(
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, a variance that is not
             positive.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     groups = np.asarray(as_array("group", group), np.float64)
@@ -286,7 +286,7 @@ def plot_reliability_diagram(
 
     Raises:
         ValueError: See metrics.reliability_curve.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: matplotlib is not installed.
     """
     curve = metrics.reliability_curve(y_true, y_prob, n_bins=n_bins, strategy=strategy)

@@ -54,7 +54,7 @@ def plot_trajectories(
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, n_points below 1, a
             projection on coordinates that are not there.
-        TypeError: What is no array of numbers, or no integer.
+        TypeError: Not an array of numbers, or not an integer.
         ImportError: matplotlib is not installed.
     """
     states, behind = _states(trajectory, data, projection)
@@ -125,7 +125,7 @@ def animate_denoising(
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite or out of range, a
             projection on coordinates that are not there.
-        TypeError: What is no array of numbers, no integer or no number.
+        TypeError: Not an array of numbers, or not an integer or a number where one is needed.
         ImportError: matplotlib is not installed.
     """
     states, behind = _states(trajectory, data, projection)

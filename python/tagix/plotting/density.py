@@ -34,7 +34,7 @@ def plot_density(
     Raises:
         ValueError: Shapes that do not match, coordinates that do not rise, numbers that are not
             finite.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     sides = []

@@ -50,7 +50,7 @@ def plot_sparsification(
 
     Raises:
         ValueError: See metrics.sparsification_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     curve = metrics.sparsification_curve(y_true, mean, var, error=error)
@@ -97,7 +97,7 @@ def plot_risk_coverage(
 
     Raises:
         ValueError: No uncertainty, or see metrics.risk_coverage_curve.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     if not uncertainty:
@@ -138,7 +138,7 @@ def plot_ood_roc(
 
     Raises:
         ValueError: See metrics.ood_auroc.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib or scikit-learn is not installed.
     """
     curve = metrics.ood_roc_curve(in_distribution, out_of_distribution)

@@ -49,7 +49,7 @@ def plot_regression(
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, a negative variance.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     arrays = {"x": x, "mean": mean, "epistemic": epistemic, "aleatoric": aleatoric}
@@ -107,7 +107,7 @@ def plot_predictions(
 
     Raises:
         ValueError: No panel, shapes that do not match, numbers that are not finite.
-        TypeError: What is not an array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     if not panels:

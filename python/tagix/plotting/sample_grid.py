@@ -48,7 +48,7 @@ def plot_sample_grid(
     Raises:
         ValueError: No cell, names that are neither row nor column, shapes that do not match,
             numbers that are not finite, a projection on coordinates that are not there.
-        TypeError: What is no array of numbers, labels that are no integers.
+        TypeError: Not an array of numbers, labels that are not integers.
         ImportError: matplotlib is not installed.
     """
     rows = list(cells)

@@ -57,7 +57,7 @@ def plot_scores(
     Raises:
         ValueError: No scores, shapes that do not match, infinity, negative deviations, x that does
             not rise.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     values = _row("x", x)
@@ -132,7 +132,7 @@ def plot_trade_off(
 
     Raises:
         ValueError: No curve, shapes that do not match, numbers that are not finite.
-        TypeError: What is no array of numbers.
+        TypeError: Not an array of numbers.
         ImportError: matplotlib is not installed.
     """
     if not curves:

@@ -129,7 +129,7 @@ class BackpropDiffusion:
 
         Raises:
             ValueError: For other shapes or numbers, or labels of a model without classes.
-            TypeError: For labels that are no integers.
+            TypeError: For labels that are not integers.
         """
         data = torch.as_tensor(np.asarray(X, dtype=np.float32))
         if data.ndim != 2 or data.shape[1] != self.n_features or len(data) == 0:
@@ -169,7 +169,7 @@ class BackpropDiffusion:
 
         Raises:
             ValueError: For wrong labels, or labels of a model without classes.
-            TypeError: For labels that are no integers.
+            TypeError: For labels that are not integers.
         """
         points = torch.as_tensor(np.asarray(x_t, dtype=np.float32))
         steps = torch.as_tensor(np.asarray(t, dtype=np.int64))
@@ -220,7 +220,7 @@ class BackpropDiffusion:
         Raises:
             ValueError: For an unknown name, a label of a model without classes, guidance without a
                 label, or a number out of range.
-            TypeError: For a label or number of steps that is no integer.
+            TypeError: For a label or number of steps that is not an integer.
         """
         _check_name("guidance_convention", guidance_convention, GuidanceConvention)
         _check_name("sampler", sampler, SamplerName)

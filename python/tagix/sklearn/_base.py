@@ -429,7 +429,7 @@ class TabularEstimator(BaseEstimator):
         """A dict of features as a row (1, n_features); what it lacks is missing.
 
         With ``learn``, features that are new get inputs of their own; without, they are left out.
-        Raises TypeError for what is no dict and for a feature that is no number.
+        Raises TypeError for anything but a dict and for a feature that is not a number.
         """
         if not isinstance(x, Mapping):
             raise TypeError(f"x: got a {type(x).__name__}, needed a dict of features")
@@ -580,7 +580,7 @@ class TabularEstimator(BaseEstimator):
         whole.
 
         Raises:
-            TypeError: for what is no path.
+            TypeError: for anything but a path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
         from tagix.io import save_model

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix._arrays import as_number
+from tagix._text import is_number
 
 if TYPE_CHECKING:
     from tagix.io import Record
@@ -262,7 +263,7 @@ class ColumnEncoder:
 
     @classmethod
     def from_description(cls, records: Sequence[Record]) -> ColumnEncoder:
-        """What :meth:`to_description` described; ValueError for what is none."""
+        """What :meth:`to_description` described; ValueError for anything else."""
         columns = []
         for record in records:
             kind = record.text("kind", KINDS)
@@ -495,20 +496,12 @@ def _way_out(found: set[str]) -> str:
 
 
 def _way_out_of_texts(texts: list[str]) -> str:
-    if all(_is_number(text) for text in texts):
+    if all(is_number(text) for text in texts):
         return (
             "convert it to numbers, by pandas.to_numeric(column) or column.cast(polars.Float64), "
             "or drop it"
         )
     return "drop it, or, if these are categories, give the column a categorical type"
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _described(values: NDArray[Any]) -> str:

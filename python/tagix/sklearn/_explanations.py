@@ -1,4 +1,4 @@
-"""Why an array is no table of numbers, in words that name the argument, the row and the column.
+"""Why an array is not a table of numbers, in words that name the argument, the row and the column.
 
 numpy and scikit-learn say less. It takes time, so it is asked where they have failed.
 """
@@ -16,7 +16,7 @@ from tagix.sklearn._frames import narwhals
 
 
 def refuse_other_than_numbers(name: str, X: Any) -> None:
-    """Raise for the first value of an array-like that is no number; return where there is none.
+    """Raise for the first value of an array-like that is not a number; return where there is none.
 
     TypeError for values of another type, ValueError for text that does not read as a number, for
     rows of different lengths, and for other things than a table that are not numbers.

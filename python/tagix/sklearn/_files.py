@@ -225,7 +225,7 @@ def take_links(tensors: Tensors, scaler: Scaler, indicators: Any) -> Scaler:
             raise ValueError("links: got scales that are not positive, or negative counts")
         symmetric = np.abs(correlation - correlation.T).max() < 1e-6
         if not symmetric or np.linalg.eigvalsh(correlation)[0] <= 0:
-            raise ValueError("links: got what are no correlations")
+            raise ValueError("links: got numbers that are not correlations")
         links = Links(mean, scale, correlation, n_pairs)
     columns = np.array(indicators, dtype=np.int64)
     return TableScaler(scaler.mean, scaler.scale, scaler.varies, links, columns)
@@ -306,7 +306,7 @@ def read_log(record: Record, log: PrequentialLog) -> None:
         if field.name == "drifts":
             drifts = record.items("drifts")
             if not all(type(row) is int and row >= 0 for row in drifts):
-                raise ValueError("drifts: got what is no list of counts")
+                raise ValueError("drifts: got something other than a list of counts")
             log.drifts = drifts
         elif isinstance(getattr(log, field.name), int):
             setattr(log, field.name, record.count(field.name))

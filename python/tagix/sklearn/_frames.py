@@ -15,7 +15,7 @@ from tagix.sklearn._columns import Values, is_missing
 
 
 def columns_of(name: str, X: Any) -> dict[Any, Values] | None:
-    """A DataFrame's columns by name; None for what is none, or where narwhals is not installed.
+    """A DataFrame's columns by name; None for anything else, or where narwhals is not installed.
 
     Raises, with the name of the argument, TypeError for a table that has not been read yet, and
     ValueError for names of columns that do not differ.
@@ -37,7 +37,7 @@ def columns_of(name: str, X: Any) -> dict[Any, Values] | None:
 
 
 def series_of(y: Any) -> NDArray[Any] | None:
-    """The values of a Series; None for what is none, or where narwhals is not installed."""
+    """The values of a Series; None for anything else, or where narwhals is not installed."""
     nw = _reader_of(y)
     if nw is None or not nw.dependencies.is_into_series(y):
         return None

@@ -77,8 +77,8 @@ class TailedLaw:
 
     def log_density(self, y: Array, mean: Array, var: Array) -> Array:
         """Log densities of targets; ``var`` are those of :meth:`var`, all (..., outputs)."""
-        scale_var = var * (self.freedom - 2.0) / self.freedom
-        squares = (y - mean) ** 2 / scale_var
+        scale_var = var * ((self.freedom - 2.0) / self.freedom)
+        squares = ((y - mean) / np.sqrt(scale_var)) ** 2
         return np.asarray(-_losses(squares, np.log(scale_var), self.freedom))
 
     def array(self) -> Array:
@@ -88,7 +88,7 @@ class TailedLaw:
 
     @classmethod
     def of_array(cls, numbers: Array) -> TailedLaw:
-        """The law that :meth:`array` wrote down; ValueError for numbers that are none."""
+        """The law that :meth:`array` wrote down; ValueError for any other numbers."""
         center, scale, freedom, level, power, least, most = numbers[:, :7].T
         knots, weights = numbers[:, 7 : 8 + _N_RAMPS], numbers[:, 8 + _N_RAMPS :]
         law = cls(center, scale, freedom, level, power, least, most, knots, weights)
@@ -106,6 +106,14 @@ class TailedLaw:
     def n_numbers() -> int:
         """Columns of :meth:`array`."""
         return _N_NUMBERS
+
+
+def log_density(law: TailedLaw | None, y: Array, mean: Array, var: Array) -> Array:
+    """Log densities of targets by their law, without one by a Gaussian, all (..., outputs)."""
+    if law is not None:
+        return law.log_density(y, mean, var)
+    squares = ((y - mean) / np.sqrt(var)) ** 2
+    return np.asarray(-0.5 * (np.log(2.0 * np.pi) + np.log(var) + squares))
 
 
 def fit_law(

@@ -11,10 +11,10 @@ prior becomes, the wider it is, a Gaussian process with the kernel (Cho & Saul, 
 
 and its posterior variance given the rows, v(x) = amplitude u(x), has no use for their targets but
 for one scale and the noise, which are those of the greatest likelihood (type II). The factors s_j^2
-are how strongly the trained networks' means follow each column: a gap in a column that does not
-matter is none. By the process, the squared error of the networks' mean m at x is v(x) + (m - m_k)^2
-with its own mean m_k. A row is novel as far as u(x) is more than it is for rows like those of the
-fit, held out one by one, and only then is that error added:
+are how strongly the trained networks' means follow each column: a gap in a column without
+influence does not count. By the process, the squared error of the networks' mean m at x is
+v(x) + (m - m_k)^2 with its own mean m_k. A row is novel as far as u(x) is more than it is for rows
+like those of the fit, held out one by one, and only then is that error added:
 
     excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x)),
     level = a high quantile of u(x_i) without row i

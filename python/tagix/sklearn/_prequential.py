@@ -8,7 +8,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix.sklearn._law import TailedLaw
+from tagix.sklearn._law import TailedLaw, log_density
 
 Array = NDArray[np.float64]
 _LEVEL = 0.95  # of the upper end of a central 90 % interval
@@ -81,13 +81,8 @@ class RegressionLog(PrequentialLog):
         error = np.abs(y - mean)
         self.n_rows += len(y)
         per_output = 1.0 / y.shape[1]
-        if law is None:
-            log_likelihood = -0.5 * (np.log(2.0 * np.pi * var) + error**2 / var)
-            reach = np.array([_REACH])
-        else:
-            log_likelihood = law.log_density(y, mean, var)
-            reach = law.quantiles(np.array([_LEVEL]))[:, 0]
-        self.log_likelihood += per_output * float(log_likelihood.sum())
+        reach = np.array([_REACH]) if law is None else law.quantiles(np.array([_LEVEL]))[:, 0]
+        self.log_likelihood += per_output * float(log_density(law, y, mean, var).sum())
         self.squared_error += per_output * float((error**2).sum())
         self.absolute_error += per_output * float(error.sum())
         self.covered += per_output * float((error <= reach * np.sqrt(var)).sum())

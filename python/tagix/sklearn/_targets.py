@@ -45,7 +45,7 @@ def targets_of(y: Any, *, numeric: bool) -> Any:
 def target_of_row(y: Any) -> Array:
     """The target of a row, a number or a sequence of them, NaN where one is missing.
 
-    Raises TypeError for what is no number.
+    Raises TypeError for anything but a number.
     """
     values = np.asarray(y, dtype=object)
     numbers = [np.nan if is_missing(v) else as_number("y", v) for v in values.ravel().tolist()]

@@ -198,9 +198,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             The estimator.
 
         Raises:
-            ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, targets
-                that are no classes, and parameters of the estimator that make no sense. After any
-                exception, KeyboardInterrupt included, the estimator is as it was before.
+            ValueError, TypeError: if X is not a table of numbers, y are not classes, or shapes do
+                not fit, for infinity, and for parameters of the estimator that make no sense. After
+                any exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Warns:
             OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
@@ -308,8 +308,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             y: the label; one that was not there before is a new class.
 
         Raises:
-            TypeError, ValueError: for what is no dict of numbers, for NaN and None as a label, and
-                for one that is not among the ``classes`` given to :meth:`partial_fit`. The
+            TypeError, ValueError: for anything but a dict of numbers, for NaN and None as a label,
+                and for one that is not among the ``classes`` given to :meth:`partial_fit`. The
                 estimator is then as it was before.
         """
         stream = self._stream
@@ -473,7 +473,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self._columns = self._numbers(self.classes_.tolist())
 
     def _numbers(self, labels: list[Any]) -> NDArray[np.int64]:
-        """The networks' classes of labels, -1 for what is none of them."""
+        """The networks' classes of labels, -1 for a label that is unknown."""
         return np.array([self._number_of.get(label, -1) for label in labels], np.int64)
 
     def _probabilities(self, x: Float32, x_var: Float32 | None) -> Array:

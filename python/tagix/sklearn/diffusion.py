@@ -120,8 +120,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             The estimator.
 
         Raises:
-            ValueError, TypeError: for what is no table of finite numbers, for labels that are none,
-                and parameters of the estimator that make no sense.
+            ValueError, TypeError: if X is not a table of finite numbers or y are not labels, and
+                for parameters of the estimator that make no sense.
 
         Warns:
             UserWarning: for fewer than 5 rows for each column that varies.
@@ -290,15 +290,15 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and model to a safetensors file; :func:`tagix.load` reads it back.
 
-        Raises TypeError for what is no path, OSError if the file cannot be written; an old one is
-        then as it was.
+        Raises TypeError for anything but a path, OSError if the file cannot be written; an old one
+        is then as it was.
         """
         from tagix.io import save_model
 
         save_model(self, path)
 
     def _numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
-        """The model's classes of labels; ValueError for what is none of them."""
+        """The model's classes of labels; ValueError for a label that is unknown."""
         known = np.isin(labels, self.classes_)
         if not known.all():
             raise ValueError(f"y: got {labels[~known][0]!r}, needed labels, {self.classes_}")

@@ -31,7 +31,7 @@ from tagix.sklearn._base import (
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._judges import RegressionJudge, moved_in
-from tagix.sklearn._law import TailedLaw
+from tagix.sklearn._law import TailedLaw, log_density
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
@@ -224,9 +224,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             The estimator.
 
         Raises:
-            ValueError, TypeError: for what is no table of numbers, wrong shapes, infinity, NaN in
-                y, and parameters of the estimator that make no sense. After any exception,
-                KeyboardInterrupt included, the estimator is as it was before.
+            ValueError, TypeError: if X is not a table of numbers or shapes do not fit, for
+                infinity, NaN in y, and parameters of the estimator that make no sense. After any
+                exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Warns:
             OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
@@ -348,8 +348,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             y: the target, or a sequence of them for several outputs.
 
         Raises:
-            TypeError, ValueError: for what is no dict of numbers, and a target that is not finite.
-                The estimator is then as it was before.
+            TypeError, ValueError: if x is not a dict of numbers, or a target is not finite. The
+                estimator is then as it was before.
         """
         stream = self._stream
         if (
@@ -467,6 +467,34 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             reach = self._law.quantiles(levels)  # (outputs, levels)
             reach = reach[0] if self._y_is_vector else reach
         return np.asarray(mean + std * reach)
+
+    def log_prob(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
+        """Log densities of targets by the laws that are predicted for them.
+
+        These are the laws of :meth:`predict_interval` and :meth:`predict_quantiles`. The mean over
+        rows that were not learned is the log-likelihood by which models are compared, in the units
+        of y.
+
+        Args:
+            X, X_std: as for :meth:`predict`.
+            y: targets, (n_rows,), or (n_rows, n_outputs) after a fit to such y.
+
+        Returns:
+            float64 natural logarithms, (n_rows,), or (n_rows, n_outputs) for such y, each output
+            by itself.
+
+        Raises:
+            NotFittedError: before anything was learned.
+            ValueError, TypeError: for a table unlike that of :meth:`fit`, another number of
+                outputs, and targets that are not finite numbers.
+        """
+        check_is_fitted(self)
+        rows, targets = self._validated(X, y, reset=False)
+        if targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
+        expected = self._predict_rows(*self._x_scaler.inputs(rows, self._as_std(X_std, rows)))
+        densities = log_density(self._law, targets, expected.mean, expected.var)
+        return densities[:, 0] if self._y_is_vector else densities
 
     def sample_y(
         self,
@@ -718,7 +746,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         mean = mixture.mean * scaler.scale + scaler.mean
         epistemic, aleatoric, of_inputs = (part * scaler.scale**2 for part in mixture[1:])
         if self._law is not None:
-            # What is not known of inputs is no matter of the law. Of the rest, both parts are in
+            # What is not known of inputs does not concern the law. Of the rest, both parts are in
             # proportion: rows left out tell of their sum alone.
             own = epistemic - of_inputs + aleatoric
             change = self._law.var(mean, own) / own

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagix._optional import import_optional
+from tagix.bench.uci.laws import Gaussian
 
 Array = npt.NDArray[np.float64]
 
@@ -75,14 +76,15 @@ class DeepEnsemble:
                 optimizer.step()
         return self
 
-    def predict(self, x: Array) -> tuple[Array, Array]:
-        """Mean and variance of the mixture, in the units of y, each (n,)."""
+    def predict(self, x: Array) -> Gaussian:
+        """Gaussians with the moments of the mixture, in the units of y."""
         torch = import_optional("torch", extra="torch")
         with torch.no_grad():
             inputs = self._inputs(x).expand(self.n_networks, -1, -1)
             means, variances = (part.numpy().astype(float) for part in self._forward(inputs))
         var = variances.mean(axis=0) + means.var(axis=0)
-        return means.mean(axis=0) * self._y_scale + self._y_mean, var * self._y_scale**2
+        mean = means.mean(axis=0) * self._y_scale + self._y_mean
+        return Gaussian(mean, var * self._y_scale**2)
 
     def _inputs(self, x: Array) -> Any:
         torch = import_optional("torch", extra="torch")

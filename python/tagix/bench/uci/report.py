@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from tagix import metrics
 from tagix.bench.compare import Summary
 from tagix.bench.results import Results
 from tagix.bench.section import Section, Target, markdown_table
 from tagix.bench.uci.job import Method, UciJob
+from tagix.bench.uci.laws import calibration_error
 from tagix.bench.uci.published import (
     COVERAGE,
     DEEP_ENSEMBLES,
@@ -57,11 +57,10 @@ class SetScores:
         if not done:
             return None
         found = [results.of(job) or {} for job in done]
-        arrays = [results.arrays(job) for job in done]
-        y, mean, var = (np.concatenate([each[key] for each in arrays]) for key in _ARRAYS)
+        levels = np.concatenate([results.arrays(job)["level"] for job in done])
         return cls(
             {name: Summary(tuple(float(each[name]) for each in found)) for name in SCORES},
-            metrics.quantile_calibration_error(y, mean, var),
+            calibration_error(levels),
             len(jobs),
         )
 
@@ -72,9 +71,6 @@ class SetScores:
     def is_complete(self) -> bool:
         """Whether every split has a result."""
         return self["rmse"].n == self.n_jobs
-
-
-_ARRAYS = ("y", "mean", "var")
 
 
 def standard_error(summary: Summary) -> float:
@@ -113,12 +109,12 @@ def report(
         "**Root mean squared error**, in the units of y; mean ± standard error over splits "
         "(standard deviation). Low is good.",
         _accuracy_table(ours, peer, "rmse", lambda figures: figures.rmse),
-        "**Log-likelihood** of a test target, in nats, of a Gaussian in the units of y. "
-        "High is good.",
+        "**Log-likelihood** of a test target in the units of y, in nats, by the predicted law: "
+        "Student's t of tagix, Gaussians of the others. High is good.",
         _accuracy_table(ours, peer, "log_likelihood", lambda figures: figures.log_likelihood),
-        "**Calibration** and cost of tagix. Coverage and width are those of 90 % intervals; the "
-        "quantile calibration error is a mean over splits and, pooled, that of the test rows "
-        "of all splits together; seconds are those of one fit on one thread.",
+        "**Calibration** and cost of tagix, by the same law. Coverage and width are those of 90 % "
+        "intervals; the quantile calibration error is a mean over splits and, pooled, that of the "
+        "test rows of all splits together; seconds are those of one fit on one thread.",
         _calibration_table(ours),
     ]
     if peer is not None:
@@ -265,7 +261,7 @@ def _targets(
         targets.append(
             Target(
                 f"all splits in at most {MOST_SECONDS:.0f} s on 2 cores",
-                f"{seconds:.0f} s in {n_workers} processes",
+                f"{seconds:.0f} s in {n_workers} process{'es' * (n_workers > 1)}",
                 seconds <= MOST_SECONDS,
             )
         )

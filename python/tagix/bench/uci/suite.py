@@ -52,7 +52,7 @@ def run_uci(
     Raises:
         ValueError: A set that is unknown or not in the folder, a folder without any, a number below
             1, a document without the markers of the table.
-        TypeError: A number that is no integer.
+        TypeError: A number that is not an integer.
         OSError: The document is not there, or files cannot be written.
         ImportError: A package of the extras "sklearn" or "lab", or with ``peer`` "torch", is not
             installed.
