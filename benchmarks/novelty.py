@@ -14,12 +14,13 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.datasets import make_moons
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
 import tagix as tx
-from tagix import datasets, metrics
-from tagix.sklearn import TagiRegressor
+from tagix import datasets
+from tagix.sklearn import TagiClassifier, TagiRegressor
 
 Array = NDArray[np.float64]
 
@@ -350,10 +351,53 @@ def _scores(x: Array, y: Array, left: NDArray[np.bool_]) -> list[float]:
     likelihoods, shares = [], []
     for novelty in (False, True):
         model = TagiRegressor(novelty=novelty, random_state=0).fit(x[~left], y[~left])
-        mean, std = model.predict(x[left], return_std=True)
-        likelihoods.append(-metrics.nll_gaussian(y[left], mean, std**2))
-        shares.append(metrics.coverage(y[left], mean, std**2, level=0.9))
+        low, high = model.predict_interval(x[left], level=0.9).T
+        likelihoods.append(float(model.log_prob(x[left], y[left]).mean()))
+        shares.append(float(np.mean((low <= y[left]) & (y[left] <= high))))
     return [*likelihoods, *shares]
+
+
+def measure_random_splits(folder: Path, n_splits: int = 10) -> None:
+    """What novelty does to rows like those of the fit, with standard errors over splits."""
+    print("\n| set, rows left out at random | change of log-likelihood | of coverage |")
+    print("| --- | ---: | ---: |")
+    for name in (*UCI, "wine-quality-red"):
+        changes = []
+        for number in range(n_splits):
+            split = datasets.load_uci(folder, name, number)
+            x = np.r_[split.x_train, split.x_test]
+            y = np.r_[np.ravel(split.y_train), np.ravel(split.y_test)]
+            without, with_it, inside, inside_with = _scores(
+                x, y, np.arange(len(x)) >= len(split.x_train)
+            )
+            changes.append([with_it - without, inside_with - inside])
+        mean, error = np.mean(changes, axis=0), np.std(changes, axis=0) / np.sqrt(n_splits - 1)
+        print(f"| {name} | {mean[0]:+.4f} +- {error[0]:.4f} | {mean[1]:+.4f} +- {error[1]:.4f} |")
+
+
+def measure_moons() -> None:
+    """Mean confidence on circles about two moons, and the log-likelihood of rows like theirs."""
+    x, y = make_moons(400, noise=0.1, random_state=0)
+    others, labels = make_moons(2000, noise=0.1, random_state=1)
+    angles = np.linspace(0, 2 * np.pi, 200, endpoint=False)
+    circle = np.column_stack([np.cos(angles), np.sin(angles)])
+    models = {
+        "Gaussian process": GaussianProcessClassifier(RBF(), random_state=0),
+        "novelty=False": TagiClassifier(novelty=False, random_state=0),
+        "the default": TagiClassifier(random_state=0),
+    }
+    radii = (2.0, 3.0, 10.0, 100.0, 1e6)
+    print("\n| radius |", " | ".join(f"{radius:g}" for radius in radii), "| among the rows |")
+    print("| --- |", " | ".join("---:" for _ in (*radii, 0)), "|")
+    for name, model in models.items():
+        model.fit(x, y)
+        confidences = [
+            model.predict_proba(radius * circle + x.mean(axis=0)).max(axis=1).mean()
+            for radius in radii
+        ]
+        likelihood = np.log(model.predict_proba(others)[np.arange(2000), labels]).mean()
+        cells = " | ".join(f"{confidence:.2f}" for confidence in confidences)
+        print(f"| {name} | {cells} | {likelihood:.3f} |")
 
 
 def run(n_threads: int, quick: bool, uci: Path | None) -> None:
@@ -361,6 +405,8 @@ def run(n_threads: int, quick: bool, uci: Path | None) -> None:
     tx.set_num_threads(n_threads)
     for make in PROBLEMS[:1] if quick else PROBLEMS:
         measure(make, quick)
+    measure_moons()
     measure_laws()
     if uci is not None:
+        measure_random_splits(uci)
         measure_uci(uci)
