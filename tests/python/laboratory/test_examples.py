@@ -19,7 +19,7 @@ import pytest
 for package in ("matplotlib", "sklearn", "scipy", "ot"):
     pytest.importorskip(package, reason="needs the lab extra")
 
-FOLDER = Path(__file__).resolve().parents[2] / "examples"
+FOLDER = Path(__file__).resolve().parents[3] / "examples"
 SMALL: dict[str, dict[str, Any]] = {
     "regression_1d": {},
     "table_regression": {},

@@ -24,7 +24,7 @@ from benchmarks.torch_tagi import TorchTagi, relu_moments
 from benchmarks.uncertainty_table import BEGIN, END, Row, write_table
 from tagix import nn, reference
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_torch_tagi_is_tagix() -> None:

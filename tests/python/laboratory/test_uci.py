@@ -17,7 +17,7 @@ from tagix.datasets import UCI_SETS, load_uci
 
 Array = npt.NDArray[np.float64]
 
-SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "uci"
+SHARED = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "uci"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="no ../shared/data/uci")
 
 

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the extra sklearn")
 
-DOCS = Path(__file__).resolve().parents[2] / "docs"
+DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "how-to").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
