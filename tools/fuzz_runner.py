@@ -111,6 +111,11 @@ def run(make: MakeTrials, args: argparse.Namespace) -> tuple[Counter[tuple[str, 
     running = [start(list(every[i :: args.workers])) for i in range(args.workers)]
     begun = shown = time.monotonic()
     while running:
+        if args.total_seconds and time.monotonic() - begun > args.total_seconds:
+            for each in running:
+                each.process.terminate()
+                each.process.join()
+            break
         ready = multiprocessing.connection.wait([each.results for each in running], timeout=5)
         for worker in [each for each in running if each.results in ready]:
             try:
@@ -162,6 +167,9 @@ def main(make: MakeTrials, description: str) -> int:
     parser.add_argument("--first", type=int, default=0, help="number of the first")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--total-seconds", type=float, help="for all of them; those left are not run"
+    )
     parser.add_argument("--seconds", type=float, default=10.0, help="for each trial")
     parser.add_argument("--megabytes", type=int, default=1024, help="for each trial")
     parser.add_argument("--keep", type=Path, default=Path("fuzz_failures"))
