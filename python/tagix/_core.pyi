@@ -49,6 +49,7 @@ __all__: list[str] = [
     "UpdateRule",
     "backend_name",
     "bounded_leverage",
+    "cuda_architectures",
     "cuda_device_name",
     "cuda_is_built",
     "cuda_why_not",
@@ -846,6 +847,7 @@ class Model:
         y: numpy.typing.NDArray[numpy.float32],
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        relative_noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float32],
         numpy.typing.NDArray[numpy.float32],
@@ -861,9 +863,10 @@ class Model:
         y: CudaArgument,
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: CudaArgument | None = None,
+        relative_noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
     ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
-        update for arrays on the GPU, except noise_var.
+        update for arrays on the GPU, except noise variances.
         """
     @property
     def drift(self) -> tuple[float, float, float, int]:
@@ -925,6 +928,12 @@ class RegressionSource(BatchSource):
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
     def set_noise_var_per_target(self, noise_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
+    def set_relative_noise_var(
+        self, relative_noise_var: numpy.typing.NDArray[numpy.float32]
+    ) -> None:
+        """
+        1 / weight of each row.
+        """
     def set_x_var(self, x_var: numpy.typing.NDArray[numpy.float32]) -> None: ...
 
 class Trainer:
@@ -1062,6 +1071,11 @@ def backend_name(device: str, precision: str = "float32") -> str:
 def bounded_leverage(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
     """
     Standardized inputs, those beyond 6 standard deviations by their logarithm; see math/leverage.h.
+    """
+
+def cuda_architectures() -> list[str]:
+    """
+    What GPUs the kernels of this build were compiled for.
     """
 
 def cuda_device_name() -> str:
