@@ -284,6 +284,8 @@ void CudaArgument::borrow(const char* name, py::handle value) {
 
 void bind_cuda(py::module_& m) {
   m.def("cuda_is_built", &cuda_is_built, "Whether this build has CUDA kernels.");
+  m.def("cuda_architectures", &cuda_architectures,
+        "What GPUs the kernels of this build were compiled for.");
   m.def("cuda_why_not", &cuda_why_not, "Why device 'cuda' cannot be used, or None where it can.");
   m.def("cuda_device_name", &cuda_device_name,
         "The name of the GPU. Raises ValueError where CUDA cannot be used.");

@@ -187,7 +187,8 @@ __global__ void __launch_bounds__(row_threads)
   }
 }
 
-__global__ void __launch_bounds__(row_threads)
+// Unless it is told that one block is enough, ptxas spills a register for compute capability 8.0.
+__global__ void __launch_bounds__(row_threads, 1)
     softmax_probabilities_kernel(ConstMomentsView prediction, float* probabilities) {
   const Index row = blockIdx.x, first = row * prediction.cols;
   const float *const mean = prediction.mean + first, *const var = prediction.var + first;

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "affine.h"
+#include "architectures.h"
 #include "core/backend.h"
 #include "core/cuda.h"
 #include "core/executor.h"
@@ -249,6 +250,10 @@ std::optional<std::string> cuda_why_not() {
   if (major * 10 + minor < 75) {
     return text("the GPU is too old: it has compute capability ", major, ".", minor,
                 ", and 7.5 is needed");
+  }
+  if (cuda::code_for(cuda::compiled_architectures(), 10 * major + minor) == 0) {
+    return text("this build of tagix has no kernels for a GPU of compute capability ", major, ".",
+                minor, ". Install it again with CUDAARCHS=", major, minor, " in the environment");
   }
   return std::nullopt;
 }

@@ -94,13 +94,10 @@ class FusedExecutor final : public Executor {
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
                                               std::unique_ptr<Executor> layerwise,
                                               std::optional<bool> use_clusters) {
-  const auto attribute = [](cudaDeviceAttr of) {
-    int value = 0;
-    check(cudaDeviceGetAttribute(&value, of, 0), "asking what the device has");
-    return value;
-  };
-  const int shared_bytes = attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin);
-  const bool has_clusters = attribute(cudaDevAttrComputeCapabilityMajor) >= 9;
+  int shared_bytes = 0;
+  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
+        "asking what the device has");
+  const bool has_clusters = compute_capability() >= 90;
   const auto limit = static_cast<std::size_t>(shared_bytes);
   std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps, std::move(layerwise));
   const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);

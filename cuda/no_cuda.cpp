@@ -6,8 +6,16 @@ namespace tagix {
 bool cuda_is_built() { return false; }
 
 std::optional<std::string> cuda_why_not() {
-  return "this build of tagix has no CUDA kernels: nvcc was not found when it was built";
+#ifdef TAGIX_CUDA_TURNED_OFF
+  return "this build of tagix has no CUDA kernels: they were turned off with TAGIX_CUDA=OFF";
+#else
+  return "this build of tagix has no CUDA kernels: nvcc was not found when it was built. Install "
+         "it "
+         "again with nvcc on the PATH";
+#endif
 }
+
+std::vector<std::string> cuda_architectures() { return {}; }
 
 std::string cuda_device_name() {
   require(false, "device: got 'cuda', but ", *cuda_why_not());

@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "architectures.h"
+
 namespace tagix::cuda {
 namespace {
 
@@ -82,7 +84,7 @@ int compute_capability() {
           "finding the compute capability");
     check(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, the_device),
           "finding the compute capability");
-    return 10 * major + minor;
+    return code_for(compiled_architectures(), 10 * major + minor);
   }();
   return asked;
 }

@@ -15,7 +15,8 @@ class Error : public std::runtime_error {
 /// Throws Error, "operation: what the runtime says", unless `status` is a success.
 void check(cudaError_t status, const char* operation);
 
-/// The compute capability of the GPU, as 80 for 8.0. It is asked once.
+/// The compute capability that the kernels on this GPU have, as 80 for 8.0: that of the GPU, or
+/// less where their code was compiled for an older one. It is asked once.
 int compute_capability();
 
 /// Everything lies on the first device. This makes it the calling thread's current one, and in the

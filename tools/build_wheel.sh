@@ -4,11 +4,12 @@
 #
 #   tools/build_wheel.sh [PYTHON...]       by default python3
 #
-# With CUDA kernels where nvcc is found (CUDAARCHS as for any build). For x86-64, on x86-64. Wheels
-# for a release come from cibuildwheel instead (pyproject.toml): python -m cibuildwheel
+# With CUDA kernels for all GPUs where nvcc is found, or for those in CUDAARCHS. For x86-64, on
+# x86-64. Wheels for a release come from cibuildwheel instead (pyproject.toml): python -m cibuildwheel
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+export CUDAARCHS="${CUDAARCHS:-all-major}"
 work="$PWD/build/manylinux"
 mkdir -p "$work" dist
 [ -x "$work/venv/bin/python" ] || python3 -m venv "$work/venv"

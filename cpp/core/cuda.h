@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/precision.h"
 
@@ -17,6 +18,10 @@ class Backend;
 /// Whether this build has CUDA kernels.
 bool cuda_is_built();
 
+/// What GPUs the kernels were compiled for: "sm_80", machine code for compute capability 8.0, or
+/// "compute_80", PTX, which the driver compiles when it first runs on a later one.
+std::vector<std::string> cuda_architectures();
+
 /// Why device "cuda" cannot be used, in words for a user; empty where it can.
 std::optional<std::string> cuda_why_not();
 
@@ -24,8 +29,8 @@ std::optional<std::string> cuda_why_not();
 /// CUDA cannot be used.
 std::string cuda_device_name();
 
-/// Whether device "cuda" has a precision: float32 always, the others on a GPU of compute capability
-/// 8.0 or more. Where no GPU can be used, whether this build has it.
+/// Whether device "cuda" has a precision: float32 always, the others where the GPU runs code for
+/// compute capability 8.0 or more. Where no GPU can be used, whether this build has it.
 bool cuda_has(Precision precision);
 
 /// The backend of the GPU in a precision, shared by everything in the process. Throws

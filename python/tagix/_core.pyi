@@ -49,6 +49,7 @@ __all__: list[str] = [
     "UpdateRule",
     "backend_name",
     "bounded_leverage",
+    "cuda_architectures",
     "cuda_device_name",
     "cuda_is_built",
     "cuda_why_not",
@@ -1067,6 +1068,11 @@ def backend_name(device: str, precision: str = "float32") -> str:
 def bounded_leverage(z: typing.Annotated[numpy.typing.ArrayLike, numpy.float64]) -> typing.Any:
     """
     Standardized inputs, those beyond 6 standard deviations by their logarithm; see math/leverage.h.
+    """
+
+def cuda_architectures() -> list[str]:
+    """
+    What GPUs the kernels of this build were compiled for.
     """
 
 def cuda_device_name() -> str:

@@ -8,12 +8,22 @@ from __future__ import annotations
 from tagix import _core
 from tagix._core import CudaArray as Array
 
-__all__ = ["Array", "device_name", "is_available", "is_built", "why_not"]
+__all__ = ["Array", "architectures", "device_name", "is_available", "is_built", "why_not"]
 
 
 def is_built() -> bool:
     """Whether this build of tagix has CUDA kernels, wherever they can run or not."""
     return _core.cuda_is_built()
+
+
+def architectures() -> list[str]:
+    """What GPUs the kernels of this build were compiled for; empty where it has none.
+
+    ``"sm_80"`` is machine code for compute capability 8.0, which later ones of the same generation
+    run, too. ``"compute_80"`` is PTX: the driver compiles it for any later GPU when it first runs
+    there, which takes some seconds, and keeps the result.
+    """
+    return _core.cuda_architectures()
 
 
 def is_available() -> bool:

@@ -78,6 +78,29 @@ def test_name_of_the_gpu() -> None:
     assert f"GPU              {tx.cuda.device_name()} (float32" in doctor.report(found)
 
 
+@pytest.mark.parametrize(
+    ("built", "architectures", "needed"),
+    [
+        (False, [], "not in this build"),
+        (True, [], "in this build"),
+        (True, ["sm_80", "sm_90"], "in this build, for sm_80, sm_90"),
+        (
+            True,
+            ["sm_80", "compute_75", "compute_80"],
+            "in this build, for sm_80; other GPUs compile compute_75 or compute_80 when they first"
+            " run it",
+        ),
+    ],
+)
+def test_what_the_kernels_were_compiled_for(
+    built: bool, architectures: list[str], needed: str
+) -> None:
+    found = doctor.examine()
+    assert found["cuda"]["architectures"] == tx.cuda.architectures()
+    found["cuda"].update(built=built, architectures=architectures)
+    assert f"\nCUDA kernels     {needed}\n" in doctor.report(found)
+
+
 def test_self_check_notices_a_wrong_update(monkeypatch: pytest.MonkeyPatch) -> None:
     update = tx.nn.Sequential.update
 

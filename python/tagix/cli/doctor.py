@@ -24,9 +24,10 @@ def examine() -> dict[str, Any]:
     """What there is, as JSON has it.
 
     Keys: ``tagix``, ``python``, ``platform`` and ``numpy`` (versions); ``processor``, ``cpu`` (the
-    instruction set in use, those that could be, precisions, threads), ``cuda`` (built, available,
-    why not, device, precisions), ``self_check``, and ``extras``, by name, or None where tagix is
-    on the path without being installed. What does not work is there in words, as ``error``.
+    instruction set in use, those that could be, precisions, threads), ``cuda`` (built, compiled
+    for which architectures, available, why not, device, precisions), ``self_check``, and
+    ``extras``, by name, or None where tagix is on the path without being installed. What does not
+    work is there in words, as ``error``.
     """
     import numpy
 
@@ -80,6 +81,7 @@ def _cuda() -> dict[str, Any]:
 
     result: dict[str, Any] = {
         "built": cuda.is_built(),
+        "architectures": cuda.architectures(),
         "available": cuda.is_available(),
         "why_not": cuda.why_not(),
     }
@@ -169,7 +171,7 @@ def report(found: dict[str, Any]) -> str:
         ("instruction set", instruction_set),
         ("precisions", ", ".join(cpu.get("precisions", []))),
         ("threads", str(cpu["threads"])),
-        ("CUDA kernels", "in this build" if cuda["built"] else "not in this build"),
+        ("CUDA kernels", _kernels(cuda)),
     ]
     if cuda["available"]:
         lines.append(("GPU", f"{cuda['device']} ({', '.join(cuda['precisions'])})"))
@@ -184,6 +186,19 @@ def report(found: dict[str, Any]) -> str:
         state = f"without {', '.join(missing)}: {entry['install']}" if missing else "installed"
         lines.append((f"extra {extra}", state))
     return "\n".join(f"{name:<16} {text}" for name, text in lines)
+
+
+def _kernels(cuda: dict[str, Any]) -> str:
+    if not cuda["built"]:
+        return "not in this build"
+    machine_code = [name for name in cuda["architectures"] if name.startswith("sm_")]
+    ptx = [name for name in cuda["architectures"] if name.startswith("compute_")]
+    text = "in this build"
+    if machine_code:
+        text += f", for {', '.join(machine_code)}"
+    if ptx:
+        text += f"; other GPUs compile {' or '.join(ptx)} when they first run it"
+    return text
 
 
 def show(as_json: bool) -> None:
