@@ -148,7 +148,7 @@ TEST_CASE("a number of threads out of range is refused") {
   CHECK(cpu::thread_count() == before);
 }
 
-#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__linux__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("where the system cannot start all threads, those that started do the work") {
   const ThreadCount restored(1);
   const pid_t child = fork();
@@ -175,7 +175,8 @@ TEST_CASE("where the system cannot start all threads, those that started do the 
 }
 #endif
 
-#if defined(__unix__)
+// ThreadSanitizer knows no threads in a forked child.
+#if defined(__unix__) && !defined(__SANITIZE_THREAD__)
 TEST_CASE("a child forked after a parallel loop can run one") {
   const ThreadCount restored(2);
   for (int round = 0; round < 5; ++round) {
