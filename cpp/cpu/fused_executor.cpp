@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "cpu/denormals.h"
 #include "cpu/online_executor.h"
 #include "cpu/tiled_executor.h"
 
 namespace tagix::cpu {
 namespace {
 
+/// Its steps are arithmetic alone, with no function of a caller among them: each call is in one
+/// mode as a whole.
 class FusedExecutor final : public Executor {
  public:
   FusedExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
@@ -18,16 +21,19 @@ class FusedExecutor final : public Executor {
         few_rows_(make_online_executor(backend, kernels, steps, *many_rows_)) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    const DenormalsAsZero mode;
     return executor_for(input.rows).predict(parameters, input);
   }
 
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
+    const DenormalsAsZero mode;
     return executor_for(input.rows).linearize(parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
+    const DenormalsAsZero mode;
     learned_ = &executor_for(input.rows);
     return learned_->learn(parameters, input, observations, need_input_delta);
   }
@@ -36,6 +42,7 @@ class FusedExecutor final : public Executor {
 
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
               TrainingState* state) override {
+    const DenormalsAsZero mode;
     learned_->update(rule, batch_size, parameters, state);
   }
 

@@ -41,6 +41,7 @@ struct Job {
   std::atomic<Index> next{0};
 
   void work() {
+    const DenormalsAsZero mode;
     const bool outer = inside_loop;
     inside_loop = true;
     for (Index chunk = next++; chunk < n_chunks; chunk = next++) body(context, chunk);

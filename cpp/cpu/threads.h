@@ -3,6 +3,7 @@
 #include <type_traits>
 
 #include "core/index.h"
+#include "cpu/denormals.h"
 
 namespace tagix::cpu {
 
@@ -22,11 +23,13 @@ void run_chunks(Index n_chunks, void (*body)(void*, Index), void* context);
 
 /// Calls body(chunk) for chunk = 0 .. n_chunks - 1, each once, on several threads where that pays.
 /// `nanoseconds` is a rough cost of the whole: small work stays on the calling thread. What a chunk
-/// is must not depend on the number of threads, so that results do not either. Bodies do not throw.
+/// is must not depend on the number of threads, so that results do not either. Bodies do not throw;
+/// to them denormal numbers are 0, on whatever thread they run.
 template <class Body>
 void parallel_for(Index n_chunks, double nanoseconds, Body&& body) {
   constexpr double worth_waking = 20e3;
   if (n_chunks <= 1 || nanoseconds < worth_waking) {
+    const DenormalsAsZero mode;
     for (Index chunk = 0; chunk < n_chunks; ++chunk) body(chunk);
     return;
   }

@@ -302,7 +302,8 @@ class TiledExecutor final : public Executor {
 
   /// Packs the weights as a pass through the network reads them.
   void pack(ConstMomentsView input, bool learns, bool need_input_delta) {
-    const double cost = static_cast<double>(parameter_count_) * (learns ? 2 : 1);
+    constexpr double packing = 0.35;
+    const double cost = packing * static_cast<double>(parameter_count_) * (learns ? 2 : 1);
     parallel_for(n_steps(), cost, [&](Index i) {
       const auto* affine = std::get_if<PlannedAffine>(&step(i));
       if (affine == nullptr) return;
