@@ -22,10 +22,7 @@ cd "$(dirname "$0")/.." || exit 1
 python="${PYTHON:-python3}"
 total_seconds="${TAGIX_GPU_SECONDS:-530}"
 architectures="${TAGIX_GPU_ARCHITECTURES:-native}"
-sanitized="${TAGIX_SANITIZED:-test_cuda_executor
-test_cuda_fused
-test_cuda_mma
-test_cuda_training
+sanitized="${TAGIX_SANITIZED:-test_cuda --source-file=*/test_cuda_executor.cpp,*/test_cuda_fused.cpp,*/test_cuda_mma.cpp,*/test_cuda_training.cpp
 test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,record_predictions,check_innovation,shuffle,normal,diffuse,append_conditions,denoise,combine,observe_classes,class_probabilities,record_classes}"
 build=build/gpu
 site="$PWD/build/gpu_site"

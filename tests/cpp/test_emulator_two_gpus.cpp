@@ -29,5 +29,6 @@ TEST_CASE("another library's choice of a device stays, and disturbs nothing") {
     CHECK(current == device);
   }
   check_same(parameters[0], parameters[1]);
+  REQUIRE(cudaSetDevice(0) == cudaSuccess);
   tagix_emulator::set_device_count(1);
 }

@@ -24,13 +24,10 @@ def load_tool() -> ModuleType:
 
 tool = load_tool()
 
-# What nvcc 13.0 -Xptxas=-v wrote for two instances of a kernel of cuda/activation.cu at two
-# architectures, and for a kernel with shared memory that spills and calls a function.
-ACTIVATION = (
-    "_ZN5tagix4cuda46_GLOBAL__N__456c957a_13_activation_cu_04cb2dfc25activation_forward_kernel"
-    "INS_4math12ExactMomentsINS3_{}EEEEEvT_PKfS9_lPfSA_SA_"
-)
-GELU, RELU = ACTIVATION.format("4GELU"), ACTIVATION.format("4ReLU")
+# What nvcc 13.0 -Xptxas=-v writes for two instances of a kernel at two architectures, and for a
+# kernel with shared memory that spills and calls a function.
+MOMENTS = "_ZN5tagix4cuda14moments_kernelI{}EEvPKfPf"
+GELU, RELU = MOMENTS.format("N5tagix4math4GELUE"), MOMENTS.format("N5tagix4math4ReLUE")
 CROWDED = "_ZN5tagix4cuda40_GLOBAL__N__a8bd21fd_8_spill_cu_96cf7f7c14crowded_kernelEPKfPf"
 OUTLINED = (
     "_ZN38_INTERNAL_a8bd21fd_8_spill_cu_96cf7f7c5tagix4cuda40_GLOBAL__N__a8bd21fd_8_spill_cu_"
@@ -107,15 +104,15 @@ def run(build: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 def test_table(tmp_path: Path) -> None:
     (tmp_path / "cuda").mkdir()
-    (tmp_path / "cuda" / "activation.cu.o.ptxas").write_text(WITHOUT_SPILLS)
+    (tmp_path / "cuda" / "moments.cu.o.ptxas").write_text(WITHOUT_SPILLS)
     result = run(tmp_path)
     assert result.returncode == 0, result.stderr
     assert [line.split() for line in result.stdout.splitlines()[1:]] == [
         ["kernel", "instances", "sm_75", "sm_90", "shared", "stack", "spills"],
-        ["activation_forward_kernel", "2", "40", "32", "0", "240", "sm_75", "0"],
+        ["moments_kernel", "2", "40", "32", "0", "240", "sm_75", "0"],
     ]
     by_instance = run(tmp_path, "--instances").stdout
-    assert "activation_forward_kernel<ExactMoments<ReLU>>" in by_instance
+    assert "moments_kernel<ReLU>" in by_instance
 
 
 def test_spills_fail(tmp_path: Path) -> None:
