@@ -93,7 +93,7 @@ const char* combine_mma(void* const (&slots)[32], unsigned) {
   return nullptr;
 }
 
-/// As tagix_emulator::warp_exchange, but one lane works for all.
+/// The products of a warp, for which its last lane to come works.
 template <int depth, int rows, int columns>
 void mma(const char* name, float (&sums)[rows][columns][4], const unsigned (&a)[rows][4],
          const unsigned (&b)[columns][2]) {

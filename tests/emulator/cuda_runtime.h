@@ -11,8 +11,7 @@
 // launch.
 //
 // It is as late as CUDA allows. Work on a stream waits in a queue until something that is entitled
-// to its result asks for it: a synchronisation, or an event that another stream waits for. What is
-// not synchronised has not happened yet.
+// to its result asks for it, by a synchronisation. What is not synchronised has not happened yet.
 //
 // It is as strict as CUDA. Launch limits, copy directions, capture rules and the lifetimes of
 // handles are checked, a fault of a kernel stays until reset(), and last_message() says what was
@@ -25,9 +24,8 @@
 // What it cannot show: time; data races between threads that no barrier separates in any order
 // (atomics are plain operations, since fibers only switch where they wait); memory order; spinning
 // on what another thread writes, which never ends; limits on registers; host pointers inside
-// structures that a kernel is given (only arguments that are pointers are checked). Static
-// __shared__ and __constant__ variables, textures, cooperative grids, managed memory and allocation
-// inside a capture are missing, and fail to compile or are refused.
+// structures that a kernel is given (only arguments that are pointers are checked). Of CUDA it has
+// what the project uses: all else is missing, and fails to compile or is refused.
 
 #include "device_side.h"
 #include "host_side.h"

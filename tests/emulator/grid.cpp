@@ -103,7 +103,7 @@ struct Thread {
 
 struct Barrier {
   std::vector<Thread*> waiting;
-  BarrierResult sum{}, result{};
+  bool any = false, result = false;
 };
 
 struct Free {
@@ -374,13 +374,10 @@ void begin_wait(const char* name, const Where& where, unsigned mask) {
   self->mask = mask;
 }
 
-BarrierResult wait_at(Barrier& barrier, std::size_t n_threads, const char* name, int value,
-                      const Where& where) {
+bool wait_at(Barrier& barrier, std::size_t n_threads, const char* name, int value,
+             const Where& where) {
   begin_wait(name, where, 0);
-  if (barrier.waiting.empty()) barrier.sum = {0, 0, 1};
-  barrier.sum.count += value != 0;
-  barrier.sum.any |= value != 0;
-  barrier.sum.all &= value != 0;
+  barrier.any = value != 0 || (!barrier.waiting.empty() && barrier.any);
   if (!barrier.waiting.empty() && !same(barrier.waiting.front()->where, where)) {
     set_mismatch(*barrier.waiting.front(), *self);
     abandon();
@@ -389,7 +386,7 @@ BarrierResult wait_at(Barrier& barrier, std::size_t n_threads, const char* name,
     barrier.waiting.push_back(self);
     wait();
   } else {
-    barrier.result = barrier.sum;
+    barrier.result = barrier.any;
     for (Thread* const thread : barrier.waiting) make_ready(thread);
     barrier.waiting.clear();
     self->state = State::running;
@@ -519,7 +516,7 @@ void* cluster_shared_memory(void* mine, unsigned rank, Where where) {
   return static_cast<char*>(block.shared.get()) + offset;
 }
 
-BarrierResult block_barrier(const char* name, int value, Where where) {
+bool block_barrier(const char* name, int value, Where where) {
   return wait_at(self->block->barrier, n_block_threads, name, value, where);
 }
 
