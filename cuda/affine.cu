@@ -116,8 +116,12 @@ struct TiledProduct {
                                                   const ProductShape& shape, Index first_row,
                                                   Index first_column, const Finish& finish) {
     if constexpr (OnTensorCores<TileSizes>) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+      __trap();  // the host launches none of it
+#else
       multiply_tile_mma<terms, TileSizes, a_contiguous, b_contiguous>(a, b, shape, first_row,
                                                                       first_column, finish);
+#endif
     } else {
       multiply_tile<terms, TileSizes, a_contiguous, b_contiguous>(a, b, shape, first_row,
                                                                   first_column, finish);

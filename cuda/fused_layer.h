@@ -13,6 +13,8 @@
 
 namespace tagix::cuda {
 
+constexpr int fused_threads = 256;  // of a block
+
 /// The elements of a matrix of `columns` columns that one thread of a block takes, one after the
 /// other; without a division for each.
 struct Walk {

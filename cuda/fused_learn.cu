@@ -8,8 +8,6 @@
 namespace tagix::cuda {
 namespace {
 
-constexpr int n_threads = 256;
-
 /// Four neighbours of an array in shared memory.
 __device__ __forceinline__ float4 four(const float* at) {
   return *reinterpret_cast<const float4*>(at);
@@ -41,7 +39,7 @@ __device__ __forceinline__ void add_products(const float4& a_mean, const float4&
 /// Where the threads of a block stand: each takes one column of `rows_each` rows.
 template <int rows_each>
 struct Place {
-  static constexpr int columns = n_threads * rows_each / fused_rows;
+  static constexpr int columns = fused_threads * rows_each / fused_rows;
   int column = static_cast<int>(threadIdx.x) % columns;
   int first_row = static_cast<int>(threadIdx.x) / columns * rows_each;
 };
@@ -199,7 +197,7 @@ struct ToShared {
 template <class Target>
 __device__ __forceinline__ void sum_layer(const FusedPlan& plan, const FusedLayer& layer, int from,
                                           const Target& target, const float* shared) {
-  constexpr int part = 4, apart = 16, block_rows = n_threads / apart * part,
+  constexpr int part = 4, apart = 16, block_rows = fused_threads / apart * part,
                 block_columns = apart * part;
   const int thread = static_cast<int>(threadIdx.x);
   const float* const d_mean = shared + plan.delta_mean[from];
@@ -281,7 +279,7 @@ __device__ __forceinline__ void forward_rows(const FusedPlan& plan, const Traini
 /// A block takes every gridDim-th group of `fused_rows` rows through the whole network and back,
 /// and has a piece of the sums to itself.
 template <int rows_each>
-__global__ void __launch_bounds__(n_threads, 1)
+__global__ void __launch_bounds__(fused_threads, 1)
     fused_learn_kernel(const __grid_constant__ FusedPlan plan, ConstMomentsView parameters,
                        const __grid_constant__ TrainingRows rows, float spread,
                        MomentsView prediction, float* partial, float limit, TrainingState* state) {
@@ -310,8 +308,8 @@ __global__ void __launch_bounds__(n_threads, 1)
 __device__ __forceinline__ void reduce_layer(const FusedLayer& layer, const Piece& piece,
                                              float* shared) {
   const unsigned size = cluster_size();
-  const int first = static_cast<int>(threadIdx.x + cluster_rank() * n_threads);
-  const int step = static_cast<int>(size) * n_threads;
+  const int first = static_cast<int>(threadIdx.x + cluster_rank() * fused_threads);
+  const int step = static_cast<int>(size) * fused_threads;
   for (int at = 4 * first; at < layer.out * layer.weight_stride; at += 4 * step) {
     const int row = at / layer.weight_stride, column = at % layer.weight_stride;
     float mean[4] = {}, var[4] = {};
@@ -348,7 +346,7 @@ __device__ __forceinline__ void reduce_layer(const FusedLayer& layer, const Piec
 /// before they write them, so that there is one piece for each cluster. Blocks beyond the batch
 /// take part with no rows.
 template <int rows_each>
-__global__ void __launch_bounds__(n_threads, 1)
+__global__ void __launch_bounds__(fused_threads, 1)
     fused_cluster_kernel(const __grid_constant__ FusedPlan plan, ConstMomentsView parameters,
                          const __grid_constant__ TrainingRows rows, float spread,
                          MomentsView prediction, float* partial, float limit,
@@ -432,7 +430,7 @@ void fused_learn(const FusedPlan& plan, ConstMomentsView parameters, const Train
                           ? (narrow ? fused_cluster_kernel<4> : fused_cluster_kernel<8>)
                           : (narrow ? fused_learn_kernel<4> : fused_learn_kernel<8>);
   launch("fused training step", kernel,
-         {dim3(static_cast<unsigned>(pieces.count) * pieces.cluster), dim3(n_threads),
+         {dim3(static_cast<unsigned>(pieces.count) * pieces.cluster), dim3(fused_threads),
           static_cast<std::size_t>(plan.shared_floats) * sizeof(float), pieces.cluster},
          plan, parameters, rows, spread, prediction, partial,
          FLT_MAX / static_cast<float>(pieces.count), state);

@@ -5,7 +5,6 @@
 namespace tagix::cuda {
 namespace {
 
-constexpr int n_threads = 256;
 constexpr int lanes_each = 4;  // that share an output
 
 /// The sum over the four lanes that share an output, in a fixed order.
@@ -22,7 +21,7 @@ __device__ __forceinline__ void forward_row(const FusedLayer& layer, const float
                                             int target, int target_stride, float* var_out,
                                             float* shared) {
   const int lane = static_cast<int>(threadIdx.x) % lanes_each;
-  constexpr int outputs_at_once = n_threads / lanes_each;
+  constexpr int outputs_at_once = fused_threads / lanes_each;
   // All lanes of a warp take part in every round, since they exchange sums.
   for (int first = 0; first < target_stride; first += outputs_at_once) {
     const int out = first + static_cast<int>(threadIdx.x) / lanes_each;
@@ -63,7 +62,7 @@ __device__ __forceinline__ void backward_row(const FusedLayer& layer, const Fuse
                                              float* mean_out, float* var_out, float* sums,
                                              float* shared) {
   const int stride = layer.input_stride, thread = static_cast<int>(threadIdx.x);
-  const int n_groups = n_threads / stride;
+  const int n_groups = fused_threads / stride;
   const int group = thread / stride, column = thread % stride;
   if (group < n_groups) {
     const float* const weight = shared + layer.weight_mean + column;
@@ -77,14 +76,14 @@ __device__ __forceinline__ void backward_row(const FusedLayer& layer, const Fuse
       }
     }
     sums[thread] = mean;
-    sums[n_threads + thread] = var;
+    sums[fused_threads + thread] = var;
   }
   __syncthreads();
   if (thread >= stride) return;
-  math::Innovation<float> delta{sums[thread], sums[n_threads + thread]};
+  math::Innovation<float> delta{sums[thread], sums[fused_threads + thread]};
   for (int other = 1; other < n_groups; ++other) {
     delta.delta_mean += sums[other * stride + thread];
-    delta.delta_var += sums[n_threads + other * stride + thread];
+    delta.delta_var += sums[fused_threads + other * stride + thread];
   }
   if (below.has_activation) {
     delta = math::through_jacobian(delta, shared[below.jacobian + thread]);
@@ -117,10 +116,10 @@ __device__ __forceinline__ void for_innovations(const FusedPlan& plan, const flo
 }
 
 /// One block, which keeps the network in shared memory for all the rows. Beyond the plan's floats
-/// it has the innovations of every layer's output, 2 x n_layers x wide_stride, and 2 x n_threads
-/// sums.
+/// it has the innovations of every layer's output, 2 x n_layers x wide_stride, and 2 x
+/// fused_threads sums.
 template <math::UpdateKind kind>
-__global__ void __launch_bounds__(n_threads, 1)
+__global__ void __launch_bounds__(fused_threads, 1)
     fused_online_kernel(const __grid_constant__ FusedPlan plan, MomentsView parameters,
                         const __grid_constant__ TrainingRows rows, float spread, float bound,
                         MomentsView prediction, TrainingState* state) {
@@ -149,7 +148,7 @@ __global__ void __launch_bounds__(n_threads, 1)
     bool overflows = observe_outputs(plan, shared + plan.var[(last + 1) % 2], rows, row, 1, spread,
                                      prediction, state, shared);
     __syncthreads();
-    for (int at = static_cast<int>(threadIdx.x); at < plan.wide_stride; at += n_threads) {
+    for (int at = static_cast<int>(threadIdx.x); at < plan.wide_stride; at += fused_threads) {
       d_mean[last * plan.wide_stride + at] = shared[plan.delta_mean[0] + at];
       d_var[last * plan.wide_stride + at] = shared[plan.delta_var[0] + at];
     }
@@ -191,13 +190,14 @@ void fused_online(const FusedPlan& plan, const TrainingRows& rows, const UpdateR
                           ? fused_online_kernel<UpdateKind::information>
                           : fused_online_kernel<UpdateKind::capped>;
   launch("fused online training", kernel,
-         {dim3(1), dim3(n_threads), fused_online_floats(plan) * sizeof(float)}, plan, parameters,
-         rows, rule.spread(1, rows.noise.mean_weight), rule.bound_for(1), prediction, state);
+         {dim3(1), dim3(fused_threads), fused_online_floats(plan) * sizeof(float)}, plan,
+         parameters, rows, rule.spread(1, rows.noise.mean_weight), rule.bound_for(1), prediction,
+         state);
 }
 
 std::size_t fused_online_floats(const FusedPlan& plan) {
   return static_cast<std::size_t>(plan.shared_floats + 2 * plan.n_layers * plan.wide_stride +
-                                  2 * n_threads);
+                                  2 * fused_threads);
 }
 
 }  // namespace tagix::cuda

@@ -5,7 +5,9 @@
 namespace tagix::cuda {
 namespace {
 
-__global__ void __launch_bounds__(recording_threads)
+// Unless it is told that one block is enough, ptxas spills registers from compute capability 10.0
+// on.
+__global__ void __launch_bounds__(recording_threads, 1)
     record_predictions_kernel(ConstMomentsView prediction, const float* target, NoiseView noise,
                               TrainingState* state) {
   if (state->failure != Failure::none) return;
