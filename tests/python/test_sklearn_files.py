@@ -185,6 +185,13 @@ def test_every_entry_is_checked(name: str) -> None:
         cls._from_file(description, tensors | {"more": np.zeros(1)}, "cpu")
 
 
+def test_a_likelihood_that_there_is_not() -> None:
+    description, tensors = to_file("classifier")
+    description["parameters"]["likelihood"] = "autto"
+    with pytest.raises(ValueError, match="likelihood: got 'autto', needed one of"):
+        TagiClassifier._from_file(description, tensors, "cpu")
+
+
 def test_networks_of_another_estimator() -> None:
     description, tensors = to_file("regressor")
     others, arrays = to_file("outputs")

@@ -413,7 +413,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _likelihood(self) -> type[HierarchicalSoftmax | Remax | Softmax]:
         """What "auto" was when the networks were made stays as it was, in files too."""
         if self.likelihood != "auto":
-            return LIKELIHOODS[self.likelihood]
+            return LIKELIHOODS[as_choice("likelihood", self.likelihood, tuple(LIKELIHOODS))]
         likelihood = self.nets_[0].likelihood if self.__sklearn_is_fitted__() else None
         return Softmax if likelihood is None else type(likelihood)
 
