@@ -401,7 +401,7 @@ class CpuBackend final : public Backend {
   void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows,
                    float* output) override {
     for (Index i = 0; i < n_rows; ++i) {
-      std::memcpy(output + i * cols, source + row_of(rows, i) * cols, bytes(cols));
+      std::copy_n(source + row_of(rows, i) * cols, cols, output + i * cols);
     }
   }
 
