@@ -32,7 +32,8 @@ finish() { [ -z "$current" ] || took+=("$(printf '%5d s  %s' $((SECONDS - starte
 report() {
   local status=$?
   finish
-  printf '\n%s\n' "${took[@]}"
+  printf '\n'
+  printf '%s\n' "${took[@]}"
   printf '%5d s  in all\n' "$SECONDS"
   [ "$status" = 0 ] && echo "all passed" || echo "failed in: $current"
 }
@@ -102,7 +103,10 @@ if command -v nvcc >/dev/null && changed kernels; then
 fi
 
 step "Python tests, on the CPU and on the emulated device"
+# Two processes, and no threads of other libraries beside them.
+export OMP_NUM_THREADS=1
 TAGIX_REQUIRE_CUDA=emulated python -m pytest -n 2 tests/python --ignore tests/python/laboratory
+unset OMP_NUM_THREADS
 
 if changed laboratory; then
   step "the laboratory: its tests, the examples, the documentation, short benchmarks"
