@@ -55,7 +55,7 @@ run_card() {
 
 run_cpp() {
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DTAGIX_TESTS=ON -DTAGIX_CUDA=ON \
-    -DCMAKE_CUDA_ARCHITECTURES="$architectures" || return
+    -DTAGIX_WARNINGS_AS_ERRORS=ON -DCMAKE_CUDA_ARCHITECTURES="$architectures" || return
   cmake --build "$build" -- -k 0
 }
 

@@ -97,7 +97,7 @@ if command -v nvcc >/dev/null && changed kernels; then
   architectures=90
   [ -z "$everything" ] || architectures="75-real;90"
   cmake -S . -B build/kernels -G Ninja -DCMAKE_BUILD_TYPE=Release -DTAGIX_CUDA=ON \
-    -DCMAKE_CUDA_ARCHITECTURES="$architectures" >/dev/null
+    -DTAGIX_WARNINGS_AS_ERRORS=ON -DCMAKE_CUDA_ARCHITECTURES="$architectures" >/dev/null
   cmake --build build/kernels --target tagix_core
   python tools/kernel_resources.py build/kernels
 fi

@@ -4,8 +4,8 @@
 
 namespace tagix::cpu {
 
-/// While one lives, this thread counts denormal numbers as 0, those that it reads and those that it
-/// works out; then the mode is again what it was. Nothing where a processor has no such mode.
+/// While one exists, this thread treats denormal numbers as 0, as operands and as results; the
+/// destructor restores the mode. It does nothing on processors without such a mode.
 ///
 /// Trained networks are full of them: of a unit that hardly ever fires, the mean and the Jacobian
 /// are small, and their squares enter the products. Many processors work on them in microcode, at
