@@ -63,6 +63,7 @@ void bind_noise(py::module_& m);
 void bind_likelihood(py::module_& m);
 void bind_model(py::module_& m);
 void bind_diffusion(py::module_& m);
+void bind_encoding(py::module_& m);
 void bind_stream(py::module_& m);
 
 }  // namespace tagix::python

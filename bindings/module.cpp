@@ -82,5 +82,6 @@ for less than 1, TypeError for anything but an integer; the number is then as it
   tagix::python::bind_likelihood(m);
   tagix::python::bind_model(m);
   tagix::python::bind_diffusion(m);
+  tagix::python::bind_encoding(m);
   tagix::python::bind_stream(m);
 }

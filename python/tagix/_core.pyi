@@ -20,6 +20,7 @@ __all__: list[str] = [
     "CudaArray",
     "DiffusionProcess",
     "DiffusionSource",
+    "Encoding",
     "EpochRecord",
     "Exp",
     "Forgetting",
@@ -1026,6 +1027,41 @@ class DiffusionSource(BatchSource):
     def set_noise_var(
         self, noise_var: collections.abc.Sequence[typing.SupportsFloat | typing.SupportsIndex]
     ) -> None: ...
+
+class Encoding:
+    """
+    Inputs that are piecewise linear in the columns of standardized rows; see core/encoding.h.
+    """
+    def __init__(
+        self,
+        n_columns: typing.SupportsInt | typing.SupportsIndex,
+        scores: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        knots: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+        ramps: typing.Annotated[numpy.typing.ArrayLike, numpy.float64],
+    ) -> None:
+        """
+        scores: float64 (3, n_scores): column, slope beyond the knots, number of knots; knots: float64 (2, all knots): where they are, and the values there; ramps: float64 (4, n_ramps): column, start, end, centre. Raises ValueError for numbers that are not those of an encoding.
+        """
+    def inputs(
+        self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        Inputs (rows, inputs) of rows (rows, columns) that are known.
+        """
+    def moments(
+        self,
+        x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+        x_var: typing.Annotated[numpy.typing.ArrayLike, numpy.float32],
+    ) -> tuple[numpy.typing.NDArray[numpy.float32], numpy.typing.NDArray[numpy.float32]]:
+        """
+        Means and variances of the inputs of Gaussian rows.
+        """
+    def slopes(
+        self, x: typing.Annotated[numpy.typing.ArrayLike, numpy.float32]
+    ) -> numpy.typing.NDArray[numpy.float32]:
+        """
+        The derivative of each input by its column, (rows, inputs).
+        """
 
 class Stream:
     """

@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 import tagix as tx
 from tagix.metrics import expected_calibration_error
 from tagix.sklearn import TagiClassifier
+from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._judges import LabelJudge
 
 Array = np.ndarray
@@ -78,8 +79,13 @@ def test_as_good_as_logistic_regression(load: Any) -> None:
 def test_probabilities_are_the_mean_of_the_networks() -> None:
     X, labels, _ = table()
     model = small(novelty=False).fit(X, labels)
-    x = ((X[:30] - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
-    expected = np.mean([net.predict_proba(x) for net in model.nets_], axis=0)
+    expected = np.mean(
+        [
+            net.predict_proba(model.network_inputs(X[:30], member=member)[0])
+            for member, net in enumerate(model.nets_)
+        ],
+        axis=0,
+    )
     np.testing.assert_allclose(model.predict_proba(X[:30]), expected, rtol=1e-5)
     np.testing.assert_allclose(np.exp(model.predict_log_proba(X[:30])), expected, rtol=1e-5)
 
@@ -338,7 +344,7 @@ def test_rows_left_out_hold_their_share_of_each_class() -> None:
     """And the only row of a class counts for nothing, since no network left out has learned it."""
     labels = np.array([0] * 50 + [1] * 10 + [2])
     x = np.zeros((len(labels), 1), np.float32)
-    judge = LabelJudge(x, None, labels)
+    judge = LabelJudge(x, None, labels, Encoding.of(x, np.zeros(x.shape, bool)))
     fold = judge.folds(5, seed=0)
     counts = [np.bincount(labels[fold == k], minlength=3) for k in range(5)]
     assert [count[0] for count in counts] == [10] * 5 and [count[1] for count in counts] == [2] * 5

@@ -71,21 +71,23 @@ def test_prediction_is_the_mixture_of_the_networks() -> None:
     X, y = table(600)
     fitted = TagiRegressor(novelty=False, random_state=0).fit(X, y)
     rows = X[:20]  # more than 8, so that they take the same path
-    x = ((rows - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
 
-    def moments(nets: list[nn.Sequential]) -> tuple[Array, Array]:
-        predictions = [net(x) for net in nets]
+    def moments(model: TagiRegressor) -> tuple[Array, Array]:
+        predictions = [
+            net(model.network_inputs(rows, member=member)[0])
+            for member, net in enumerate(model.nets_)
+        ]
         means = np.array([p.mean[:, 0] for p in predictions], np.float64)
         var = np.mean([p.var[:, 0] for p in predictions], axis=0) + means.var(axis=0)
         return means.mean(axis=0) * y.std() + y.mean(), var * y.var()
 
-    mean, var = moments(fitted.nets_)
+    mean, var = moments(fitted)
     np.testing.assert_allclose(fitted.predict(rows), mean, rtol=1e-6)
-    assert len(fitted.nets_) == 3 and fitted.net_ is fitted.nets_[0]
+    assert len(fitted.nets_) == 5 and fitted.net_ is fitted.nets_[0]
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
     # Where no rows are left out, nothing is known but the networks' own variances.
     plain = small(early_stopping=False, max_epochs=2).fit(X, y)
-    mean, var = moments(plain.nets_)
+    mean, var = moments(plain)
     predicted, std = plain.predict(rows, return_std=True)
     np.testing.assert_allclose(predicted, mean, rtol=1e-6)
     np.testing.assert_allclose(std, np.sqrt(var), rtol=1e-5)
@@ -95,8 +97,9 @@ def test_parts_of_the_variance() -> None:
     """In proportion as in a mixture of networks: of their means and variances, and their noise."""
     fitted = TagiRegressor(novelty=False, random_state=0).fit(*table(600))
     X, _ = table(50, seed=3)
-    x = ((X - fitted.x_mean_) / fitted.x_scale_).astype(np.float32)
-    predictions = [net(x) for net in fitted.nets_]
+    predictions = [
+        net(fitted.network_inputs(X, member=member)[0]) for member, net in enumerate(fitted.nets_)
+    ]
     means = np.stack([each.mean for each in predictions]).astype(np.float64)
     epistemic = np.mean([each.epistemic for each in predictions], axis=0) + means.var(axis=0)
     aleatoric = np.mean([each.aleatoric for each in predictions], axis=0)
@@ -107,7 +110,13 @@ def test_parts_of_the_variance() -> None:
     np.testing.assert_allclose(var.epistemic + var.aleatoric, std**2, rtol=1e-12)
     plain = small(early_stopping=False, max_epochs=2).fit(*table(600))
     var = plain.predict_var(X)
-    noise = np.mean([net(x).aleatoric[:, 0] for net in plain.nets_], axis=0)
+    noise = np.mean(
+        [
+            net(plain.network_inputs(X, member=member)[0]).aleatoric[:, 0]
+            for member, net in enumerate(plain.nets_)
+        ],
+        axis=0,
+    )
     np.testing.assert_allclose(var.aleatoric, plain.y_scale_**2 * noise, rtol=1e-5)
     uncertain = fitted.predict_var(X, X_std=np.full_like(X, X.std(axis=0)))
     assert uncertain.epistemic.mean() > 2 * fitted.predict_var(X).epistemic.mean()
@@ -553,7 +562,7 @@ def test_noise_is_the_one_asked_for() -> None:
     wide = small(**short, hidden=(7, 5)).fit(X, y)
     shapes = [layer.config for layer in wide.net_.layers if isinstance(layer, nn.Linear)]
     assert [(each["in_features"], each["out_features"]) for each in shapes] == [
-        (3, 7),
+        (3 + 3 * 8, 7),  # the columns, and 8 ramps of each
         (7, 5),
         (5, 1),
     ]

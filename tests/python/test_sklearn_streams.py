@@ -100,8 +100,9 @@ def test_partial_fit_goes_on_from_fit() -> None:
     before = model.score(X_test, y_test)
     model.partial_fit(X[100:], y[100:])
     assert model.score(X_test, y_test) > before
-    # 516 rows end the batch that reaches the next power of two.
-    np.testing.assert_allclose(model.x_mean_, X[:516].mean(axis=0), rtol=1e-9)
+    # Units of encoded columns stay; 516 rows end the batch that reaches the next power of two.
+    np.testing.assert_allclose(model.x_mean_, X[:100].mean(axis=0), rtol=1e-9)
+    np.testing.assert_allclose(model.y_mean_, y[:516].mean(axis=0), rtol=1e-9)
     assert model.prequential_log_.n_rows == 600
 
 

@@ -146,9 +146,9 @@ def test_rows_to_evaluate_by_stand_in_the_history() -> None:
     X, y = table(200)
     X_left, y_left = table(100, seed=1)
     model = make(TagiRegressor, early_stopping=False).fit(X, y, eval_set=(X_left, y_left))
-    for net, history in zip(model.nets_, model.histories_, strict=True):
+    for member, (net, history) in enumerate(zip(model.nets_, model.histories_, strict=True)):
         assert len(history.validation_mse) == len(history.train_mse)
-        x = ((X_left - X.mean(axis=0)) / X.std(axis=0)).astype(np.float32)
+        x, _ = model.network_inputs(X_left, member=member)
         error = net(x).mean[:, 0] - (y_left - y.mean()) / y.std()
         assert history.validation_mse[-1] == pytest.approx(np.mean(error**2), rel=1e-4)
     # They are not learned.
@@ -164,7 +164,7 @@ def test_rows_to_evaluate_by_choose_the_length() -> None:
     noise = generator.standard_normal(150)
     settings = {"hidden": (30,), "max_epochs": 60}
     short = make(TagiRegressor, **settings).fit(
-        X, noise, eval_set=(generator.standard_normal((150, 3)), generator.standard_normal(150))
+        X, noise, eval_set=(generator.standard_normal((2000, 3)), generator.standard_normal(2000))
     )
     law = np.sin(3 * X[:, 0])
     X_left = generator.standard_normal((150, 3))

@@ -243,9 +243,9 @@ def test_law() -> None:
 
 def test_novelty() -> None:
     X, y, weight = table(60)
-    net = TagiRegressor(**QUICK).fit(X, y).nets_
+    model = TagiRegressor(**QUICK).fit(X, y)
     rows, about = X.astype(np.float32), (y - y.mean())[:, np.newaxis]
-    known = learn(net, rows, about, (8,))
+    known = learn(model.nets_, rows, about, (8,), encoding=model._encoding)
     weight = weight + 1
     more, repeated = (
         known.with_rows(rows[:20], about[:20], weight[:20].astype(float)),
@@ -257,7 +257,7 @@ def test_novelty() -> None:
     for got, expected in zip(more.posterior(probes), repeated.posterior(probes), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-9)
     # The variance of a Gaussian process whose rows have noise of their own, in closed form.
-    weighted = learn(net, rows, about, (8,), weight.astype(float))
+    weighted = learn(model.nets_, rows, about, (8,), weight.astype(float), encoding=model._encoding)
     kernel = weighted._factors(weighted._seen(rows))
     gram = np.linalg.inv(
         np.eye(kernel.shape[1]) + kernel.T @ (weight[:, np.newaxis] * kernel) / weighted.noise_ratio

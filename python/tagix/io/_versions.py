@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
 3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
 tables are read, no weights of classes, no indicators of missing values, no novelty, no law of
-targets, and estimators that stopped on plateaus, 5 no weights of rows."""
+targets, and estimators that stopped on plateaus, 5 no weights of rows, 6 no encoding of columns,
+and nothing of rows left out but the law."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -46,6 +47,9 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     if version >= FORMAT_VERSION:
         return description
     description = dict(description)
+    _add_encoding(description)
+    if version == 6:
+        return description
     learned = description.get("learned")
     if description.get("kind") in _TABULAR and isinstance(learned, dict):
         learned = description["learned"] = {"weight_unit": 1.0, **learned}
@@ -81,6 +85,15 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
     return description
+
+
+def _add_encoding(description: dict[str, Any]) -> None:
+    learned = description.get("learned")
+    if description.get("kind") in _TABULAR and isinstance(learned, dict):
+        learned = {"encoding": None, **learned}
+        if description["kind"] == "TagiRegressor":
+            learned = {"has_residuals": False, **learned}
+        description["learned"] = learned
 
 
 def _from_4(description: dict[str, Any]) -> dict[str, Any]:

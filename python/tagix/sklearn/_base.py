@@ -6,10 +6,11 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
@@ -26,6 +27,8 @@ from tagix.sklearn import _files, _novelty
 from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
+from tagix.sklearn._encoding import Encoding
+from tagix.sklearn._encoding import n_inputs as n_inputs_of
 from tagix.sklearn._growth import wider
 from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._novelty import Novelty
@@ -83,6 +86,8 @@ class TabularEstimator(BaseEstimator):
     _feature_keys: list[Any] | None
     _log: PrequentialLog
     _encoder: ColumnEncoder | None = None
+    _encoding: Encoding | None = None
+    """What networks see of standardized rows of a table; None in streams: the rows."""
     _novelty: Novelty | None = None
     _stream: CoreStream | None = None
     _table_format: TableFormat | None = None
@@ -174,23 +179,37 @@ class TabularEstimator(BaseEstimator):
     def _make_networks(self, n_features: int, for_table: bool) -> list[nn.Sequential]:
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seeds = [_core.derive_seed(seed, member) for member in range(self.n_estimators)]
+        return self._networks_of_seeds(n_features, seeds, for_table)
+
+    def _networks_of_seeds(
+        self, n_features: int, seeds: list[int], for_table: bool
+    ) -> list[nn.Sequential]:
         hidden = self._hidden_widths(for_table)
-        return [
-            self._make_network(n_features, hidden, _core.derive_seed(seed, member), self.forgetting)
-            for member in range(self.n_estimators)
-        ]
+        share = RECIPE.share if for_table else RECIPE.stream_share
+        nets = []
+        for member, seed in enumerate(seeds):
+            encoding = self._encoding and self._encoding.of_member(member)
+            n_inputs = n_features + (encoding.n_added if encoding else 0)
+            nets.append(self._make_network(n_inputs, hidden, seed, self.forgetting, share))
+        return nets
 
     def _make_network(
-        self, n_features: int, hidden: list[int], seed: int, forgetting: Forgetting | None
+        self,
+        n_inputs: int,
+        hidden: list[int],
+        seed: int,
+        forgetting: Forgetting | None,
+        share: float = RECIPE.share,
     ) -> nn.Sequential:
         """A network of the prior."""
         return nn.Sequential(
-            *RECIPE.layers(n_features, hidden, self._n_outputs()),
+            *RECIPE.layers(n_inputs, hidden, self._n_outputs()),
             seed=seed,
             device=self.device,
             precision=self.precision,
             forgetting=forgetting,
-            rule=_core.Information(share=RECIPE.share),
+            rule=_core.Information(share=share),
             **self._network_arguments(),
         )
 
@@ -198,17 +217,17 @@ class TabularEstimator(BaseEstimator):
         self,
         n_features: int,
         keys: list[Any] | None = None,
-        n_indicators: int = 0,
         for_table: bool = False,
     ) -> None:
         """Networks and units that have seen nothing; ``keys`` name features of dicts.
 
-        ``n_indicators`` inputs come before those of the features; see :class:`TableScaler`.
+        The networks of a table are made with its units: :meth:`_take_units_of_table`.
         """
         self._stream = None
         self._novelty = None
-        self.nets_ = self._make_networks(n_indicators + n_features, for_table)
-        self.histories_ = [History() for _ in self.nets_]
+        self._encoding = None
+        if not for_table:
+            self._make_all_networks(n_features, for_table=False)
         self._x_moments = Moments.of_nothing(n_features)
         self._x_scaler = Scaler.identity(n_features)
         self._n_rows = 0
@@ -231,6 +250,16 @@ class TabularEstimator(BaseEstimator):
         scaler = self._x_moments.scaler()
         links = Links.of(X, scaler, weight) if 1 < X.shape[1] <= MOST_COLUMNS else None
         self._x_scaler = TableScaler(scaler.mean, scaler.scale, scaler.varies, links, indicators)
+        x, _ = self._x_scaler.inputs(X)
+        # Indicators stay as they are.
+        missing = np.hstack([np.ones((len(X), len(indicators)), dtype=bool), np.isnan(X)])
+        encoding = Encoding.of(x, missing, weight)
+        self._encoding = replace(encoding, is_mixed=self.n_estimators > 1)
+        self._make_all_networks(x.shape[1], for_table=True)
+
+    def _make_all_networks(self, n_columns: int, *, for_table: bool) -> None:
+        self.nets_ = self._make_networks(n_columns, for_table)
+        self.histories_ = [History() for _ in self.nets_]
 
     def _n_indicators(self) -> int:
         """Inputs of the networks that come before those of the columns."""
@@ -268,11 +297,13 @@ class TabularEstimator(BaseEstimator):
         """
         x, x_var = self._x_scaler.inputs(X, std)
         hidden = self._hidden_widths(for_table=True)
+        assert self._encoding is not None
         return TableTraining(
             x,
             x_var,
             y,
-            lambda seed, walk: self._make_network(x.shape[1], hidden, seed, walk),
+            self._encoding,
+            lambda n_inputs, seed, walk: self._make_network(n_inputs, hidden, seed, walk),
             batch_size=self._batch_size(len(x)),
             max_epochs=self.max_epochs,
             progress=Progress(type(self).__name__, bool(self.verbose)),
@@ -294,6 +325,10 @@ class TabularEstimator(BaseEstimator):
         return self.early_stopping and n_rows >= RECIPE.least_rows
 
     def _learn_table(self, table: TableTraining, length: Length[Any]) -> None:
+        if length.is_mixed != table.encoding.is_mixed:
+            self._encoding = replace(table.encoding, is_mixed=length.is_mixed)
+            seeds = [net.seed for net in self.nets_]
+            self.nets_ = self._networks_of_seeds(table.x.shape[1], seeds, for_table=True)
         self.histories_ = table.fit(self.nets_, length)
         self._count_table(len(table.x))
         if self.novelty:
@@ -320,6 +355,35 @@ class TabularEstimator(BaseEstimator):
         rows = validate_rows(self, X, reset=False)
         return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
 
+    def network_inputs(
+        self, X: Any, X_std: ArrayLike | None = None, *, member: int = 0
+    ) -> tuple[Float32, Float32 | None]:
+        """What one of the networks in ``nets_`` sees of rows.
+
+        Args:
+            X: rows, (n_rows, n_features).
+            X_std: standard deviations of X, as in ``fit``.
+            member: the network's number.
+
+        Returns:
+            Means, float32 (n_rows, n_inputs), and variances of that shape, or None where all is
+            known: indicators of missing values, the columns, standardized and after ``fit`` by
+            their scores, and their ramps, if the network sees any (docs/estimators.md).
+
+        Raises:
+            NotFittedError: before anything was learned.
+            ValueError, TypeError: for a table unlike that of ``fit``, and numbers of networks that
+                there are not.
+        """
+        check_is_fitted(self)
+        number = as_count("member", member, least=0)
+        if number >= len(self.nets_):
+            raise ValueError(f"member: got {member}, needed less than {len(self.nets_)}")
+        x, x_var = self._inputs_to_predict(X, X_std)
+        if self._encoding is None:
+            return x, x_var
+        return self._encoding.of_member(number).moments(x, x_var)
+
     def _learn_batch(
         self, X: Array, std: Array | None, weight: Array | None, update: Callable[..., None]
     ) -> None:
@@ -344,11 +408,17 @@ class TabularEstimator(BaseEstimator):
     def _take_over_units(self) -> None:
         """The moments so far become the units, in which the networks are re-expressed."""
         scaler = self._x_moments.scaler()
-        old, new = self._x_scaler.input_units_towards(scaler)
         n_indicators = self._n_indicators()  # which have no units
+        if self._encoding is not None:
+            scaler = scaler.but(self._x_scaler, self._encoding.encoded - n_indicators)
+        old, new = self._x_scaler.input_units_towards(scaler)
         units = old.behind(n_indicators), new.behind(n_indicators)
         for net in self.nets_:
-            rescale(net, inputs=units)
+            of_net = units
+            if self._encoding is not None:
+                encoding = self._encoding.of_net(net, len(units[0].mean))
+                of_net = encoding.units(units[0]), encoding.units(units[1])
+            rescale(net, inputs=of_net)
         if self._novelty is not None:
             self._novelty = self._novelty.in_units(*units)
         self._x_scaler = self._x_scaler.renewed(scaler)
@@ -504,6 +574,8 @@ class TabularEstimator(BaseEstimator):
         }
         _files.put_units(tensors, "x", self._x_scaler, self._x_moments)
         learned["indicators"] = _files.put_links(tensors, self._x_scaler)
+        encoding = self._encoding
+        learned["encoding"] = None if encoding is None else encoding.describe(tensors)
         return {"parameters": parameters, "learned": learned}, tensors
 
     @classmethod
@@ -523,6 +595,14 @@ class TabularEstimator(BaseEstimator):
         scaler, self._x_moments = _files.take_units(tensors, "x", n_inputs)
         self._x_scaler = _files.take_links(tensors, scaler, learned.take("indicators"))
         n_inputs += self._n_indicators()
+        encoding = learned.take("encoding")
+        self._encoding = None
+        if encoding is not None:
+            self._encoding = Encoding.read(_files.read_record(encoding, "encoding"), tensors)
+            if self._encoding.n_columns > n_inputs:
+                raise ValueError(
+                    f"encoding: got {self._encoding.n_columns} columns, needed at most {n_inputs}"
+                )
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None
@@ -546,11 +626,13 @@ class TabularEstimator(BaseEstimator):
         if unnoted > MOST_UNNOTED_DRIFTS:  # each will be an entry of the log
             raise ValueError(f"drifts_in_fit: got {unnoted} drifts more than the log has")
         n_outputs, arguments = self._n_outputs(), self._network_arguments()
-        for net in self.nets_:
-            if (_n_inputs(net), _n_outputs(net)) != (n_inputs, n_outputs):
+        for member, net in enumerate(self.nets_):
+            encoding = self._encoding and self._encoding.of_member(member)
+            wanted = n_inputs + (encoding.n_added if encoding else 0), n_outputs
+            if (n_inputs_of(net), _n_outputs(net)) != wanted:
                 raise ValueError(
-                    f"networks: got one of {_n_inputs(net)} inputs and {_n_outputs(net)} outputs, "
-                    f"needed {n_inputs} and {n_outputs}"
+                    f"networks: got one of {n_inputs_of(net)} inputs and {_n_outputs(net)} "
+                    f"outputs, needed {wanted[0]} and {wanted[1]}"
                 )
             if any(getattr(net, name) != value for name, value in arguments.items()):
                 raise ValueError(f"networks: got one of other {', '.join(arguments)}")
@@ -657,25 +739,15 @@ def first_keys(x: Any) -> list[Any]:
     return list(x)
 
 
-def _n_inputs(net: nn.Sequential) -> int:
-    """Inputs of a network that begins with a Linear; ValueError for another one."""
-    return _linear(net, 0)["in_features"]
-
-
 def _n_outputs(net: nn.Sequential) -> int:
     """Outputs of a network that ends with a Linear; ValueError for another one."""
-    return _linear(net, -1)["out_features"]
+    layer = net.layers[-1]
+    if not isinstance(layer, nn.Linear):
+        raise ValueError(f"networks: got {layer!r} last, needed a Linear")
+    return int(layer.config["out_features"])
 
 
 def _widths(net: nn.Sequential) -> list[int]:
     """Widths of its hidden layers."""
     linear = [layer for layer in net.layers if isinstance(layer, nn.Linear)]
     return [layer.config["out_features"] for layer in linear[:-1]]
-
-
-def _linear(net: nn.Sequential, position: int) -> dict[str, int]:
-    layer = net.layers[position]
-    if not isinstance(layer, nn.Linear):
-        raise ValueError(f"networks: got {layer!r} first or last, needed a Linear")
-    config: dict[str, int] = layer.config
-    return config

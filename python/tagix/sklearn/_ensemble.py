@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tagix import nn
 from tagix.gaussian import Prediction
+from tagix.sklearn._encoding import Encoding
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -61,21 +62,62 @@ class Mixture(NamedTuple):
         )
 
 
-def predict(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) -> Mixture:
-    """The mixture for standardized inputs (rows, features), some of which may be uncertain."""
+def predict(
+    nets: Sequence[nn.Sequential],
+    x: Float32,
+    x_var: Float32 | None,
+    encoding: Encoding | None = None,
+) -> Mixture:
+    """The mixture for standardized rows (rows, columns), some of which may be uncertain.
+
+    Networks see them as ``encoding`` says; None: as they are.
+    """
 
     def mixture(rows: Float32, n_points: int) -> Array:
-        return np.stack(Mixture.of([net(rows) for net in nets], n_points), axis=1)
+        predictions = [net(seen) for net, seen in _seen(nets, rows, encoding)]
+        return np.stack(Mixture.of(predictions, n_points), axis=1)
 
     parts = _over_inputs(mixture, x, x_var)
     return Mixture(*np.moveaxis(parts, 1, 0))
 
 
-def predict_proba(nets: Sequence[nn.Sequential], x: Float32, x_var: Float32 | None) -> Array:
+def covariance(
+    nets: Sequence[nn.Sequential],
+    x: Float32,
+    x_var: Float32 | None,
+    encoding: Encoding | None = None,
+) -> tuple[Array, Array]:
+    """How means of outputs vary together, float64 (rows, outputs, outputs) each.
+
+    From network to network, and, in the mean of the networks, over inputs that are not known.
+    """
+
+    def covariances(rows: Float32, n_points: int) -> Array:
+        means = np.stack([net(seen).mean for net, seen in _seen(nets, rows, encoding)])
+        means = means.astype(np.float64)
+        means = means.reshape(len(nets), -1, n_points, means.shape[-1])
+        of_points = means.mean(axis=0)
+        of_points -= of_points.mean(axis=1, keepdims=True)
+        of_inputs = np.einsum("rpi,rpj->rij", of_points, of_points) / n_points
+        means -= means.mean(axis=0)
+        of_networks = np.einsum("nrpi,nrpj->rij", means, means) / (len(nets) * n_points)
+        return np.stack([of_networks, of_inputs], axis=1)
+
+    parts = _over_inputs(covariances, x, x_var)
+    return parts[:, 0], parts[:, 1]
+
+
+def predict_proba(
+    nets: Sequence[nn.Sequential],
+    x: Float32,
+    x_var: Float32 | None,
+    encoding: Encoding | None = None,
+) -> Array:
     """Mean probabilities of the classes, float64 (rows, classes), adding up to 1 in each row."""
 
     def mean(rows: Float32, n_points: int) -> Array:
-        probabilities = np.stack([net.predict_proba(rows) for net in nets])
+        seen = _seen(nets, rows, encoding)
+        probabilities = np.stack([net.predict_proba(inputs) for net, inputs in seen])
         by_point = probabilities.reshape(len(nets), -1, n_points, probabilities.shape[-1])
         averaged: Array = by_point.mean(axis=(0, 2), dtype=np.float64)
         return averaged
@@ -90,13 +132,37 @@ def update(
     y: NDArray[Any],
     x_var: Float32 | None,
     weight: Array | None = None,
+    encoding: Encoding | None = None,
 ) -> Mixture:
     """One update of each by a batch; the mixture that they predicted before."""
-    return Mixture.of([net.update(x, y, x_var=x_var, sample_weight=weight) for net in nets])
+    predictions = []
+    for net in nets:
+        mean, var = x, x_var
+        if encoding is not None:
+            mean, var = encoding.of_net(net, x.shape[1]).moments(x, x_var)
+        predictions.append(net.update(mean, y, x_var=var, sample_weight=weight))
+    return Mixture.of(predictions)
+
+
+def _seen(
+    nets: Sequence[nn.Sequential], rows: Float32, encoding: Encoding | None
+) -> Iterator[tuple[nn.Sequential, Float32]]:
+    """Each network with what it sees of rows that are known."""
+    if encoding is None:
+        yield from ((net, rows) for net in nets)
+        return
+    done: dict[int, Float32] = {}
+    for net in nets:
+        own = encoding.of_net(net, rows.shape[1])
+        if own.n_added not in done:
+            done[own.n_added] = own.inputs(rows)
+        yield net, done[own.n_added]
 
 
 def _over_inputs(
-    predict: Callable[[Float32, int], Array], x: Float32, x_var: Float32 | None
+    predict: Callable[[Float32, int], Array],
+    x: Float32,
+    x_var: Float32 | None,
 ) -> Array:
     """``predict(rows, n_points)`` of rows that are known, and of points for those that are not.
 

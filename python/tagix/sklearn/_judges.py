@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from tagix import nn
 from tagix.sklearn import _ensemble
+from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._law import TailedLaw, constant_loss, fit_law
+from tagix.sklearn._residuals import Residuals
 from tagix.sklearn._table_training import Verdict
 
 Array = NDArray[np.float64]
@@ -36,6 +38,7 @@ class RegressionJudge:
         center, scale: (outputs,), the units that networks see targets in.
         n_networks: how many there will be in the mixture.
         varies: (outputs,), whether networks learn the output at all; others count as known.
+        encoding: what networks see of rows.
         weight: (rows,), by which rows count; None: all alike.
     """
 
@@ -46,6 +49,7 @@ class RegressionJudge:
     scale: Array
     n_networks: int
     varies: NDArray[np.bool_]
+    encoding: Encoding
     weight: Array | None = None
 
     def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
@@ -55,7 +59,7 @@ class RegressionJudge:
     def predict(self, net: nn.Sequential, rows: Rows) -> Array:
         """Means, and variances without and by inputs that are not known, (rows, 3, outputs)."""
         x_var = None if self.x_var is None else self.x_var[rows]
-        mixture = _ensemble.predict([net], self.x[rows], x_var)
+        mixture = _ensemble.predict([net], self.x[rows], x_var, self.encoding)
         own = mixture.var - mixture.of_inputs
         known = np.zeros_like(own), np.ones_like(own), np.zeros_like(own)
         learned = mixture.mean, own, mixture.of_inputs
@@ -80,7 +84,11 @@ class RegressionJudge:
             share = change / np.where(squared_error > 0, squared_error, 1.0)
             saved = np.maximum(LEAST_SAVED, 1.0 - share)
         law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs, weight)
-        return Verdict(loss, constant_loss(y, self._constants(fold)[rows], weight), law)
+        mean, var = mean * self.scale + self.center, var * self.scale**2
+        std = np.sqrt(law.var(mean, var) + of_inputs * self.scale**2)
+        errors = (y * self.scale + self.center - mean) / std
+        constant = constant_loss(y, self._constants(fold)[rows], weight)
+        return Verdict(loss, constant, law, Residuals.of(errors, weight))
 
     def _constants(self, fold: NDArray[np.intp]) -> Array:
         """The median of the targets in all other parts, for each row."""
@@ -112,12 +120,14 @@ class LabelJudge:
     Attributes:
         x, x_var: inputs, and their variances where any are uncertain.
         labels: numbers of classes (rows,).
+        encoding: what networks see of rows.
         weight: (rows,), by which rows count; None: all alike.
     """
 
     x: Float32
     x_var: Float32 | None
     labels: NDArray[np.int64]
+    encoding: Encoding
     weight: Array | None = None
 
     def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
@@ -131,7 +141,7 @@ class LabelJudge:
     def predict(self, net: nn.Sequential, rows: Rows) -> Array:
         """The probabilities of the labels, (rows,)."""
         x_var = None if self.x_var is None else self.x_var[rows]
-        probabilities = _ensemble.predict_proba([net], self.x[rows], x_var)
+        probabilities = _ensemble.predict_proba([net], self.x[rows], x_var, self.encoding)
         return np.asarray(probabilities[np.arange(len(rows)), self.labels[rows]])
 
     def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[None]:

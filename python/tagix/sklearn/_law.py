@@ -81,6 +81,32 @@ class TailedLaw:
         squares = ((y - mean) / np.sqrt(scale_var)) ** 2
         return np.asarray(-_losses(squares, np.log(scale_var), self.freedom))
 
+    def cdf(self, reached: Array) -> Array:
+        """Of the standardized law, mean 0 and variance 1, at (..., outputs)."""
+        from scipy.special import stdtr
+
+        scale = np.sqrt((self.freedom - 2.0) / self.freedom)
+        return np.asarray(stdtr(self.freedom, reached / scale))
+
+    def crps(self, reached: Array) -> Array:
+        """Of the standardized law, mean 0 and variance 1, at (..., outputs).
+
+        With s its scale, z = reached / s, and F and f the distribution and the density of t_nu
+        (Jordan, Krüger & Lerch, Journal of Statistical Software, 2019),
+
+            s (z (2 F(z) - 1) + 2 f(z) (nu + z^2)/(nu - 1)
+               - 2 sqrt(nu)/(nu - 1) B(1/2, nu - 1/2)/B(1/2, nu/2)^2)
+        """
+        from scipy.special import beta, stdtr
+
+        nu = self.freedom
+        scale = np.sqrt((nu - 2.0) / nu)
+        z = reached / scale
+        density = np.exp(-_losses(z**2, 0.0, nu))
+        spread = 2.0 * np.sqrt(nu) / (nu - 1.0) * beta(0.5, nu - 0.5) / beta(0.5, 0.5 * nu) ** 2
+        inner = z * (2.0 * stdtr(nu, z) - 1.0) + 2.0 * density * (nu + z**2) / (nu - 1.0)
+        return np.asarray(scale * (inner - spread))
+
     def array(self) -> Array:
         """All numbers, (outputs, numbers), for a file."""
         columns = [self.center, self.scale, self.freedom, self.level, self.power]
@@ -114,6 +140,27 @@ def log_density(law: TailedLaw | None, y: Array, mean: Array, var: Array) -> Arr
         return law.log_density(y, mean, var)
     squares = ((y - mean) / np.sqrt(var)) ** 2
     return np.asarray(-0.5 * (np.log(2.0 * np.pi) + np.log(var) + squares))
+
+
+def distribution(law: TailedLaw | None, reached: Array) -> Array:
+    """Of standardized targets (..., outputs) by their law, without one by a Gaussian."""
+    from scipy.special import ndtr
+
+    return np.asarray(ndtr(reached)) if law is None else law.cdf(reached)
+
+
+def crps(law: TailedLaw | None, reached: Array) -> Array:
+    """The continuous ranked probability score of standardized targets (..., outputs).
+
+    Of a Gaussian (Gneiting & Raftery, Journal of the American Statistical Association, 2007),
+
+        z (2 Phi(z) - 1) + 2 phi(z) - 1/sqrt(pi)
+    """
+    if law is not None:
+        return law.crps(reached)
+    density = np.exp(-0.5 * reached**2) / np.sqrt(2.0 * np.pi)
+    inner = reached * (2.0 * distribution(None, reached) - 1.0) + 2.0 * density
+    return np.asarray(inner - 1.0 / np.sqrt(np.pi))
 
 
 def fit_law(

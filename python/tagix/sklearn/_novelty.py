@@ -38,6 +38,7 @@ from scipy.special import erfc
 
 from tagix import nn
 from tagix._rescaling import Units
+from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._files import take_array
 from tagix.sklearn._recipe import RECIPE
 
@@ -309,6 +310,7 @@ def learn(
     targets: Array,
     hidden: Sequence[int],
     weight: Array | None = None,
+    encoding: Encoding | None = None,
 ) -> Novelty:
     """What rows that networks have learned say of others.
 
@@ -318,10 +320,11 @@ def learn(
         targets: float64 (n_rows, n_outputs) about their mean, which is :attr:`Novelty.centre`.
         hidden: widths of the networks' hidden layers.
         weight: (n_rows,), a row has a noise variance divided by its weight; None: 1.
+        encoding: what networks see of rows; None: the rows.
     """
     widths, root = tuple(hidden), _root(weight)
     targets = targets * root
-    scale = np.sqrt(_relevance(nets, x))
+    scale = np.sqrt(_relevance(nets, x, encoding))
     rows = np.asarray(x * scale, dtype=np.float64)
     nothing = np.empty((len(rows), 0))
     chosen, factors = _pivots(rows, widths, nothing, MOST_INDUCING, 0.0)
@@ -358,11 +361,17 @@ def _root(weight: Array | None) -> Array:
     return np.ones((1, 1)) if weight is None else np.sqrt(weight)[:, np.newaxis]
 
 
-def _relevance(nets: Sequence[nn.Sequential], x: Float32) -> Array:
+def _relevance(nets: Sequence[nn.Sequential], x: Float32, encoding: Encoding | None) -> Array:
     """How the networks' means follow each column: squared slopes of mean 1, (n_features,)."""
-    count = int(np.clip(_MOST_TANGENTS // x.shape[1], 1, _MOST_JACOBIANS))
+    n_inputs = x.shape[1] + (0 if encoding is None else encoding.n_added)
+    count = int(np.clip(_MOST_TANGENTS // n_inputs, 1, _MOST_JACOBIANS))
     rows = x[np.random.default_rng(0).permutation(len(x))[:count]]
-    slopes = np.mean([net.jacobian(rows) for net in nets], axis=0, dtype=np.float64)
+    of_nets = []
+    for net in nets:
+        own = None if encoding is None else encoding.of_net(net, rows.shape[1])
+        of_net = net.jacobian(rows if own is None else own.inputs(rows)).astype(np.float64)
+        of_nets.append(of_net if own is None else own.pull_back(rows, of_net))
+    slopes = np.mean(of_nets, axis=0)
     squares = np.mean(slopes**2, axis=(0, 1))
     mean = squares.mean()
     relevance = squares / mean if 0 < mean < np.inf else np.ones_like(squares)

@@ -29,7 +29,7 @@ class Stage(NamedTuple):
 class Recipe:
     """What an estimator does unless it is told otherwise."""
 
-    n_estimators: int = 3
+    n_estimators: int = 5
     """Networks that differ by their seeds alone; they are a mixture with equal weights."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of hidden layers for hidden="auto", in tables."""
@@ -38,9 +38,12 @@ class Recipe:
     gain_bias: float = 3.0
     """Factor on the prior of the first layer's biases: it spreads the kinks of the ReLUs over the
     data, where standardized inputs need more than a weight's own scale."""
-    share: float = 0.1
-    """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`)."""
-    n_updates: int = 6000
+    share: float = 0.01
+    """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`), in
+    tables."""
+    stream_share: float = 0.1
+    """The same in streams."""
+    n_updates: int = 4000
     """Updates that a table gets, between the two bounds in epochs."""
     least_epochs: int = 20
     """At least so many passes over a table."""
@@ -59,17 +62,13 @@ class Recipe:
     budgets: tuple[float, ...] = (1.0, 0.25, 0.0625)
     """Shares of the budget that are tried: with much noise, less is more."""
     n_folds: int = 5
-    """Parts of a small table, each of which is predicted by networks that learn the others."""
-    n_folds_of_many: int = 3
-    """Parts of a larger one."""
-    many_rows: int = 500
-    """Rows from which on a table is a larger one."""
+    """Parts of a table, each of which is predicted by networks that learn the others."""
     n_fold_networks: int = 2
     """Networks that learn the rest of each part."""
     least_rows: int = 15
     """Rows from which on a table is taken apart."""
     most_rows: int = 10_000
-    """Rows up to which all parts are predicted; of more rows, the first part by one network."""
+    """Rows up to which all parts are predicted; of more rows, the first part alone."""
     least_batch_size: int = 16
     """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
     most_batch_size: int = 256
@@ -80,10 +79,6 @@ class Recipe:
     def batch_size(self, n_rows: int) -> int:
         """Rows of an update in a table of ``n_rows``."""
         return min(max(self.least_batch_size, n_rows // self.most_updates), self.most_batch_size)
-
-    def folds(self, n_rows: int) -> int:
-        """Parts that a table of so many rows is taken apart into."""
-        return self.n_folds_of_many if n_rows >= self.many_rows else self.n_folds
 
     def n_epochs(self, n_rows: int, batch_size: int, max_epochs: int) -> int:
         """Passes over a table that its budget of updates comes to."""

@@ -128,6 +128,13 @@ class Scaler:
             np.append(self.varies, added > 0),
         )
 
+    def but(self, other: Scaler, columns: NDArray[np.int64]) -> Scaler:
+        """These, with the units of ``other`` for some columns."""
+        mean, scale, varies = self.mean.copy(), self.scale.copy(), self.varies.copy()
+        for mine, theirs in ((mean, other.mean), (scale, other.scale), (varies, other.varies)):
+            mine[columns] = theirs[columns]
+        return Scaler(mean, scale, varies)
+
     def renewed(self, scaler: Scaler) -> Scaler:
         """The units of ``scaler``, with what else this one knows of a table."""
         return scaler

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from tagix import _core, nn
 from tagix._core import Forgetting
 from tagix._training import FitCallback, History
+from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._recipe import RECIPE, Stage
+from tagix.sklearn._residuals import Residuals
 from tagix.sklearn._side_by_side import Listeners, Progress, SideBySide
 
 Array = NDArray[np.float64]
@@ -33,6 +35,8 @@ class Verdict(Generic[Law]):
     """That of a prediction which knows no inputs."""
     law: Law | None = None
     """How the targets lie about the predictions, where that was found out, too."""
+    residuals: Residuals | None = None
+    """What errors there were, by that law."""
 
 
 class Judge(Protocol[Law]):
@@ -66,9 +70,9 @@ class Schedule:
     """Those of networks that leave out one part."""
 
     @classmethod
-    def of(cls, n_epochs: int, batch_size: int, n_folds: int) -> Schedule:
+    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
         """The schedule of so many epochs for all rows."""
-        n_trial = round(n_epochs * n_folds / (n_folds - 1))
+        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
         return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
 
 
@@ -79,9 +83,18 @@ class Length(Generic[Law]):
     stages: list[Stage]
     verdict: Verdict[Law] | None
     """None where no rows were left out."""
+    is_mixed: bool = True
+    """Whether every second network sees no ramps (:class:`Encoding`)."""
     least_gain: float | None = None
     """Less gain in the mean log-likelihood of a target, as predicted just before each update, ends
     training with that epoch; None: nothing does."""
+
+
+class Part(NamedTuple):
+    """Rows that networks learn, and rows that they predict then."""
+
+    learned: Rows
+    left: Rows
 
 
 @dataclass
@@ -100,7 +113,8 @@ class TableTraining:
     Attributes:
         x, x_var: inputs (rows, features), and their variances where any are uncertain.
         y: targets as networks take them: (rows, outputs), or numbers of classes (rows,).
-        make_network: ``make_network(seed, forgetting)`` makes an untrained one.
+        encoding: what networks see of rows.
+        make_network: ``make_network(n_inputs, seed, forgetting)`` makes an untrained one.
         batch_size: rows of an update.
         max_epochs: bound of the epochs of all stages together.
         progress: the bar.
@@ -113,7 +127,8 @@ class TableTraining:
     x: Float32
     x_var: Float32 | None
     y: NDArray[Any]
-    make_network: Callable[[int, Forgetting | None], nn.Sequential]
+    encoding: Encoding
+    make_network: Callable[[int, int, Forgetting | None], nn.Sequential]
     batch_size: int
     max_epochs: int
     progress: Progress
@@ -122,12 +137,15 @@ class TableTraining:
     evaluation: Evaluation | None = None
     weight: Array | None = None
     schedules: list[Schedule] = field(init=False)
+    _inputs: dict[int, tuple[Float32, Float32 | None]] = field(init=False, default_factory=dict)
+    """Means and variances of what networks see, by the number of ramps."""
 
     def __post_init__(self) -> None:
+        for encoding in (self.encoding, self.encoding.without_ramps):
+            self._inputs[encoding.n_added] = encoding.moments(self.x, self.x_var)
         n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
         lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
-        n_folds = RECIPE.folds(len(self.x))
-        self.schedules = [Schedule.of(length, self.batch_size, n_folds) for length in lengths]
+        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
@@ -165,51 +183,80 @@ class TableTraining:
         return np.append(self.weight, np.ones(len(self.evaluation.x)))
 
     def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
-        """The budget with which rows that were left out are predicted best.
+        """The budget, and the mixture, with which rows that were left out are predicted best.
 
         With each budget, networks learn all parts of the table but one, and predict the rows of
-        that one. In large tables one network does, and one part alone is predicted. Where there are
-        rows to evaluate by, networks learn the whole table and predict them.
+        that one; in large tables one part alone is predicted. Where there are rows to evaluate by,
+        networks learn the whole table and predict them. With the best budget, it is seen whether
+        networks should all see ramps, or every second one none.
         """
         n_rows = len(self.x)
-        large = n_rows > RECIPE.most_rows
-        n_nets = 1 if large else RECIPE.n_fold_networks
         if self.judges_by_evaluation:
             fold = np.repeat([0, 1], [n_rows, len(judge.folds(1, seed)) - n_rows])
-            left, learned = [np.flatnonzero(fold)], [np.arange(n_rows)]
+            parts = [Part(np.arange(n_rows), np.flatnonzero(fold))]
             stages = [schedule.stages for schedule in self.schedules]
         else:
-            n_folds = RECIPE.folds(n_rows)
-            fold = judge.folds(n_folds, seed)
-            left = [np.flatnonzero(fold == k) for k in range(1 if large else n_folds)]
-            learned = [np.flatnonzero(fold != k) for k in range(len(left))]
+            fold = judge.folds(RECIPE.n_folds, seed)
+            parts = [
+                Part(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
+                for k in range(1 if n_rows > RECIPE.most_rows else RECIPE.n_folds)
+            ]
             stages = [schedule.trial for schedule in self.schedules]
+        rows = np.concatenate([part.left for part in parts])
+        encoding = self.encoding
+        members = {number: encoding.of_member(number) for number in range(RECIPE.n_fold_networks)}
+        left_out = self._left_out(judge, parts, stages, members, seed)
+        verdicts = [judge.judge(np.stack(of_schedule), rows, fold) for of_schedule in left_out]
+        best = int(np.argmin([verdict.loss for verdict in verdicts]))
+        length = Length(self.schedules[best].stages, verdicts[best], encoding.is_mixed)
+        if not encoding.is_mixed or not encoding.n_added:
+            return length
+        others = {len(members) + k: encoding for k in members if k % 2}
+        more = self._left_out(judge, parts, [stages[best]], others, seed)[0]
+        alike = judge.judge(np.stack(left_out[best][::2] + more), rows, fold)
+        if alike.loss < verdicts[best].loss:
+            return replace(length, verdict=alike, is_mixed=False)
+        return length
+
+    def _left_out(
+        self,
+        judge: Judge[Any],
+        parts: Sequence[Part],
+        schedules: Sequence[list[Stage]],
+        networks: dict[int, Encoding],
+        seed: int,
+    ) -> list[list[Array]]:
+        """By schedule and network, what is predicted of the rows left out of all parts.
+
+        Numbers of networks stand for their seeds.
+        """
         trials = [
-            partial(self._trial, judge, of_schedule, learned[k], left[k], seed_of_trial)
-            for of_schedule in stages
-            for trial, k in enumerate(np.repeat(range(len(left)), n_nets))
-            for seed_of_trial in [_core.derive_seed(seed, 1 + trial)]
+            partial(self._trial, judge, part, encoding, stages, trial_seed)
+            for stages in schedules
+            for number, encoding in networks.items()
+            for place, part in enumerate(parts)
+            for trial_seed in [_core.derive_seed(seed, 1 + number * len(parts) + place)]
         ]
-        n_trials = len(left) * n_nets
-        self.progress.phase("choosing the length", n_trials * sum(map(_n_epochs, stages)))
+        n_epochs = sum(map(_n_epochs, schedules))
+        self.progress.phase("choosing the length", len(parts) * len(networks) * n_epochs)
         outcomes = self.side_by_side.run(trials)
-        rows = np.concatenate(left)
-        lengths: list[Length[Law]] = []
-        for number, schedule in enumerate(self.schedules):
-            of_schedule = outcomes[number * n_trials : (number + 1) * n_trials]
-            of_nets = [np.concatenate(of_schedule[net::n_nets]) for net in range(n_nets)]
-            verdict = judge.judge(np.stack(of_nets), rows, fold)
-            lengths.append(Length(schedule.stages, verdict))
-        return min(lengths, key=lambda length: length.verdict.loss if length.verdict else np.inf)
+        joined = [
+            np.concatenate(outcomes[start : start + len(parts)])
+            for start in range(0, len(outcomes), len(parts))
+        ]
+        n = len(networks)
+        return [joined[start : start + n] for start in range(0, len(joined), n)]
 
     def fit(self, nets: Sequence[nn.Sequential], length: Length[Any]) -> list[History]:
         """Train each of the networks by itself, on all rows."""
-        everything = np.arange(len(self.x))
-        self.progress.phase("learning all rows", len(nets) * _n_epochs(length.stages))
+        everything, stages = np.arange(len(self.x)), length.stages
+        self.progress.phase("learning all rows", len(nets) * _n_epochs(stages))
+        least_gain = length.least_gain
         trained = self.side_by_side.run(
             [
-                partial(self._train, net.seed, length.stages, everything, True, length.least_gain)
+                partial(self._train, encoding, net.seed, stages, everything, True, least_gain)
                 for net in nets
+                for encoding in [self.encoding.of_net(net, self.x.shape[1])]
             ]
         )
         for net, (copy, _) in zip(nets, trained, strict=True):
@@ -217,29 +264,31 @@ class TableTraining:
         return [history for _, history in trained]
 
     def _trial(
-        self, judge: Judge[Any], stages: list[Stage], learned: Rows, left: Rows, seed: int
+        self, judge: Judge[Any], part: Part, encoding: Encoding, stages: list[Stage], seed: int
     ) -> Array:
-        """What a network predicts of ``left`` that has learned the rest."""
-        net, _ = self._train(seed, stages, learned)
-        return judge.predict(net, left)
+        """What a network predicts of rows that are left, when it has learned the others."""
+        net, _ = self._train(encoding, seed, stages, part.learned)
+        return judge.predict(net, part.left)
 
     def _train(
         self,
+        encoding: Encoding,
         seed: int,
         stages: list[Stage],
         rows: Rows,
         is_kept: bool = False,
         least_gain: float | None = None,
     ) -> tuple[nn.Sequential, History]:
-        x, y = self.x[rows], self.y[rows]
-        x_var = None if self.x_var is None else self.x_var[rows]
+        inputs, inputs_var = self._inputs[encoding.n_added]
+        x, y = inputs[rows], self.y[rows]
+        x_var = None if inputs_var is None else inputs_var[rows]
         listeners = Listeners(
             self.progress, self.side_by_side, self.callback if is_kept else None, least_gain
         )
         evaluation = self.evaluation if is_kept else None
         net, history = None, History()
         for stage in stages:
-            before, net = net, self.make_network(seed, stage.forgetting)
+            before, net = net, self.make_network(x.shape[1], seed, stage.forgetting)
             if before is not None:
                 _take_over(net, before)
             of_stage = net.fit(
@@ -251,7 +300,9 @@ class TableTraining:
                 batch_size=self.batch_size,
                 progress=False,
                 callback=listeners,
-                validation=None if evaluation is None else (evaluation.x, evaluation.y),
+                validation=None
+                if evaluation is None
+                else (encoding.inputs(evaluation.x), evaluation.y),
             )
             history = _joined(history, of_stage)
             if of_stage.stopped:

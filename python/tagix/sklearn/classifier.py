@@ -221,9 +221,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         known, numbers = np.unique(labels, return_inverse=True)
         counts = np.bincount(numbers, weight)
         indicators = columns_to_indicate(rows)
-        self._start_classes(
-            rows.shape[1], known.tolist(), n_indicators=len(indicators), for_table=True
-        )
+        self._start_classes(rows.shape[1], known.tolist(), for_table=True)
         if isinstance(self.class_weight, str):  # balanced
             weights = counts.sum() / (len(known) * counts)
             self._weight_of = dict(zip(known.tolist(), weights.tolist(), strict=True))
@@ -243,7 +241,10 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 length = Length(stages, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
             elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
                 judge = LabelJudge(
-                    *table.judged_inputs(), table.judged_targets(), table.judged_weights()
+                    *table.judged_inputs(),
+                    table.judged_targets(),
+                    table.encoding,
+                    table.judged_weights(),
                 )
                 length = table.length(judge, self.nets_[0].seed)
             self._learn_table(table, length)
@@ -448,7 +449,6 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         n_features: int,
         labels: list[Any],
         keys: list[Any] | None = None,
-        n_indicators: int = 0,
         for_table: bool = False,
     ) -> None:
         self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
@@ -458,7 +458,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
         self._weight_of = {label: float(weight) for label, weight in given.items()}
         self._log = ClassificationLog()
-        self._start(n_features, keys, n_indicators, for_table)
+        self._start(n_features, keys, for_table)
 
     def _name_classes(self) -> None:
         """``classes_`` and their columns, by the labels of the networks' classes."""
@@ -478,7 +478,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     def _probabilities(self, x: Float32, x_var: Float32 | None) -> Array:
         """Of ``classes_``, for standardized inputs."""
-        probabilities = _ensemble.predict_proba(self.nets_, x, x_var)[:, self._columns]
+        probabilities = _ensemble.predict_proba(self.nets_, x, x_var, self._encoding)
+        probabilities = probabilities[:, self._columns]
         if len(self._columns) < len(self._labels):  # what is left of a class that does not exist
             total = probabilities.sum(axis=1, keepdims=True)
             tiny = np.finfo(np.float64).tiny
@@ -499,7 +500,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         spread = np.sqrt(np.mean(targets**2)) or 1.0  # two classes of equal share: labels are +-1
         targets /= spread
         hidden = self._hidden_widths(for_table=True)
-        novelty = _novelty.learn(self.nets_, x, targets, hidden, weight)
+        novelty = _novelty.learn(self.nets_, x, targets, hidden, weight, self._encoding)
         return replace(
             novelty,
             amplitude=novelty.amplitude.mean(keepdims=True),
@@ -526,7 +527,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             self._name_classes()
 
         def update(x: Float32, x_var: Float32 | None) -> None:
-            _ensemble.update(self.nets_, x, self._numbers(labels), x_var, weight)
+            numbers = self._numbers(labels)
+            _ensemble.update(self.nets_, x, numbers, x_var, weight, self._encoding)
             if self._novelty is not None:
                 self._novelty = self._novelty.with_rows(x, None, weight)
             self._log.add(probabilities, expected)

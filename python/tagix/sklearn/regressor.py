@@ -14,7 +14,7 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tagix._arrays import as_choice, as_count, as_number
+from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
 from tagix._training import FitCallback, check_callback
@@ -31,11 +31,12 @@ from tagix.sklearn._base import (
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
 from tagix.sklearn._judges import RegressionJudge, moved_in
-from tagix.sklearn._law import TailedLaw, log_density
+from tagix.sklearn._law import TailedLaw, crps, distribution, log_density
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._residuals import Residuals
 from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._table_training import Length, TableTraining
 from tagix.sklearn._targets import target_of_row
@@ -130,6 +131,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
     _y_is_vector: bool
     _law: TailedLaw | None = None
     """The law of targets about the networks' mixture; None for its Gaussian."""
+    _residuals: Residuals | None = None
+    """Errors out of fold, where there is a law."""
 
     def __init__(
         self,
@@ -238,9 +241,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         rows, targets, std, weight, unit = counted(sample_weight, None, rows, targets, std)
         evaluation = self._as_evaluation(eval_set, targets.shape[1])
         indicators = columns_to_indicate(rows)
-        self._start_regression(
-            rows.shape[1], targets.shape[1], n_indicators=len(indicators), for_table=True
-        )
+        self._start_regression(rows.shape[1], targets.shape[1], for_table=True)
         self._weight_unit = unit
         self._take_units_of_table(rows, indicators, weight)
         self._y_moments = moments_with(self._y_moments, targets, "y", weight, is_all=True)
@@ -258,7 +259,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             if self._chooses_length(len(rows)):
                 table, length = self._choose(table, targets, evaluation)
             self._learn_table(table, length)
-        self._law = length.verdict.law if length.verdict else None
+        if length.verdict:
+            self._law, self._residuals = length.verdict.law, length.verdict.residuals
         return self
 
     def _choose(
@@ -401,22 +403,39 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         prior._start_regression(rows.shape[1], 1)
         return prior
 
-    def predict(self, X: Any, return_std: bool = False, X_std: ArrayLike | None = None) -> Any:
+    def predict(
+        self,
+        X: Any,
+        return_std: bool = False,
+        X_std: ArrayLike | None = None,
+        *,
+        return_cov: bool = False,
+    ) -> Any:
         """Means of the targets, and, with ``return_std``, standard deviations, noise included.
 
         Args:
             X: rows, (n_rows, n_features); NaN is a missing value.
             return_std: whether to give standard deviations, too.
             X_std: standard deviations of X, as in :meth:`fit`.
+            return_cov: whether to give, of several outputs, the covariances of the targets of each
+                row: the standard deviations, with the correlation of the errors of rows that
+                :meth:`fit` left out for a while. Where it left none out, noise counts as
+                independent.
 
         Returns:
             float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; a pair of them with
-            ``return_std``.
+            ``return_std``. With ``return_cov`` a pair of means and covariances, (n_rows, n_outputs,
+            n_outputs), in the units of y squared.
 
         Raises:
             NotFittedError: before anything was learned.
-            ValueError, TypeError: for a table unlike that of :meth:`fit`.
+            ValueError, TypeError: for a table unlike that of :meth:`fit`; ValueError for
+                ``return_cov`` with ``return_std``, or of targets without columns.
         """
+        if as_flag("return_cov", return_cov):
+            if return_std:
+                raise ValueError("return_cov: got True with return_std, needed one of them")
+            return self._predict_cov(X, X_std)
         prediction = self._predict(X, X_std)
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
 
@@ -431,17 +450,39 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         prediction = self._predict(X, X_std)
         return PredictedVar(prediction.epistemic, prediction.aleatoric)
 
-    def predict_interval(self, X: Any, level: float = 0.9, X_std: ArrayLike | None = None) -> Array:
+    def predict_interval(
+        self,
+        X: Any,
+        level: float = 0.9,
+        X_std: ArrayLike | None = None,
+        *,
+        conformal: bool = False,
+    ) -> Array:
         """Central intervals that hold a target with probability ``level``.
+
+        Args:
+            X, X_std: as for :meth:`predict`.
+            level: between 0 and 1.
+            conformal: take the ends from the ranks of the errors that networks made of rows of
+                :meth:`fit` which they had not learned, in units of the standard deviations
+                predicted, in place of Student's t. Such intervals hold new rows like those of the
+                fit with that probability whatever the law, skewed ones too, and are infinite where
+                there were too few rows for ``level``.
 
         Returns:
             float64 (n_rows, 2), lower and upper bounds; (n_rows, n_outputs, 2) for such y.
 
-        Raises ValueError unless 0 < level < 1; else as :meth:`predict`.
+        Raises:
+            ValueError: unless 0 < level < 1, and with ``conformal`` where :meth:`fit` has left no
+                rows out: in a stream that was never fitted, without ``early_stopping``, or with
+                fewer than 15 rows.
+            NotFittedError, TypeError: as :meth:`predict`.
         """
         share = as_number("level", level)
         if not 0.0 < share < 1.0:
             raise ValueError(f"level: got {level!r}, needed a number between 0 and 1")
+        if as_flag("conformal", conformal):
+            return self._conformal_interval(X, share, X_std)
         return self.predict_quantiles(X, (0.5 - 0.5 * share, 0.5 + 0.5 * share), X_std)
 
     def predict_quantiles(
@@ -488,13 +529,26 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             ValueError, TypeError: for a table unlike that of :meth:`fit`, another number of
                 outputs, and targets that are not finite numbers.
         """
-        check_is_fitted(self)
-        rows, targets = self._validated(X, y, reset=False)
-        if targets.shape[1] != self._n_outputs():
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        expected = self._predict_rows(*self._x_scaler.inputs(rows, self._as_std(X_std, rows)))
-        densities = log_density(self._law, targets, expected.mean, expected.var)
-        return densities[:, 0] if self._y_is_vector else densities
+        targets, expected = self._expected(X, y, X_std)
+        return self._by_row(log_density(self._law, targets, expected.mean, expected.var))
+
+    def cdf(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
+        """Probabilities of targets below y, by the laws that are predicted for them.
+
+        Of rows that were not learned they are spread evenly between 0 and 1 where the laws are
+        right. Args, Returns (but probabilities), Raises: as :meth:`log_prob`.
+        """
+        reached, _ = self._reached(X, y, X_std)
+        return self._by_row(distribution(self._law, reached))
+
+    def crps(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
+        """Continuous ranked probability scores of targets, in the units of y: low is good.
+
+        The integral over t of (F(t) - [y <= t])^2, with F the distribution that is predicted; for
+        a law without spread it is the absolute error. Args, Returns, Raises: as :meth:`log_prob`.
+        """
+        reached, std = self._reached(X, y, X_std)
+        return self._by_row(std * crps(self._law, reached))
 
     def sample_y(
         self,
@@ -523,13 +577,15 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         check_is_fitted(self)
         x, x_var = self._inputs_to_predict(X, X_std)
         samples = np.empty((count, len(x), self._n_outputs()))
-        mixture = _ensemble.predict(self.nets_, x, x_var)
+        mixture = _ensemble.predict(self.nets_, x, x_var, self._encoding)
         moments = self._in_units(mixture)
         varies, scale = self._y_scaler.varies, self._y_scaler.scale
         tiny = np.finfo(np.float64).tiny
-        # What the law makes of standard deviations, those of functions and those of noise.
-        of_function = np.sqrt(moments.epistemic / np.maximum(mixture.epistemic, tiny)) / scale
-        of_noise = np.sqrt(moments.aleatoric / np.maximum(mixture.aleatoric, tiny)) / scale
+        # What the law makes of standard deviations, those of functions and those of noise; of
+        # what never varied there is neither.
+        learned = np.where(varies, moments.epistemic, 0.0), np.where(varies, moments.aleatoric, 0.0)
+        of_function = np.sqrt(learned[0] / np.maximum(mixture.epistemic, tiny)) / scale
+        of_noise = np.sqrt(learned[1] / np.maximum(mixture.aleatoric, tiny)) / scale
         for sample in samples:
             inputs = x
             if x_var is not None:
@@ -537,9 +593,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 inputs = (x + np.sqrt(x_var) * noise).astype(np.float32)
             member = self.nets_[generator.integers(len(self.nets_))]
             function = _ensemble.predict(
-                [member.draw(int(generator.integers(2**62)))], inputs, None
+                [member.draw(int(generator.integers(2**62)))], inputs, None, self._encoding
             )
-            noise = generator.standard_normal(function.mean.shape)
+            if self._residuals is None:
+                noise = generator.standard_normal(function.mean.shape)
+            else:
+                noise = self._residuals.draw(generator, len(x))
             if self._law is not None:
                 noise *= self._law.tails(generator, len(x))
             sample[:] = mixture.mean + of_function * (function.mean - mixture.mean)
@@ -616,14 +675,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         n_features: int,
         n_outputs: int,
         keys: list[Any] | None = None,
-        n_indicators: int = 0,
         for_table: bool = False,
     ) -> None:
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
-        self._law = None
+        self._law = self._residuals = None
         self._log = RegressionLog()
-        self._start(n_features, keys, n_indicators, for_table)
+        self._start(n_features, keys, for_table)
 
     def _length(self, table: TableTraining, y: Array, scaler: Scaler) -> Length[TailedLaw]:
         """How long to learn a table, by the likelihood of targets (rows, outputs)."""
@@ -634,6 +692,7 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             scaler.scale,
             len(self.nets_),
             scaler.varies,
+            table.encoding,
             table.judged_weights(),
         )
         return table.length(judge, self.net_.seed)
@@ -651,7 +710,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
                 self._take_over_target_units(scaler)
 
         def update(x: Float32, x_var: Float32 | None) -> None:
-            before = _ensemble.update(self.nets_, x, self._y_scaler.targets(y), x_var, weight)
+            scaled = self._y_scaler.targets(y)
+            before = _ensemble.update(self.nets_, x, scaled, x_var, weight, self._encoding)
             if self._novelty is not None:
                 self._novelty = self._novelty.with_rows(x, y, weight)
             if counts:
@@ -696,7 +756,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         _files.put_units(tensors, "y", self._y_scaler, self._y_moments)
         if self._law is not None:
             tensors["law"] = self._law.array()
-        return {"y_is_vector": self._y_is_vector, "has_law": self._law is not None}
+        if self._residuals is not None:
+            self._residuals.describe(tensors)
+        return {
+            "y_is_vector": self._y_is_vector,
+            "has_law": self._law is not None,
+            "has_residuals": self._residuals is not None,
+        }
 
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
         n_outputs = tensors["y"].shape[-1] if "y" in tensors and tensors["y"].ndim else 0
@@ -705,6 +771,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         if learned.flag("has_law"):
             shape = (n_outputs, TailedLaw.n_numbers())
             self._law = TailedLaw.of_array(_files.take_array(tensors, "law", shape))
+        has_residuals = learned.flag("has_residuals")
+        self._residuals = Residuals.read(tensors, n_outputs) if has_residuals else None
         self._y_is_vector = learned.flag("y_is_vector")
         if self._y_is_vector and n_outputs != 1:
             raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
@@ -718,18 +786,80 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def _predict_rows(self, x: Float32, x_var: Float32 | None) -> Mixture:
         """Of standardized inputs: the networks' mixture, and what is not known of novel rows."""
-        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var))
+        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var, self._encoding))
         if self._novelty is None:
             return mixture
         excess = self._novelty.excess(x, mixture.mean)
         return mixture._replace(epistemic=mixture.epistemic + excess)
+
+    def _expected(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Mixture]:
+        """Targets (rows, outputs), and what is predicted of them."""
+        check_is_fitted(self)
+        rows, targets = self._validated(X, y, reset=False)
+        if targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
+        inputs = self._x_scaler.inputs(rows, self._as_std(X_std, rows))
+        return targets, self._predict_rows(*inputs)
+
+    def _reached(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Array]:
+        """How far targets are from their means, in standard deviations, and these."""
+        targets, expected = self._expected(X, y, X_std)
+        std = np.sqrt(expected.var)
+        return (targets - expected.mean) / std, std
+
+    def _by_row(self, values: Array) -> Array:
+        """(rows,) of (rows, outputs) after a fit to such y."""
+        return values[:, 0] if self._y_is_vector else values
+
+    def _conformal_interval(self, X: Any, level: float, X_std: Any) -> Array:
+        check_is_fitted(self)
+        if self._residuals is None:
+            raise ValueError(
+                "conformal: got True, needed a fit that left rows out: of 15 rows or more, with "
+                "early_stopping"
+            )
+        ends = self._residuals.interval(level)  # (outputs, 2)
+        if self._y_is_vector:
+            ends = ends[0]
+        prediction = self._predict(X, X_std)
+        mean, std = prediction.mean[..., np.newaxis], np.sqrt(prediction.var)[..., np.newaxis]
+        interval = np.asarray(mean + std * ends)
+        varies = self._y_scaler.varies
+        if not varies.all():  # a constant's errors were all 0, which says nothing of the next
+            of_law = self.predict_quantiles(X, (0.5 - 0.5 * level, 0.5 + 0.5 * level), X_std)
+            interval[:, ~varies] = of_law[:, ~varies]
+        return interval
+
+    def _predict_cov(self, X: Any, X_std: Any) -> tuple[Array, Array]:
+        check_is_fitted(self)
+        if self._y_is_vector:
+            raise ValueError(
+                "return_cov: got True, needed a fit to targets (n_rows, n_outputs); of one target, "
+                "return_std says all"
+            )
+        x, x_var = self._inputs_to_predict(X, X_std)
+        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var, self._encoding))
+        of_networks, of_inputs = _ensemble.covariance(self.nets_, x, x_var, self._encoding)
+        scale = np.where(self._y_scaler.varies, self._y_scaler.scale, 0.0)
+        own = mixture.var - mixture.of_inputs
+        if self._residuals is None:
+            cov = of_networks * scale[:, np.newaxis] * scale
+        else:
+            std = np.sqrt(own)
+            cov = self._residuals.correlation * std[:, :, np.newaxis] * std[:, np.newaxis]
+        diagonal = np.arange(len(scale))
+        cov[:, diagonal, diagonal] = own
+        cov += of_inputs * scale[:, np.newaxis] * scale
+        if self._novelty is not None:
+            cov[:, diagonal, diagonal] += self._novelty.excess(x, mixture.mean)
+        return mixture.mean, cov
 
     def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> _novelty.Novelty:
         varies = self._y_scaler.varies  # a constant is known wherever X goes
         y, scale = np.where(varies, y, 0.0), np.where(varies, self._y_scaler.scale, 0.0)
         mean = np.average(y.astype(np.float64), axis=0, weights=weight)
         hidden = self._hidden_widths(for_table=True)
-        novelty = _novelty.learn(self.nets_, x, y - mean, hidden, weight)
+        novelty = _novelty.learn(self.nets_, x, y - mean, hidden, weight, self._encoding)
         return replace(
             novelty,
             amplitude=novelty.amplitude * scale**2,
