@@ -160,7 +160,7 @@ def test_covariances_of_outputs(tmp_path: Path) -> None:
     samples = model.sample_y(probe, 4000, random_state=0)
     # The noise of samples has that correlation; what is not known of functions has little.
     drawn = np.array([np.corrcoef(each[:2])[0, 1] for each in samples])
-    assert (drawn < -0.4).all() and (drawn > -0.9).all() and np.median(drawn) < -0.6
+    assert (drawn < -0.25).all() and (drawn > -0.9).all() and np.median(drawn) < -0.55
     model.save(tmp_path / "model.safetensors")
     again = tx.load(tmp_path / "model.safetensors")
     np.testing.assert_array_equal(again.predict(probe, return_cov=True)[1], cov)

@@ -36,6 +36,8 @@ MOST_BINS = 8
 """Ramps of a column of many values, between its quantiles."""
 MOST_VALUES = 17
 """Distinct values of a column that has an edge at each of them instead."""
+MOST_RAMPS = 256
+"""Ramps of all columns together: of a wide table each has fewer, or none."""
 MOST_KNOTS = 64
 """Values of a column at which its score is known; between them it is linear."""
 
@@ -83,7 +85,7 @@ class Encoding:
             score, slope = _score(values, share)
             scores.append([column, slope, score.shape[1]])
             knots.append(score)
-            edges = _edges(values, share)
+            edges = _edges(values, share, MOST_RAMPS // x.shape[1])
             start, end = edges[:-1], edges[1:]
             heights = np.clip((values[:, np.newaxis] - start) / (end - start), 0.0, 1.0)
             ramps.append(np.stack([np.full(len(start), column), start, end, share @ heights]))
@@ -216,10 +218,16 @@ def _score(values: Array, share: Array) -> tuple[Array, float]:
     return np.stack([values[kept], (score[kept] - mean) / std]), 0.5 / std
 
 
-def _edges(values: Array, share: Array) -> Array:
-    """Where ramps of a column begin and end."""
-    if len(values) <= MOST_VALUES:
+def _edges(values: Array, share: Array, most_ramps: int) -> Array:
+    """Where ramps of a column begin and end; one value where that would make less than two."""
+    if len(values) <= min(MOST_VALUES, most_ramps + 1):
         return values
-    wanted = np.linspace(0.0, 1.0, MOST_BINS + 1)
-    places = np.searchsorted(np.cumsum(share), wanted * (1.0 - 1e-12))
-    return np.asarray(values[np.unique(places.clip(0, len(values) - 1))])
+    n_bins = min(MOST_BINS, most_ramps)
+    if n_bins < 2:
+        return values[:1]
+    rank, wanted = np.cumsum(share), np.linspace(0.0, 1.0, n_bins + 1)
+    # Where a part ends between two values, its edge lies in the middle: gaps have no side.
+    below, above = (np.searchsorted(rank, wanted + step) for step in (-1e-9, 1e-9))
+    last = len(values) - 1
+    middle = 0.5 * (values[np.minimum(below, last)] + values[np.minimum(above, last)])
+    return np.unique(middle.astype(np.float32)).astype(np.float64)

@@ -16,7 +16,7 @@ influence does not count. By the process, the squared error of the networks' mea
 v(x) + (m - m_k)^2 with its own mean m_k. A row is novel as far as u(x) is more than it is for rows
 like those of the fit, held out one by one, and only then is that error added:
 
-    excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x)),
+    excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x))^2,
     level = a high quantile of u(x_i) without row i
 
 It is 0 for most rows like those that were learned, and grows with the square of the distance.
@@ -151,7 +151,7 @@ class Novelty:
     def _share(self, unknown: Array) -> Array:
         tiny = np.finfo(np.float64).tiny
         share: Array = np.maximum(unknown - self.level, 0.0) / np.maximum(unknown, tiny)
-        return share
+        return share**2
 
     def posterior(self, x: Float32) -> tuple[Array, Array]:
         """Variance u of a process of amplitude 1, (rows,), and its mean, (rows, n_outputs)."""
