@@ -268,7 +268,7 @@ def test_every_model_of_streams_runs(
         monkeypatch.setitem(sys.modules, "river", None)
     for names in (list(dict(drift.classifiers())), list(dict(drift.regressors()))):
         assert any(name.startswith("River") for name in names) == with_river
-        assert names[:2] == ["tagix, forgetting=Forgetting()", "tagix"]
+        assert names[0].startswith("tagix, forgetting=Forgetting(") and names[1] == "tagix"
     classes, numbers = drift.changing_classes(300, 0), drift.changing_numbers(300, 0)
     for _, make_classifier in drift.classifiers():
         scores = drift.prequential(make_classifier(), classes, [0.5])

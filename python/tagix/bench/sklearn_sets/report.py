@@ -17,6 +17,7 @@ from tagix.bench.tabular.report import (
     SECONDS,
     WIDTH,
     Column,
+    Scores,
     Work,
     laws_in_words,
     score_table,
@@ -24,6 +25,7 @@ from tagix.bench.tabular.report import (
     settings_of,
     settings_table,
     surroundings,
+    to_json,
 )
 
 
@@ -44,12 +46,10 @@ def report(work: Work, results: Results) -> Section:
         part = _part(work, of_classes)
         if not part:
             continue
-        text += [f"### {heading.capitalize()}", *_tables(part, columns, results)]
+        found = scores_of(part, results)
+        text += [f"### {heading.capitalize()}", *_tables(part, found, columns)]
         settings[heading] = settings_of(part)
-        scores[heading] = {
-            method: {name: each and each.to_json() for name, each in of_method.items()}
-            for method, of_method in scores_of(part, results).items()
-        }
+        scores[heading] = to_json(found)
     return Section(
         "tables",
         "Ten sets of scikit-learn",
@@ -69,8 +69,7 @@ def _part(work: Work, of_classes: bool) -> Work:
     return {method: of_method for method, of_method in parts.items() if of_method}
 
 
-def _tables(work: Work, columns: Sequence[Column], results: Results) -> list[str]:
-    scores = scores_of(work, results)
+def _tables(work: Work, scores: Scores, columns: Sequence[Column]) -> list[str]:
     text = []
     for column in columns:
         words = laws_in_words(list(work)) if column is NLL else ""

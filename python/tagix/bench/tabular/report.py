@@ -82,6 +82,14 @@ def scores_of(work: Work, results: Results) -> Scores:
     }
 
 
+def to_json(scores: Scores) -> dict[str, dict[str, dict[str, Any] | None]]:
+    """All scores by method and set, as JSON can hold them."""
+    return {
+        method: {name: None if each is None else each.to_json() for name, each in of_method.items()}
+        for method, of_method in scores.items()
+    }
+
+
 def standard_error(summary: Summary) -> float:
     """Of the mean over splits, std / sqrt(n), as the published figures have it."""
     return summary.std / math.sqrt(summary.n)

@@ -25,6 +25,7 @@ from tagix.bench.tabular.report import (
     settings_of,
     settings_table,
     surroundings,
+    to_json,
 )
 from tagix.bench.uci.published import (
     GOALS,
@@ -77,10 +78,7 @@ def report(work: Work, results: Results, *, quick: bool) -> Section:
         text,
         targets=[] if quick else _targets(scores),
         numbers={
-            "scores": {
-                method: {name: each and each.to_json() for name, each in of_method.items()}
-                for method, of_method in scores.items()
-            },
+            "scores": to_json(scores),
             "settings": settings_of(work),
             "published": {
                 heading: {name: figures._asdict() for name, figures in of_sets.items()}
