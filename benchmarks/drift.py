@@ -18,7 +18,7 @@ Target = TypeVar("Target", contravariant=True)
 N_CLASSES = 3
 # So that a class that was thought to be impossible does not decide everything.
 LEAST_PROBABILITY = 1e-3
-# The best of four on a stream of another seed: classes move all the time.
+# The best of six on a stream of another seed: classes move all the time.
 CLASSES_WALK = 1e-3
 # Rows after each change whose scores are told apart.
 N_AFTER = 500
