@@ -19,12 +19,12 @@ from tagix.bench.tabular.report import (
     Column,
     Scores,
     Work,
+    contenders_in_words,
     laws_in_words,
     score_table,
     scores_of,
     settings_of,
     settings_table,
-    surroundings,
     to_json,
 )
 
@@ -74,10 +74,7 @@ def _tables(work: Work, scores: Scores, columns: Sequence[Column]) -> list[str]:
     for column in columns:
         words = laws_in_words(list(work)) if column is NLL else ""
         text += [" ".join([column.text, words]).strip(), score_table(scores, column)]
-    contenders = (
-        f"**Contenders**, each on one thread, its seed the number of the fold ({surroundings()}):"
-    )
-    return [*text, contenders, settings_table(work)]
+    return [*text, contenders_in_words(work, "fold"), settings_table(work)]
 
 
 def _sets_table(names: Sequence[str]) -> str:

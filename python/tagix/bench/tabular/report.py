@@ -212,11 +212,24 @@ def settings_table(work: Work) -> str:
     return markdown_table(["", "package", "settings, the same for all sets"], rows, n_left=3)
 
 
-def surroundings() -> str:
-    """The versions that all contenders share."""
-    python = platform.python_version()
+def contenders_in_words(work: Work, split: str) -> str:
+    """How many splits there are, what the seed is, and the versions that all contenders share.
+
+    Args:
+        work: Jobs by method and set.
+        split: What the benchmark calls one of its splits, such as "fold".
+    """
+    n_jobs = {name: len(jobs) for name, jobs in next(iter(work.values())).items()}
+    counts = sorted(set(n_jobs.values()))
+    splits = f"each set has {counts[0]} {split}{'s' * (counts[0] > 1)}"
+    if len(counts) > 1:
+        splits = f"{split}s: " + ", ".join(f"{count} of {name}" for name, count in n_jobs.items())
     shared = ("numpy", "scipy", "scikit-learn")
-    return ", ".join([f"Python {python}", *(f"{name} {version_of(name)}" for name in shared)])
+    versions = ", ".join(f"{name} {version_of(name)}" for name in shared)
+    return (
+        f"**Contenders**, each on one thread, its seed the number of the {split} ({splits}; "
+        f"Python {platform.python_version()}, {versions})."
+    )
 
 
 def laws_in_words(methods: Sequence[str]) -> str:
@@ -247,11 +260,11 @@ def _and(words: Sequence[str]) -> str:
 
 
 def _best(scores: Scores, name: str, column: Column) -> list[str]:
-    """The methods whose mean on a set is the best."""
+    """The methods whose mean on a set is the best, of those that have a result for each split."""
     means = {
         method: each[column.score].mean
         for method, of_method in scores.items()
-        if (each := of_method[name]) is not None
+        if (each := of_method[name]) is not None and each.is_complete
     }
     if column.best is None or len(means) < 2:
         return []

@@ -18,13 +18,13 @@ from tagix.bench.tabular.report import (
     Scores,
     SetScores,
     Work,
+    contenders_in_words,
     laws_in_words,
     pooled_calibration_table,
     score_table,
     scores_of,
     settings_of,
     settings_table,
-    surroundings,
     to_json,
 )
 from tagix.bench.uci.published import (
@@ -69,7 +69,7 @@ def report(work: Work, results: Results, *, quick: bool) -> Section:
         pooled_calibration_table(scores),
         SECONDS.text,
         score_table(scores, SECONDS),
-        f"**Contenders**, each on one thread, its seed the number of the split ({surroundings()}):",
+        contenders_in_words(work, "split"),
         settings_table(work),
     ]
     return Section(
