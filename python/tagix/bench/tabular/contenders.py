@@ -98,7 +98,7 @@ CONTENDERS: Mapping[str, Contender] = {
         arguments={"loss_function": "RMSEWithUncertainty", "early_stopping_rounds": PATIENCE},
     ),
     "catboost-rmse": Contender(
-        "CatBoost, RMSE",
+        "CatBoost RMSE",
         "catboost",
         "catboost",
         regressor=regressors.catboost_of_numbers,
@@ -120,7 +120,7 @@ CONTENDERS: Mapping[str, Contender] = {
     ),
     # The best RMSE of three that were tried on every fourth split of five UCI sets.
     "torch": Contender(
-        "deep ensemble, PyTorch",
+        "PyTorch deep ensemble",
         "torch",
         "torch",
         "torch",
