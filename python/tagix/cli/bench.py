@@ -126,7 +126,8 @@ def add_commands(app: Any) -> None:
             "all",
             metavar="NAMES",
             help="Others on the same folds, with commas between: gaussian-process, mlp, "
-            "random-forest, hist-gradient-boosting, ngboost, catboost; all: those installed; none.",
+            "random-forest, hist-gradient-boosting, ngboost, catboost, catboost-rmse (of numbers); "
+            "all: those installed; none.",
         ),
         workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
         output: Path = typer.Option(Path("output/tables"), help="Folder of results."),

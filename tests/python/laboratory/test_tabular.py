@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -417,6 +418,10 @@ def test_benchmark_on_sets_of_sklearn(tmp_path: Path) -> None:
     assert (again.n_jobs, again.n_run) == (1, 0)
     assert "### Numbers" not in again.path.read_text()
     assert "--quick --peer none\n" in again.path.read_text()
+    if importlib.util.find_spec("catboost") is not None:  # a model of numbers, no job for iris
+        of_numbers = run_tables(["iris"], **{**options, "peers": ["catboost-rmse"]})
+        assert (of_numbers.n_jobs, of_numbers.n_run, of_numbers.errors) == (1, 0, ())
+        assert "CatBoost" not in of_numbers.path.read_text()
     for arguments, message in (
         ({"datasets": ["boston"]}, "datasets: got 'boston', needed some of diabetes"),
         ({"datasets": []}, "datasets: got none"),

@@ -11,7 +11,7 @@ from tagix.bench.sklearn_sets.job import jobs
 from tagix.bench.sklearn_sets.report import report
 from tagix.bench.sklearn_sets.sets import N_FOLDS, SETS
 from tagix.bench.suite import TableRun
-from tagix.bench.tabular.contenders import chosen_peers
+from tagix.bench.tabular.contenders import CONTENDERS, chosen_peers
 from tagix.bench.tabular.suite import check_arguments, run_work
 
 QUICK_FOLDS = 1
@@ -22,6 +22,7 @@ PEERS = (
     "hist-gradient-boosting",
     "ngboost",
     "catboost",
+    "catboost-rmse",
 )
 
 
@@ -45,8 +46,8 @@ def run_tables(
     Args:
         datasets: Keys in SETS; None: all ten.
         quick: One fold of each set only.
-        peers: Some of PEERS, trained on the same folds; ["all"]: all whose packages are installed,
-            ["none"]: none.
+        peers: Some of PEERS, trained on the same folds, those of numbers alone where there are
+            numbers; ["all"]: all whose packages are installed, ["none"]: none.
         n_workers: Processes at a time, by default one a processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "tables" is replaced, see tagix.bench.document.
@@ -64,7 +65,14 @@ def run_tables(
     methods = ["tagix", *chosen_peers(peers, PEERS)]
     n_workers = check_arguments("tables", n_workers, document)
     n_folds = QUICK_FOLDS if quick else N_FOLDS
-    work = {method: {name: jobs(method, name, n_folds) for name in names} for method in methods}
+    work = {
+        method: {
+            name: jobs(method, name, n_folds)
+            for name in names
+            if CONTENDERS[method].learns(SETS[name].of_classes)
+        }
+        for method in methods
+    }
 
     def section(results: Results) -> Section:
         return report(work, results)

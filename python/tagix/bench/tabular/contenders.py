@@ -60,6 +60,10 @@ class Contender:
         """Of the installed package, None where it is not installed."""
         return tagix.__version__ if self.package == "tagix" else version_of(self.package)
 
+    def learns(self, of_classes: bool) -> bool:
+        """Whether it is a model of classes, or one of numbers."""
+        return (self.classifier if of_classes else self.regressor) is not None
+
     def settings(self, of_classes: bool = False) -> dict[str, Any]:
         """Everything that decides what it learns from rows and a seed, as JSON can hold it."""
         arguments = dict(self.class_arguments if of_classes else self.arguments)

@@ -147,8 +147,7 @@ LOG_LOSS = Column(
 )
 SECONDS = Column(
     "fit_cpu_seconds",
-    "**Processor seconds of a fit**, one thread. Those of a contender without a law of its own are "
-    "those of six trainings.",
+    "**Processor seconds of a fit**, one thread.",
     digits=2,
     with_error=False,
 )
@@ -240,7 +239,7 @@ def laws_in_words(methods: Sequence[str]) -> str:
     return (
         f"{_and(without)} {'predicts' if len(without) == 1 else 'predict'} a number alone: the law "
         "about it is one Student's t, its scale and degrees of freedom fitted to the errors on "
-        "train rows left out (five folds)."
+        "train rows left out (five folds), so that a fit takes six trainings."
     )
 
 
