@@ -7,7 +7,8 @@
 docs/uncertainty.md.
 ``python -m benchmarks classes``: networks of classes beside softmax and Adam; the tables of
 docs/classification.md.
-``python -m benchmarks streams``: rows learned one at a time, as dicts.
+``python -m benchmarks streams``: rows learned one at a time, as dicts, and streams that change,
+beside River's models.
 ``python -m benchmarks everyday``: the regressor on random tables of counters, flags, sentinels...
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
 ``python -m benchmarks novelty``: what is not known between and beyond the rows of a fit, beside

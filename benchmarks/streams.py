@@ -1,4 +1,8 @@
-"""Rows learned one at a time, from dicts as they come, beside PyTorch, scikit-learn and River."""
+"""Rows learned one at a time, from dicts as they come, beside PyTorch, scikit-learn and River.
+
+How fast, and how well where the law stays as it is; :mod:`benchmarks.drift` has streams that
+change.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks import drift
 from benchmarks.timing import Spread, interleaved_seconds
 from tagix.sklearn import TagiRegressor
 
@@ -109,7 +114,10 @@ def contenders() -> Iterator[tuple[str, Contender]]:
 
 
 def run(threads: int, quick: bool) -> None:
-    """Print microseconds of a row and root mean squared errors of predictions before learning."""
+    """Print microseconds of a row and root mean squared errors of predictions before learning.
+
+    After that, what predictions of streams that change are worth.
+    """
     torch.set_num_threads(threads)
     rows = stream(500 if quick else 20_000)
     models = dict(contenders())
@@ -155,3 +163,4 @@ def run(threads: int, quick: bool) -> None:
             f"| {1 / learn.median:,.0f} | {ratio.median:.3f} ({ratio.min:.3f} - {ratio.max:.3f}) "
             f"| {1e6 * predict.median:.1f} | {math.sqrt(float((late**2).mean())):.3f} |"
         )
+    drift.run(quick)

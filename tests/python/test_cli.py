@@ -245,6 +245,38 @@ def test_bench_uci_scores_splits(tmp_path: Path) -> None:
     assert "| yacht |" in (tmp_path / "uci.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize("command", ["uci", "tables"])
+def test_bench_names_unknown_peers(command: str, tmp_path: Path) -> None:
+    (tmp_path / "yacht").mkdir()
+    data = ["--data", str(tmp_path)] if command == "uci" else []
+    unused = ["--output", str(tmp_path / "unused")]
+    result = invoke("bench", command, *data, "--peer", "ngboost,oracle", *unused)
+    assert result.exit_code == 2 and "Usage" in result.output
+    assert "peers: got 'oracle'" in " ".join(result.output.split())
+    assert not (tmp_path / "unused").exists()
+
+
+def test_bench_names_peers_that_are_not_installed(tmp_path: Path) -> None:
+    """Only where one is not, such as in the environment of the test command."""
+    from importlib.util import find_spec
+
+    if find_spec("ngboost") is not None:
+        pytest.skip("ngboost is installed")
+    unused = ["--output", str(tmp_path / "unused")]
+    result = invoke("bench", "tables", "--peer", "ngboost", *unused)
+    assert isinstance(result.exception, ImportError)
+    assert "ngboost is not installed" in str(result.exception)
+    assert not (tmp_path / "unused").exists()
+
+
+def test_bench_tables_scores_folds(tmp_path: Path) -> None:
+    arguments = ["--dataset", "iris", "--quick", "--peer", "none", "--workers", "1", "--quiet"]
+    result = invoke("bench", "tables", *arguments, "--output", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "1 of 1 jobs run, 0 failed" in result.output.replace("\n", " ")
+    assert "| iris |" in (tmp_path / "tables.md").read_text(encoding="utf-8")
+
+
 def test_bench_uci_names_a_folder_without_sets(tmp_path: Path) -> None:
     result = invoke("bench", "uci", "--data", str(tmp_path), "--output", str(tmp_path / "unused"))
     assert result.exit_code == 2 and "Usage" in result.output

@@ -4,6 +4,9 @@ A table is a grid of jobs (tagix.bench.jobs), each one training with measurement
 in parallel processes and are kept as files, so that an interrupted table goes on where it ended
 (tagix.bench.runner, tagix.bench.store); tagix.bench.tables has the grids and what is made of them.
 
+tagix.bench.uci and tagix.bench.sklearn_sets run and keep their jobs in the same way, ``tagix bench
+uci`` and ``tagix bench tables``.
+
 Needs the extras "lab" and "torch".
 """
 

@@ -80,7 +80,12 @@ def add_commands(app: Any) -> None:
             [], help="Which set; may be repeated. Default: all that the folder has."
         ),
         quick: bool = typer.Option(False, "--quick", help="The first 2 splits of each set."),
-        peer: bool = typer.Option(False, "--peer", help="A PyTorch peer, too; takes far longer."),
+        peer: str = typer.Option(
+            "none",
+            metavar="NAMES",
+            help="Others on the same splits, with commas between: ngboost, catboost, "
+            "catboost-rmse, xgboost-distribution, lightgbm, torch; all: those installed.",
+        ),
         workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
         output: Path = typer.Option(Path("output/uci"), help="Folder of results."),
         document: Path | None = typer.Option(
@@ -89,7 +94,7 @@ def add_commands(app: Any) -> None:
         fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
     ) -> None:
-        """Score TagiRegressor, as it is, on the published splits of UCI sets.
+        """Score TagiRegressor, as it is, and peers on the published splits of UCI sets.
 
         What an earlier run has finished is not run again. Exits with 1 if a job failed.
         """
@@ -100,7 +105,49 @@ def add_commands(app: Any) -> None:
                 data,
                 dataset or None,
                 quick=quick,
-                peer=peer,
+                peers=peer.split(","),
+                n_workers=workers,
+                output_dir=output,
+                document=document,
+                fresh=fresh,
+                progress=not quiet,
+            )
+        except ValueError as error:
+            raise usage_error(str(error)) from error
+        print_bench([run])
+        if run.errors:
+            raise typer.Exit(1)
+
+    @bench.command(name="tables")  # type: ignore[untyped-decorator]
+    def tables_of_sklearn(
+        dataset: list[str] = typer.Option([], help="Which set; may be repeated. Default: all ten."),
+        quick: bool = typer.Option(False, "--quick", help="One fold of each set."),
+        peer: str = typer.Option(
+            "all",
+            metavar="NAMES",
+            help="Others on the same folds, with commas between: gaussian-process, mlp, "
+            "random-forest, hist-gradient-boosting, ngboost, catboost, catboost-rmse (of numbers); "
+            "all: those installed; none.",
+        ),
+        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
+        output: Path = typer.Option(Path("output/tables"), help="Folder of results."),
+        document: Path | None = typer.Option(
+            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
+        ),
+        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
+        quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
+    ) -> None:
+        """Score TagiRegressor and TagiClassifier, as they are, and peers on sets of scikit-learn.
+
+        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        """
+        from tagix.bench.sklearn_sets import run_tables
+
+        try:
+            run = run_tables(
+                dataset or None,
+                quick=quick,
+                peers=peer.split(","),
                 n_workers=workers,
                 output_dir=output,
                 document=document,

@@ -17,7 +17,7 @@ import torch
 from helpers import relative_error
 
 import tagix as tx
-from benchmarks import merging
+from benchmarks import drift, merging
 from benchmarks.__main__ import main
 from benchmarks.classes import neighbours_alike
 from benchmarks.torch_tagi import TorchTagi, relu_moments
@@ -184,3 +184,96 @@ def test_neighbours_alike_are_leaves_in_order(n_classes: int) -> None:
     leaves = sorted(range(n_classes), key=lambda k: bin(n_classes + k)[3:])
     walked = [int(places[list(numbers).index(leaf)]) for leaf in leaves]
     assert walked in (sorted(walked), sorted(walked, reverse=True))
+
+
+# Streams that change.
+
+
+def test_classes_of_the_stream_change_halfway() -> None:
+    rows = drift.changing_classes(2000, 0)
+    assert [row[0] for row in rows] == [row[0] for row in drift.changing_classes(2000, 0)]
+    assert {label for _, label in rows} == {0, 1, 2}
+    x = np.array([list(row.values()) for row, _ in rows])
+    labels = np.array([label for _, label in rows])
+
+    def shares_of_neighbours(begin: int, end: int, at: int) -> float:
+        """How often the nearest of these rows has the label of the 100 rows from ``at`` on."""
+        distance = ((x[at : at + 100, None] - x[None, begin:end]) ** 2).sum(axis=2)
+        nearest = labels[begin:end][distance.argmin(axis=1)]
+        return float(np.mean(nearest == labels[at : at + 100]))
+
+    assert shares_of_neighbours(0, 900, 900) > 0.7
+    assert shares_of_neighbours(0, 1000, 1000) < 0.3
+    assert shares_of_neighbours(1000, 1900, 1900) > 0.7
+
+
+def test_numbers_of_the_stream_are_friedmans() -> None:
+    rows = drift.changing_numbers(4000, 1)
+    x = np.array([list(row.values()) for row, _ in rows])
+    y = np.array([target for _, target in rows])
+
+    def noise(columns: list[int], part: slice) -> float:
+        a, b, c, d, e = x[part][:, columns].T
+        law = 10 * np.sin(np.pi * a * b) + 20 * (c - 0.5) ** 2 + 10 * d + 5 * e
+        return float(np.std(y[part] - law))
+
+    first, second = [0, 1, 2, 3, 4], [2, 5, 3, 6, 1]
+    for part in (slice(0, 2000), slice(3000, 4000)):
+        assert noise(first, part) == pytest.approx(1.0, rel=0.1)
+        assert noise(second, part) > 3
+    assert noise(second, slice(2000, 3000)) == pytest.approx(1.0, rel=0.1)
+
+
+class Constant:
+    """Predicts 3, or half of the probability for class 1; River's methods."""
+
+    def learn_one(self, x: object, y: object) -> None:
+        self.learned = y
+
+    def predict_one(self, x: object, return_std: bool = False) -> object:
+        return (3.0, 2.0) if return_std else 3.0
+
+    def predict_proba_one(self, x: object) -> dict[int, float]:
+        return {0: 0.5, 1: 0.5}
+
+
+def test_prequential_scores() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    targets = np.random.default_rng(0).normal(3, 4, size=4000)
+    rows = [({"x": 0.0}, target) for target in targets.tolist()]
+    own = drift.prequential(drift.OfNumbers(Constant(), has_std=True), rows, [0.5])
+    assert own.first == pytest.approx(np.mean((targets - 3) ** 2))
+    assert own.second == pytest.approx(-stats.norm(3, 2).logpdf(targets).mean())
+    after = targets[2000:2500]
+    assert own.first_after == pytest.approx(np.mean((after - 3) ** 2))
+    assert own.second_after == pytest.approx(-stats.norm(3, 2).logpdf(after).mean())
+    # A variance of the last errors: nearly what knows it would have.
+    of_errors = drift.prequential(drift.OfNumbers(Constant()), rows, [0.5])
+    best = -stats.norm(3, 4).logpdf(targets).mean()
+    assert best - 0.01 < of_errors.second < best + 0.02
+    labels = [({"x": 0.0}, k % 3) for k in range(300)]
+    scores = drift.prequential(drift.OfClasses(Constant()), labels, [0.5])
+    expected = -(2 * np.log(0.5 / 1.001) + np.log(0.001 / 1.001)) / 3
+    assert scores.second == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("with_river", [True, False])
+def test_every_model_of_streams_runs(
+    with_river: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("sklearn")
+    if with_river:
+        pytest.importorskip("river")
+    else:
+        monkeypatch.setitem(sys.modules, "river", None)
+    for names in (list(dict(drift.classifiers())), list(dict(drift.regressors()))):
+        assert any(name.startswith("River") for name in names) == with_river
+        assert names[0].startswith("tagix, forgetting=Forgetting(") and names[1] == "tagix"
+    classes, numbers = drift.changing_classes(300, 0), drift.changing_numbers(300, 0)
+    for _, make_classifier in drift.classifiers():
+        scores = drift.prequential(make_classifier(), classes, [0.5])
+        assert 0.3 < scores.first <= 1 and np.isfinite(scores.second)
+    for _, make_regressor in drift.regressors():
+        scores = drift.prequential(make_regressor(), numbers, [0.5])
+        assert 1 < scores.first < 1000 and np.isfinite(scores.second)
+    assert ("River is not installed" in capsys.readouterr().out) != with_river

@@ -1,10 +1,11 @@
 """The UCI regression benchmark: one configuration for all sets, published splits and figures.
 
-A job is one split (tagix.bench.uci.job); tagix.bench runs and keeps jobs.
+A job is one split of a set (tagix.bench.uci.job); tagix.bench.tabular has the models and scores,
+tagix.bench runs and keeps jobs.
 
-Needs the extras "sklearn" and "lab", and "torch" for the PyTorch peer.
+Needs the extras "sklearn" and "lab"; peers "torch", or "peers".
 """
 
-from tagix.bench.uci.suite import run_uci
+from tagix.bench.uci.suite import PEERS, run_uci
 
-__all__ = ["run_uci"]
+__all__ = ["PEERS", "run_uci"]

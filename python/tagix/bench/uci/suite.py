@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tagix._arrays import as_count
-from tagix._optional import import_optional
-from tagix.bench.document import check_document, write_document
 from tagix.bench.results import Results
-from tagix.bench.runner import Workers, run_jobs
-from tagix.bench.store import Store, write_atomically
+from tagix.bench.section import Section
 from tagix.bench.suite import TableRun
-from tagix.bench.uci.job import Method, jobs
+from tagix.bench.tabular.contenders import chosen_peers
+from tagix.bench.tabular.suite import check_arguments, run_work
+from tagix.bench.uci.job import jobs
 from tagix.bench.uci.report import report
 from tagix.datasets import UCI_SETS
 
 QUICK_SPLITS = 2
+PEERS = ("ngboost", "catboost", "catboost-rmse", "xgboost-distribution", "lightgbm", "torch")
 
 
 def run_uci(
@@ -26,90 +24,57 @@ def run_uci(
     datasets: Iterable[str] | None = None,
     *,
     quick: bool = False,
-    peer: bool = False,
+    peers: Iterable[str] = ("none",),
     n_workers: int | None = None,
     output_dir: str | Path = "output/uci",
     document: str | Path | None = None,
     fresh: bool = False,
     progress: bool = True,
 ) -> TableRun:
-    """Train TagiRegressor with its defaults on the splits of UCI sets, and score it.
+    """Train TagiRegressor with its defaults, and peers, on the splits of UCI sets, and score them.
 
     The folder of results gets jobs/ (a pair of files for each split, which a later call reads
-    instead of training again; changed defaults make new ones), uci.md and uci.json.
+    instead of training again; changed settings and other versions of a peer make new ones), uci.md
+    and uci.json.
 
     Args:
         path: Folder of the sets, see tagix.datasets.load_uci.
         datasets: Keys in tagix.datasets.UCI_SETS; None: all that the folder has.
         quick: The first 2 splits of each set only; targets are not judged.
-        peer: Train the PyTorch peer on the same splits, too, after ours; takes far longer.
+        peers: Some of PEERS, trained on the same splits; ["all"]: all whose packages are installed,
+            ["none"]: none.
         n_workers: Processes at a time, by default one a processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "uci" is replaced, see tagix.bench.document.
         fresh: Run every job, whatever the folder has.
-        progress: Show a progress bar.
+        progress: Show progress bars.
 
     Raises:
-        ValueError: A set that is unknown or not in the folder, a folder without any, a number below
-            1, a document without the markers of the table.
+        ValueError: A set that is unknown or not in the folder, a folder without any, an unknown
+            peer, a number below 1, a document without the markers of the table.
         TypeError: A number that is not an integer.
         OSError: The document is not there, or files cannot be written.
-        ImportError: A package of the extras "sklearn" or "lab", or with ``peer`` "torch", is not
-            installed.
+        ImportError: A package of the extras "sklearn" or "lab", or of a peer, is not installed.
     """
     names = _names(Path(path), datasets)
-    n_workers = os.cpu_count() or 1 if n_workers is None else n_workers
-    n_workers = as_count("n_workers", n_workers, least=1)
-    for module, package in (("scipy.special", None), ("sklearn.base", "scikit-learn")):
-        import_optional(module, package=package)
-    if peer:
-        import_optional("torch", extra="torch")
-    if document is not None:
-        check_document(Path(document), ["uci"])
-
+    methods = ["tagix", *chosen_peers(peers, PEERS)]
+    n_workers = check_arguments("uci", n_workers, document)
     source = str(Path(path).resolve())
     n_splits = QUICK_SPLITS if quick else None
-    methods: list[Method] = ["tagix", "pytorch"] if peer else ["tagix"]
     work = {method: {n: jobs(method, source, n, n_splits) for n in names} for method in methods}
-    folder = Path(output_dir)
-    store = Store(folder / "jobs")
-    outcomes = []
-    with Workers(n_workers) as workers:
-        for method in methods:  # one after the other: the clock counts ours alone
-            together = [job for of_set in work[method].values() for job in of_set]
-            outcomes.append(
-                run_jobs(
-                    together,
-                    store,
-                    workers,
-                    fresh=fresh,
-                    progress=progress,
-                    title=f"uci, {method}",
-                )
-            )
-    found = {key: result for each in outcomes for key, result in each.results.items()}
-    ours = outcomes[0]
-    n_ours = sum(len(of_set) for of_set in work["tagix"].values())
-    section = report(
+
+    def section(results: Results) -> Section:
+        return report(work, results, quick=quick)
+
+    return run_work(
         work,
-        Results(found, store),
-        seconds=ours.seconds if ours.n_run == n_ours else None,
-        n_workers=n_workers,
-        quick=quick,
-    )
-    command = _command(names if datasets is not None else None, quick, peer)
-    output = folder / "uci.md"
-    _write(output, f"# {section.title}\n\n{section.markdown(command, 'figures')}")
-    _write(folder / "uci.json", json.dumps(section.to_json(), indent=2) + "\n")
-    if document is not None:
-        write_document(Path(document), {"uci": section.markdown(command, "images")})
-    return TableRun(
         section,
-        len(found),
-        sum(each.n_run for each in outcomes),
-        tuple(error for each in outcomes for error in each.errors.values()),
-        sum(each.seconds for each in outcomes),
-        output,
+        _command(names if datasets is not None else None, quick, methods[1:]),
+        n_workers=n_workers,
+        output_dir=output_dir,
+        document=document,
+        fresh=fresh,
+        progress=progress,
     )
 
 
@@ -131,12 +96,9 @@ def _names(folder: Path, datasets: Iterable[str] | None) -> list[str]:
     return [name for name in UCI_SETS if name in wanted]
 
 
-def _command(names: list[str] | None, quick: bool, peer: bool) -> str:
+def _command(names: list[str] | None, quick: bool, peers: list[str]) -> str:
     """What makes this table again."""
     options = [f"--dataset {name}" for name in names or ()]
-    options += ["--quick"] * quick + ["--peer"] * peer
+    options += ["--quick"] * quick
+    options += [f"--peer {','.join(peers)}"] if peers else []
     return " ".join(["tagix bench uci --data path/to/uci", *options])
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))

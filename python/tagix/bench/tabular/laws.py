@@ -16,6 +16,7 @@ Array = npt.NDArray[np.float64]
 
 INTERVAL = (0.05, 0.95)  # the ends of central 90 % intervals
 LEVELS: Array = np.arange(1, 100) / 100
+LEAST_PROBABILITY = 1e-6
 # In the middle of equal parts of [0, 1]: enough for three digits of a CRPS, far out in tails too.
 _CRPS_LEVELS: Array = (np.arange(1000) + 0.5) / 1000
 
@@ -55,6 +56,37 @@ class Gaussian(NamedTuple):
         return np.asarray(self.mean[:, np.newaxis] + np.sqrt(self.var)[:, np.newaxis] * reach)
 
 
+class StudentT(NamedTuple):
+    """Student's t about these means (n,), with one scale and more than 2 degrees of freedom."""
+
+    mean: Array
+    scale: float
+    freedom: float
+
+    @property
+    def var(self) -> Array:
+        """Variances, (n,)."""
+        return np.full(len(self.mean), self.scale**2 * self.freedom / (self.freedom - 2.0))
+
+    def log_density(self, y: Array) -> Array:
+        """Logarithms of the densities of targets, (n,)."""
+        return log_density_of_t(y - self.mean, self.scale, self.freedom)
+
+    def quantiles(self, levels: npt.ArrayLike) -> Array:
+        """Quantiles, (n, n_levels)."""
+        reach = import_optional("scipy.special").stdtrit(self.freedom, np.asarray(levels))
+        return np.asarray(self.mean[:, np.newaxis] + self.scale * reach)
+
+
+def log_density_of_t(errors: Array, scale: float, freedom: float) -> Array:
+    """Logarithms of the densities of Student's t about 0, of the shape of the errors."""
+    gammaln = import_optional("scipy.special").gammaln
+    constant = gammaln((freedom + 1.0) / 2.0) - gammaln(freedom / 2.0)
+    constant -= 0.5 * np.log(np.pi * freedom) + np.log(scale)
+    tails = np.log1p((errors / scale) ** 2 / freedom)
+    return np.asarray(constant - (freedom + 1.0) / 2.0 * tails)
+
+
 class RegressorLaw:
     """What a fitted TagiRegressor predicts of rows, by its public methods."""
 
@@ -75,9 +107,9 @@ class RegressorLaw:
 def score(y: Array, law: Law) -> dict[str, float]:
     """Test scores of predicted laws, in the units of the targets y (n,).
 
-    rmse = sqrt(mean (y - mean)^2), log_likelihood, the mean log density, crps, the coverage of the
-    central 90 % intervals, their mean width, and quantile_calibration_error, by
-    :func:`calibration_error`. With q(p) the quantile of level p,
+    rmse = sqrt(mean (y - mean)^2), nll, the mean of -ln density, crps, the coverage of the central
+    90 % intervals, their mean width, and quantile_calibration_error, by :func:`calibration_error`.
+    With q(p) the quantile of level p,
 
         crps = 2 integral over p of max(p (y - q(p)), (p - 1)(y - q(p))),   the mean over rows
     """
@@ -86,11 +118,27 @@ def score(y: Array, law: Law) -> dict[str, float]:
     losses = np.maximum(_CRPS_LEVELS * errors, (_CRPS_LEVELS - 1.0) * errors)
     return {
         "rmse": float(np.sqrt(np.mean((y - law.mean) ** 2))),
-        "log_likelihood": float(law.log_density(y).mean()),
+        "nll": float(-law.log_density(y).mean()),
         "crps": float(2.0 * losses.mean()),
         "coverage": float(np.mean((low <= y) & (y <= high))),
         "interval_width": float(np.mean(high - low)),
         "quantile_calibration_error": calibration_error(levels_reached(y, law)),
+    }
+
+
+def score_classes(labels: npt.NDArray[np.int64], probabilities: Array) -> dict[str, float]:
+    """Test scores of predicted probabilities (n, n_classes) for labels (n,) from 0 on.
+
+    accuracy, the share of rows whose most probable class is theirs, and log_loss, the mean of
+    -ln p(label), where probabilities count as at least 1e-6, so that one row that was thought to be
+    impossible does not decide everything.
+    """
+    bounded = np.maximum(probabilities, LEAST_PROBABILITY)
+    bounded /= bounded.sum(axis=1, keepdims=True)
+    of_label = bounded[np.arange(len(labels)), labels]
+    return {
+        "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels)),
+        "log_loss": float(-np.log(of_label).mean()),
     }
 
 

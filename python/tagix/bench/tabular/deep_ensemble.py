@@ -1,4 +1,4 @@
-"""A PyTorch peer for regression: a deep ensemble trained by Adam."""
+"""A deep ensemble for regression, trained by Adam with PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagix._optional import import_optional
-from tagix.bench.uci.laws import Gaussian
+from tagix.bench.tabular.laws import Gaussian
 
 Array = npt.NDArray[np.float64]
 
