@@ -88,7 +88,9 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
 
 
 def _add_encoding(description: dict[str, Any]) -> None:
-    learned = description.get("learned")
+    parameters, learned = description.get("parameters"), description.get("learned")
+    if description.get("kind") in _TABULAR and isinstance(parameters, dict):
+        description["parameters"] = {"fast": False, **parameters}
     if description.get("kind") in _TABULAR and isinstance(learned, dict):
         learned = {"encoding": None, **learned}
         if description["kind"] == "TagiRegressor":

@@ -34,7 +34,7 @@ from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
-from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler
+from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler, have_one_unit
 from tagix.sklearn._side_by_side import Progress, SideBySide
 from tagix.sklearn._table_training import Evaluation, Length, TableTraining
 from tagix.sklearn._undo import all_or_nothing
@@ -68,6 +68,7 @@ class TabularEstimator(BaseEstimator):
     forgetting: Forgetting | None
     novelty: bool
     random_state: Any
+    fast: bool
     n_jobs: int | None
     device: str
     precision: str
@@ -156,6 +157,7 @@ class TabularEstimator(BaseEstimator):
         as_count("max_epochs", self.max_epochs, least=1)
         as_flag("early_stopping", self.early_stopping)
         as_flag("novelty", self.novelty)
+        as_flag("fast", self.fast)
         self._hidden_widths()
         if self.batch_size != "auto":
             as_count("batch_size", self.batch_size, least=1)
@@ -179,7 +181,10 @@ class TabularEstimator(BaseEstimator):
     def _make_networks(self, n_features: int, for_table: bool) -> list[nn.Sequential]:
         self._check_parameters()
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        seeds = [_core.derive_seed(seed, member) for member in range(self.n_estimators)]
+        n_nets = self.n_estimators
+        if self.fast and for_table:
+            n_nets = min(n_nets, RECIPE.fast_n_estimators)
+        seeds = [_core.derive_seed(seed, member) for member in range(n_nets)]
         return self._networks_of_seeds(n_features, seeds, for_table)
 
     def _networks_of_seeds(
@@ -248,12 +253,18 @@ class TabularEstimator(BaseEstimator):
         """Units of X and what links its columns, of all rows that there are."""
         self._x_moments = moments_with(self._x_moments, X, "X", weight)
         scaler = self._x_moments.scaler()
+        one_unit = have_one_unit(X)
+        if one_unit:
+            scaler = scaler.of_one_unit()
         links = Links.of(X, scaler, weight) if 1 < X.shape[1] <= MOST_COLUMNS else None
         self._x_scaler = TableScaler(scaler.mean, scaler.scale, scaler.varies, links, indicators)
         x, _ = self._x_scaler.inputs(X)
         # Indicators stay as they are.
-        missing = np.hstack([np.ones((len(X), len(indicators)), dtype=bool), np.isnan(X)])
-        encoding = Encoding.of(x, missing, weight)
+        of_indicators = np.ones((len(X), len(indicators)), dtype=bool)
+        if one_unit:
+            encoding = Encoding.of_one_unit(x, np.append(~of_indicators[0], scaler.varies))
+        else:
+            encoding = Encoding.of(x, np.hstack([of_indicators, np.isnan(X)]), weight)
         self._encoding = replace(encoding, is_mixed=self.n_estimators > 1)
         self._make_all_networks(x.shape[1], for_table=True)
 
@@ -313,6 +324,7 @@ class TabularEstimator(BaseEstimator):
             if evaluation is None
             else Evaluation(*self._x_scaler.inputs(evaluation[0]), evaluation[1]),
             weight=weight,
+            fast=self.fast,
         )
 
     def _count_table(self, n_rows: int) -> None:

@@ -96,6 +96,20 @@ class Encoding:
             np.hstack(ramps),
         )
 
+    @classmethod
+    def of_one_unit(cls, x: Float32, varies: NDArray[np.bool_]) -> Encoding:
+        """That of a table whose columns are numbers of one kind: they stay as they are.
+
+        Those that ``varies`` are kept in their units.
+        """
+        columns = np.flatnonzero(varies)
+        return cls(
+            x.shape[1],
+            np.array([columns, 0 * columns + 1, 0 * columns + 2], dtype=np.float64),
+            np.tile([0.0, 1.0], (2, len(columns))),
+            np.empty((4, 0)),
+        )
+
     @cached_property
     def without_ramps(self) -> Encoding:
         """The same columns by their scores alone."""

@@ -63,6 +63,10 @@ class Recipe:
     """Shares of the budget that are tried: with much noise, less is more."""
     n_folds: int = 5
     """Parts of a table, each of which is predicted by networks that learn the others."""
+    fast_budgets: tuple[float, ...] = (0.5, 0.125)
+    """The same with ``fast``, where one part of the table alone is left out."""
+    fast_n_estimators: int = 2
+    """Networks in the mixture with ``fast``, if no fewer are asked for."""
     n_fold_networks: int = 2
     """Networks that learn the rest of each part."""
     least_rows: int = 15

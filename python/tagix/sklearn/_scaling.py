@@ -78,6 +78,27 @@ class Moments:
         return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
 
+# Of so many columns it is no chance if most of them begin and end with the same numbers.
+LEAST_COLUMNS_OF_ONE_UNIT = 8
+
+
+def have_one_unit(rows: Array) -> bool:
+    """Whether columns of a table (rows, columns) are numbers of one kind, as pixels or answers are.
+
+    They are 8 or more; at least half of those that vary begin and end with the same two numbers,
+    and no column goes beyond. How much each varies is then part of what it says.
+    """
+    present = ~np.isnan(rows)
+    least = np.where(present, rows, np.inf).min(axis=0)
+    most = np.where(present, rows, -np.inf).max(axis=0)
+    varies = least < most
+    if varies.sum() < LEAST_COLUMNS_OF_ONE_UNIT:
+        return False
+    low, high = least[varies], most[varies]
+    share = np.mean((low == low.min()) & (high == high.max()))
+    return bool(share >= 0.5)
+
+
 @dataclass
 class Scaler:
     """Columns are brought to z = (X - mean) / scale; one that has never varied is 0, and scale 1.
@@ -127,6 +148,11 @@ class Scaler:
             np.append(self.scale, added + 1.0),
             np.append(self.varies, added > 0),
         )
+
+    def of_one_unit(self) -> Scaler:
+        """These means, with one scale for all columns that vary: their root mean square."""
+        common = np.sqrt(np.mean(self.scale[self.varies] ** 2))
+        return Scaler(self.mean, np.where(self.varies, common, 1.0), self.varies)
 
     def but(self, other: Scaler, columns: NDArray[np.int64]) -> Scaler:
         """These, with the units of ``other`` for some columns."""

@@ -122,6 +122,7 @@ class TableTraining:
         callback: hears of the epochs of the networks that are kept.
         evaluation: rows that the length is chosen by, if they are not too few.
         weight: (rows,), of mean 1, as for :meth:`tagix.nn.Sequential.fit`; None: all alike.
+        fast: whether to try small budgets alone, on one part of the table.
     """
 
     x: Float32
@@ -136,6 +137,7 @@ class TableTraining:
     callback: FitCallback | None = None
     evaluation: Evaluation | None = None
     weight: Array | None = None
+    fast: bool = False
     schedules: list[Schedule] = field(init=False)
     _inputs: dict[int, tuple[Float32, Float32 | None]] = field(init=False, default_factory=dict)
     """Means and variances of what networks see, by the number of ramps."""
@@ -144,7 +146,8 @@ class TableTraining:
         for encoding in (self.encoding, self.encoding.without_ramps):
             self._inputs[encoding.n_added] = encoding.moments(self.x, self.x_var)
         n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
-        lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in RECIPE.budgets)
+        budgets = RECIPE.fast_budgets if self.fast else RECIPE.budgets
+        lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in budgets)
         self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
 
     def whole(self) -> Length[Any]:
@@ -199,7 +202,7 @@ class TableTraining:
             fold = judge.folds(RECIPE.n_folds, seed)
             parts = [
                 Part(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
-                for k in range(1 if n_rows > RECIPE.most_rows else RECIPE.n_folds)
+                for k in range(1 if self.fast or n_rows > RECIPE.most_rows else RECIPE.n_folds)
             ]
             stages = [schedule.trial for schedule in self.schedules]
         rows = np.concatenate([part.left for part in parts])
@@ -209,7 +212,7 @@ class TableTraining:
         verdicts = [judge.judge(np.stack(of_schedule), rows, fold) for of_schedule in left_out]
         best = int(np.argmin([verdict.loss for verdict in verdicts]))
         length = Length(self.schedules[best].stages, verdicts[best], encoding.is_mixed)
-        if not encoding.is_mixed or not encoding.n_added:
+        if self.fast or not encoding.is_mixed or not encoding.n_added:
             return length
         others = {len(members) + k: encoding for k in members if k % 2}
         more = self._left_out(judge, parts, [stages[best]], others, seed)[0]

@@ -77,7 +77,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             go towards the shares of the classes there, as far as the Gaussian process of
             :class:`TagiRegressor` cannot tell the classes apart.
         n_estimators, max_epochs, batch_size, early_stopping, forgetting, random_state,
-        n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
+        fast, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
@@ -124,6 +124,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         forgetting: Forgetting | None = None,
         novelty: bool = True,
         random_state: Any = None,
+        fast: bool = False,
         n_jobs: int | None = None,
         device: str = "cpu",
         precision: str = "float32",
@@ -139,6 +140,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         self.forgetting = forgetting
         self.novelty = novelty
         self.random_state = random_state
+        self.fast = fast
         self.n_jobs = n_jobs
         self.device = device
         self.precision = precision
