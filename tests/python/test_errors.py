@@ -93,6 +93,11 @@ MATRIX_ARGUMENTS: dict[str, tuple[str, int, Callable[[nn.Sequential, Any], objec
     "update x_var": ("x_var", 3, lambda net, bad: net.update(X, Y, 1.0, bad)),
     "fit x": ("x", 3, lambda net, bad: net.fit(bad, Y, noise=1.0, progress=False)),
     "fit y": ("y", 2, lambda net, bad: net.fit(X, bad, noise=1.0, progress=False)),
+    "fit x_var": (
+        "x_var",
+        3,
+        lambda net, bad: net.fit(X, Y, noise=1.0, x_var=bad, progress=False),
+    ),
     "validation x": (
         "validation x",
         3,

@@ -9,7 +9,7 @@ import pytest
 from helpers import Array, on_every_device, same_bits, unchanged
 
 import tagix as tx
-from tagix import nn
+from tagix import _core, nn
 
 CLASSES = ["tree", "remax", "softmax"]
 HEADS = ["known", "exp", "softplus", *CLASSES]
@@ -163,3 +163,17 @@ def test_bad_weights_change_nothing(
             net.update(x, y, **noise, sample_weight=weight)
         with pytest.raises(error, match=message):
             net.fit(x, y, **noise, sample_weight=weight, n_epochs=1, progress=False)
+
+
+@pytest.mark.parametrize("shape", [(69,), (71,), (70, 1)])
+def test_the_core_takes_no_other_number_of_weights(shape: tuple[int, ...]) -> None:
+    """It reads one for each row, whatever Python has looked at."""
+    x, y, _ = rows("known")
+    net, _ = deep("known")
+    weight, noise_var = np.ones(shape, np.float32), np.ones(1, np.float32)
+    source = _core.RegressionSource(net._model, x, y)
+    with unchanged(net):
+        with pytest.raises(ValueError, match=r"^sample_weight: got .* needed 70"):
+            net._model.update(x, y, noise_var, weight=weight)
+        with pytest.raises(ValueError, match=r"^sample_weight: got .* needed 70"):
+            source.set_weight(weight)
