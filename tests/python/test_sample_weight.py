@@ -107,16 +107,18 @@ def test_fit_updates_by_the_weights_of_each_batch(head: str, batch_size: int, de
 
 @pytest.mark.parametrize("head", HEADS)
 def test_shuffled_rows_keep_their_weights(head: str) -> None:
-    """Rows of weight 0 have wild targets: any mistake shows."""
+    """Rows of weight 0 have wild targets: any mistake shows, in what is recorded, too."""
     x, y, weight = rows(head)
     spoilt = y.copy()
     spoilt[weight == 0] = 1 - spoilt[weight == 0] if head in CLASSES else 1e3
-    results = []
+    results, histories = [], []
     for targets in (y, spoilt):
         net, noise = deep(head)
-        net.fit(x, targets, **noise, sample_weight=weight, n_epochs=3, progress=False)
+        history = net.fit(x, targets, **noise, sample_weight=weight, n_epochs=3, progress=False)
         results.append(net.state_dict())
+        histories.append((history.train_mse, history.train_log_likelihood, history.surprise))
     assert same_bits(*results)
+    assert histories[0] == histories[1]
 
 
 @pytest.mark.parametrize("head", ["known", "exp", "softmax"])
