@@ -217,8 +217,9 @@ struct SoftmaxTruth {
   }
 };
 
-/// How extreme the outputs of a test are.
-enum class Outputs { ordinary, extreme };
+/// How extreme the outputs of a test are; or that many of a row have the same mean, so that none of
+/// them alone is the greatest.
+enum class Outputs { ordinary, extreme, tied };
 
 /// Outputs and labels of rows with so many classes, of which a part is missing.
 struct ClassProblem {
@@ -234,6 +235,9 @@ struct ClassProblem {
     prediction = {
         rows, head.n_outputs(), random.uniforms(size, extreme ? -30 : -2, extreme ? 30 : 2),
         extreme ? random.log_uniforms(size, 1e-8, 1e4) : random.log_uniforms(size, 1e-3, 2)};
+    if (outputs == Outputs::tied) {
+      for (float& mean : prediction.mean) mean = std::round(mean / 2);
+    }
     for (Index row = 0; row < rows; ++row) {
       target.push_back(random.chance(missing_share)
                            ? std::numeric_limits<float>::quiet_NaN()
@@ -266,6 +270,7 @@ struct ClassProblem {
             math::ClassHead{math::ClassLink::remax, n_classes, 1},
             math::ClassHead{math::ClassLink::softmax, n_classes, 0}}) {
         for (Outputs outputs : {Outputs::ordinary, Outputs::extreme}) make(head, rows, outputs);
+        if (head.link == math::ClassLink::softmax) make(head, rows, Outputs::tied);
       }
     }
   }

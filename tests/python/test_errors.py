@@ -93,6 +93,11 @@ MATRIX_ARGUMENTS: dict[str, tuple[str, int, Callable[[nn.Sequential, Any], objec
     "update x_var": ("x_var", 3, lambda net, bad: net.update(X, Y, 1.0, bad)),
     "fit x": ("x", 3, lambda net, bad: net.fit(bad, Y, noise=1.0, progress=False)),
     "fit y": ("y", 2, lambda net, bad: net.fit(X, bad, noise=1.0, progress=False)),
+    "fit x_var": (
+        "x_var",
+        3,
+        lambda net, bad: net.fit(X, Y, noise=1.0, x_var=bad, progress=False),
+    ),
     "validation x": (
         "validation x",
         3,
@@ -211,10 +216,8 @@ CALLS: dict[str, tuple[Call, type[Exception], str]] = {
             ([1.0, 1.0, 1.0], ValueError, r"got .*\(3,\).*broadcasts to y, \(5, 2\)"),
             ([1.0] * 5, ValueError, r"got .*\(5,\).*broadcasts to y, \(5, 2\)"),
             ([[[1.0]]], ValueError, r"got .*\(1, 1, 1\).*broadcasts to y, \(5, 2\)"),
-            (None, TypeError, r"got None, needed tagix\.Homoscedastic\(std\) or"),
             ("low", TypeError, "got a str, needed"),
             (1j, TypeError, "got a complex, needed"),
-            (tx.Homoscedastic(std=[1, 2, 3]), ValueError, "got 3 standard deviations, needed 1 or"),
         )
     },
     "update noise missing": (lambda net: net.update(X, Y), TypeError, "noise"),

@@ -196,15 +196,6 @@ def test_wrong_number_of_stds_for_diffusion(n_stds: int, learn: bool) -> None:
         ({"std": 1.0, "learn": None}, TypeError, r"learn: got None, needed True or False"),
         ({"learn": True, "min_std": 0.1}, ValueError, r"learn: got true with min_std 0\.1"),
         ({"learn": True, "decay": 0.5}, ValueError, r"learn: got true with .* decay 0\.5"),
-        ({"std": 0.0, "learn": True}, ValueError, r"std: got 0, needed"),
-        ({"std": -1.0, "learn": True}, ValueError, r"std: got -1, needed"),
-        ({"std": [1.0, NAN], "learn": True}, ValueError, r"std: got nan, needed"),
-        ({"std": INF, "learn": True}, ValueError, r"std: got inf, needed"),
-        ({"std": [], "learn": True}, ValueError, r"std: got no value, needed"),
-        ({"std": [[1.0]], "learn": True}, ValueError, r"std: got an array of 2 dimensions"),
-        ({"std": "a", "learn": True}, TypeError, r"std: got 'a', needed a number"),
-        ({"std": 1.0, "decay": 0.0}, ValueError, r"decay: got 0, needed"),
-        ({"std": 1.0, "min_std": -0.5}, ValueError, r"min_std: got -0\.5, needed"),
     ],
 )
 def test_homoscedastic(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -272,7 +263,7 @@ def test_no_forgetting(forgetting: Any) -> None:
 @pytest.mark.parametrize("epoch", [-1, 1.5, "1", None])
 def test_epoch_of_a_schedule(epoch: Any) -> None:
     error = ValueError if epoch == -1 else TypeError
-    with pytest.raises(error, match=r"^epoch: got"):
+    with pytest.raises(error, match=f"^epoch: got {epoch!r}, needed"):
         KNOWN.var(epoch)
 
 

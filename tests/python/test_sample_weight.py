@@ -9,7 +9,7 @@ import pytest
 from helpers import Array, on_every_device, same_bits, unchanged
 
 import tagix as tx
-from tagix import nn
+from tagix import _core, nn
 
 CLASSES = ["tree", "remax", "softmax"]
 HEADS = ["known", "exp", "softplus", *CLASSES]
@@ -107,16 +107,18 @@ def test_fit_updates_by_the_weights_of_each_batch(head: str, batch_size: int, de
 
 @pytest.mark.parametrize("head", HEADS)
 def test_shuffled_rows_keep_their_weights(head: str) -> None:
-    """Rows of weight 0 have wild targets: any mistake shows."""
+    """Rows of weight 0 have wild targets: any mistake shows, in what is recorded, too."""
     x, y, weight = rows(head)
     spoilt = y.copy()
     spoilt[weight == 0] = 1 - spoilt[weight == 0] if head in CLASSES else 1e3
-    results = []
+    results, histories = [], []
     for targets in (y, spoilt):
         net, noise = deep(head)
-        net.fit(x, targets, **noise, sample_weight=weight, n_epochs=3, progress=False)
+        history = net.fit(x, targets, **noise, sample_weight=weight, n_epochs=3, progress=False)
         results.append(net.state_dict())
+        histories.append((history.train_mse, history.train_log_likelihood, history.surprise))
     assert same_bits(*results)
+    assert histories[0] == histories[1]
 
 
 @pytest.mark.parametrize("head", ["known", "exp", "softmax"])
@@ -163,3 +165,17 @@ def test_bad_weights_change_nothing(
             net.update(x, y, **noise, sample_weight=weight)
         with pytest.raises(error, match=message):
             net.fit(x, y, **noise, sample_weight=weight, n_epochs=1, progress=False)
+
+
+@pytest.mark.parametrize("shape", [(69,), (71,), (70, 1)])
+def test_the_core_takes_no_other_number_of_weights(shape: tuple[int, ...]) -> None:
+    """It reads one for each row, whatever Python has looked at."""
+    x, y, _ = rows("known")
+    net, _ = deep("known")
+    weight, noise_var = np.ones(shape, np.float32), np.ones(1, np.float32)
+    source = _core.RegressionSource(net._model, x, y)
+    with unchanged(net):
+        with pytest.raises(ValueError, match=r"^sample_weight: got .* needed 70"):
+            net._model.update(x, y, noise_var, weight=weight)
+        with pytest.raises(ValueError, match=r"^sample_weight: got .* needed 70"):
+            source.set_weight(weight)

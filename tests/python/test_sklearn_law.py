@@ -11,6 +11,7 @@ from scipy import stats
 
 from tagix.sklearn import TagiRegressor
 from tagix.sklearn._law import TailedLaw, constant_loss, fit_law
+from tagix.sklearn._prequential import RegressionLog
 
 ONE = np.ones(1)
 N = 20_000
@@ -66,6 +67,33 @@ def test_variances_on_top_are_not_those_of_the_law() -> None:
     np.testing.assert_allclose(law.var(MEAN, VAR), 0.3 * VAR, rtol=0.15)
     truth = stats.norm.logpdf(y, MEAN, np.sqrt(0.3 * VAR + added)).mean()
     assert -loss == pytest.approx(truth, abs=0.003)
+
+
+def test_a_share_of_squared_errors_that_more_networks_leave() -> None:
+    """A quarter of them is half of each error."""
+    errors = stats.t.rvs(5, size=(N, 1), random_state=13)
+    quarter, _ = fit_law(MEAN + errors, MEAN, VAR, np.zeros(1), ONE, np.array([0.25]))
+    half, _ = fitted(MEAN + 0.5 * errors)
+    np.testing.assert_allclose(quarter.array(), half.array(), rtol=1e-6)
+
+
+def test_a_log_has_the_mean_over_outputs_by_their_law() -> None:
+    """Errors by NumPy, densities and central intervals of a t by SciPy."""
+    mean, networks_var = np.c_[MEAN, -MEAN], np.c_[VAR, VAR]
+    y = mean + stats.t.rvs(4, size=(N, 2), random_state=14) * [1.0, 0.1]
+    law, _ = fitted(y, mean, networks_var)
+    var = law.var(mean, networks_var)
+    log = RegressionLog()
+    for part in (slice(100), slice(100, N)):
+        log.add(y[part], mean[part], var[part], law)
+    error, scale = y - mean, np.sqrt(var * (law.freedom - 2) / law.freedom)
+    assert log.n_rows == N
+    assert log.mean_squared_error == pytest.approx((error**2).mean(), rel=1e-9)
+    assert log.mean_absolute_error == pytest.approx(np.abs(error).mean(), rel=1e-9)
+    covered = np.abs(stats.t.cdf(error / scale, law.freedom) - 0.5) <= 0.45
+    assert log.coverage == pytest.approx(covered.mean(), abs=1e-4)
+    density = stats.t.logpdf(y, law.freedom, mean, scale)
+    assert log.mean_log_likelihood == pytest.approx(density.mean(), rel=1e-9)
 
 
 def test_units() -> None:

@@ -103,6 +103,18 @@ def test_columns_that_say_nothing() -> None:
     assert np.isnan(few.fill(nothing)[0]).all()
 
 
+def test_columns_that_never_vary_do_not_count() -> None:
+    """Means and variances are those of a regression without them, however few the rows are."""
+    rows, new = gaussian(12), gaussian(5, seed=1)
+    new[:, 1] = np.nan
+    expected, expected_var = links_of(rows).fill(new)
+    constant = np.full((12, 6), 5.0)
+    filled, var = links_of(np.hstack([rows, constant])).fill(np.hstack([new, constant[:5]]))
+    assert not np.isnan(expected[:, 1]).any()
+    np.testing.assert_allclose(filled[:, 1], expected[:, 1], rtol=1e-9)
+    np.testing.assert_allclose(var[:, 1], expected_var[:, 1], rtol=1e-9)
+
+
 def test_copies_of_a_column() -> None:
     a = np.random.default_rng(0).standard_normal(100)
     links = links_of(np.column_stack([a, 2.0 * a + 1.0, -a]))

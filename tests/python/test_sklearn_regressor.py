@@ -86,7 +86,7 @@ def test_prediction_is_the_mixture_of_the_networks() -> None:
     assert len(fitted.nets_) == 5 and fitted.net_ is fitted.nets_[0]
     assert isinstance(fitted.net_.noise, tx.Heteroscedastic)
     # Where no rows are left out, nothing is known but the networks' own variances.
-    plain = small(early_stopping=False, max_epochs=2).fit(X, y)
+    plain = small(early_stopping=False, max_epochs=2, novelty=False).fit(X, y)
     mean, var = moments(plain)
     predicted, std = plain.predict(rows, return_std=True)
     np.testing.assert_allclose(predicted, mean, rtol=1e-6)

@@ -12,7 +12,9 @@ import pytest
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
 import tagix as tx
+from tagix import nn
 from tagix.sklearn import TagiClassifier, TagiRegressor
+from tagix.sklearn._growth import wider
 from tagix.sklearn._scaling import Moments
 
 Array = np.ndarray
@@ -76,6 +78,23 @@ def test_units_are_those_of_all_rows_so_far() -> None:
     np.testing.assert_allclose(model.x_scale_, X[:256].std(axis=0), rtol=1e-12)
     np.testing.assert_allclose(model.y_mean_, y[:256].mean(), rtol=1e-12)
     np.testing.assert_allclose(model.y_scale_, y[:256].std(), rtol=1e-12)
+
+
+def test_a_wider_network_keeps_what_the_narrow_one_has_counted() -> None:
+    net = nn.Sequential(
+        nn.Linear(3, 4),
+        nn.ReLU(),
+        nn.Linear(4, 1),
+        noise=tx.Heteroscedastic(),
+        forgetting=tx.Forgetting(),
+        seed=0,
+    )
+    X, y = np.random.default_rng(0).standard_normal((2, 40, 3))
+    net.fit(X, y[:, :1], n_epochs=3, progress=False)
+    more = wider(net, more_inputs=2)
+    assert more.layers[0].config["in_features"] == 5
+    assert more.epochs_trained == net.epochs_trained == 3
+    assert more._model.drift == net._model.drift and net._model.drift[1] > 30
 
 
 def test_predictions_do_not_jump_where_units_change() -> None:

@@ -57,6 +57,15 @@ def test_the_same_bits_for_any_number_of_threads(Estimator: Any, n_rows: int) ->
     assert clone(other).n_jobs == -1
 
 
+@pytest.mark.parametrize("Estimator", ESTIMATORS)
+def test_epochs_are_counted_over_all_stages(Estimator: Any) -> None:
+    """So that no stage goes through the rows in the orders of another one."""
+    X, y = table(60)
+    model = make(Estimator, max_epochs=12).fit(X, targets_of(Estimator, y))
+    epochs = [len(history.train_mse) for history in model.histories_]
+    assert min(epochs) > 1 and [net.epochs_trained for net in model.nets_] == epochs
+
+
 def test_jobs_run_at_the_same_time_and_keep_their_order() -> None:
     together = threading.Barrier(3, timeout=20)
 

@@ -15,6 +15,7 @@ pytest.importorskip("sklearn", reason="needs the sklearn extra")
 import tagix as tx
 from tagix import nn
 from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
+from tagix.sklearn._undo import all_or_nothing
 
 pytestmark = [
     # Rows of a table have no names, those of a stream have.
@@ -255,6 +256,49 @@ def test_interrupted_while_units_change(
     np.testing.assert_allclose(model.x_mean_, twin.x_mean_, rtol=1e-12)
     for name, array in model.net_.state_dict().items():
         np.testing.assert_allclose(array, twin.net_.state_dict()[name], rtol=1e-3, atol=1e-6)
+
+
+def test_a_drift_that_was_found_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found and noted in the first batches of a call, of which a later one is interrupted."""
+    X, y = table(60)
+    forgetting = tx.Forgetting(drift_level=1e-3, window=10.0)
+    model, twin = (
+        make(TagiRegressor, batch_size=4, forgetting=forgetting).fit(X, y) for _ in range(2)
+    )
+    changed = y + 100.0
+    assert min(twin.partial_fit(X, changed).prequential_log_.drifts) <= 60 + 20
+    with monkeypatch.context() as patch:
+        update = raising(nn.Sequential.update, 2 * 10, KeyboardInterrupt())
+        patch.setattr(nn.Sequential, "update", update)
+        with nothing_changes(model, KeyboardInterrupt):
+            model.partial_fit(X, changed)
+    assert model.prequential_log_.n_drifts == 0
+    assert model.partial_fit(X, changed).prequential_log_ == twin.prequential_log_
+
+
+def test_epochs_of_a_network_go_back() -> None:
+    """Of one that is trained where it is, as no method does now."""
+
+    class Trainer:
+        def __init__(self) -> None:
+            self.nets_ = [nn.Sequential(nn.Linear(3, 1), forgetting=tx.Forgetting(), seed=0)]
+
+        @all_or_nothing
+        def train(self) -> None:
+            X, y = table(40)
+            scaled = (X - X.mean(axis=0)) / X.std(axis=0)
+            net = self.nets_[0]
+            net.fit(scaled, y[:, np.newaxis], noise=1.0, n_epochs=3, progress=False)
+            assert net.epochs_trained == 3
+            raise KeyboardInterrupt
+
+    trainer = Trainer()
+    net = trainer.nets_[0]
+    before = {name: array.tobytes() for name, array in net.state_dict().items()}
+    with pytest.raises(KeyboardInterrupt):
+        trainer.train()
+    assert trainer.nets_[0] is net and net.epochs_trained == 0 and net._model.drift == (0, 0, 0, 0)
+    assert {name: array.tobytes() for name, array in net.state_dict().items()} == before
 
 
 def test_labels_and_names() -> None:

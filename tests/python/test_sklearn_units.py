@@ -14,7 +14,7 @@ pytest.importorskip("sklearn", reason="needs the sklearn extra")
 import tagix as tx
 from tagix.sklearn import OutlierWarning, TagiClassifier, TagiRegressor
 from tagix.sklearn._outliers import ruining_value
-from tagix.sklearn._scaling import Moments
+from tagix.sklearn._scaling import Moments, Scaler
 
 Array = np.ndarray
 NOISE = 0.1
@@ -119,6 +119,28 @@ def test_columns_on_an_offset(offset: float, scale: float) -> None:
     other = constant.copy()
     other[:, 2:] += 1.0
     assert np.array_equal(model.predict(other), model.predict(constant))
+
+
+def scaler_of(mean: list[float], scale: list[float]) -> Scaler:
+    return Scaler(np.array(mean), np.array(scale), np.ones(len(mean), bool))
+
+
+def bounded(z: Array) -> Array:
+    """Inputs beyond 6 standard deviations by their logarithm."""
+    far = np.maximum(np.abs(z), 6.0)
+    return np.where(np.abs(z) <= 6.0, z, np.sign(z) * 6.0 * (1.0 + np.log(far / 6.0)))
+
+
+def test_a_scale_that_has_more_than_doubled_counts_as_doubled() -> None:
+    old = scaler_of([1.0, 1.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0])
+    new = scaler_of([4.0, 1.0, -2.0, 181.0], [4.5, 6.0, 30.0, 6.0])
+    before, after = old.input_units_towards(new)
+    np.testing.assert_array_equal(before.mean, old.mean)
+    np.testing.assert_array_equal(before.scale, old.scale)
+    # The last one lies at 60 old standard deviations, and reaches from 58 to 62.
+    far = float(bounded(np.array(60.0))), np.ptp(bounded(np.array([58.0, 62.0]))) / 2
+    np.testing.assert_allclose(after.mean, [4.0, 1.0, -2.0, 1.0 + 3.0 * far[0]], rtol=1e-12)
+    np.testing.assert_allclose(after.scale, [4.5, 6.0, 6.0, 3.0 * far[1]], rtol=1e-12)
 
 
 @pytest.mark.parametrize("n_estimators", [1, 2])
