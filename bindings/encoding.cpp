@@ -36,8 +36,8 @@ Encoding make(Index n_columns, const Doubles& scores, const Doubles& knots, cons
   }
   std::vector<Encoding::Ramp> of_ramps;
   for (py::ssize_t i = 0; i < ramps.shape(1); ++i) {
-    of_ramps.push_back({static_cast<Index>(ramps.at(0, i)), ramps.at(1, i), ramps.at(2, i),
-                        ramps.at(3, i)});
+    of_ramps.push_back(
+        {static_cast<Index>(ramps.at(0, i)), ramps.at(1, i), ramps.at(2, i), ramps.at(3, i)});
   }
   return {n_columns, std::move(of_columns), of_ramps};
 }

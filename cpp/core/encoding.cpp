@@ -11,7 +11,8 @@ namespace tagix {
 Encoding::Encoding(Index n_columns, std::vector<Score> scores, const std::vector<Ramp>& ramps)
     : n_columns_(n_columns), scores_(std::move(scores)) {
   const auto check_column = [&](Index column) {
-    require(column >= 0 && column < n_columns_, "encoding: got column ", column, " of ", n_columns_);
+    require(column >= 0 && column < n_columns_, "encoding: got column ", column, " of ",
+            n_columns_);
   };
   for (const Score& score : scores_) {
     check_column(score.column);
@@ -61,8 +62,8 @@ void Encoding::encode(const float* row, const float* row_var, Index columns, flo
   const auto write = [&](const math::PiecewiseLinear& function, Index column, std::size_t input) {
     inputs_var[input] = 0;
     if (!(row_var[column] > 0)) return;
-    const auto moments = function.moments(static_cast<double>(row[column]),
-                                          static_cast<double>(row_var[column]));
+    const auto moments =
+        function.moments(static_cast<double>(row[column]), static_cast<double>(row_var[column]));
     inputs[input] = static_cast<float>(moments.mean);
     inputs_var[input] = static_cast<float>(moments.var);
   };

@@ -396,8 +396,8 @@ def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
 
 
 def test_stages_of_the_budget() -> None:
-    """By hand: 6000 updates of 16 rows are 142 passes over 676, of which 30 % are 43, and so on."""
-    assert RECIPE.n_epochs(676, 16, 150) == round(6000 * 16 / 676) == 142
+    """By hand: 4000 updates of 16 rows are 142 passes over 451, of which 30 % are 43, and so on."""
+    assert RECIPE.n_epochs(451, 16, 150) == round(4000 * 16 / 451) == 142
     assert RECIPE.n_epochs(100, 16, 150) == 150 and RECIPE.n_epochs(100, 16, 7) == 7
     assert RECIPE.n_epochs(10**6, 256, 150) == 20
     stages = RECIPE.stages(142, 32)
