@@ -16,6 +16,7 @@ import tagix as tx
 from tagix._rescaling import Units
 from tagix.sklearn import TagiClassifier, TagiRegressor
 from tagix.sklearn._encoding import MOST_BINS, MOST_KNOTS, MOST_VALUES, Encoding
+from tagix.sklearn._scaling import have_one_unit
 
 Array = NDArray[np.float64]
 
@@ -234,3 +235,62 @@ def test_shapes_that_do_not_fit() -> None:
         encoding.inputs(np.zeros(4, np.float32))
     with pytest.raises(ValueError, match="x_var: got 5 rows, needed 300"):
         encoding.moments(table(), table()[:5].copy())
+
+
+def answers(n_rows: int = 200) -> Array:
+    """Ten columns of answers from 1 to 5, of which some are rarely anything but 1 or 2."""
+    rng = np.random.default_rng(0)
+    return np.clip(1 + rng.poisson(np.linspace(0.3, 2.5, 10), (n_rows, 10)), 1, 5).astype(float)
+
+
+def test_columns_of_one_unit_keep_it() -> None:
+    X = answers()
+    assert have_one_unit(X)
+    y = X.mean(axis=1)
+    model = TagiRegressor(max_epochs=2, random_state=0).fit(X, y)
+    scale = np.sqrt(np.mean(X.var(axis=0)))
+    np.testing.assert_allclose(model.x_scale_, scale, rtol=1e-12)
+    for member in range(2):
+        seen, _ = model.network_inputs(X, member=member)
+        np.testing.assert_allclose(seen, (X - X.mean(axis=0)) / scale, rtol=1e-5, atol=1e-6)
+    model.partial_fit(np.repeat(X, 2, axis=0), np.repeat(y, 2))
+    np.testing.assert_allclose(model.x_scale_, scale, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda X: X[:, :7],  # few columns
+        lambda X: X * np.arange(1, 11),  # each with a range of its own
+        lambda X: np.c_[X, np.linspace(0, 100, len(X))],  # one that goes beyond
+    ],
+)
+def test_columns_of_several_units(change: Any) -> None:
+    assert not have_one_unit(change(answers()))
+
+
+def test_holes_and_constants_have_no_unit() -> None:
+    X = answers()
+    X[::3] = np.nan
+    assert have_one_unit(np.c_[X, np.full(len(X), 1000.0), np.full(len(X), np.nan)])
+
+
+def test_a_fast_fit(tmp_path: Path) -> None:
+    """Two networks, half of the updates at most; rows left out are those of one part."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = X[:, 0] + 0.1 * rng.standard_normal(300)
+    model = TagiRegressor(fast=True, random_state=0).fit(X, y)
+    assert len(model.nets_) == 2 and model.n_iter_ <= 75
+    assert model._residuals is not None and model._residuals.n_rows == 60
+    error = model.predict(X) - X[:, 0]
+    assert np.sqrt(np.mean(error**2)) < 0.06
+    model.save(tmp_path / "model.safetensors")
+    again = tx.load(tmp_path / "model.safetensors")
+    assert again.fast and np.array_equal(again.predict(X), model.predict(X))
+    single = TagiRegressor(fast=True, n_estimators=1, random_state=0).fit(X, y)
+    assert len(single.nets_) == 1
+    labels = TagiClassifier(fast=True, random_state=0).fit(X, X[:, 0] > 0)
+    assert len(labels.nets_) == 2 and labels.score(X, X[:, 0] > 0) > 0.95
+    with pytest.raises(TypeError, match="fast"):
+        TagiRegressor(fast="yes").fit(X, y)  # type: ignore[arg-type]
