@@ -19,8 +19,6 @@ Float32 = NDArray[np.float32]
 # Batches of up to 8 rows take another path in the core, whose sums round differently: tables are
 # filled up, so that the prediction of a row does not depend on the rows beside it.
 LEAST_ROWS = 9
-# Columns whose points are an orthogonal design.
-MOST_ORTHOGONAL = 64
 # Rows that are predicted at a time where each stands for many points.
 MOST_ROWS = 2**16
 
@@ -109,31 +107,35 @@ def covariance(
     return parts[:, 0], parts[:, 1]
 
 
-def slopes(
+def var_of_each_input(
     nets: Sequence[nn.Sequential],
     x: Float32,
     x_var: Float32,
     encoding: Encoding | None = None,
 ) -> Array:
-    """How the mean follows inputs that are not known, float64 (rows, outputs, columns).
+    """Variances of the mean where one input alone is not known, float64 (rows, outputs, columns).
 
-    By standard deviation of each column, the linear function that fits the mean at the points best
-    by least squares; 0 for columns that are known. All rows have to be uncertain.
+    The others are at their means. Each is by the three points of Gauss and Hermite, exact for
+    polynomials of degree 2: f at m and m -+ sqrt(3) s, with weights 2/3, 1/6 and 1/6.
     """
-    points = cubature(x.shape[1]).astype(np.float64)
 
-    def along(rows: Float32, n_points: int) -> Array:
-        means = np.mean([net(seen).mean for net, seen in _seen(nets, rows, encoding)], axis=0)
-        means = means.astype(np.float64).reshape(-1, n_points, means.shape[-1])
-        return np.asarray(np.einsum("rpo,pj->roj", means, points) / n_points)
+    def means(rows: Float32, n_points: int) -> Array:
+        predicted = np.mean([net(seen).mean for net, seen in _seen(nets, rows, encoding)], axis=0)
+        return np.asarray(predicted, dtype=np.float64)
 
-    result: Array = _over_inputs(along, x, x_var) * (x_var > 0)[:, np.newaxis]
-    if x.shape[1] > MOST_ORTHOGONAL:
-        gram = points.T @ points / len(points)
-        for of_row, var in zip(result, x_var, strict=True):
-            some = np.flatnonzero(var)
-            if len(some) <= MOST_ORTHOGONAL // 2:  # of more, the points say too little
-                of_row[:, some] = np.linalg.solve(gram[np.ix_(some, some)], of_row[:, some].T).T
+    centre = _filled(means, x, 1)
+    result = np.zeros((*centre.shape, x.shape[1]))
+    rows, columns = np.nonzero(x_var)
+    for start in range(0, len(rows), MOST_ROWS):
+        row, column = rows[start : start + MOST_ROWS], columns[start : start + MOST_ROWS]
+        reach = np.sqrt(np.float32(3.0) * x_var[row, column])
+        away = []
+        for step in (reach, -reach):
+            moved = x[row]
+            moved[np.arange(len(row)), column] += step
+            away.append(_filled(means, moved, 1) - centre[row])
+        up, down = away
+        result[row, :, column] = (up**2 + down**2) / 6.0 - ((up + down) / 6.0) ** 2
     return result
 
 
@@ -229,7 +231,7 @@ def cubature(n_features: int) -> Float32:
     dimensions the mean of a polynomial of degree 3 over them is exact (Genz & Monahan, SIAM Journal
     on Scientific Computing, 1998). With more features, n = 64, another matrix for each 64 of them.
     """
-    n = min(max(n_features, 16), MOST_ORTHOGONAL)
+    n = min(max(n_features, 16), 64)
     generator = np.random.default_rng(0)
     blocks = [
         np.linalg.qr(generator.standard_normal((n, n)))[0] for _ in range(-(-n_features // n))

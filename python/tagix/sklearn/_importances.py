@@ -1,15 +1,18 @@
 """What matters: predicted variances by what they come from, and columns by what they are worth.
 
-The variance of a mean over inputs that are not known is split over them by its linear part. The
-points of :func:`tagix.sklearn._ensemble.cubature` that stand for the inputs of a row are an
-orthogonal design: the least-squares coefficient of input j, in its standard deviations, is
+The variance of a mean f over inputs that are not known is split over them by what each brings where
+the others are at their means,
 
-    b_j = mean over points of f(point) point_j,   and   share of input j = b_j^2 / sum_k b_k^2
+    v_j = Var f(m_1, ..., X_j, ..., m_n),   share of input j = v_j / sum_k v_k
 
-with f the mean that the networks predict. Where f is linear the shares are exact: b_j^2 is
-slope_j^2 X_std_j^2. What f bends by, and what inputs do together, is split in the same proportion;
-where all b are 0, equally. With more than 64 inputs their points are not orthogonal, and b is the
-least-squares solution for those of a row that are uncertain, if these are 32 at most.
+with the three points of Gauss and Hermite for X_j, which know a slope and a bend:
+
+    v_j = (u^2 + d^2)/6 - ((u + d)/6)^2,   u, d = f(m_j +- sqrt(3) s_j) - f(m_j)
+
+Where f is linear, v_j is slope_j^2 s_j^2, and where it is a sum of functions of one input each, the
+v_j add up to the variance. What inputs do together beyond that is split in the same proportion;
+where all v are 0, equally. A share by slopes alone, the coefficients of a linear fit, takes inputs
+for known at the bottom of a valley: of x_1^2 + .3 x_2 at 0 it gave x_1 nothing.
 
 What a column is worth is what predictions lose where its values are permuted among the rows, so
 that it says nothing of the target, while its own distribution stays (Breiman, Machine Learning,
@@ -121,12 +124,12 @@ def permutation_importance(
 
 def _shares(model: TagiRegressor, x: Float32, x_var: Float32) -> Array:
     """Shares of the inputs, (rows, outputs, inputs), of rows all of which are uncertain."""
-    squares = _ensemble.slopes(model.nets_, x, x_var, model._encoding) ** 2
-    total = squares.sum(axis=2, keepdims=True)
+    var = _ensemble.var_of_each_input(model.nets_, x, x_var, model._encoding)
+    total = var.sum(axis=2, keepdims=True)
     uncertain = x_var > 0
     equal = uncertain / uncertain.sum(axis=1, keepdims=True)
     with np.errstate(invalid="ignore"):
-        return np.asarray(np.where(total > 0, squares / total, equal[:, np.newaxis]))
+        return np.asarray(np.where(total > 0, var / total, equal[:, np.newaxis]))
 
 
 def _columns_of_inputs(model: TabularEstimator) -> NDArray[np.int64]:

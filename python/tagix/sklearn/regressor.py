@@ -460,11 +460,11 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """What the variance of each row comes from: columns of X, networks, novelty, noise.
 
         The parts add up to the variance that :meth:`predict_var` gives. What comes from columns
-        that are missing or uncertain is split over them by the linear function that fits the mean
-        best where they may be: in proportion to slope^2 std^2, which is exact where the mean is
-        linear. What a column does by a bend alone, with a slope of 0, goes to the others that are
-        uncertain. A column counts with all inputs that it becomes. Of a single network,
-        :meth:`tagix.nn.Sequential.attribute_variance` has the parts by its layers.
+        that are missing or uncertain is split over them in proportion to what each brings where the
+        others are at their means: of a linear mean slope^2 X_std^2. What columns do together beyond
+        that goes to them in the same proportion. A column counts with all inputs that it becomes.
+        Of a single network, :meth:`tagix.nn.Sequential.attribute_variance` has the parts by its
+        layers.
 
         Args, Raises: as :meth:`predict`.
 
