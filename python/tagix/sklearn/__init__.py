@@ -15,6 +15,7 @@ from tagix._optional import import_optional
 import_optional("sklearn", package="scikit-learn", extra="sklearn")
 
 from tagix.sklearn import _river  # noqa: E402
+from tagix.sklearn._importances import Importances, VarianceParts  # noqa: E402
 from tagix.sklearn._outliers import OutlierWarning  # noqa: E402
 from tagix.sklearn._prequential import ClassificationLog, RegressionLog  # noqa: E402
 from tagix.sklearn.classifier import TagiClassifier  # noqa: E402
@@ -25,10 +26,12 @@ _river.register_if_imported(regressor=TagiRegressor, classifier=TagiClassifier)
 
 __all__ = [
     "ClassificationLog",
+    "Importances",
     "OutlierWarning",
     "PredictedVar",
     "RegressionLog",
     "TagiClassifier",
     "TagiDiffusion",
     "TagiRegressor",
+    "VarianceParts",
 ]

@@ -23,13 +23,14 @@ from tagix._rescaling import rescale
 from tagix._table_format import TableFormat
 from tagix._training import FitCallback, History
 from tagix._weights import as_weights
-from tagix.sklearn import _files, _novelty
+from tagix.sklearn import _files, _importances, _novelty
 from tagix.sklearn._columns import ColumnEncoder, feature_number
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._encoding import n_inputs as n_inputs_of
 from tagix.sklearn._growth import wider
+from tagix.sklearn._importances import Importances
 from tagix.sklearn._missing import MOST_COLUMNS, Links, TableScaler
 from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._prequential import PrequentialLog
@@ -103,6 +104,14 @@ class TabularEstimator(BaseEstimator):
 
     def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> Novelty:
         """What the rows of a fit say of others, once networks have learned them."""
+        raise NotImplementedError
+
+    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, NDArray[Any]]:
+        """X as float64 (rows, inputs), and targets, numbers (rows, outputs) or labels (rows,)."""
+        raise NotImplementedError
+
+    def _log_likelihoods(self, rows: Array, targets: NDArray[Any]) -> Array:
+        """Log densities or log probabilities of targets, of what :meth:`_validated` gave."""
         raise NotImplementedError
 
     def _n_novelty_outputs(self) -> int:
@@ -395,6 +404,37 @@ class TabularEstimator(BaseEstimator):
         if self._encoding is None:
             return x, x_var
         return self._encoding.of_member(number).moments(x, x_var)
+
+    def permutation_importance(
+        self, X: Any, y: Any, *, n_repeats: int = 5, random_state: Any = None
+    ) -> Importances:
+        """What each column is worth: what predictions lose where its values change rows.
+
+        By how much the mean log-likelihood of targets falls where the values of one column are
+        permuted among the rows, the others staying as they are: of numbers the log density of
+        ``log_prob``, the mean over outputs, of labels the log of ``predict_proba``, which counts as
+        1e-4 at least. With rows that were not learned it is what the column is worth for others; 0
+        is nothing, and what is below 0 is chance. Columns that say the same share what they are
+        worth, in ways that differ from fit to fit. A column counts with all inputs that it becomes.
+        It takes a prediction of X for each column and repeat.
+
+        Args:
+            X: rows, (n_rows, n_columns), as in ``fit``.
+            y: their targets or labels.
+            n_repeats: permutations of each column.
+            random_state: an int, a numpy RandomState or None, for the permutations.
+
+        Returns:
+            Mean and standard deviation over repeats, float64 (n_columns,), in nats a target, in the
+            order of the columns, which is that of ``feature_names_in_``.
+
+        Raises:
+            NotFittedError: before anything was learned.
+            ValueError, TypeError: for a table unlike that of ``fit``, targets that are not as many
+                or not of that kind, labels that are not among ``classes_``, and for an
+                ``n_repeats`` that is not an integer of at least 1.
+        """
+        return _importances.permutation_importance(self, X, y, n_repeats, random_state)
 
     def _learn_batch(
         self, X: Array, std: Array | None, weight: Array | None, update: Callable[..., None]

@@ -27,7 +27,7 @@ from tagix.sklearn._base import (
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
-from tagix.sklearn._judges import LabelJudge
+from tagix.sklearn._judges import LEAST_PROBABILITY, LabelJudge
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
@@ -490,6 +490,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
             unknown = self._novelty.chance_to_exceed(x)
             probabilities += unknown * (self._shares() - probabilities)
         return probabilities
+
+    def _log_likelihoods(self, rows: Array, targets: NDArray[Any]) -> Array:
+        columns = {label: column for column, label in enumerate(self.classes_.tolist())}
+        unknown = [label for label in dict.fromkeys(targets.tolist()) if label not in columns]
+        if unknown:
+            raise ValueError(f"y: got labels {unknown}, needed those of classes_, {self.classes_}")
+        probabilities = self._weighted(self._probabilities(*self._x_scaler.inputs(rows)))
+        of_label = probabilities[np.arange(len(rows)), [columns[y] for y in targets.tolist()]]
+        return np.asarray(np.log(np.maximum(of_label, LEAST_PROBABILITY)))
 
     def _shares(self) -> Array:
         """Of ``classes_`` in the last fit, with one row more of each."""

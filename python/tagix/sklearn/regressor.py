@@ -18,7 +18,7 @@ from tagix._arrays import as_choice, as_count, as_flag, as_number
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
 from tagix._rescaling import rescale
 from tagix._training import FitCallback, check_callback
-from tagix.sklearn import _ensemble, _files, _novelty, _river
+from tagix.sklearn import _ensemble, _files, _importances, _novelty, _river
 from tagix.sklearn._base import (
     Float32,
     TabularEstimator,
@@ -30,6 +30,7 @@ from tagix.sklearn._base import (
 )
 from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
 from tagix.sklearn._ensemble import Mixture
+from tagix.sklearn._importances import VarianceParts
 from tagix.sklearn._judges import RegressionJudge, moved_in
 from tagix.sklearn._law import TailedLaw, crps, distribution, log_density
 from tagix.sklearn._missing import columns_to_indicate
@@ -455,6 +456,26 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         prediction = self._predict(X, X_std)
         return PredictedVar(prediction.epistemic, prediction.aleatoric)
 
+    def attribute_variance(self, X: Any, X_std: ArrayLike | None = None) -> VarianceParts:
+        """What the variance of each row comes from: columns of X, networks, novelty, noise.
+
+        The parts add up to the variance that :meth:`predict_var` gives. What comes from columns
+        that are missing or uncertain is split over them in proportion to what each brings where the
+        others are at their means: of a linear mean slope^2 X_std^2. What columns do together beyond
+        that goes to them in the same proportion. A column counts with all inputs that it becomes.
+        Of a single network, :meth:`tagix.nn.Sequential.attribute_variance` has the parts by its
+        layers.
+
+        Args, Raises: as :meth:`predict`.
+
+        Returns:
+            ``inputs``, ``networks``, ``novelty``, ``noise``, and ``var``, their total, in the units
+            of y squared: float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y;
+            ``inputs`` (n_rows, n_columns) or (n_rows, n_outputs, n_columns). Of a target that has
+            never varied, ``networks`` is all.
+        """
+        return _importances.attribute_variance(self, X, X_std)
+
     def predict_interval(
         self,
         X: Any,
@@ -805,6 +826,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
         inputs = self._x_scaler.inputs(rows, self._as_std(X_std, rows))
         return targets, self._predict_rows(*inputs)
+
+    def _log_likelihoods(self, rows: Array, targets: NDArray[Any]) -> Array:
+        if targets.shape[1] != self._n_outputs():
+            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
+        expected = self._predict_rows(*self._x_scaler.inputs(rows))
+        return log_density(self._law, targets, expected.mean, expected.var)
 
     def _reached(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Array]:
         """How far targets are from their means, in standard deviations, and these."""
