@@ -58,8 +58,8 @@ def test_the_same_bits_for_any_number_of_threads(Estimator: Any, n_rows: int) ->
 
 
 @pytest.mark.parametrize("Estimator", ESTIMATORS)
-def test_epochs_are_counted_over_all_stages(Estimator: Any) -> None:
-    """So that no stage goes through the rows in the orders of another one."""
+def test_networks_have_counted_their_epochs(Estimator: Any) -> None:
+    """So that a later fit of one goes on with other orders of the rows."""
     X, y = table(60)
     model = make(Estimator, max_epochs=12).fit(X, targets_of(Estimator, y))
     epochs = [len(history.train_mse) for history in model.histories_]

@@ -214,7 +214,7 @@ class TabularEstimator(BaseEstimator):
         hidden: list[int],
         seed: int,
         forgetting: Forgetting | None,
-        share: float = RECIPE.share,
+        share: float,
     ) -> nn.Sequential:
         """A network of the prior."""
         return nn.Sequential(
@@ -323,7 +323,7 @@ class TabularEstimator(BaseEstimator):
             x_var,
             y,
             self._encoding,
-            lambda n_inputs, seed, walk: self._make_network(n_inputs, hidden, seed, walk),
+            lambda n_inputs, seed: self._make_network(n_inputs, hidden, seed, None, RECIPE.share),
             batch_size=self._batch_size(len(x)),
             max_epochs=self.max_epochs,
             progress=Progress(type(self).__name__, bool(self.verbose)),

@@ -1,28 +1,17 @@
 """How the estimators learn, and their defaults: one recipe for all data, found by experiment.
 
-A table is learned by a budget of updates. A random walk keeps the weights uncertain at first, so
-that their means go on moving; without it variances close too early, and training stalls. Stage by
-stage the walk becomes smaller, and in the last one there is none. A budget has no rule that takes a
-plateau for the end. Smaller ones are tried, too, since in tables with much noise they are better;
-rows not learned decide.
+A table is learned by a budget of updates, which has no rule that takes a plateau for the end.
+Smaller ones are tried, too, since in tables with much noise they are better; rows not learned
+decide.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from tagix import nn
-from tagix._core import Forgetting
-
-
-class Stage(NamedTuple):
-    """Epochs in which the walk stays the same."""
-
-    n_epochs: int
-    forgetting: Forgetting | None
-    """The walk; None for none."""
 
 
 @dataclass(frozen=True)
@@ -49,17 +38,7 @@ class Recipe:
     """At least so many passes over a table."""
     max_epochs: int = 150
     """At most so many passes over a table."""
-    walk: tuple[tuple[float, float], ...] = (
-        (1e-3, 0.3),
-        (3e-4, 0.15),
-        (1e-4, 0.15),
-        (3e-5, 0.15),
-        (1e-5, 0.15),
-        (0.0, 0.1),
-    )
-    """The stages: the walk's variance for an update by 16 rows, in units of the prior's, and the
-    share of the budget."""
-    budgets: tuple[float, ...] = (1.0, 0.25, 0.0625)
+    budgets: tuple[float, ...] = (1.0, 0.3, 0.12, 0.06)
     """Shares of the budget that are tried: with much noise, less is more."""
     n_folds: int = 5
     """Parts of a table, each of which is predicted by networks that learn the others."""
@@ -88,23 +67,6 @@ class Recipe:
         """Passes over a table that its budget of updates comes to."""
         budget = round(self.n_updates * batch_size / n_rows)
         return min(max(self.least_epochs, budget), max_epochs)
-
-    def stages(self, n_epochs: int, batch_size: int) -> list[Stage]:
-        """The stages of so many epochs, those left out that would have none.
-
-        The walk is the same for a row whatever the batch size.
-        """
-        stages = []
-        done, share_done = 0, 0.0
-        for process_noise, share in self.walk:
-            share_done += share
-            until = round(share_done * n_epochs)
-            if until > done:
-                of_update = min(1.0, process_noise * batch_size / self.least_batch_size)
-                walk = Forgetting(process_noise=of_update, drift_level=None) if of_update else None
-                stages.append(Stage(until - done, walk))
-            done = until
-        return stages
 
     def layers(self, n_features: int, hidden: Sequence[int], n_outputs: int) -> list[nn.Layer]:
         """The layers of each network."""

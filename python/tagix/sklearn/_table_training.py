@@ -1,9 +1,9 @@
-"""Training on a table: the stages of the recipe, and how long they should be."""
+"""Training on a table, and how long it should be."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix import _core, nn
-from tagix._core import Forgetting
 from tagix._training import FitCallback, History
 from tagix.sklearn._encoding import Encoding
-from tagix.sklearn._recipe import RECIPE, Stage
+from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._residuals import Residuals
 from tagix.sklearn._side_by_side import Listeners, Progress, SideBySide
 
@@ -56,31 +55,10 @@ class Judge(Protocol[Law]):
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Stages of one budget.
-
-    Networks that leave rows out, to see which budget is best, learn their rows in more epochs, so
-    that they are updated as often as the networks that learn all rows: how sure a network is
-    depends on the number of its updates above all.
-    """
-
-    stages: list[Stage]
-    """Those of networks that learn all rows."""
-    trial: list[Stage]
-    """Those of networks that leave out one part."""
-
-    @classmethod
-    def of(cls, n_epochs: int, batch_size: int) -> Schedule:
-        """The schedule of so many epochs for all rows."""
-        n_trial = round(n_epochs * RECIPE.n_folds / (RECIPE.n_folds - 1))
-        return cls(RECIPE.stages(n_epochs, batch_size), RECIPE.stages(n_trial, batch_size))
-
-
-@dataclass(frozen=True)
 class Length(Generic[Law]):
     """How long to train, and what was found out on the way."""
 
-    stages: list[Stage]
+    n_epochs: int
     verdict: Verdict[Law] | None
     """None where no rows were left out."""
     is_mixed: bool = True
@@ -114,9 +92,9 @@ class TableTraining:
         x, x_var: inputs (rows, features), and their variances where any are uncertain.
         y: targets as networks take them: (rows, outputs), or numbers of classes (rows,).
         encoding: what networks see of rows.
-        make_network: ``make_network(n_inputs, seed, forgetting)`` makes an untrained one.
+        make_network: ``make_network(n_inputs, seed)`` makes an untrained one.
         batch_size: rows of an update.
-        max_epochs: bound of the epochs of all stages together.
+        max_epochs: bound of the epochs.
         progress: the bar.
         side_by_side: what runs trainings.
         callback: hears of the epochs of the networks that are kept.
@@ -129,7 +107,7 @@ class TableTraining:
     x_var: Float32 | None
     y: NDArray[Any]
     encoding: Encoding
-    make_network: Callable[[int, int, Forgetting | None], nn.Sequential]
+    make_network: Callable[[int, int], nn.Sequential]
     batch_size: int
     max_epochs: int
     progress: Progress
@@ -138,7 +116,8 @@ class TableTraining:
     evaluation: Evaluation | None = None
     weight: Array | None = None
     fast: bool = False
-    schedules: list[Schedule] = field(init=False)
+    lengths: list[int] = field(init=False)
+    """Epochs of each budget, the largest first."""
     _inputs: dict[int, tuple[Float32, Float32 | None]] = field(init=False, default_factory=dict)
     """Means and variances of what networks see, by the number of ramps."""
 
@@ -148,11 +127,11 @@ class TableTraining:
         n_epochs = RECIPE.n_epochs(len(self.x), self.batch_size, self.max_epochs)
         budgets = RECIPE.fast_budgets if self.fast else RECIPE.budgets
         lengths = dict.fromkeys(max(1, round(share * n_epochs)) for share in budgets)
-        self.schedules = [Schedule.of(length, self.batch_size) for length in lengths]
+        self.lengths = list(lengths)
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
-        return Length(self.schedules[0].stages, None)
+        return Length(self.lengths[0], None)
 
     @property
     def judges_by_evaluation(self) -> bool:
@@ -197,26 +176,28 @@ class TableTraining:
         if self.judges_by_evaluation:
             fold = np.repeat([0, 1], [n_rows, len(judge.folds(1, seed)) - n_rows])
             parts = [Part(np.arange(n_rows), np.flatnonzero(fold))]
-            stages = [schedule.stages for schedule in self.schedules]
+            trials = self.lengths
         else:
             fold = judge.folds(RECIPE.n_folds, seed)
             parts = [
                 Part(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
                 for k in range(1 if self.fast or n_rows > RECIPE.most_rows else RECIPE.n_folds)
             ]
-            stages = [schedule.trial for schedule in self.schedules]
+            # As many updates, by fewer rows: on their number depends how sure a network is.
+            more = RECIPE.n_folds / (RECIPE.n_folds - 1)
+            trials = [round(more * length) for length in self.lengths]
         rows = np.concatenate([part.left for part in parts])
         encoding = self.encoding
         members = {number: encoding.of_member(number) for number in range(RECIPE.n_fold_networks)}
-        left_out = self._left_out(judge, parts, stages, members, seed)
-        verdicts = [judge.judge(np.stack(of_schedule), rows, fold) for of_schedule in left_out]
+        left_out = self._left_out(judge, parts, trials, members, seed)
+        verdicts = [judge.judge(np.stack(of_length), rows, fold) for of_length in left_out]
         best = int(np.argmin([verdict.loss for verdict in verdicts]))
-        length = Length(self.schedules[best].stages, verdicts[best], encoding.is_mixed)
+        length = Length(self.lengths[best], verdicts[best], encoding.is_mixed)
         if self.fast or not encoding.is_mixed or not encoding.n_added:
             return length
         others = {len(members) + k: encoding for k in members if k % 2}
-        more = self._left_out(judge, parts, [stages[best]], others, seed)[0]
-        alike = judge.judge(np.stack(left_out[best][::2] + more), rows, fold)
+        of_others = self._left_out(judge, parts, [trials[best]], others, seed)[0]
+        alike = judge.judge(np.stack(left_out[best][::2] + of_others), rows, fold)
         if alike.loss < verdicts[best].loss:
             return replace(length, verdict=alike, is_mixed=False)
         return length
@@ -225,23 +206,23 @@ class TableTraining:
         self,
         judge: Judge[Any],
         parts: Sequence[Part],
-        schedules: Sequence[list[Stage]],
+        lengths: Sequence[int],
         networks: dict[int, Encoding],
         seed: int,
     ) -> list[list[Array]]:
-        """By schedule and network, what is predicted of the rows left out of all parts.
+        """By length and network, what is predicted of the rows left out of all parts.
 
         Numbers of networks stand for their seeds.
         """
         trials = [
-            partial(self._trial, judge, part, encoding, stages, trial_seed)
-            for stages in schedules
+            partial(self._trial, judge, part, encoding, n_epochs, trial_seed)
+            for n_epochs in lengths
             for number, encoding in networks.items()
             for place, part in enumerate(parts)
             for trial_seed in [_core.derive_seed(seed, 1 + number * len(parts) + place)]
         ]
-        n_epochs = sum(map(_n_epochs, schedules))
-        self.progress.phase("choosing the length", len(parts) * len(networks) * n_epochs)
+        total = len(parts) * len(networks) * sum(lengths)
+        self.progress.phase("choosing the length", total)
         outcomes = self.side_by_side.run(trials)
         joined = [
             np.concatenate(outcomes[start : start + len(parts)])
@@ -252,12 +233,12 @@ class TableTraining:
 
     def fit(self, nets: Sequence[nn.Sequential], length: Length[Any]) -> list[History]:
         """Train each of the networks by itself, on all rows."""
-        everything, stages = np.arange(len(self.x)), length.stages
-        self.progress.phase("learning all rows", len(nets) * _n_epochs(stages))
-        least_gain = length.least_gain
+        everything = np.arange(len(self.x))
+        self.progress.phase("learning all rows", len(nets) * length.n_epochs)
+        n_epochs, least_gain = length.n_epochs, length.least_gain
         trained = self.side_by_side.run(
             [
-                partial(self._train, encoding, net.seed, stages, everything, True, least_gain)
+                partial(self._train, encoding, net.seed, n_epochs, everything, True, least_gain)
                 for net in nets
                 for encoding in [self.encoding.of_net(net, self.x.shape[1])]
             ]
@@ -267,17 +248,17 @@ class TableTraining:
         return [history for _, history in trained]
 
     def _trial(
-        self, judge: Judge[Any], part: Part, encoding: Encoding, stages: list[Stage], seed: int
+        self, judge: Judge[Any], part: Part, encoding: Encoding, n_epochs: int, seed: int
     ) -> Array:
         """What a network predicts of rows that are left, when it has learned the others."""
-        net, _ = self._train(encoding, seed, stages, part.learned)
+        net, _ = self._train(encoding, seed, n_epochs, part.learned)
         return judge.predict(net, part.left)
 
     def _train(
         self,
         encoding: Encoding,
         seed: int,
-        stages: list[Stage],
+        n_epochs: int,
         rows: Rows,
         is_kept: bool = False,
         least_gain: float | None = None,
@@ -289,46 +270,23 @@ class TableTraining:
             self.progress, self.side_by_side, self.callback if is_kept else None, least_gain
         )
         evaluation = self.evaluation if is_kept else None
-        net, history = None, History()
-        for stage in stages:
-            before, net = net, self.make_network(x.shape[1], seed, stage.forgetting)
-            if before is not None:
-                _take_over(net, before)
-            of_stage = net.fit(
-                x,
-                y,
-                x_var=x_var,
-                sample_weight=None if self.weight is None else self.weight[rows],
-                n_epochs=stage.n_epochs,
-                batch_size=self.batch_size,
-                progress=False,
-                callback=listeners,
-                validation=None
-                if evaluation is None
-                else (encoding.inputs(evaluation.x), evaluation.y),
-            )
-            history = _joined(history, of_stage)
-            if of_stage.stopped:
-                break
-        assert net is not None
+        net = self.make_network(x.shape[1], seed)
+        validation = None if evaluation is None else (encoding.inputs(evaluation.x), evaluation.y)
+        history = net.fit(
+            x,
+            y,
+            x_var=x_var,
+            sample_weight=None if self.weight is None else self.weight[rows],
+            n_epochs=n_epochs,
+            batch_size=self.batch_size,
+            progress=False,
+            callback=listeners,
+            validation=validation,
+        )
         return net, history
-
-
-def _n_epochs(stages: Sequence[Stage]) -> int:
-    return sum(stage.n_epochs for stage in stages)
 
 
 def _take_over(net: nn.Sequential, before: nn.Sequential) -> None:
     """What another network has learned, and how far its order of rows has come."""
     net.load_state_dict(before.state_dict())
     net._model.epochs_trained = before._model.epochs_trained
-
-
-def _joined(first: History, second: History) -> History:
-    """The epochs of two stages one after the other."""
-    joined = {
-        field.name: getattr(first, field.name) + getattr(second, field.name)
-        for field in fields(History)
-        if field.name != "stopped"
-    }
-    return History(**joined, stopped=second.stopped)

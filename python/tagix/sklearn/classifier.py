@@ -31,7 +31,7 @@ from tagix.sklearn._judges import LEAST_PROBABILITY, LabelJudge
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
-from tagix.sklearn._recipe import RECIPE, Stage
+from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._table_training import Length
 from tagix.sklearn._undo import all_or_nothing
@@ -239,8 +239,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         length: Length[Any] = table.whole()
         with table.progress:
             if self._are_many() and self.early_stopping and evaluation is None:
-                stages = [Stage(self.max_epochs, None)]
-                length = Length(stages, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
+                most = self.max_epochs
+                length = Length(most, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
             elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
                 judge = LabelJudge(
                     *table.judged_inputs(),
