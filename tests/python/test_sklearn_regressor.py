@@ -396,7 +396,7 @@ def test_documented_attributes_are_those_that_exist(Estimator: Any) -> None:
 
 
 def test_budgets() -> None:
-    """By hand: 4000 updates of 16 rows are 142 passes over 451, three tenths of them 43, and so on."""
+    """By hand: 4000 updates of 16 rows are 142 passes over 451, .3 of them 43, and so on."""
     assert RECIPE.n_epochs(451, 16, 150) == round(4000 * 16 / 451) == 142
     assert RECIPE.n_epochs(100, 16, 150) == 150 and RECIPE.n_epochs(100, 16, 7) == 7
     assert RECIPE.n_epochs(10**6, 256, 150) == 20

@@ -87,8 +87,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             updates.
         batch_size: rows of an update; "auto": 16, more in :meth:`fit` with many rows.
         early_stopping: train only as long as it helps. In tables of 15 rows or more, networks first
-            learn with the whole budget and with .3, .12 and .06 of it, each time all rows but a part,
-            which they predict; the networks that are kept learn all rows with the best
+            learn with the whole budget and with .3, .12 and .06 of it, each time all rows but a
+            part, which they predict; the networks that are kept learn all rows with the best
             budget, and predict by the law of those rows. Without, it is the whole budget, and
             predictions are Gaussians, of the networks' own variances.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
