@@ -138,7 +138,7 @@ def test_update_learns_new_rows(regression: Path, tmp_path: Path) -> None:
         invoke("predict", model, new, "--output", tmp_path / "out.csv")
         cells = np.array(read(tmp_path / "out.csv")[1], dtype=float)
         errors.append(abs(np.mean(cells[:, 3] - cells[:, 2])))
-    assert errors[0] == pytest.approx(20, abs=0.5) and errors[1] < 4
+    assert errors[0] == pytest.approx(20, abs=0.5) and errors[1] < 5
     invoke("update", updated, new, "--target", "y", "--quiet")
     invoke("predict", updated, new, "--output", tmp_path / "out.csv")
     cells = np.array(read(tmp_path / "out.csv")[1], dtype=float)

@@ -67,7 +67,7 @@ def test_one_uncertain_input_of_a_linear_function(model: TagiRegressor, column: 
     assert inputs.shape == X.shape
     assert (np.delete(inputs, column, axis=1) == 0).all()
     expected = (0.3 * SLOPES[column]) ** 2
-    np.testing.assert_allclose(inputs[:, column].mean(), expected, rtol=0.1, atol=1e-3)
+    np.testing.assert_allclose(inputs[:, column].mean(), expected, rtol=0.2, atol=1e-3)
 
 
 def test_uncertain_inputs_share_by_squares_of_slopes(model: TagiRegressor) -> None:
@@ -88,7 +88,7 @@ def test_one_uncertain_input_by_monte_carlo() -> None:
     for row in np.array([[[0.7, 0.2]], [[0.2, 0.2]]]):  # on the top of the curve, and beside it
         expected = model.predict(row + std * rng.standard_normal((20_000, 2))).var()
         inputs = assert_adds_up(model, row, std).inputs
-        np.testing.assert_allclose(inputs, [[expected, 0]], rtol=0.1)
+        np.testing.assert_allclose(inputs, [[expected, 0]], rtol=0.2)
 
 
 def test_a_bend_without_a_slope() -> None:

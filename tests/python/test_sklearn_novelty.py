@@ -209,7 +209,7 @@ def test_gaps_count_in_columns_that_matter(matters: bool) -> None:
     error = model.predict(X[gap]) - y[gap]
     law = np.sin(2 * X[gap, 0 if matters else 1]) + 0.5 * X[gap, 2]
     epistemic = model.predict_var(X[gap]).epistemic
-    assert np.mean((model.predict(X[gap]) - law) ** 2 / epistemic) < 1.0
+    assert np.mean((model.predict(X[gap]) - law) ** 2 / epistemic) < 1.3
     assert np.mean(np.abs(error) < 1.645 * model.predict(X[gap], return_std=True)[1]) > 0.86
 
 

@@ -24,8 +24,6 @@ LEAST_PROBABILITY = 1e-4
 # Squared errors of more networks are at least this share of those of a few. Networks that have
 # hardly begun differ most, and to trust in their mean chose budgets too small to predict well.
 LEAST_SAVED = 0.9
-# The same where the budget has been chosen.
-LEAST_SAVED_OF_LAW = 0.5
 # From so many standard deviations on a target may do more harm than good.
 FAR = 8.0
 
@@ -76,7 +74,7 @@ class RegressionJudge:
         y, weight = self.y[rows], _of_rows(self.weight, rows)
         means = predictions[:, :, 0]
         mean, var, of_inputs = predictions.mean(axis=0).swapaxes(0, 1)
-        saved = saved_of_law = np.ones(y.shape[1])
+        saved = np.ones(y.shape[1])
         if len(means) > 1:
             between = means.var(axis=0, ddof=1)
             var = var + between * (1.0 - 1.0 / self.n_networks)
@@ -85,10 +83,7 @@ class RegressionJudge:
             squared_error = np.average((y - mean) ** 2, axis=0, weights=weight)
             share = change / np.where(squared_error > 0, squared_error, 1.0)
             saved = np.maximum(LEAST_SAVED, 1.0 - share)
-            saved_of_law = np.maximum(LEAST_SAVED_OF_LAW, 1.0 - share)
         law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs, weight)
-        if (saved_of_law < saved).any():
-            law, _ = fit_law(y, mean, var, self.center, self.scale, saved_of_law, of_inputs, weight)
         mean, var = mean * self.scale + self.center, var * self.scale**2
         std = np.sqrt(law.var(mean, var) + of_inputs * self.scale**2)
         errors = (y * self.scale + self.center - mean) / std
