@@ -131,7 +131,7 @@ class TableTraining:
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
-        return Length(self.lengths[0], None)
+        return Length(self.lengths[0], None, self.encoding.is_mixed)
 
     @property
     def judges_by_evaluation(self) -> bool:

@@ -239,8 +239,9 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         length: Length[Any] = table.whole()
         with table.progress:
             if self._are_many() and self.early_stopping and evaluation is None:
-                most = self.max_epochs
-                length = Length(most, None, least_gain=LEAST_GAIN_OF_MANY_CLASSES)
+                length = replace(
+                    length, n_epochs=self.max_epochs, least_gain=LEAST_GAIN_OF_MANY_CLASSES
+                )
             elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
                 judge = LabelJudge(
                     *table.judged_inputs(),
