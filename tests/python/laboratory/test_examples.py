@@ -124,7 +124,7 @@ def test_table(output: str) -> None:
 def test_gaps(output: str) -> None:
     lines = output.splitlines()
     (at_data, in_gap), plain = (numbers(line) for line in (lines[0], lines[1]))
-    assert in_gap > 4 * at_data and plain[1] < 4 * plain[0]
+    assert in_gap > 6 * at_data and plain[1] < 0.6 * in_gap
     confidences = [numbers(line)[-1] for line in lines[3:9]]
     assert confidences[1] < 0.6 and confidences[2] < 0.55 and min(confidences[3:]) > 0.8
 
