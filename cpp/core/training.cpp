@@ -140,6 +140,7 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
       batch_noise_var_(backend),
       batch_weight_(backend) {
   require(rows >= 1, "x: got 0 rows, needed at least 1");
+  require(out_features >= 1, "y: got 0 columns, needed at least 1");
   if (owner_ == nullptr) return;
   const TrainingState start;
   Buffer<TrainingState> state(backend);

@@ -244,6 +244,8 @@ TEST_CASE("regression batches are the rows that were asked for") {
                 {"x: got nan"});
   check_refused([&] { RegressionSource(*backend, x.data(), y.data(), 0, 3, 2); },
                 {"x: got 0 rows"});
+  check_refused([&] { RegressionSource(*backend, x.data(), y.data(), 10, 3, 0); },
+                {"y: got 0 columns"});
   const std::vector<float> bad_y(20, std::numeric_limits<float>::infinity());
   check_refused([&] { RegressionSource(*backend, x.data(), bad_y.data(), 10, 3, 2); },
                 {"y: got inf"});
