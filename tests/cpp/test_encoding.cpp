@@ -85,7 +85,7 @@ TEST_CASE("inputs are scores, ramps, and columns that came later") {
   for (int i = 0; i < 5; ++i) CHECK(slopes[i] == doctest::Approx(rising[i]));
 }
 
-TEST_CASE("an encoding refuses what is none") {
+TEST_CASE("an encoding refuses numbers that do not make one") {
   const auto make = [](Index column, double slope, std::vector<double> at, double end) {
     return Encoding(2, {{column, slope, std::move(at), {0, 1}}}, {{0, 0, end, 0}});
   };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from itertools import pairwise
 from pathlib import Path
@@ -294,3 +295,17 @@ def test_a_fast_fit(tmp_path: Path) -> None:
     assert len(labels.nets_) == 2 and labels.score(X, X[:, 0] > 0) > 0.95
     with pytest.raises(TypeError, match="fast"):
         TagiRegressor(fast="yes").fit(X, y)  # type: ignore[arg-type]
+
+
+def test_a_file_with_a_score_of_an_indicator() -> None:
+    """Indicators of missing values come first, and have neither scores nor units."""
+    X = table(60).astype(float)
+    X[::5, 0] = np.nan
+    model = TagiRegressor(max_epochs=1, random_state=0).fit(X, X[:, 2])
+    described, tensors = model._to_file()
+    description = json.loads(json.dumps(described))
+    TagiRegressor._from_file(description, tensors, "cpu")
+    tensors["encoding.scores"] = tensors["encoding.scores"].copy()
+    tensors["encoding.scores"][0, 0] = 0.0
+    with pytest.raises(ValueError, match="got a score of an indicator"):
+        TagiRegressor._from_file(description, tensors, "cpu")

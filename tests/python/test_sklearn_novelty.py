@@ -253,7 +253,9 @@ def test_blobs_beside_a_gaussian_process_classifier() -> None:
     process = GaussianProcessClassifier(ConstantKernel() * RBF(), random_state=0).fit(X, labels)
     model = TagiClassifier(random_state=0).fit(X, labels)
     away = np.array([[0, 0], [0, 8], [0, -8], [1e6, 0], [-1e6, 1e6], [3, 1e6]], float)
-    np.testing.assert_allclose(model.predict_proba(away), process.predict_proba(away), atol=0.3)
+    ours, theirs = model.predict_proba(away), process.predict_proba(away)
+    np.testing.assert_allclose(ours[:3], theirs[:3], atol=0.3)
+    np.testing.assert_allclose(ours[3:], theirs[3:], atol=0.1)
     assert model.predict_proba(X).max(axis=1).min() > 0.9
 
 

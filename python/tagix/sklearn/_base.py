@@ -393,8 +393,8 @@ class TabularEstimator(BaseEstimator):
 
         Raises:
             NotFittedError: before anything was learned.
-            ValueError, TypeError: for a table unlike that of ``fit``, and numbers of networks that
-                there are not.
+            ValueError, TypeError: for a table unlike that of ``fit``, and unless ``member`` is an
+                integer from 0 to less than the number of networks.
         """
         check_is_fitted(self)
         number = as_count("member", member, least=0)
@@ -655,6 +655,8 @@ class TabularEstimator(BaseEstimator):
                 raise ValueError(
                     f"encoding: got {self._encoding.n_columns} columns, needed at most {n_inputs}"
                 )
+            if (self._encoding.encoded < self._n_indicators()).any():
+                raise ValueError("encoding: got a score of an indicator, needed those of columns")
         self.n_features_in_ = n_features
         keys, has_names = learned.take("feature_keys"), learned.flag("has_feature_names")
         self._feature_keys = None

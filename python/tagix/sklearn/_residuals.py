@@ -46,7 +46,7 @@ class Residuals:
         if n_rows > MOST_ROWS:
             kept = np.linspace(0, n_rows - 1, MOST_ROWS).round().astype(np.intp)
             ranked, of_ranked = ranked[kept], of_ranked[kept]
-        # Of ranks in place of errors, a few of which would rule a correlation.
+        # A few errors far out would rule a correlation.
         bounded = np.clip(errors, -3.0, 3.0)
         products = (weights[:, np.newaxis] * bounded).T @ bounded
         std = np.sqrt(np.diag(products))

@@ -490,8 +490,9 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             level: between 0 and 1.
             conformal: take the ends from the ranks of the errors that networks made of rows of
                 :meth:`fit` which they had not learned, in units of the standard deviations
-                predicted, in place of Student's t. Such intervals hold new rows like those of the
-                fit with that probability whatever the law, skewed ones too, and are infinite where
+                predicted, in place of Student's t. Such intervals hold about that share of new rows
+                like those of the fit whatever the law, skewed ones too; a little more, as those
+                errors are of fewer networks, which had seen fewer rows. They are infinite where
                 there were too few rows for ``level``.
 
         Returns:
@@ -821,15 +822,16 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         """Targets (rows, outputs), and what is predicted of them."""
         check_is_fitted(self)
         rows, targets = self._validated(X, y, reset=False)
+        return targets, self._expected_of(rows, targets, self._as_std(X_std, rows))
+
+    def _expected_of(self, rows: Array, targets: Array, std: Array | None) -> Mixture:
+        """What is predicted of targets (rows, outputs), which have to be as many as there are."""
         if targets.shape[1] != self._n_outputs():
             raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        inputs = self._x_scaler.inputs(rows, self._as_std(X_std, rows))
-        return targets, self._predict_rows(*inputs)
+        return self._predict_rows(*self._x_scaler.inputs(rows, std))
 
     def _log_likelihoods(self, rows: Array, targets: NDArray[Any]) -> Array:
-        if targets.shape[1] != self._n_outputs():
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        expected = self._predict_rows(*self._x_scaler.inputs(rows))
+        expected = self._expected_of(rows, targets, None)
         return log_density(self._law, targets, expected.mean, expected.var)
 
     def _reached(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Array]:
