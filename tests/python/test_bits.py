@@ -383,9 +383,7 @@ def case_hashes(case: Case, device: str, precision: str) -> dict[str, str]:
             # Every third batch has uncertain inputs.
             x_var = variances(*rows["x"].shape, seed=step) if step % 3 == 2 else None
             before += predicted(net.update(**rows, x_var=x_var))
-        hashes[f"{n_updates} updates of {batch_size}"] = digest(
-            *before, *state(net), *predictions(net)
-        )
+        hashes[f"update by {batch_size}"] = digest(*before, *state(net), *predictions(net))
     if case.updates:
         drawn = net.draw(3)
         hashes["draw"] = digest(*state(drawn), *predictions(drawn))
@@ -397,7 +395,7 @@ def case_hashes(case: Case, device: str, precision: str) -> dict[str, str]:
         history = net.fit(
             **rows, x_var=x_var, n_epochs=n_epochs, batch_size=batch_size, progress=False
         )
-        hashes[f"{n_epochs} epochs by {batch_size}"] = digest(
+        hashes[f"fit by {batch_size}"] = digest(
             *state(net), *predictions(net), np.array(history.train_mse, np.float32)
         )
     return hashes
@@ -522,10 +520,13 @@ def check(found: Record) -> None:
     """Fails where bits are not those recorded, and skips where there is no record."""
     assert found
     record = recorded()
+    report = [
+        f"{key}, {line}"
+        for key in sorted(found.keys() & record.keys())
+        for line in differences(found[key], record[key])
+    ]
+    assert not report, f"other bits than in {RECORD.name}\n" + "\n".join(report)
     missing = sorted(found.keys() - record.keys())
-    for key in sorted(found.keys() & record.keys()):
-        lines = differences(found[key], record[key])
-        assert not lines, f"{key}: other bits than in {RECORD.name}\n" + "\n".join(lines)
     if missing:
         names = "; ".join(missing)
         pytest.skip(f"{RECORD.name} has no record of: {names}. To make one: {HOW_TO_RECORD}")
