@@ -56,6 +56,28 @@ struct Softmax {
   }
 };
 
+struct OneVsRest {
+  static constexpr double default_std = 0.3;
+  static constexpr double default_link_std = 0.28;
+  static constexpr double default_sharpness = 2;
+
+  Index n_classes;
+  double std, link_std, sharpness;
+
+  math::ClassHead head() const {
+    return {math::ClassLink::one_vs_rest, n_classes, static_cast<float>(std * std),
+            static_cast<float>(link_std * link_std), static_cast<float>(sharpness)};
+  }
+  py::dict config() const {
+    py::dict dict;
+    dict["n_classes"] = n_classes;
+    dict["std"] = std;
+    dict["link_std"] = link_std;
+    dict["sharpness"] = sharpness;
+    return dict;
+  }
+};
+
 /// What all have.
 template <class Likelihood>
 void bind_likelihood_of(py::class_<Likelihood>& cls) {
@@ -76,6 +98,7 @@ math::ClassHead class_head(const py::object& likelihood) {
     return likelihood.cast<HierarchicalSoftmax>().head();
   }
   if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
+  if (py::isinstance<OneVsRest>(likelihood)) return likelihood.cast<OneVsRest>().head();
   if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
   return {};
 }
@@ -151,6 +174,48 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
                   }),
                   py::arg("n_classes"));
   bind_likelihood_of(softmax_class);
+
+  py::class_<OneVsRest> one_vs_rest_class(
+      m, "OneVsRest", R"(Classes by regressions, one for each: 1 where it is the label, and else 0.
+
+These numbers are observed with noise of standard deviation `std`, so that innovations are those of
+numbers. Probabilities are those of outputs above 1/2, with `link_std` beside their own standard
+deviation, to a power, over the sum of all:
+
+    P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
+
+It learns more from each row than the other likelihoods, whose labels bring the little information that
+a branch or a share has; but how sure it may be of a class depends on link_std and sharpness, which
+TagiClassifier fits to rows left out. n_outputs is n_classes.
+
+Args:
+    n_classes: how many classes there are; labels are 0 to n_classes - 1.
+    std: standard deviation of the noise of 1 and 0; None takes 0.3.
+    link_std: standard deviation beside that of an output; None takes 0.28.
+    sharpness: the power; None takes 2.
+
+Raises ValueError unless n_classes is in [2, 2**24], std and link_std None or in [1e-6, 1e6], and
+sharpness None or in [1e-3, 1e3]; TypeError for anything but a number.)");
+  def_constructor(
+      one_vs_rest_class,
+      py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std,
+                  const Argument<std::optional<double>>& link_std,
+                  const Argument<std::optional<double>>& sharpness) {
+        const auto checked = [](const Argument<std::optional<double>>& argument, const char* name,
+                                double value, double range) {
+          const double number = argument.as(name).value_or(value);
+          require(number >= 1 / range && number <= range, name, ": got ", number,
+                  ", needed None or a number in [", 1 / range, ", ", range, "]");
+          return number;
+        };
+        return OneVsRest{checked_classes(n_classes),
+                         checked(std, "std", OneVsRest::default_std, 1e6),
+                         checked(link_std, "link_std", OneVsRest::default_link_std, 1e6),
+                         checked(sharpness, "sharpness", OneVsRest::default_sharpness, 1e3)};
+      }),
+      py::arg("n_classes"), py::arg("std") = py::none(), py::arg("link_std") = py::none(),
+      py::arg("sharpness") = py::none());
+  bind_likelihood_of(one_vs_rest_class);
 }
 
 }  // namespace tagix::python

@@ -42,6 +42,27 @@ struct TreeProbabilities {
   }
 };
 
+/// Element i is an output of a row.
+struct ObserveOneVsRest {
+  ConstMomentsView prediction;
+  const float* target;
+  math::ClassHead classes;
+  float spread;
+  MomentsView delta;
+
+  __device__ void operator()(Index i) const {
+    const Index row = i / prediction.cols, output = i % prediction.cols;
+    const Index label = classes.label_of(target[row]);
+    math::Innovation<float> innovation{0, 0};
+    if (label >= 0) {
+      innovation = math::one_vs_rest_innovation(classes, prediction.mean[i], prediction.var[i],
+                                                output == label ? 1.0f : 0.0f, spread);
+    }
+    delta.mean[i] = innovation.delta_mean;
+    delta.var[i] = innovation.delta_var;
+  }
+};
+
 /// What `combine` makes of a value of each thread of the block, in a fixed order, for all of them.
 /// `values` has room for one a thread, and is free again afterwards.
 template <class Combine>
@@ -204,6 +225,28 @@ __global__ void __launch_bounds__(row_threads, 1)
     probabilities[first + i] /= sum;
 }
 
+__global__ void __launch_bounds__(row_threads)
+    one_vs_rest_probabilities_kernel(ConstMomentsView prediction, math::ClassHead classes,
+                                     float* probabilities) {
+  const Index row = blockIdx.x, first = row * prediction.cols;
+  const float *const mean = prediction.mean + first, *const var = prediction.var + first;
+  float* const of_class = probabilities + first;
+  // Log weights lie in the result until the greatest is known; a thread reads what it has written.
+  float top = math::one_vs_rest_log_weight(classes, mean[0], var[0]);
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+    of_class[i] = math::one_vs_rest_log_weight(classes, mean[i], var[i]);
+    top = math::max(top, of_class[i]);
+  }
+  top = combine_in_block(top, shared_memory(), Greatest{});
+  float sum = 0;
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+    of_class[i] = math::exp(of_class[i] - top);
+    sum += of_class[i];
+  }
+  sum = sum_in_block(sum, shared_memory());
+  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) of_class[i] /= sum;
+}
+
 LaunchSize one_block_a_row(Index rows) {
   return {dim3(static_cast<unsigned>(rows)), dim3(row_threads), row_threads * sizeof(float)};
 }
@@ -214,6 +257,11 @@ void observe_classes(ConstMomentsView prediction, const float* target,
                      const math::ClassHead& classes, float spread, MomentsView delta) {
   if (classes.link == math::ClassLink::tree) {
     for_each("observe", prediction.size(), ObserveTree{prediction, target, classes, spread, delta});
+    return;
+  }
+  if (classes.link == math::ClassLink::one_vs_rest) {
+    for_each("observe", prediction.size(),
+             ObserveOneVsRest{prediction, target, classes, spread, delta});
     return;
   }
   if (prediction.rows == 0) return;
@@ -230,6 +278,11 @@ void class_probabilities(ConstMomentsView prediction, const math::ClassHead& cla
     return;
   }
   if (prediction.rows == 0) return;
+  if (classes.link == math::ClassLink::one_vs_rest) {
+    launch("class_probabilities", one_vs_rest_probabilities_kernel,
+           one_block_a_row(prediction.rows), prediction, classes, probabilities);
+    return;
+  }
   launch("class_probabilities",
          classes.link == math::ClassLink::softmax ? softmax_probabilities_kernel
                                                   : remax_probabilities_kernel,

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <vector>
 
 #include "core/require.h"
@@ -233,6 +234,17 @@ class CpuBackend final : public Backend {
           nodes[2 * node + 1] = nodes[node] * branch.right;
         }
         std::copy_n(nodes + n_classes, n_classes, of_class);
+        return;
+      }
+      if (classes.link == math::ClassLink::one_vs_rest) {
+        float top = -std::numeric_limits<float>::infinity();
+        for (Index i = 0; i < n; ++i) {
+          of_class[i] = math::one_vs_rest_log_weight(classes, mean[i], var[i]);
+          top = std::max(top, of_class[i]);
+        }
+        double total = 0;
+        for (Index i = 0; i < n; ++i) total += of_class[i] = math::exp(of_class[i] - top);
+        for (Index i = 0; i < n; ++i) of_class[i] = static_cast<float>(of_class[i] / total);
         return;
       }
       const math::RemaxTotals totals = math::remax_totals(mean, var, n);
@@ -698,6 +710,13 @@ class CpuBackend final : public Backend {
           const Index output = (node >> 1) - 1;
           const float branch = node % 2 == 1 ? 1.0f : -1.0f;
           write(output, math::probit_innovation(mean[output], var[output], branch, spread));
+        }
+        return;
+      }
+      if (classes.link == math::ClassLink::one_vs_rest) {
+        for (Index i = 0; i < n; ++i) {
+          write(i, math::one_vs_rest_innovation(classes, mean[i], var[i], i == label ? 1.0f : 0.0f,
+                                                spread));
         }
         return;
       }

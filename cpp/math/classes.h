@@ -12,17 +12,21 @@ namespace tagix::math {
 
 /// How the outputs of a network give the probabilities of classes.
 enum class ClassLink {
-  none,     ///< the targets are numbers
-  tree,     ///< hierarchical softmax: a branch of a binary tree for each output
-  remax,    ///< a rectified output for each class, over the sum of all
-  softmax,  ///< the exponential of an output for each class, over the sum of all
+  none,         ///< the targets are numbers
+  tree,         ///< hierarchical softmax: a branch of a binary tree for each output
+  remax,        ///< a rectified output for each class, over the sum of all
+  softmax,      ///< the exponential of an output for each class, over the sum of all
+  one_vs_rest,  ///< for each class a regression of 1 where it is the label, and else 0
 };
 
 /// What a network of classes says of its one target, a class from 0 to n_classes - 1.
 struct ClassHead {
   ClassLink link = ClassLink::none;
   std::int64_t n_classes = 0;
-  float noise_var = 0;  ///< remax: of shares as they are observed, beside that of a label
+  float noise_var = 0;  ///< remax: of shares as they are observed, beside that of a label;
+                        ///< one_vs_rest: of the numbers 1 and 0 that stand for a label
+  float link_var = 0;   ///< one_vs_rest: what counts beside the variance of an output
+  float sharpness = 1;  ///< one_vs_rest: the power that probits are raised to
 
   TAGIX_HD constexpr bool exists() const { return link != ClassLink::none; }
   /// The outputs that the network needs.
@@ -388,6 +392,39 @@ TAGIX_HD TAGIX_INLINE double softmax_probability(const float* mean, const float*
   return static_cast<double>(softmax_weight(totals, mean, var, label)) / sum;
 }
 
+// One against the rest: output i is a regression of y_i, which is 1 where class i is the label and
+// else 0, observed with the noise variance `noise_var`: innovations are those of numbers. A class
+// is as probable as it is that its output, with `link_var` beside its variance, exceeds 1/2, to the
+// power of `sharpness`:
+//
+//   P_i = w_i / sum_j w_j,   log w_i = sharpness log Phi((mean_i - 1/2) / sqrt(var_i + link_var))
+
+/// The innovation of an output whose class is the label or is not.
+template <class T>
+TAGIX_HD TAGIX_INLINE Innovation<T> one_vs_rest_innovation(const ClassHead& head, T mean, T var,
+                                                           T is_label, T spread) {
+  return innovation(mean, var, is_label, broadcast<T>(head.noise_var), spread);
+}
+
+/// log w_i.
+template <class T>
+TAGIX_HD TAGIX_INLINE T one_vs_rest_log_weight(const ClassHead& head, T mean, T var) {
+  const T beta = (mean - static_cast<T>(0.5)) / sqrt(var + static_cast<T>(head.link_var));
+  return static_cast<T>(head.sharpness) * log_normal_cdf(beta);
+}
+
+/// The probability of a class.
+TAGIX_HD TAGIX_INLINE double one_vs_rest_probability(const ClassHead& head, const float* mean,
+                                                     const float* var, std::int64_t label) {
+  const auto log_weight = [&](std::int64_t i) {
+    return one_vs_rest_log_weight<double>(head, mean[i], var[i]);
+  };
+  const double of_label = log_weight(label);
+  double sum = 0;
+  for (std::int64_t i = 0; i < head.n_classes; ++i) sum += __builtin_exp(log_weight(i) - of_label);
+  return 1 / sum;
+}
+
 /// What a network of classes had expected of a row, to be recorded for its label.
 struct RecordedClass {
   double probability;    ///< p of the label
@@ -400,11 +437,16 @@ struct RecordedClass {
 /// The probability of a label by the outputs of a row.
 TAGIX_HD TAGIX_INLINE double class_probability(const ClassHead& head, const float* mean,
                                                const float* var, std::int64_t label) {
-  if (head.link == ClassLink::tree) {
-    return tree_probability<double>(mean, var, head.n_classes, label);
+  switch (head.link) {
+    case ClassLink::tree:
+      return tree_probability<double>(mean, var, head.n_classes, label);
+    case ClassLink::softmax:
+      return softmax_probability(mean, var, head.n_classes, label);
+    case ClassLink::one_vs_rest:
+      return one_vs_rest_probability(head, mean, var, label);
+    default:
+      return remax_probability(mean, var, head.n_classes, label);
   }
-  return head.link == ClassLink::softmax ? softmax_probability(mean, var, head.n_classes, label)
-                                         : remax_probability(mean, var, head.n_classes, label);
 }
 
 /// What is recorded of a label of that probability, which counts as 1e-30 or more, so that no label

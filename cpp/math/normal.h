@@ -116,4 +116,20 @@ TAGIX_HD TAGIX_INLINE T normal_cdf(T x) {
   return select(x < 0, tail, 1 - tail);
 }
 
+/// log Phi(x), finite wherever x^2 is. With a = |x|, it is log(1 - P(X > a)) above 0, log P(X > a)
+/// below, and beyond 12 the asymptotic series
+///
+///   log P(X > a) = -a^2 / 2 - log(a sqrt(2 pi)) + log(1 - 1/a^2 + 3/a^4 - 15/a^6)
+template <class T>
+TAGIX_HD TAGIX_INLINE T log_normal_cdf(T x) {
+  using S = scalar_of_t<T>;
+  const T one = broadcast<T>(1), far = broadcast<T>(S(12));
+  const T a = abs(x);
+  const T tail = upper_tail(min(a, far), one, one).probability;
+  const T beyond = max(a, far), square = 1 / (beyond * beyond);
+  const T series = log1p(-square * (1 - square * (3 - 15 * square)));
+  const T far_tail = series - beyond * beyond / 2 - log(beyond * S(2.50662827463100050242));
+  return select(x < broadcast<T>(0), select(a > far, far_tail, log(tail)), log1p(-tail));
+}
+
 }  // namespace tagix::math

@@ -35,6 +35,7 @@ __all__: list[str] = [
     "LeakyReLU",
     "Linear",
     "Model",
+    "OneVsRest",
     "PredictionSums",
     "ReLU",
     "RegressionSource",
@@ -566,6 +567,56 @@ class Softmax:
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
     def __init__(self, n_classes: typing.SupportsIndex) -> None: ...
+    def __reduce__(self) -> tuple[typing.Any, tuple]: ...
+    def __repr__(self) -> str: ...
+    @property
+    def config(self) -> dict:
+        """
+        The constructor's arguments by name.
+        """
+    @property
+    def n_classes(self) -> int:
+        """
+        The number of classes; labels are 0 to n_classes - 1.
+        """
+    @property
+    def n_outputs(self) -> int:
+        """
+        The outputs that the last layer of a network has to have.
+        """
+
+class OneVsRest:
+    """
+    Classes by regressions, one for each: 1 where it is the label, and else 0.
+
+    These numbers are observed with noise of standard deviation `std`, so that innovations are those of
+    numbers. Probabilities are those of outputs above 1/2, with `link_std` beside their own standard
+    deviation, to a power, over the sum of all:
+
+        P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
+
+    It learns more from each row than the other likelihoods, whose labels bring the little information that
+    a branch or a share has; but how sure it may be of a class depends on link_std and sharpness, which
+    TagiClassifier fits to rows left out. n_outputs is n_classes.
+
+    Args:
+        n_classes: how many classes there are; labels are 0 to n_classes - 1.
+        std: standard deviation of the noise of 1 and 0; None takes 0.3.
+        link_std: standard deviation beside that of an output; None takes 0.28.
+        sharpness: the power; None takes 2.
+
+    Raises ValueError unless n_classes is in [2, 2**24], std and link_std None or in [1e-6, 1e6], and
+    sharpness None or in [1e-3, 1e3]; TypeError for anything but a number.
+    """
+    def __eq__(self, arg0: typing.Any) -> bool: ...
+    def __hash__(self) -> int: ...
+    def __init__(
+        self,
+        n_classes: typing.SupportsIndex,
+        std: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        link_std: typing.SupportsFloat | typing.SupportsIndex | None = None,
+        sharpness: typing.SupportsFloat | typing.SupportsIndex | None = None,
+    ) -> None: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
     def __repr__(self) -> str: ...
     @property

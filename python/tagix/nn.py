@@ -44,6 +44,7 @@ from tagix._core import (
     Layer,
     LeakyReLU,
     Linear,
+    OneVsRest,
     ReLU,
     Remax,
     Sigmoid,
@@ -90,7 +91,7 @@ _log = logging.getLogger("tagix.nn")
 T = TypeVar("T")
 NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
-Likelihood: TypeAlias = "HierarchicalSoftmax | Remax | Softmax"
+Likelihood: TypeAlias = "HierarchicalSoftmax | OneVsRest | Remax | Softmax"
 
 
 class Sequential:
@@ -111,7 +112,8 @@ class Sequential:
             layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
             known. None leaves it to each call.
         likelihood: what makes the network one of classes, :class:`tagix.Softmax`,
-            :class:`tagix.HierarchicalSoftmax` or :class:`tagix.Remax`: targets are then labels, and
+            :class:`tagix.HierarchicalSoftmax`, :class:`tagix.OneVsRest` or :class:`tagix.Remax`:
+            targets are then labels, and
             :meth:`predict_proba` gives probabilities. The last layer has ``likelihood.n_outputs``
             outputs, and there is no noise.
         forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
@@ -166,11 +168,11 @@ class Sequential:
         if forgetting is not None and not isinstance(forgetting, Forgetting):
             raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
         if likelihood is not None and not isinstance(
-            likelihood, (HierarchicalSoftmax, Remax, Softmax)
+            likelihood, (HierarchicalSoftmax, OneVsRest, Remax, Softmax)
         ):
             raise TypeError(
                 f"likelihood: got {likelihood!r}, needed tagix.Softmax(), "
-                "tagix.HierarchicalSoftmax() or tagix.Remax()"
+                "tagix.HierarchicalSoftmax(), tagix.OneVsRest() or tagix.Remax()"
             )
         if likelihood is not None and noise is not None:
             raise ValueError(

@@ -5,8 +5,8 @@
 
 namespace tagix::conformance {
 
-/// Probabilities of classes: the products of those of the branches on their paths, shares, or a
-/// softmax.
+/// Probabilities of classes: the products of those of the branches on their paths, shares, a
+/// softmax, or probits.
 struct ClassProbabilities final : Operation {
   ClassProblem problem;
 
@@ -45,6 +45,14 @@ struct ClassProbabilities final : Operation {
         }
         continue;
       }
+      if (problem.is_one_vs_rest()) {
+        const OneVsRestTruth truth(problem.head, problem.mean(row), problem.var(row));
+        for (const OneVsRestTruth::Class& own : truth.classes) {
+          expected.values.push_back(
+              {own.probability, own.probability * own.condition + tail_magnitude});
+        }
+        continue;
+      }
       const RemaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
       for (std::size_t i = 0; i < truth.shares.size(); ++i) {
         const double p = truth.probabilities[i];
@@ -68,7 +76,8 @@ struct ClassProbabilities final : Operation {
       const math::ClassHead tree{math::ClassLink::tree, n_classes, 0};
       const math::ClassHead remax{math::ClassLink::remax, n_classes, 0.01f};
       const math::ClassHead softmax{math::ClassLink::softmax, n_classes, 0};
-      for (const auto& head : {tree, remax, softmax}) {
+      const math::ClassHead one_vs_rest{math::ClassLink::one_vs_rest, n_classes, 0.09f, 0.08f, 2};
+      for (const auto& head : {tree, remax, softmax, one_vs_rest}) {
         cases.push_back(std::make_unique<ClassProbabilities>(head, 256, Outputs::ordinary));
       }
     }

@@ -217,6 +217,45 @@ struct SoftmaxTruth {
   }
 };
 
+/// Classes by one regression each: log w_i = sharpness log Phi((mean_i - 1/2) / sqrt(var_i +
+/// link_var)), and P_i is w_i of the sum of these.
+struct OneVsRestTruth {
+  struct Class {
+    double probability;
+    double condition;  ///< relative errors for one in an output
+  };
+  std::vector<Class> classes;
+
+  OneVsRestTruth(const math::ClassHead& head, const float* mean, const float* var) {
+    const double sharpness = head.sharpness;
+    std::vector<double> log_weights;
+    for (Index i = 0; i < head.n_classes; ++i) {
+      const double sd = std::sqrt(static_cast<double>(var[i]) + head.link_var);
+      const double beta = (mean[i] - 0.5) / sd, log_probit = log_normal_cdf(beta);
+      const double hazard = std::exp(-beta * beta / 2 - log_probit) * standard_normal(0);
+      const double rounding = (std::fabs(mean[i]) + 0.5) / sd + std::fabs(beta);
+      log_weights.push_back(sharpness * log_probit);
+      classes.push_back({0, 1 + sharpness * (hazard * rounding - 2 * log_probit)});
+    }
+    const double top = *std::max_element(log_weights.begin(), log_weights.end());
+    double total = 0, condition = std::sqrt(static_cast<double>(head.n_classes));
+    for (double log_weight : log_weights) total += std::exp(log_weight - top);
+    for (std::size_t i = 0; i < classes.size(); ++i) {
+      classes[i].probability = std::exp(log_weights[i] - top) / total;
+      condition += classes[i].probability * classes[i].condition;
+    }
+    for (Class& own : classes) own.condition += condition;
+  }
+
+  /// Far out by the continued fraction of the Mills ratio, 1 / (a + 1 / (a + 2 / (a + ...))).
+  static double log_normal_cdf(double x) {
+    if (x > -5) return std::log1p(-normal_tail(x));
+    double denominator = -x;
+    for (int k = 200; k > 0; --k) denominator = k / denominator - x;
+    return -x * x / 2 + std::log(standard_normal(0) / denominator);
+  }
+};
+
 /// How extreme the outputs of a test are; or that many of a row have the same mean, so that none of
 /// them alone is the greatest.
 enum class Outputs { ordinary, extreme, tied };
@@ -247,15 +286,17 @@ struct ClassProblem {
 
   bool is_tree() const { return head.link == math::ClassLink::tree; }
   bool is_softmax() const { return head.link == math::ClassLink::softmax; }
+  bool is_one_vs_rest() const { return head.link == math::ClassLink::one_vs_rest; }
   Index first_of(Index row) const { return row * prediction.cols; }
   const float* mean(Index row) const { return prediction.mean.data() + first_of(row); }
   const float* var(Index row) const { return prediction.var.data() + first_of(row); }
   std::string text_of_shape() const {
     const std::string remax = text("remax of noise variance ", head.noise_var);
     return text(prediction.rows, " x ", head.n_classes, ", ",
-                is_tree()      ? "tree"
-                : is_softmax() ? "softmax"
-                               : remax);
+                is_tree()          ? "tree"
+                : is_softmax()     ? "softmax"
+                : is_one_vs_rest() ? text("one vs rest of sharpness ", head.sharpness)
+                                   : remax);
   }
 
   /// Makes an Operation for every shape, head and kind of outputs.
@@ -268,7 +309,9 @@ struct ClassProblem {
            {math::ClassHead{math::ClassLink::tree, n_classes, 0},
             math::ClassHead{math::ClassLink::remax, n_classes, 0.01f},
             math::ClassHead{math::ClassLink::remax, n_classes, 1},
-            math::ClassHead{math::ClassLink::softmax, n_classes, 0}}) {
+            math::ClassHead{math::ClassLink::softmax, n_classes, 0},
+            math::ClassHead{math::ClassLink::one_vs_rest, n_classes, 0.09f, 0.08f, 2},
+            math::ClassHead{math::ClassLink::one_vs_rest, n_classes, 1, 1e-3f, 0.5f}}) {
         for (Outputs outputs : {Outputs::ordinary, Outputs::extreme}) make(head, rows, outputs);
         if (head.link == math::ClassLink::softmax) make(head, rows, Outputs::tied);
       }

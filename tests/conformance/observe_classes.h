@@ -24,6 +24,11 @@ namespace tagix::conformance {
 ///   delta_mean = J (y - E A_i) / S + P(z_i > 0) (c - E sum) / T
 ///   delta_var = -J^2 / S - P(z_i > 0)^2 / T
 ///
+/// and of one against the rest, with y as above, what is learned of any number with noise:
+///
+///   delta_mean = (y - mean) / (var spread + noise_var),   delta_var = -1 / (var spread +
+///   noise_var)
+///
 /// times the weight of the row. All are 0 where the label is missing.
 struct ObserveClasses final : Operation {
   ClassProblem problem;
@@ -93,6 +98,16 @@ struct ObserveClasses final : Operation {
         }
         continue;
       }
+      if (problem.is_one_vs_rest()) {
+        for (Index i = 0; i < problem.head.n_classes; ++i) {
+          const double z = problem.mean(row)[i], z_var = problem.var(row)[i];
+          const double total = z_var * spread + problem.head.noise_var;
+          const double observed = i == label ? 1 : 0;
+          delta_mean[i] = {(observed - z) / total, (observed + std::fabs(z)) / total};
+          delta_var[i] = {-1 / total, 1 / total};
+        }
+        continue;
+      }
       const RemaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
       for (std::size_t i = 0; i < truth.shares.size(); ++i) {
         const RemaxTruth::Share& share = truth.shares[i];
@@ -141,7 +156,8 @@ struct ObserveClasses final : Operation {
       const math::ClassHead tree{math::ClassLink::tree, n_classes, 0};
       const math::ClassHead remax{math::ClassLink::remax, n_classes, 0.01f};
       const math::ClassHead softmax{math::ClassLink::softmax, n_classes, 0};
-      for (const auto& head : {tree, remax, softmax}) {
+      const math::ClassHead one_vs_rest{math::ClassLink::one_vs_rest, n_classes, 0.09f, 0.08f, 2};
+      for (const auto& head : {tree, remax, softmax, one_vs_rest}) {
         cases.push_back(std::make_unique<ObserveClasses>(head, 256, Outputs::ordinary, 3.5f, 0));
       }
     }

@@ -86,7 +86,8 @@ struct RecordClasses final : Operation {
     const math::ClassHead tree{math::ClassLink::tree, 10, 0};
     const math::ClassHead remax{math::ClassLink::remax, 10, 0.01f};
     const math::ClassHead softmax{math::ClassLink::softmax, 10, 0};
-    for (const auto& head : {tree, remax, softmax}) {
+    const math::ClassHead one_vs_rest{math::ClassLink::one_vs_rest, 10, 0.09f, 0.08f, 2};
+    for (const auto& head : {tree, remax, softmax, one_vs_rest}) {
       cases.push_back(std::make_unique<RecordClasses>(head, 2048, Outputs::ordinary));
     }
     return cases;
@@ -101,6 +102,11 @@ struct RecordClasses final : Operation {
     if (problem.is_softmax()) {
       const SoftmaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
       const SoftmaxTruth::Class& own = truth.classes[static_cast<std::size_t>(label)];
+      return {own.probability, own.condition};
+    }
+    if (problem.is_one_vs_rest()) {
+      const OneVsRestTruth truth(problem.head, problem.mean(row), problem.var(row));
+      const OneVsRestTruth::Class& own = truth.classes[static_cast<std::size_t>(label)];
       return {own.probability, own.condition};
     }
     if (!problem.is_tree()) {

@@ -344,7 +344,7 @@ def test_rows_left_out_hold_their_share_of_each_class() -> None:
     """And the only row of a class counts for nothing, since no network left out has learned it."""
     labels = np.array([0] * 50 + [1] * 10 + [2])
     x = np.zeros((len(labels), 1), np.float32)
-    judge = LabelJudge(x, None, labels, Encoding.of(x, np.zeros(x.shape, bool)))
+    judge = LabelJudge(x, None, labels, 2, Encoding.of(x, np.zeros(x.shape, bool)))
     fold = judge.folds(5, seed=0)
     counts = [np.bincount(labels[fold == k], minlength=3) for k in range(5)]
     assert [count[0] for count in counts] == [10] * 5 and [count[1] for count in counts] == [2] * 5

@@ -33,6 +33,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
     "noise": NOISE_MODELS,
     "likelihood": {
         "HierarchicalSoftmax": _core.HierarchicalSoftmax,
+        "OneVsRest": _core.OneVsRest,
         "Remax": _core.Remax,
         "Softmax": _core.Softmax,
     },

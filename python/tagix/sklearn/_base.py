@@ -37,7 +37,7 @@ from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler, have_one_unit
 from tagix.sklearn._side_by_side import Progress, SideBySide
-from tagix.sklearn._table_training import Evaluation, Length, TableTraining
+from tagix.sklearn._table_training import Evaluation, Length, NetworkMaker, TableTraining
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -215,8 +215,9 @@ class TabularEstimator(BaseEstimator):
         seed: int,
         forgetting: Forgetting | None,
         share: float,
+        **others: Any,
     ) -> nn.Sequential:
-        """A network of the prior."""
+        """A network of the prior; ``others`` go before :meth:`_network_arguments`."""
         return nn.Sequential(
             *RECIPE.layers(n_inputs, hidden, self._n_outputs()),
             seed=seed,
@@ -224,7 +225,14 @@ class TabularEstimator(BaseEstimator):
             precision=self.precision,
             forgetting=forgetting,
             rule=_core.Information(share=share),
-            **self._network_arguments(),
+            **self._network_arguments() | others,
+        )
+
+    def _network_maker(self, **others: Any) -> NetworkMaker:
+        """What makes the networks of a table; ``others`` as for :meth:`_make_network`."""
+        hidden = self._hidden_widths(for_table=True)
+        return lambda n_inputs, seed: self._make_network(
+            n_inputs, hidden, seed, None, RECIPE.share, **others
         )
 
     def _start(
@@ -316,14 +324,13 @@ class TabularEstimator(BaseEstimator):
         ``evaluation`` are rows and targets, as networks take them, that are not learned.
         """
         x, x_var = self._x_scaler.inputs(X, std)
-        hidden = self._hidden_widths(for_table=True)
         assert self._encoding is not None
         return TableTraining(
             x,
             x_var,
             y,
             self._encoding,
-            lambda n_inputs, seed: self._make_network(n_inputs, hidden, seed, None, RECIPE.share),
+            self._network_maker(),
             batch_size=self._batch_size(len(x)),
             max_epochs=self.max_epochs,
             progress=Progress(type(self).__name__, bool(self.verbose)),
@@ -346,10 +353,9 @@ class TabularEstimator(BaseEstimator):
         return self.early_stopping and n_rows >= RECIPE.least_rows
 
     def _learn_table(self, table: TableTraining, length: Length[Any]) -> None:
-        if length.is_mixed != table.encoding.is_mixed:
-            self._encoding = replace(table.encoding, is_mixed=length.is_mixed)
-            seeds = [net.seed for net in self.nets_]
-            self.nets_ = self._networks_of_seeds(table.x.shape[1], seeds, for_table=True)
+        self._encoding = length.encoding
+        seeds = [net.seed for net in self.nets_]
+        self.nets_ = self._networks_of_seeds(table.x.shape[1], seeds, for_table=True)
         self.histories_ = table.fit(self.nets_, length)
         self._count_table(len(table.x))
         if self.novelty:

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from tagix import nn
+from tagix._core import OneVsRest
+
+# Standard deviations of a new class's regression, for one of the prior. Hidden units that are
+# certain by now change little: it has to learn from them as they are, and from few rows.
+STD_OF_NEW_REGRESSION = 4.0
 
 
 def wider(
@@ -11,14 +16,15 @@ def wider(
     """A network with further inputs, or with another likelihood, whose outputs are more.
 
     Each array of parameters becomes the leading block of the new one's array of that name; what is
-    beside it is that of the prior. The layers are those of the recipe: a Linear first and last.
+    beside it is that of the prior, but of new regressions (:class:`tagix.OneVsRest`) less is known.
+    The layers are those of the recipe: a Linear first and last.
     """
     layers = list(net.layers)
     if more_inputs:
         layers[0] = _linear(layers[0], "in_features", more_inputs)
     if likelihood is not None:
-        before = net.likelihood.n_outputs if net.likelihood is not None else 0
-        layers[-1] = _linear(layers[-1], "out_features", likelihood.n_outputs - before)
+        n_before = net.likelihood.n_outputs if net.likelihood is not None else 0
+        layers[-1] = _linear(layers[-1], "out_features", likelihood.n_outputs - n_before)
     new = nn.Sequential(
         *layers,
         seed=net.seed,
@@ -30,6 +36,11 @@ def wider(
         precision=net._wanted_precision,
     )
     state = new.state_dict()
+    before = net.likelihood
+    if isinstance(before, OneVsRest) and likelihood is not None:
+        for name in (f"{len(layers) - 1}.weight", f"{len(layers) - 1}.bias"):
+            state[f"{name}.mean"][before.n_outputs :] = 0
+            state[f"{name}.var"][before.n_outputs :] *= STD_OF_NEW_REGRESSION**2
     for name, array in net.state_dict().items():
         state[name][tuple(slice(length) for length in array.shape)] = array
     new.load_state_dict(state)

@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix import nn
+from tagix._core import OneVsRest
 from tagix.sklearn import _ensemble
 from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._law import TailedLaw, constant_loss, fit_law
+from tagix.sklearn._probits import fit_link, log_loss, loss_of_more, probabilities
 from tagix.sklearn._residuals import Residuals
 from tagix.sklearn._table_training import Verdict
 
@@ -19,8 +21,6 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 Rows = NDArray[np.intp]
 
-# Less counts as so much, so that one wrong label does not outweigh all others.
-LEAST_PROBABILITY = 1e-4
 # Squared errors of more networks are at least this share of those of a few. Networks that have
 # hardly begun differ most, and to trust in their mean chose budgets too small to predict well.
 LEAST_SAVED = 0.9
@@ -117,9 +117,12 @@ def moved_in(y: Array) -> Array | None:
 class LabelJudge:
     """Judges by the mean logarithm of the label's probability.
 
+    Of :class:`tagix.OneVsRest`, by that of the link that fits the rows left out.
+
     Attributes:
         x, x_var: inputs, and their variances where any are uncertain.
         labels: numbers of classes (rows,).
+        n_networks: how many there will be in the mixture.
         encoding: what networks see of rows.
         weight: (rows,), by which rows count; None: all alike.
     """
@@ -127,6 +130,7 @@ class LabelJudge:
     x: Float32
     x_var: Float32 | None
     labels: NDArray[np.int64]
+    n_networks: int
     encoding: Encoding
     weight: Array | None = None
 
@@ -139,13 +143,18 @@ class LabelJudge:
         return fold
 
     def predict(self, net: nn.Sequential, rows: Rows) -> Array:
-        """The probabilities of the labels, (rows,)."""
+        """Probabilities of the labels, (rows,); of OneVsRest outputs, (rows, 2, classes)."""
         x_var = None if self.x_var is None else self.x_var[rows]
-        probabilities = _ensemble.predict_proba([net], self.x[rows], x_var, self.encoding)
-        return np.asarray(probabilities[np.arange(len(rows)), self.labels[rows]])
+        if isinstance(net.likelihood, OneVsRest):
+            outputs = _ensemble.predict([net], self.x[rows], x_var, self.encoding)
+            return np.stack([outputs.mean, outputs.epistemic], axis=1)
+        of_classes = _ensemble.predict_proba([net], self.x[rows], x_var, self.encoding)
+        return np.asarray(of_classes[np.arange(len(rows)), self.labels[rows]])
 
-    def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[None]:
-        """The worth of probabilities (networks, rows).
+    def judge(
+        self, predictions: Array, rows: Rows, fold: NDArray[np.intp]
+    ) -> Verdict[OneVsRest | None]:
+        """The worth of what networks predict, (networks, rows) or (networks, rows, 2, classes).
 
         The only row of a class tells nothing: nobody who has not seen it expects its class.
         """
@@ -161,13 +170,15 @@ class LabelJudge:
             left = fold[rows] == k
             constants[left] = (counts / max(counts.sum(), 1.0))[labels[left]]
         weight = _of_rows(self.weight, rows[counted])
-        of_networks, of_constants = predictions.mean(axis=0)[counted], constants[counted]
-        return Verdict(_log_loss(of_networks, weight), _log_loss(of_constants, weight))
-
-
-def _log_loss(probabilities: Array, weight: Array | None) -> float:
-    losses = -np.log(np.maximum(probabilities, LEAST_PROBABILITY))
-    return float(np.average(losses, weights=weight))
+        labels, law = labels[counted], None
+        if predictions.ndim > 2:
+            mean, var = np.moveaxis(predictions[:, counted], 2, 0)
+            law = fit_link(labels, mean, var, weight, self.n_networks)
+            of_labels = probabilities(law, mean, var)[:, np.arange(len(labels)), labels]
+        else:
+            of_labels = predictions[:, counted]
+        loss = loss_of_more(of_labels, weight, self.n_networks)
+        return Verdict(loss, log_loss(constants[counted], weight), law)
 
 
 def _of_rows(weight: Array | None, rows: Rows) -> Array | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,8 @@ Float32 = NDArray[np.float32]
 Rows = NDArray[np.intp]
 T = TypeVar("T")
 Law = TypeVar("Law", covariant=True)
+NetworkMaker: TypeAlias = "Callable[[int, int], nn.Sequential]"
+"""``make_network(n_inputs, seed)`` makes an untrained network."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ class Length(Generic[Law]):
     n_epochs: int
     verdict: Verdict[Law] | None
     """None where no rows were left out."""
-    is_mixed: bool = True
-    """Whether every second network sees no ramps (:class:`Encoding`)."""
+    encoding: Encoding
+    """What networks are to see."""
+    kind: int = 0
+    """Which of the kinds of networks was best."""
     least_gain: float | None = None
     """Less gain in the mean log-likelihood of a target, as predicted just before each update, ends
     training with that epoch; None: nothing does."""
@@ -92,7 +96,8 @@ class TableTraining:
         x, x_var: inputs (rows, features), and their variances where any are uncertain.
         y: targets as networks take them: (rows, outputs), or numbers of classes (rows,).
         encoding: what networks see of rows.
-        make_network: ``make_network(n_inputs, seed)`` makes an untrained one.
+        make_network: makes the networks.
+        other_kinds: make networks that are tried beside those: of kinds 1, 2, ...
         batch_size: rows of an update.
         max_epochs: bound of the epochs.
         progress: the bar.
@@ -107,11 +112,12 @@ class TableTraining:
     x_var: Float32 | None
     y: NDArray[Any]
     encoding: Encoding
-    make_network: Callable[[int, int], nn.Sequential]
+    make_network: NetworkMaker
     batch_size: int
     max_epochs: int
     progress: Progress
     side_by_side: SideBySide
+    other_kinds: Sequence[NetworkMaker] = ()
     callback: FitCallback | None = None
     evaluation: Evaluation | None = None
     weight: Array | None = None
@@ -131,7 +137,7 @@ class TableTraining:
 
     def whole(self) -> Length[Any]:
         """The whole budget."""
-        return Length(self.lengths[0], None, self.encoding.is_mixed)
+        return Length(self.lengths[0], None, self.encoding)
 
     @property
     def judges_by_evaluation(self) -> bool:
@@ -165,71 +171,97 @@ class TableTraining:
         return np.append(self.weight, np.ones(len(self.evaluation.x)))
 
     def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
-        """The budget, and the mixture, with which rows that were left out are predicted best.
+        """The budget and the kind of networks with which rows left out are predicted best.
 
-        With each budget, networks learn all parts of the table but one, and predict the rows of
-        that one; in large tables one part alone is predicted. Where there are rows to evaluate by,
-        networks learn the whole table and predict them. With the best budget, it is seen whether
-        networks should all see ramps, or every second one none.
+        Networks learn all parts of the table but one, and predict the rows of that one; in large
+        tables one part alone is predicted. Where there are rows to evaluate by, networks learn the
+        whole table and predict them. The kind is chosen by a small budget, then all budgets are
+        tried, by a network that sees ramps and one that sees none. Both together are a mixture;
+        what is better alone, with ramps or without, gets a second network like it, and where these
+        two are better than the mixture, all networks are to be so.
         """
+        parts, fold, trials = self._parts(judge, seed)
+        rows = np.concatenate([part.left for part in parts])
+        encoding, n_networks = self.encoding, RECIPE.n_fold_networks
+        members = {number: encoding.of_member(number) for number in range(n_networks)}
+
+        def left_out(kind: int, n_epochs: int, networks: dict[int, Encoding]) -> Array:
+            return self._left_out(judge, parts, kind, n_epochs, networks, seed)
+
+        def verdict(predictions: Array) -> Verdict[Law]:
+            return judge.judge(predictions, rows, fold)
+
+        small = min(1, len(trials) - 1)
+        of_kinds = [
+            left_out(kind, trials[small], members) for kind in range(1 + len(self.other_kinds))
+        ]
+        losses = [verdict(predicted).loss for predicted in of_kinds]
+        kind = int(np.argmin(losses))
+        predicted = [
+            of_kinds[kind] if place == small else left_out(kind, n_epochs, members)
+            for place, n_epochs in enumerate(trials)
+        ]
+        verdicts = [verdict(of_budget) for of_budget in predicted]
+        place = int(np.argmin([each.loss for each in verdicts]))
+        length = Length(self.lengths[place], verdicts[place], encoding, kind)
+        if self.fast or not encoding.is_mixed or not encoding.n_added:
+            return length
+        alone = np.array(
+            [[verdict(each[[member]]).loss for each in predicted] for member in range(n_networks)]
+        )
+        member, at = np.unravel_index(alone.argmin(), alone.shape)
+        alike = encoding.without_ramps if member else replace(encoding, is_mixed=False)
+        others = left_out(kind, trials[at], {n_networks: alike})
+        of_alike = verdict(np.concatenate([predicted[at][[member]], others]))
+        if of_alike.loss < verdicts[place].loss:
+            return Length(self.lengths[at], of_alike, alike, kind)
+        return length
+
+    def _parts(
+        self, judge: Judge[Any], seed: int
+    ) -> tuple[list[Part], NDArray[np.intp], list[int]]:
+        """What is learned and left, the part of each row, and epochs of each budget there."""
         n_rows = len(self.x)
         if self.judges_by_evaluation:
             fold = np.repeat([0, 1], [n_rows, len(judge.folds(1, seed)) - n_rows])
-            parts = [Part(np.arange(n_rows), np.flatnonzero(fold))]
-            trials = self.lengths
-        else:
-            fold = judge.folds(RECIPE.n_folds, seed)
-            parts = [
-                Part(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
-                for k in range(1 if self.fast or n_rows > RECIPE.most_rows else RECIPE.n_folds)
-            ]
-            # As many updates, by fewer rows: on their number depends how sure a network is.
-            more = RECIPE.n_folds / (RECIPE.n_folds - 1)
-            trials = [round(more * length) for length in self.lengths]
-        rows = np.concatenate([part.left for part in parts])
-        encoding = self.encoding
-        members = {number: encoding.of_member(number) for number in range(RECIPE.n_fold_networks)}
-        left_out = self._left_out(judge, parts, trials, members, seed)
-        verdicts = [judge.judge(np.stack(of_length), rows, fold) for of_length in left_out]
-        best = int(np.argmin([verdict.loss for verdict in verdicts]))
-        length = Length(self.lengths[best], verdicts[best], encoding.is_mixed)
-        if self.fast or not encoding.is_mixed or not encoding.n_added:
-            return length
-        others = {len(members) + k: encoding for k in members if k % 2}
-        of_others = self._left_out(judge, parts, [trials[best]], others, seed)[0]
-        alike = judge.judge(np.stack(left_out[best][::2] + of_others), rows, fold)
-        if alike.loss < verdicts[best].loss:
-            return replace(length, verdict=alike, is_mixed=False)
-        return length
+            return [Part(np.arange(n_rows), np.flatnonzero(fold))], fold, self.lengths
+        fold = judge.folds(RECIPE.n_folds, seed)
+        parts = [
+            Part(np.flatnonzero(fold != k), np.flatnonzero(fold == k))
+            for k in range(1 if self.fast or n_rows > RECIPE.most_rows else RECIPE.n_folds)
+        ]
+        # As many updates, by fewer rows: on their number depends how sure a network is.
+        more = RECIPE.n_folds / (RECIPE.n_folds - 1)
+        return parts, fold, [round(more * length) for length in self.lengths]
 
     def _left_out(
         self,
         judge: Judge[Any],
         parts: Sequence[Part],
-        lengths: Sequence[int],
+        kind: int,
+        n_epochs: int,
         networks: dict[int, Encoding],
         seed: int,
-    ) -> list[list[Array]]:
-        """By length and network, what is predicted of the rows left out of all parts.
+    ) -> Array:
+        """What is predicted of the rows left out of all parts, (networks, rows, ...).
 
         Numbers of networks stand for their seeds.
         """
+        make_network = (self.make_network, *self.other_kinds)[kind]
         trials = [
-            partial(self._trial, judge, part, encoding, n_epochs, trial_seed)
-            for n_epochs in lengths
+            partial(self._trial, judge, part, encoding, make_network, n_epochs, trial_seed)
             for number, encoding in networks.items()
             for place, part in enumerate(parts)
             for trial_seed in [_core.derive_seed(seed, 1 + number * len(parts) + place)]
         ]
-        total = len(parts) * len(networks) * sum(lengths)
-        self.progress.phase("choosing the length", total)
+        self.progress.phase("choosing the length", len(trials) * n_epochs)
         outcomes = self.side_by_side.run(trials)
-        joined = [
-            np.concatenate(outcomes[start : start + len(parts)])
-            for start in range(0, len(outcomes), len(parts))
-        ]
-        n = len(networks)
-        return [joined[start : start + n] for start in range(0, len(joined), n)]
+        return np.stack(
+            [
+                np.concatenate(outcomes[start : start + len(parts)])
+                for start in range(0, len(outcomes), len(parts))
+            ]
+        )
 
     def fit(self, nets: Sequence[nn.Sequential], length: Length[Any]) -> list[History]:
         """Train each of the networks by itself, on all rows."""
@@ -238,9 +270,18 @@ class TableTraining:
         n_epochs, least_gain = length.n_epochs, length.least_gain
         trained = self.side_by_side.run(
             [
-                partial(self._train, encoding, net.seed, n_epochs, everything, True, least_gain)
+                partial(
+                    self._train,
+                    encoding,
+                    self.make_network,
+                    net.seed,
+                    n_epochs,
+                    everything,
+                    True,
+                    least_gain,
+                )
                 for net in nets
-                for encoding in [self.encoding.of_net(net, self.x.shape[1])]
+                for encoding in [length.encoding.of_net(net, self.x.shape[1])]
             ]
         )
         for net, (copy, _) in zip(nets, trained, strict=True):
@@ -248,15 +289,22 @@ class TableTraining:
         return [history for _, history in trained]
 
     def _trial(
-        self, judge: Judge[Any], part: Part, encoding: Encoding, n_epochs: int, seed: int
+        self,
+        judge: Judge[Any],
+        part: Part,
+        encoding: Encoding,
+        make_network: NetworkMaker,
+        n_epochs: int,
+        seed: int,
     ) -> Array:
         """What a network predicts of rows that are left, when it has learned the others."""
-        net, _ = self._train(encoding, seed, n_epochs, part.learned)
+        net, _ = self._train(encoding, make_network, seed, n_epochs, part.learned)
         return judge.predict(net, part.left)
 
     def _train(
         self,
         encoding: Encoding,
+        make_network: NetworkMaker,
         seed: int,
         n_epochs: int,
         rows: Rows,
@@ -270,7 +318,7 @@ class TableTraining:
             self.progress, self.side_by_side, self.callback if is_kept else None, least_gain
         )
         evaluation = self.evaluation if is_kept else None
-        net = self.make_network(x.shape[1], seed)
+        net = make_network(x.shape[1], seed)
         validation = None if evaluation is None else (encoding.inputs(evaluation.x), evaluation.y)
         history = net.fit(
             x,

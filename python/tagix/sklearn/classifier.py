@@ -12,8 +12,9 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
+from tagix import nn
 from tagix._arrays import as_choice, as_number
-from tagix._core import Forgetting, HierarchicalSoftmax, Remax, Softmax
+from tagix._core import Forgetting, HierarchicalSoftmax, OneVsRest, Remax, Softmax
 from tagix._training import FitCallback, check_callback
 from tagix.sklearn import _ensemble, _files, _novelty, _river
 from tagix.sklearn._base import (
@@ -27,13 +28,14 @@ from tagix.sklearn._base import (
 from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
-from tagix.sklearn._judges import LEAST_PROBABILITY, LabelJudge
+from tagix.sklearn._judges import LabelJudge
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import ClassificationLog
+from tagix.sklearn._probits import LEAST_PROBABILITY
 from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
-from tagix.sklearn._table_training import Length
+from tagix.sklearn._table_training import Length, TableTraining
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -47,8 +49,9 @@ MANY_CLASSES_BATCH_SIZE = 32
 # In nats an epoch: less ends training.
 LEAST_GAIN_OF_MANY_CLASSES = 0.1
 
-LIKELIHOODS: dict[str, type[HierarchicalSoftmax | Remax | Softmax]] = {
+LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
     "softmax": Softmax,
+    "one_vs_rest": OneVsRest,
     "hierarchical_softmax": HierarchicalSoftmax,
     "remax": Remax,
 }
@@ -64,10 +67,12 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
 
     Args:
         hidden: widths of the hidden layers, or "auto".
-        likelihood: "softmax", an output for each class (:class:`tagix.Softmax`);
+        likelihood: "softmax", an output for each class (:class:`tagix.Softmax`); "one_vs_rest", a
+            regression for each (:class:`tagix.OneVsRest`), whose link rows left out decide;
             "hierarchical_softmax", a binary tree of classes (:class:`tagix.HierarchicalSoftmax`);
             "remax", rectified outputs over their sum (:class:`tagix.Remax`); or "auto", which is
-            "softmax" (docs/classification.md has the figures).
+            "softmax", or "one_vs_rest" where :meth:`fit` finds that it predicts rows left out
+            better, of three classes or more (docs/classification.md has the figures).
         class_weight: how many times as frequent each class is where predictions are wanted as in
             the data: a dict of labels, 1 for those that it lacks, or "balanced", which makes all
             classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
@@ -106,6 +111,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     """The network's class for each of ``classes_``."""
     _number_of: dict[Any, int]
     _classes_are_given: bool
+    _likelihood: nn.Likelihood
+    """Of the networks, for the classes that there are so far."""
     _counts: dict[Any, int]
     """Rows of each label in the last fit."""
     _weight_of: dict[Any, float]
@@ -243,15 +250,28 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                     length, n_epochs=self.max_epochs, least_gain=LEAST_GAIN_OF_MANY_CLASSES
                 )
             elif self._chooses_length(len(rows)) and len(self.classes_) > 1:
-                judge = LabelJudge(
-                    *table.judged_inputs(),
-                    table.judged_targets(),
-                    table.encoding,
-                    table.judged_weights(),
-                )
-                length = table.length(judge, self.nets_[0].seed)
+                length = self._chosen_length(table)
             self._learn_table(table, length)
         return self
+
+    def _chosen_length(self, table: TableTraining) -> Length[Any]:
+        """How long to train, by rows left out; they decide what "auto" is, too."""
+        likelihoods = [self._likelihood]
+        if self.likelihood == "auto" and len(self.classes_) > 2:
+            likelihoods.append(OneVsRest(len(self._labels)))
+            table.other_kinds = [self._network_maker(likelihood=likelihoods[1])]
+        judge = LabelJudge(
+            *table.judged_inputs(),
+            table.judged_targets(),
+            len(self.nets_),
+            table.encoding,
+            table.judged_weights(),
+        )
+        length = table.length(judge, self.nets_[0].seed)
+        assert length.verdict is not None
+        self._likelihood = length.verdict.law or likelihoods[length.kind]
+        table.make_network = self._network_maker(likelihood=self._likelihood)
+        return length
 
     @all_or_nothing
     def partial_fit(
@@ -414,18 +434,14 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
                 "needed None or a dict of labels to begin a stream"
             )
 
-    def _likelihood(self) -> type[HierarchicalSoftmax | Remax | Softmax]:
-        """What "auto" was when the networks were made stays as it was, in files too."""
-        if self.likelihood != "auto":
-            return LIKELIHOODS[as_choice("likelihood", self.likelihood, tuple(LIKELIHOODS))]
-        likelihood = self.nets_[0].likelihood if self.__sklearn_is_fitted__() else None
-        return Softmax if likelihood is None else type(likelihood)
-
-    def _head(self) -> Any:
-        return self._likelihood()(len(self._labels))
+    def _first_likelihood(self) -> nn.Likelihood:
+        """Of networks that have learned nothing yet."""
+        name = "softmax" if self.likelihood == "auto" else self.likelihood
+        likelihood = LIKELIHOODS[as_choice("likelihood", name, tuple(LIKELIHOODS))]
+        return likelihood(len(self._labels))
 
     def _n_outputs(self) -> int:
-        return int(self._head().n_outputs)
+        return int(self._likelihood.n_outputs)
 
     def _batch_size(self, n_rows: int) -> int:
         """With many classes, whose last layer is large, updates are fewer."""
@@ -440,7 +456,7 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         return len(self._labels) > MOST_CLASSES_TO_VALIDATE
 
     def _network_arguments(self) -> dict[str, Any]:
-        return {"likelihood": self._head()}
+        return {"likelihood": self._likelihood}
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, NDArray[Any]]:
         rows, labels = validate_rows_and_targets(self, X, y, reset=reset)
@@ -454,8 +470,8 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         keys: list[Any] | None = None,
         for_table: bool = False,
     ) -> None:
-        self.__dict__.pop("nets_", None)  # else an earlier fit would decide what "auto" is
         self._labels = labels + [_NO_LABEL] * (2 - len(labels))
+        self._likelihood = self._first_likelihood()
         self._counts = {}
         self._name_classes()
         given = self.class_weight if isinstance(self.class_weight, Mapping) else {}
@@ -577,6 +593,15 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
     def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
         known = list(_files.read_labels("labels", learned.items("labels")))
         self._labels = known + [_NO_LABEL] * (2 - len(known))
+        likelihood = self.nets_[0].likelihood
+        name = as_choice("likelihood", self.likelihood, ("auto", *LIKELIHOODS))
+        allowed = tuple(LIKELIHOODS.values()) if name == "auto" else (LIKELIHOODS[name],)
+        if not isinstance(likelihood, allowed) or likelihood.n_classes != len(self._labels):
+            raise ValueError(
+                f"networks: got the likelihood {likelihood!r}, needed {self.likelihood!r} for "
+                f"{len(self._labels)} classes"
+            )
+        self._likelihood = likelihood
         self._name_classes()
         self._classes_are_given = learned.flag("classes_are_given")
         counts = learned.items("counts")
@@ -598,11 +623,13 @@ class TagiClassifier(ClassifierMixin, TabularEstimator):
         if self._labels[-1] is _NO_LABEL:
             self._labels[self._labels.index(_NO_LABEL)] = label
             return
-        if self._likelihood() is HierarchicalSoftmax:
+        if isinstance(self._likelihood, HierarchicalSoftmax):
             self._labels = [*self._labels[1:], self._labels[0], label]
         else:
             self._labels = [*self._labels, label]
-        self.nets_ = [wider(net, likelihood=self._head()) for net in self.nets_]
+        wanted = self._likelihood.config | {"n_classes": len(self._labels)}
+        self._likelihood = type(self._likelihood)(**wanted)
+        self.nets_ = [wider(net, likelihood=self._likelihood) for net in self.nets_]
 
 
 def _reweighted(probabilities: Array, weights: Array) -> Array:
