@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 
@@ -48,6 +49,16 @@ std::vector<ParameterSpec> Sequential::parameters() const {
     }
   }
   return specs;
+}
+
+graph::Value Sequential::build(GraphBuilder& graph, std::span<const graph::Value> inputs) const {
+  graph::Value value = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const GraphBuilder::Scope scope = graph.enter(text(i));
+    value = layers_[i]->build(graph, inputs);
+    inputs = {&value, 1};
+  }
+  return value;
 }
 
 bool Sequential::append_steps(std::vector<Step>& steps) const {

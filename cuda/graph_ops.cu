@@ -1,0 +1,60 @@
+#include "kernels.h"
+#include "launch.h"
+#include "ops/columns.h"
+#include "ops/mix.h"
+#include "ops/product.h"
+#include "ops/residual_activation.h"
+
+namespace tagix::cuda {
+namespace {
+
+/// op(row, col) for element i of a matrix of so many columns.
+template <class Op>
+struct Cells {
+  Op op;
+  Index cols;
+
+  __device__ void operator()(Index i) const { op(i / cols, i % cols); }
+};
+
+/// Queues op(row, col) for every element of a matrix.
+template <class Op>
+void for_cells(const char* operation, Index rows, Index cols, const Op& op) {
+  for_each(operation, rows * cols, Cells<Op>{op, cols});
+}
+
+}  // namespace
+
+void copy_columns(ConstColumnsView values, ColumnsView target) {
+  for_cells("copy_columns", target.rows, target.cols, ops::CopyColumns{values, target});
+}
+
+void add_columns(ConstColumnsView values, ColumnsView sum) {
+  for_cells("add_columns", sum.rows, sum.cols, ops::AddColumns{values, sum});
+}
+
+void clear_columns(ColumnsView target) {
+  for_cells("clear_columns", target.rows, target.cols, ops::ClearColumns{target});
+}
+
+void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) {
+  for_cells("mix", output.rows, output.cols, ops::Mix{input, taps, add, output});
+}
+
+void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) {
+  for_each("product", output.size(), ops::Product{a, b, output});
+}
+
+void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes) {
+  for_each("product_slopes", a.size(), ops::ProductSlopes{a, b, slopes});
+}
+
+void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add, MomentsView below) {
+  for_each("scale_deltas_to", below.size(), ops::ScaleDeltasTo{jacobian, delta, add, below});
+}
+
+void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) {
+  for_each("residual_activation", output.size(), ops::ResidualActivation{input, output, jacobian});
+}
+
+}  // namespace tagix::cuda
