@@ -1,6 +1,7 @@
 #include "core/layer.h"
 
 #include <stdexcept>
+#include <utility>
 
 #include "core/require.h"
 
@@ -17,6 +18,14 @@ Index Layer::parameter_count() const {
   Index count = 0;
   for (const ParameterSpec& parameter : parameters()) count += parameter.size();
   return count;
+}
+
+void append_parameters(const std::string& child, const Layer& layer,
+                       std::vector<ParameterSpec>& specs) {
+  for (ParameterSpec spec : layer.parameters()) {
+    spec.name = text(child, ".", spec.name);
+    specs.push_back(std::move(spec));
+  }
 }
 
 void Layer::forward(Backend&, ConstMomentsView, ConstMomentsView, Trace&) const { refuse(*this); }

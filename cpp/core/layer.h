@@ -123,4 +123,8 @@ class Layer {
                                  float* covariance) const;
 };
 
+/// Appends the parameters of a layer's child, with its path: "weight" of "body" is "body.weight".
+void append_parameters(const std::string& child, const Layer& layer,
+                       std::vector<ParameterSpec>& specs);
+
 }  // namespace tagix

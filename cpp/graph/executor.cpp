@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/memory.h"
+#include "graph/chain.h"
 #include "graph/rules.h"
 
 namespace tagix {
@@ -284,6 +285,12 @@ class GraphExecutor final : public Executor {
 std::unique_ptr<Executor> make_graph_executor(Backend& backend, std::shared_ptr<const Graph> graph,
                                               Index pass_bytes) {
   return std::make_unique<GraphExecutor>(backend, std::move(graph), pass_bytes);
+}
+
+std::unique_ptr<Executor> make_executor(Backend& backend, std::shared_ptr<const Graph> graph) {
+  const std::optional<std::vector<Step>> steps = as_chain(*graph);
+  std::unique_ptr<Executor> by_graph = make_graph_executor(backend, std::move(graph));
+  return steps ? backend.fuse(*steps, std::move(by_graph)) : std::move(by_graph);
 }
 
 }  // namespace tagix

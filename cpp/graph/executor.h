@@ -19,4 +19,7 @@ constexpr Index default_pass_bytes = Index{1} << 30;
 std::unique_ptr<Executor> make_graph_executor(Backend& backend, std::shared_ptr<const Graph> graph,
                                               Index pass_bytes = default_pass_bytes);
 
+/// The executor of a graph: fused where it is a chain and the backend can do that.
+std::unique_ptr<Executor> make_executor(Backend& backend, std::shared_ptr<const Graph> graph);
+
 }  // namespace tagix

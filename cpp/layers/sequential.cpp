@@ -43,10 +43,7 @@ Index Sequential::output_features(Index input_features) const {
 std::vector<ParameterSpec> Sequential::parameters() const {
   std::vector<ParameterSpec> specs;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    for (ParameterSpec spec : layers_[i]->parameters()) {
-      spec.name = text(i, ".", spec.name);
-      specs.push_back(std::move(spec));
-    }
+    append_parameters(text(i), *layers_[i], specs);
   }
   return specs;
 }

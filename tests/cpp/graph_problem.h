@@ -17,6 +17,11 @@ inline std::shared_ptr<const Graph> graph_of(const LayerPointer& network,
   return std::make_shared<const Graph>(tagix::graph_of(*network, inputs));
 }
 
+/// A problem for a graph.
+inline Problem problem_of(const Graph& graph, Index rows, bool uncertain, unsigned seed) {
+  return {graph.parameters, rows, graph.row_size, graph.output_shape().size(), uncertain, seed};
+}
+
 struct HostLinearized {
   HostPair prediction;
   std::vector<float> jacobian, covariance;

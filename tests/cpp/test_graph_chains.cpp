@@ -125,7 +125,7 @@ TEST_CASE("so it does in pieces of a large batch") {
   unsigned seed = 9000;
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     for (const Chain& chain : chains()) {
-      const bool is_slow = !backend->reads_host_memory() && chain.network->parameter_count() > 1000;
+      const bool is_slow = !backend->reads_host_memory() && chain.network->parameter_count() > 200;
       if (is_slow || chain.inputs > 16) continue;
       seed += 20;
       check_chain(*backend, chain, 5000, seed % 40 == 0, seed);
@@ -153,6 +153,21 @@ TEST_CASE("a noise head and weights of rows are observed alike") {
     const auto layerwise = make_layerwise_executor(*backend, network);
     const auto by_graph = make_graph_executor(*backend, graph_of(network, {3}));
     check_same(result_of(*by_graph), result_of(*layerwise));
+  }
+}
+
+TEST_CASE("chains are fused as the layers that they come from") {
+  unsigned seed = 500;
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    for (const Chain& chain : chains()) {
+      for (Index rows : {3, 70}) {
+        INFO(backend->name(), ", ", chain.name, ", ", rows, " rows");
+        const Problem problem(*chain.network, rows, chain.inputs, false, seed += 20);
+        const auto of_layers = make_executor(*backend, chain.network);
+        const auto of_graph = make_executor(*backend, graph_of(chain.network, {chain.inputs}));
+        check_same(learn(*backend, *of_graph, problem, 2), learn(*backend, *of_layers, problem, 2));
+      }
+    }
   }
 }
 
