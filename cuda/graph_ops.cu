@@ -1,12 +1,43 @@
 #include "kernels.h"
 #include "launch.h"
-#include "ops/columns.h"
 #include "ops/mix.h"
 #include "ops/product.h"
 #include "ops/residual_activation.h"
 
 namespace tagix::cuda {
 namespace {
+
+struct CopyColumns {
+  ConstColumnsView values;
+  ColumnsView target;
+
+  __device__ void operator()(Index row, Index col) const {
+    const Index from = row * values.stride + col, to = row * target.stride + col;
+    target.mean[to] = values.mean[from];
+    if (target.var != nullptr) target.var[to] = values.var == nullptr ? 0.0f : values.var[from];
+  }
+};
+
+struct AddColumns {
+  ConstColumnsView values;
+  ColumnsView sum;
+
+  __device__ void operator()(Index row, Index col) const {
+    const Index from = row * values.stride + col, to = row * sum.stride + col;
+    sum.mean[to] += values.mean[from];
+    if (sum.var != nullptr && values.var != nullptr) sum.var[to] += values.var[from];
+  }
+};
+
+struct ClearColumns {
+  ColumnsView target;
+
+  __device__ void operator()(Index row, Index col) const {
+    const Index to = row * target.stride + col;
+    target.mean[to] = 0;
+    if (target.var != nullptr) target.var[to] = 0;
+  }
+};
 
 /// op(row, col) for element i of a matrix of so many columns.
 template <class Op>
@@ -26,15 +57,15 @@ void for_cells(const char* operation, Index rows, Index cols, const Op& op) {
 }  // namespace
 
 void copy_columns(ConstColumnsView values, ColumnsView target) {
-  for_cells("copy_columns", target.rows, target.cols, ops::CopyColumns{values, target});
+  for_cells("copy_columns", target.rows, target.cols, CopyColumns{values, target});
 }
 
 void add_columns(ConstColumnsView values, ColumnsView sum) {
-  for_cells("add_columns", sum.rows, sum.cols, ops::AddColumns{values, sum});
+  for_cells("add_columns", sum.rows, sum.cols, AddColumns{values, sum});
 }
 
 void clear_columns(ColumnsView target) {
-  for_cells("clear_columns", target.rows, target.cols, ops::ClearColumns{target});
+  for_cells("clear_columns", target.rows, target.cols, ClearColumns{target});
 }
 
 void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) {

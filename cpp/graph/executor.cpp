@@ -7,6 +7,7 @@
 #include "core/memory.h"
 #include "graph/chain.h"
 #include "graph/rules.h"
+#include "graph/slot_memory.h"
 
 namespace tagix {
 namespace {
@@ -15,31 +16,6 @@ using graph::Plan;
 using graph::Value;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
-
-/// The slots of a plan for some rows, in one array of memory.
-class SlotMemory {
- public:
-  explicit SlotMemory(Backend& backend) : memory_(backend) {}
-
-  /// Makes room for the slots. The contents are undefined afterwards.
-  void arrange(const Plan& plan, Index rows) {
-    constexpr Index line = 64;  // floats: slots begin where vectors do
-    starts_.clear();
-    Index size = 0;
-    for (Index slot_size : plan.slot_sizes) {
-      starts_.push_back(size);
-      size += (rows * slot_size + line - 1) / line * line;
-    }
-    memory_.resize(size);
-  }
-  float* operator[](Index slot) {
-    return slot == Plan::nowhere ? nullptr : memory_.data() + starts_[at(slot)];
-  }
-
- private:
-  Buffer<float> memory_;
-  std::vector<Index> starts_;
-};
 
 class GraphExecutor final : public Executor {
  public:
@@ -266,8 +242,8 @@ class GraphExecutor final : public Executor {
   Plan for_input_delta_;
   graph::TapBuffers taps_;
   graph::Pass pass_;
-  SlotMemory memory_;
-  SlotMemory tangent_memory_;
+  graph::SlotMemory memory_;
+  graph::SlotMemory tangent_memory_;
   Buffer<float> slopes_;
   Moments innovation_;
   // Of batches in pieces: the innovation of one piece, and what the pieces together give.

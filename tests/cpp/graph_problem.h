@@ -22,6 +22,17 @@ inline Problem problem_of(const Graph& graph, Index rows, bool uncertain, unsign
   return {graph.parameters, rows, graph.row_size, graph.output_shape().size(), uncertain, seed};
 }
 
+/// A function of a user's own: x - x^3 / 10.
+struct Cubic final : ScalarFunction {
+  void evaluate(const float* points, Index count, float* values,
+                float* derivatives) const override {
+    for (Index i = 0; i < count; ++i) {
+      values[i] = points[i] - 0.1f * points[i] * points[i] * points[i];
+      derivatives[i] = 1 - 0.3f * points[i] * points[i];
+    }
+  }
+};
+
 struct HostLinearized {
   HostPair prediction;
   std::vector<float> jacobian, covariance;

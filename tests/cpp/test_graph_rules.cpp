@@ -142,17 +142,19 @@ TEST_CASE("a batch is cut by the bytes that a row takes") {
 
 TEST_CASE("x + f(x) has the moments of a function of its own, by Simpson's rule") {
   const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
-  const std::vector<std::pair<ActivationKind, std::function<double(double)>>> functions{
-      {ActivationKind::identity, [](double x) { return x; }},
-      {ActivationKind::relu, [](double x) { return std::max(x, 0.0); }},
-      {ActivationKind::tanh, [](double x) { return std::tanh(x); }},
-      {ActivationKind::sigmoid, sigmoid},
-      {ActivationKind::silu, [sigmoid](double x) { return x * sigmoid(x); }},
+  const std::vector<std::pair<LayerPointer, std::function<double(double)>>> functions{
+      {activation(ActivationKind::identity), [](double x) { return x; }},
+      {activation(ActivationKind::relu), [](double x) { return std::max(x, 0.0); }},
+      {activation(ActivationKind::tanh), [](double x) { return std::tanh(x); }},
+      {activation(ActivationKind::sigmoid), sigmoid},
+      {activation(ActivationKind::silu), [sigmoid](double x) { return x * sigmoid(x); }},
+      {std::make_shared<FunctionActivation>(std::make_shared<Cubic>(), MomentsForm::exact),
+       [](double x) { return x - 0.1 * x * x * x; }},
   };
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-    for (const auto& [kind, f] : functions) {
-      INFO(backend->name(), ", ", math::activation_name(kind));
-      const LayerPointer network = std::make_shared<Residual>(activation(kind));
+    for (const auto& [layer, f] : functions) {
+      INFO(backend->name(), ", ", layer->name());
+      const LayerPointer network = std::make_shared<Residual>(layer);
       const auto executor = make_graph_executor(*backend, graph_of(network, {3}));
       const Problem problem(*network, 20, 3, true, 12);
       const Result got = learn(*backend, *executor, problem, 1);
