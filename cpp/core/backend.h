@@ -107,10 +107,11 @@ struct TrainingLabels {
 /// One device: its memory and the operations that every layer, update and sampler is made of.
 ///
 /// All pointers are in the backend's memory unless a name says host; all matrices are float32,
-/// row-major and dense. A backend may be used by several threads at a time. The operations trust
-/// their arguments: whatever comes from a user is checked before it gets here. An operation may be
-/// queued and done later, but in the order of the calls of its thread; `download` and
-/// `synchronise` wait for it. Other threads may use what it gives once either has returned.
+/// row-major and, but for columns of wider ones, dense. A backend may be used by several threads at
+/// a time. The operations trust their arguments: whatever comes from a user is checked before it
+/// gets here. An operation may be queued and done later, but in the order of the calls of its
+/// thread; `download` and `synchronise` wait for it. Other threads may use what it gives once
+/// either has returned.
 ///
 /// Every operation is held to float64 by the conformance suite (tests/conformance), which also
 /// says what each costs.

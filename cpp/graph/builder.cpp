@@ -1,6 +1,7 @@
 #include "graph/builder.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 #include "core/layer.h"

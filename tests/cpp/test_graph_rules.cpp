@@ -38,17 +38,17 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
   const Value resampled = g.mix(pooled, nearest({2, 2}, 2));
   const Value gated = g.product(resampled, g.affine(skip, shared, std::nullopt));
   const Value scaled = g.product(gated, time);
-  const Value joined =
-      g.concat(std::array{g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), gated});
+  const Value joined = g.concat(
+      std::array{g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
   const Value smoothed = g.mix(joined, window({4, 4}, 3, 1, 1, 1.0f / 9));
-  const Value flat = g.reshape(smoothed, 16 * 8);
+  const Value flat = g.reshape(smoothed, 16 * 10);
   const Value part = g.activate(g.slice(flat, 5, 30), relu);
   // Two parameters as one weight, of which the second is used alone, too.
   const Parameter low = weight("low", 1, 3), high = weight("high", 2, 3);
   const Value by_both = g.affine(time, g.stacked(low, high), std::nullopt);
   const Value by_high = g.affine(time, high, std::nullopt);
   const Value out = g.affine(part, weight("out", 2, 30), bias("out_bias", 2));
-  const Value more = g.add(g.slice(by_both, 0, 2), by_high);
+  const Value more = g.product(g.add(g.slice(by_both, 0, 2), by_high), again);
   return std::make_shared<const Graph>(g.finish(g.add(g.add(out, again), more)));
 }
 
