@@ -126,6 +126,29 @@ class CudaBackend final : public Backend {
     cuda::forget(step, drift, state, size, var);
   }
   void add(ConstMomentsView values, MomentsView sum) override { cuda::add(values, sum); }
+  void copy_columns(ConstColumnsView values, ColumnsView target) override {
+    cuda::copy_columns(values, target);
+  }
+  void add_columns(ConstColumnsView values, ColumnsView sum) override {
+    cuda::add_columns(values, sum);
+  }
+  void clear_columns(ColumnsView target) override { cuda::clear_columns(target); }
+  void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
+    cuda::mix(input, taps, add, output);
+  }
+  void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
+    cuda::product(a, b, output);
+  }
+  void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes) override {
+    cuda::product_slopes(a, b, slopes);
+  }
+  void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add,
+                       MomentsView below) override {
+    cuda::scale_deltas_to(jacobian, delta, add, below);
+  }
+  void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) override {
+    cuda::residual_activation(input, output, jacobian);
+  }
   void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
     cuda::check_innovation(innovation, state);
   }

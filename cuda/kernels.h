@@ -27,6 +27,17 @@ void forget(const ForgettingStep& step, const math::DriftState* drift, const Tra
 void add(ConstMomentsView values, MomentsView sum);
 void check_innovation(ConstMomentsView innovation, TrainingState* state);
 
+// graph_ops.cu: one thread for each element of the output.
+
+void copy_columns(ConstColumnsView values, ColumnsView target);
+void add_columns(ConstColumnsView values, ColumnsView sum);
+void clear_columns(ColumnsView target);
+void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output);
+void product(ConstMomentsView a, ConstMomentsView b, MomentsView output);
+void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes);
+void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add, MomentsView below);
+void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian);
+
 // classes.cu: one thread for each element in a tree, one block for each row of shares
 // or of a softmax.
 

@@ -22,7 +22,7 @@ RECORD = ROOT / "tools" / "checked.json"
 # What git ls-files lists for these.
 GROUPS = {
     # What nvcc compiles, beyond what the emulated device compiles of it.
-    "kernels": ["cuda", "cpp/math", "cpp/core/*.h", "tools/kernel_resources.py"],
+    "kernels": ["cuda", "cpp/math", "cpp/ops", "cpp/core/*.h", "tools/kernel_resources.py"],
     # What measures, draws and explains: nothing in the library needs it.
     "laboratory": [
         "python/tagix/bench",

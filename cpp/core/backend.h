@@ -12,6 +12,7 @@
 #include "core/precision.h"
 #include "core/slopes.h"
 #include "core/step.h"
+#include "core/taps_view.h"
 #include "core/training_state.h"
 #include "math/activations.h"
 #include "math/classes.h"
@@ -106,10 +107,11 @@ struct TrainingLabels {
 /// One device: its memory and the operations that every layer, update and sampler is made of.
 ///
 /// All pointers are in the backend's memory unless a name says host; all matrices are float32,
-/// row-major and dense. A backend may be used by several threads at a time. The operations trust
-/// their arguments: whatever comes from a user is checked before it gets here. An operation may be
-/// queued and done later, but in the order of the calls of its thread; `download` and
-/// `synchronise` wait for it. Other threads may use what it gives once either has returned.
+/// row-major and, but for columns of wider ones, dense. A backend may be used by several threads at
+/// a time. The operations trust their arguments: whatever comes from a user is checked before it
+/// gets here. An operation may be queued and done later, but in the order of the calls of its
+/// thread; `download` and `synchronise` wait for it. Other threads may use what it gives once
+/// either has returned.
 ///
 /// Every operation is held to float64 by the conformance suite (tests/conformance), which also
 /// says what each costs.
@@ -207,6 +209,37 @@ class Backend {
   /// target = values, and sum += values, for both planes.
   virtual void copy(ConstMomentsView values, MomentsView target) = 0;
   virtual void add(ConstMomentsView values, MomentsView sum) = 0;
+
+  // What joins and divides values of a graph (graph/graph.h). Values without `var` are known
+  // exactly: their variances count as 0.
+
+  /// copy and add for columns of wider matrices. A target without `var` takes the means alone.
+  virtual void copy_columns(ConstColumnsView values, ColumnsView target) = 0;
+  virtual void add_columns(ConstColumnsView values, ColumnsView sum) = 0;
+  /// target = 0, for both planes.
+  virtual void clear_columns(ColumnsView target) = 0;
+
+  /// Sums over positions with known weights, for each row of a batch and each channel: output
+  /// (batch x taps.results, channels) from input (batch x taps.inputs, channels). Means are summed
+  /// with the weights, variances with their squares; with `add`, to what is there. Innovations take
+  /// the same way back by the transposed table.
+  virtual void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) = 0;
+
+  /// Moments of a b for independent a and b, elementwise:
+  /// mean = a_mean b_mean, var = a_var b_var + a_var b_mean^2 + b_var a_mean^2.
+  virtual void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) = 0;
+
+  /// How those moments follow the moments of a, elementwise: each a.size() slopes.
+  virtual void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes) = 0;
+
+  /// scale_deltas to another place, written or, with `add`, added: below = delta.mean J,
+  /// delta.var J^2. For a factor of a product J is the mean of the other one.
+  virtual void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add,
+                               MomentsView below) = 0;
+
+  /// Moments of z + f(z) and the Jacobian 1 + J, elementwise, in place of those of f(z) and J:
+  /// var = Var f + (1 + 2 J) Var z. `input` holds z.
+  virtual void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) = 0;
 
   /// Sets the failure of `state` if a mean or a variance of an innovation is not finite.
   virtual void check_innovation(ConstMomentsView innovation, TrainingState* state) = 0;

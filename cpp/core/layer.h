@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 #include <variant>
@@ -10,30 +11,11 @@
 #include "core/backend.h"
 #include "core/memory.h"
 #include "core/moments.h"
+#include "core/parameter.h"
 #include "core/step.h"
+#include "graph/value.h"
 
 namespace tagix {
-
-/// An element of a parameter array that is a number and no unknown: its variance is 0, so that no
-/// update moves it.
-struct ConstantElement {
-  Index index;
-  float value;
-};
-
-/// One parameter array of a layer: independent Gaussians. Before training their variances are
-/// prior_std^2, and their means are drawn from N(0, prior_std^2), or known.
-struct ParameterSpec {
-  std::string name;          ///< as "weight"; a container prefixes its own path, as "0.weight"
-  std::vector<Index> shape;  ///< as a user sees it: {out, in} or {out}
-  float prior_std;           ///< 0: zeros that stay, of which no user is told
-  std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
-  float least_var = 0;                 ///< that updates leave
-  std::vector<ConstantElement> constants = {};
-
-  Index size() const;
-  bool is_fixed() const { return prior_std == 0; }
-};
 
 /// What a forward pass leaves behind for the backward pass. It belongs to one call, so that one
 /// network may serve several threads.
@@ -84,8 +66,9 @@ using Tangents = Deltas;
 using ConfigValue = std::variant<bool, Index, double, std::string>;
 using Config = std::vector<std::pair<std::string, ConfigValue>>;
 
-/// A piece of a network: its shapes, its parameters' names and priors, and its two passes. A layer
-/// is a description without state; parameters and traces are handed to it.
+/// A piece of a network: a description without state, which writes itself down as operations of a
+/// graph. The layers of chains have passes of their own beside that, to which parameters and traces
+/// are handed; those of others throw std::logic_error.
 class Layer {
  public:
   virtual ~Layer() = default;
@@ -105,25 +88,29 @@ class Layer {
   virtual std::vector<ParameterSpec> parameters() const { return {}; }
   Index parameter_count() const;
 
+  /// Writes the layer down for these inputs and returns its output. Throws std::invalid_argument,
+  /// with the layer's path, for inputs that it cannot take.
+  virtual graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const = 0;
+
   /// Appends the steps that the layer consists of; returns false, with `steps` in any state, if it
   /// is more than a list of steps.
-  virtual bool append_steps(std::vector<Step>& steps) const = 0;
+  virtual bool append_steps(std::vector<Step>&) const { return false; }
 
   /// Points trace.result to the output (batch x output features) and keeps in `trace` all that
   /// backward will need.
   virtual void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
-                       Trace& trace) const = 0;
+                       Trace& trace) const;
 
   /// Replaces deltas.current(), the innovation of the output, by that of the input, and writes the
   /// innovation of the parameters. Nothing reads the innovation of the input if
   /// `need_input_delta` is false.
   virtual void backward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                         const Trace& trace, bool need_input_delta, Deltas& deltas,
-                        MomentsView innovation) const = 0;
+                        MomentsView innovation) const;
 
   /// Replaces tangents.current(), those of the input that forward has had, by those of the output.
   virtual void forward_tangents(Backend& backend, ConstMomentsView parameters,
-                                ConstMomentsView input, Trace& trace, Tangents& tangents) const = 0;
+                                ConstMomentsView input, Trace& trace, Tangents& tangents) const;
 
   /// Whether each output depends on one input alone, that of its column.
   virtual bool is_elementwise() const { return false; }
@@ -133,7 +120,11 @@ class Layer {
   /// its input instead.
   virtual void output_covariance(Backend& backend, ConstMomentsView parameters,
                                  ConstMomentsView input, const Trace& trace, Index n_outputs,
-                                 float* covariance) const = 0;
+                                 float* covariance) const;
 };
+
+/// Appends the parameters of a layer's child, with its path: "weight" of "body" is "body.weight".
+void append_parameters(const std::string& child, const Layer& layer,
+                       std::vector<ParameterSpec>& specs);
 
 }  // namespace tagix

@@ -6,6 +6,24 @@
 
 namespace tagix {
 
+/// Some columns of a matrix of Gaussians (BasicMomentsView): rows x cols, the rows `stride` values
+/// apart.
+template <class Scalar>
+struct BasicColumnsView {
+  Scalar* mean = nullptr;
+  Scalar* var = nullptr;
+  Index rows = 0;
+  Index cols = 0;
+  Index stride = 0;
+
+  /// A view that may be written serves as one that may not.
+  template <class Other>
+    requires(!std::is_const_v<Scalar> && std::is_same_v<Other, const Scalar>)
+  constexpr operator BasicColumnsView<Other>() const {
+    return {mean, var, rows, cols, stride};
+  }
+};
+
 /// A view of independent Gaussians: a rows x cols plane of means and one of variances, each
 /// row-major and dense. It serves activations, parameters and innovations alike (an innovation
 /// keeps delta_mean in `mean` and delta_var in `var`).
@@ -25,6 +43,11 @@ struct BasicMomentsView {
     return {mean + offset, var == nullptr ? nullptr : var + offset, slice_rows, slice_cols};
   }
 
+  /// `count` columns from `first` on.
+  constexpr BasicColumnsView<Scalar> columns(Index first, Index count) const {
+    return {mean + first, var == nullptr ? nullptr : var + first, rows, count, cols};
+  }
+
   /// A view that may be written serves as one that may not.
   template <class Other>
     requires(!std::is_const_v<Scalar> && std::is_same_v<Other, const Scalar>)
@@ -35,5 +58,7 @@ struct BasicMomentsView {
 
 using MomentsView = BasicMomentsView<float>;
 using ConstMomentsView = BasicMomentsView<const float>;
+using ColumnsView = BasicColumnsView<float>;
+using ConstColumnsView = BasicColumnsView<const float>;
 
 }  // namespace tagix

@@ -9,9 +9,11 @@
 #include "core/require.h"
 #include "cpu/covariance.h"
 #include "cpu/fused_executor.h"
+#include "cpu/graph_ops.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
 #include "cpu/moments_product.h"
+#include "cpu/pieces.h"
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
 #include "math/normal.h"
@@ -33,20 +35,7 @@ struct ClassProbabilities {};
 struct TangentFactors {};
 struct SquareMatrix {};
 
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
-/// Calls body(first, count) over pieces of `size` elements, on several threads where that pays.
-template <class Body>
-void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
-  parallel_for(ceil_div(size, piece), static_cast<double>(size) * nanoseconds_each,
-               [&](Index chunk) {
-                 const Index first = chunk * piece;
-                 body(first, std::min(piece, size - first));
-               });
-}
-
-constexpr Index elementwise_piece = 8192;  // elements: their planes fit the first-level cache twice
-constexpr Index row_piece = 96;            // rows of a product: whole register tiles at every level
+constexpr Index row_piece = 96;  // rows of a product: whole register tiles at every level
 
 constexpr Index innovation_outputs = 96;  // whose innovations are added up at a time
 
@@ -57,10 +46,9 @@ Index spread_stride(Index size) {
   return 16 * (lines % 2 == 0 ? lines + 1 : lines);
 }
 
-/// Rough costs that decide whether other threads are woken: a product's multiply-add, an
-/// elementwise operation, a random number.
+/// Rough costs that decide whether other threads are woken: a product's multiply-add, a random
+/// number, an output of classes.
 constexpr double multiply_add_ns = 0.02;
-constexpr double element_ns = 0.5;
 constexpr double random_ns = 10;
 constexpr double class_ns = 20;
 
@@ -101,13 +89,13 @@ class CpuBackend final : public Backend {
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                       MomentsView output) override {
     const ProductKind kind = input.var == nullptr ? ProductKind::known : ProductKind::both;
-    product(kind, input, weight, /*depth_stride=*/1, /*column_stride=*/weight.cols, bias, output);
+    multiply(kind, input, weight, /*depth_stride=*/1, /*column_stride=*/weight.cols, bias, output);
   }
 
   void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
                        MomentsView delta_input) override {
-    product(ProductKind::squared, delta, weight, /*depth_stride=*/weight.cols, /*column_stride=*/1,
-            {}, delta_input);
+    multiply(ProductKind::squared, delta, weight, /*depth_stride=*/weight.cols, /*column_stride=*/1,
+             {}, delta_input);
   }
 
   void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
@@ -292,6 +280,30 @@ class CpuBackend final : public Backend {
       kernels_.add(values.mean + first, count, sum.mean + first);
       kernels_.add(values.var + first, count, sum.var + first);
     });
+  }
+
+  void copy_columns(ConstColumnsView values, ColumnsView target) override {
+    cpu::copy_columns(values, target);
+  }
+  void add_columns(ConstColumnsView values, ColumnsView sum) override {
+    cpu::add_columns(values, sum);
+  }
+  void clear_columns(ColumnsView target) override { cpu::clear_columns(target); }
+  void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
+    cpu::mix(input, taps, add, output);
+  }
+  void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
+    cpu::product(a, b, output);
+  }
+  void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes) override {
+    cpu::product_slopes(a, b, slopes);
+  }
+  void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add,
+                       MomentsView below) override {
+    cpu::scale_deltas_to(jacobian, delta, add, below);
+  }
+  void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) override {
+    cpu::residual_activation(input, output, jacobian);
   }
 
   void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
@@ -779,8 +791,9 @@ class CpuBackend final : public Backend {
   }
 
   /// output = input * weight, with weight seen as depth x columns through its strides.
-  void product(ProductKind kind, ConstMomentsView input, ConstMomentsView weight,
-               Index depth_stride, Index column_stride, ConstMomentsView bias, MomentsView output) {
+  void multiply(ProductKind kind, ConstMomentsView input, ConstMomentsView weight,
+                Index depth_stride, Index column_stride, ConstMomentsView bias,
+                MomentsView output) {
     const Index depth = input.cols, columns = output.cols;
     float* packed = scratch<PackedWeight>(product_.packed_size(kind, depth, columns));
     product_.pack(kind, {weight.mean, weight.var, depth_stride, column_stride}, depth, columns,

@@ -1,13 +1,12 @@
 #include "layers/activation.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
-#include <vector>
 
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 namespace {
@@ -59,6 +58,10 @@ Config Activation::config() const {
   return config;
 }
 
+graph::Value Activation::build(GraphBuilder& graph, std::span<const graph::Value> inputs) const {
+  return graph.activate(graph.only(inputs), spec_);
+}
+
 bool Activation::append_steps(std::vector<Step>& steps) const {
   steps.emplace_back(spec_);
   return true;
@@ -82,56 +85,24 @@ FunctionActivation::FunctionActivation(std::shared_ptr<const ScalarFunction> fun
 
 Config FunctionActivation::config() const { return {{"moments", std::string(form_name(form_))}}; }
 
-bool FunctionActivation::append_steps(std::vector<Step>&) const { return false; }
-
-template <class Use>
-void FunctionActivation::for_each_slice(Backend& backend, ConstMomentsView input,
-                                        const Use& use) const {
-  // The points of a whole batch would take n_points times its memory.
-  constexpr Index max_slice = 16384;
-  const Index n_points = activation_point_count(form_);
-  const Index max_values = n_points * std::min(max_slice, input.size());
-  Buffer<float> points(backend, max_values), values(backend, max_values),
-      derivatives(backend, max_values);
-  std::vector<float> host_points(static_cast<std::size_t>(max_values)),
-      host_values(host_points.size()), host_derivatives(host_points.size());
-
-  for (Index start = 0; start < input.size(); start += max_slice) {
-    const Index size = std::min(max_slice, input.size() - start);
-    const Index count = n_points * size;
-    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
-    const ConstMomentsView slice = input.slice(start, 1, size);
-    backend.activation_points(form_, slice, points.data());
-    backend.download(points.data(), host_points.data(), bytes);
-    function_->evaluate(host_points.data(), count, host_values.data(), host_derivatives.data());
-    backend.upload(host_values.data(), values.data(), bytes);
-    backend.upload(host_derivatives.data(), derivatives.data(), bytes);
-    use(slice, start, values.data(), derivatives.data());
-  }
+graph::Value FunctionActivation::build(GraphBuilder& graph,
+                                       std::span<const graph::Value> inputs) const {
+  return graph.activate(graph.only(inputs), function_, form_);
 }
+
+bool FunctionActivation::append_steps(std::vector<Step>&) const { return false; }
 
 void FunctionActivation::forward(Backend& backend, ConstMomentsView, ConstMomentsView input,
                                  Trace& trace) const {
   trace.output.resize(input.rows, input.cols);
   trace.jacobian.resize(input.size());
-  for_each_slice(
-      backend, input,
-      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
-        backend.activation_from_points(form_, slice, values, derivatives,
-                                       trace.output.view().slice(start, 1, slice.cols),
-                                       trace.jacobian.data() + start);
-      });
+  function_forward(backend, *function_, form_, input, trace.output.view(), trace.jacobian.data());
   trace.result = trace.output.view();
 }
 
 void FunctionActivation::write_slopes(Backend& backend, ConstMomentsView input,
                                       SlopesView slopes) const {
-  for_each_slice(
-      backend, input,
-      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
-        backend.activation_slopes_from_points(form_, slice, values, derivatives,
-                                              slopes.from(start));
-      });
+  function_slopes(backend, *function_, form_, input, slopes);
 }
 
 }  // namespace tagix

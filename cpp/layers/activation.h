@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "core/layer.h"
+#include "core/scalar_function.h"
 
 namespace tagix {
 
@@ -31,6 +32,7 @@ class Activation : public ElementwiseLayer {
 
   std::string name() const override;
   Config config() const override;
+  graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
   bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;
@@ -39,15 +41,6 @@ class Activation : public ElementwiseLayer {
   void write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const override;
 
   math::ActivationSpec spec_;
-};
-
-/// A function that a user gives by its value and its derivative.
-class ScalarFunction {
- public:
-  virtual ~ScalarFunction() = default;
-  /// Writes f(point) and f'(point) for `count` points; all arrays are on the host.
-  virtual void evaluate(const float* points, Index count, float* values,
-                        float* derivatives) const = 0;
 };
 
 /// An activation of the user's own: exact moments by quadrature, or first-order ones. Tangents
@@ -60,16 +53,13 @@ class FunctionActivation final : public ElementwiseLayer {
 
   std::string name() const override { return "Activation"; }
   Config config() const override;
+  graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
   bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;
 
  private:
   void write_slopes(Backend& backend, ConstMomentsView input, SlopesView slopes) const override;
-  /// Calls use(slice, offset, values, derivatives) with f and f' at the points of each slice of the
-  /// input, in the backend's memory.
-  template <class Use>
-  void for_each_slice(Backend& backend, ConstMomentsView input, const Use& use) const;
 
   std::shared_ptr<const ScalarFunction> function_;
   math::MomentsForm form_;

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 
@@ -57,6 +58,14 @@ std::vector<ParameterSpec> Linear::parameters() const {
       {"weight", {out_features_, in_features_}, static_cast<float>(gain_weight_ * scale)});
   if (bias_) specs.push_back({"bias", {out_features_}, static_cast<float>(gain_bias_ * scale)});
   return specs;
+}
+
+graph::Value Linear::build(GraphBuilder& graph, std::span<const graph::Value> inputs) const {
+  const std::vector<ParameterSpec> specs = parameters();
+  const Parameter weight = graph.parameter(specs[0]);
+  std::optional<Parameter> bias;
+  if (bias_) bias = graph.parameter(specs[1]);
+  return graph.affine(graph.only(inputs), weight, bias);
 }
 
 bool Linear::append_steps(std::vector<Step>& steps) const {

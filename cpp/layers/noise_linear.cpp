@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 
@@ -43,6 +44,18 @@ std::vector<ParameterSpec> NoiseLinear::parameters() const {
   }
   specs.push_back({"noise_bias", {out}, prior_std, std::move(mean), least_noise_bias_var});
   return specs;
+}
+
+graph::Value NoiseLinear::build(GraphBuilder& graph, std::span<const graph::Value> inputs) const {
+  const std::vector<ParameterSpec> specs = parameters();
+  const auto values_and_noise = [&](std::size_t first) {
+    const Parameter of_values = graph.parameter(specs[first]);
+    return graph.stacked(of_values, graph.parameter(specs[first + 1]));
+  };
+  const Parameter weight = values_and_noise(0);
+  std::optional<Parameter> bias;
+  if (has_bias()) bias = values_and_noise(2);
+  return graph.affine(graph.only(inputs), weight, bias);
 }
 
 std::shared_ptr<const Layer> with_noise_head(const std::shared_ptr<const Layer>& network,

@@ -26,6 +26,7 @@ class NoiseLinear final : public Linear {
 
   Config config() const override { return values_.config(); }
   std::vector<ParameterSpec> parameters() const override;
+  graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
 
  private:
   static constexpr float least_noise_bias_var = 0.01f;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 
@@ -42,12 +43,19 @@ Index Sequential::output_features(Index input_features) const {
 std::vector<ParameterSpec> Sequential::parameters() const {
   std::vector<ParameterSpec> specs;
   for (std::size_t i = 0; i < layers_.size(); ++i) {
-    for (ParameterSpec spec : layers_[i]->parameters()) {
-      spec.name = text(i, ".", spec.name);
-      specs.push_back(std::move(spec));
-    }
+    append_parameters(text(i), *layers_[i], specs);
   }
   return specs;
+}
+
+graph::Value Sequential::build(GraphBuilder& graph, std::span<const graph::Value> inputs) const {
+  graph::Value value = 0;
+  for (std::size_t i = 0; i < layers_.size(); ++i) {
+    const GraphBuilder::Scope scope = graph.enter(text(i));
+    value = layers_[i]->build(graph, inputs);
+    inputs = {&value, 1};
+  }
+  return value;
 }
 
 bool Sequential::append_steps(std::vector<Step>& steps) const {

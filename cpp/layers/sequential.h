@@ -20,6 +20,7 @@ class Sequential final : public Layer {
   std::optional<Index> input_features() const override;
   Index output_features(Index input_features) const override;
   std::vector<ParameterSpec> parameters() const override;
+  graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
   bool append_steps(std::vector<Step>& steps) const override;
   void forward(Backend& backend, ConstMomentsView parameters, ConstMomentsView input,
                Trace& trace) const override;

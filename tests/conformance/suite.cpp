@@ -18,6 +18,7 @@
 #include "conformance/append_conditions.h"
 #include "conformance/check_innovation.h"
 #include "conformance/class_probabilities.h"
+#include "conformance/columns.h"
 #include "conformance/combine.h"
 #include "conformance/copy.h"
 #include "conformance/denoise.h"
@@ -26,13 +27,17 @@
 #include "conformance/forget.h"
 #include "conformance/gather_jacobian.h"
 #include "conformance/gather_rows.h"
+#include "conformance/mix.h"
 #include "conformance/normal.h"
 #include "conformance/observe.h"
 #include "conformance/observe_classes.h"
+#include "conformance/product.h"
 #include "conformance/record_classes.h"
 #include "conformance/record_predictions.h"
+#include "conformance/residual_activation.h"
 #include "conformance/scale_covariance.h"
 #include "conformance/scale_deltas.h"
+#include "conformance/scale_deltas_to.h"
 #include "conformance/scale_tangents.h"
 #include "conformance/shuffle.h"
 #include "conformance/split_prediction.h"
@@ -79,6 +84,14 @@ const std::vector<Method>& methods() {
       method<Forget>("forget"),
       method<Copy>("copy"),
       method<Add>("add"),
+      method<CopyColumns>("copy_columns"),
+      method<AddColumns>("add_columns"),
+      method<ClearColumns>("clear_columns"),
+      method<Mix>("mix"),
+      method<Product>("product"),
+      method<ProductSlopes>("product_slopes"),
+      method<ScaleDeltasTo>("scale_deltas_to"),
+      method<ResidualActivation>("residual_activation"),
       method<CheckInnovation>("check_innovation"),
       method<StartTangents>("start_tangents"),
       method<AffineTangents>("affine_tangents"),

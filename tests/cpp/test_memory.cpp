@@ -7,8 +7,12 @@
 #include "core/memory.h"
 #include "core/model.h"
 #include "cpu/threads.h"
+#include "graph/builder.h"
+#include "graph/executor.h"
 #include "layers/activation.h"
+#include "layers/concat.h"
 #include "layers/linear.h"
+#include "layers/residual.h"
 #include "layers/sequential.h"
 #include "test_helpers.h"
 #include "thread_count.h"
@@ -110,6 +114,40 @@ TEST_CASE("a training step allocates nothing after the first") {
       }
     }
   }
+}
+
+TEST_CASE("a step of a graph that is no chain allocates nothing after the first") {
+  const ThreadCount restored;
+  cpu::set_thread_count(1);
+  const Data data(300);
+  const auto layer = [](Index in, Index out) {
+    return std::make_shared<Linear>(in, out, true, Linear::Init::he, 1.0f, 1.0f);
+  };
+  const Sequential network({layer(3, 16), std::make_shared<Residual>(layer(16, 16)),
+                            std::make_shared<Concat>(std::vector<std::shared_ptr<const Layer>>{
+                                layer(16, 4), layer(16, 5)}),
+                            layer(9, 2)});
+  const std::vector<Shape> inputs{3};
+  const auto graph = std::make_shared<const Graph>(graph_of(network, inputs));
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const auto executor = make_graph_executor(*backend, graph);
+  const auto count = static_cast<std::size_t>(graph->parameter_count());
+  Buffer<float> parameters(*backend);
+  parameters.assign(std::vector<float>(2 * count, 0.1f));
+  const MomentsView view{parameters.data(), parameters.data() + count, 1, graph->parameter_count()};
+  const TrainingState start;
+  Buffer<TrainingState> state(*backend);
+  state.assign(&start, 1);
+  const auto step = [&](Index rows) {
+    const BatchSource::Batch batch = data.batch(rows);
+    executor->train({}, batch, rows, view, state.data());
+    executor->learn(view, batch.input, {batch.target, batch.noise, 1}, true);
+    executor->predict(view, batch.input);
+  };
+  step(300);
+  const std::size_t before = n_allocations;
+  for (Index rows : {300, 1, 100, 200}) step(rows);
+  CHECK(n_allocations == before);
 }
 
 TEST_CASE("the memory of a step does not grow with the batch, but for predictions") {

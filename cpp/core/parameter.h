@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/index.h"
+
+namespace tagix {
+
+/// An element of a parameter array that is a number and no unknown: its variance is 0, so that no
+/// update moves it.
+struct ConstantElement {
+  Index index;
+  float value;
+};
+
+/// One parameter array of a layer: independent Gaussians. Before training their variances are
+/// prior_std^2, and their means are drawn from N(0, prior_std^2), or known.
+struct ParameterSpec {
+  std::string name;          ///< as "weight"; a container prefixes its own path, as "0.weight"
+  std::vector<Index> shape;  ///< as a user sees it: {out, in} or {out}
+  float prior_std;           ///< 0: zeros that stay, of which no user is told
+  std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
+  float least_var = 0;                 ///< that updates leave
+  std::vector<ConstantElement> constants = {};
+
+  Index size() const {
+    Index size = 1;
+    for (Index extent : shape) size *= extent;
+    return size;
+  }
+  bool is_fixed() const { return prior_std == 0; }
+};
+
+}  // namespace tagix

@@ -1,0 +1,60 @@
+#include "core/scalar_function.h"
+
+#include <algorithm>
+#include <vector>
+
+#include "core/memory.h"
+
+namespace tagix {
+namespace {
+
+/// Calls use(slice, offset, values, derivatives) with f and f' at the points of each slice of the
+/// input, in the backend's memory.
+template <class Use>
+void for_each_slice(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
+                    ConstMomentsView input, const Use& use) {
+  // The points of a whole batch would take n_points times its memory.
+  constexpr Index max_slice = 16384;
+  const Index n_points = activation_point_count(form);
+  const Index max_values = n_points * std::min(max_slice, input.size());
+  Buffer<float> points(backend, max_values), values(backend, max_values),
+      derivatives(backend, max_values);
+  std::vector<float> host_points(static_cast<std::size_t>(max_values)),
+      host_values(host_points.size()), host_derivatives(host_points.size());
+
+  for (Index start = 0; start < input.size(); start += max_slice) {
+    const Index size = std::min(max_slice, input.size() - start);
+    const Index count = n_points * size;
+    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
+    const ConstMomentsView slice = input.slice(start, 1, size);
+    backend.activation_points(form, slice, points.data());
+    backend.download(points.data(), host_points.data(), bytes);
+    function.evaluate(host_points.data(), count, host_values.data(), host_derivatives.data());
+    backend.upload(host_values.data(), values.data(), bytes);
+    backend.upload(host_derivatives.data(), derivatives.data(), bytes);
+    use(slice, start, values.data(), derivatives.data());
+  }
+}
+
+}  // namespace
+
+void function_forward(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
+                      ConstMomentsView input, MomentsView output, float* jacobian) {
+  for_each_slice(
+      backend, function, form, input,
+      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
+        backend.activation_from_points(form, slice, values, derivatives,
+                                       output.slice(start, 1, slice.cols), jacobian + start);
+      });
+}
+
+void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
+                     ConstMomentsView input, SlopesView slopes) {
+  for_each_slice(
+      backend, function, form, input,
+      [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
+        backend.activation_slopes_from_points(form, slice, values, derivatives, slopes.from(start));
+      });
+}
+
+}  // namespace tagix

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "core/backend.h"
+#include "core/moments.h"
+#include "core/slopes.h"
+#include "math/activations.h"
+
+namespace tagix {
+
+/// A function that a user gives by its value and its derivative.
+class ScalarFunction {
+ public:
+  virtual ~ScalarFunction() = default;
+  /// Writes f(point) and f'(point) for `count` points; all arrays are on the host.
+  virtual void evaluate(const float* points, Index count, float* values,
+                        float* derivatives) const = 0;
+};
+
+/// Backend::activation_forward for a user's function: moments by quadrature, or first-order ones.
+void function_forward(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
+                      ConstMomentsView input, MomentsView output, float* jacobian);
+
+/// Backend::activation_slopes for a user's function. In the first-order form they leave out how the
+/// variance follows the mean, which takes f''.
+void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
+                     ConstMomentsView input, SlopesView slopes);
+
+}  // namespace tagix

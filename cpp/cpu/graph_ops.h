@@ -1,0 +1,20 @@
+#pragma once
+
+#include "core/moments.h"
+#include "core/slopes.h"
+#include "core/taps_view.h"
+
+// The operations of Backend that join and divide values of a graph, as loops over cpp/ops.
+
+namespace tagix::cpu {
+
+void copy_columns(ConstColumnsView values, ColumnsView target);
+void add_columns(ConstColumnsView values, ColumnsView sum);
+void clear_columns(ColumnsView target);
+void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output);
+void product(ConstMomentsView a, ConstMomentsView b, MomentsView output);
+void product_slopes(ConstMomentsView a, ConstMomentsView b, SlopesView slopes);
+void scale_deltas_to(const float* jacobian, ConstMomentsView delta, bool add, MomentsView below);
+void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian);
+
+}  // namespace tagix::cpu

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <algorithm>
+
+#include "core/index.h"
+#include "cpu/threads.h"
+
+namespace tagix::cpu {
+
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+/// Elements of an elementwise operation that a thread takes at a time: their planes fit the
+/// first-level cache twice.
+constexpr Index elementwise_piece = 8192;
+
+/// A rough cost of an elementwise operation, which decides whether other threads are woken.
+constexpr double element_ns = 0.5;
+
+/// Calls body(first, count) over pieces of `size` elements, on several threads where that pays.
+template <class Body>
+void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
+  parallel_for(ceil_div(size, piece), static_cast<double>(size) * nanoseconds_each,
+               [&](Index chunk) {
+                 const Index first = chunk * piece;
+                 body(first, std::min(piece, size - first));
+               });
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,255 @@
+#include "graph/builder.h"
+
+#include <algorithm>
+#include <tuple>
+#include <utility>
+
+#include "core/layer.h"
+
+namespace tagix {
+
+using graph::Value;
+
+GraphBuilder::Scope::Scope(std::string& path, const std::string& child)
+    : path_(path), parent_size_(path.size()) {
+  if (!path_.empty()) path_ += '.';
+  path_ += child;
+}
+
+Value GraphBuilder::input(Shape shape, Index first_column) {
+  check(shape.channels >= 1 && positions_of(shape.grid) >= 1, "input: got ", to_text(shape),
+        ", needed at least 1 channel and 1 position");
+  check(first_column >= 0, "input: got the first column ", first_column, ", needed at least 0");
+  row_size_ = std::max(row_size_, first_column + shape.size());
+  return append(graph::Input{first_column}, std::move(shape));
+}
+
+Parameter GraphBuilder::parameter(ParameterSpec spec) {
+  if (!path_.empty()) spec.name = text(path_, ".", spec.name);
+  const bool is_new =
+      std::none_of(parameters_.begin(), parameters_.end(),
+                   [&spec](const ParameterSpec& other) { return other.name == spec.name; });
+  check(is_new, "got two parameters named ", spec.name, ", needed a name for each");
+  parameters_.push_back(std::move(spec));
+  return {static_cast<Index>(parameters_.size()) - 1, 1};
+}
+
+Parameter GraphBuilder::stacked(Parameter first, Parameter second) const {
+  check(first.first + first.count == second.first, "got parameters ", first.first, " and ",
+        second.first, ", needed two that were asked for one after the other");
+  const Index first_cols = matrix_shape(first).second, second_cols = matrix_shape(second).second;
+  check(first_cols == second_cols, "got parameters of ", first_cols, " and ", second_cols,
+        " columns, needed as many in both");
+  return {first.first, first.count + second.count};
+}
+
+Value GraphBuilder::affine(Value x, Parameter weight, std::optional<Parameter> bias) {
+  const auto [out, in] = matrix_shape(weight);
+  const Shape& from = shape(x);
+  check(from.channels == in, "got ", to_text(from), ", needed ", in);
+  const auto offset_of = [this](Parameter parameter) {
+    Index offset = 0;
+    for (Index i = 0; i < parameter.first; ++i) {
+      offset += parameters_[static_cast<std::size_t>(i)].size();
+    }
+    return offset;
+  };
+  graph::Affine op{x, offset_of(weight), std::nullopt};
+  if (bias) {
+    const Index size = matrix_shape(*bias).first;
+    check(size == out, "got a bias of ", size, " elements, needed ", out);
+    op.bias = offset_of(*bias);
+  }
+  return append(op, {from.grid, out});
+}
+
+Value GraphBuilder::activate(Value x, math::ActivationSpec spec) {
+  return activate(graph::Activate{x, spec});
+}
+
+Value GraphBuilder::activate(Value x, std::shared_ptr<const ScalarFunction> function,
+                             math::MomentsForm form) {
+  return activate(graph::Activate{x, graph::UserFunction{std::move(function), form}});
+}
+
+Value GraphBuilder::activate(graph::Activate op) {
+  Shape same = shape(op.x);
+  return append(std::move(op), std::move(same));
+}
+
+Value GraphBuilder::mix(Value x, Taps taps) {
+  const Shape& from = shape(x);
+  check(from.grid == taps->input_grid(), "got ", to_text(from), ", needed a grid of ",
+        to_text(taps->input_grid()));
+  Shape result{taps->grid(), from.channels};
+  return append(graph::Mix{x, std::move(taps)}, std::move(result));
+}
+
+Value GraphBuilder::add(Value a, Value b) {
+  if (const std::optional<Value> sum = residual(a, b)) return *sum;
+  if (const std::optional<Value> sum = residual(b, a)) return *sum;
+  std::tie(a, b) = in_one_shape("a sum", a, b);
+  return append(graph::Add{{a, b}}, Shape(shape(a)));
+}
+
+Value GraphBuilder::concat(std::span<const Value> xs) {
+  check(!xs.empty(), "got no values, needed at least 1");
+  Shape result{shape(xs[0]).grid, 0};
+  for (Value x : xs) {
+    check(shape(x).grid == result.grid, "got ", to_text(shape(xs[0])), " and ", to_text(shape(x)),
+          ", needed the same grid to concatenate channels");
+    result.channels += shape(x).channels;
+  }
+  if (xs.size() == 1) return xs[0];
+  return append(graph::Concat{{xs.begin(), xs.end()}}, std::move(result));
+}
+
+Value GraphBuilder::slice(Value x, Index first_channel, Index channels) {
+  const Shape& from = shape(x);
+  check(first_channel >= 0 && channels >= 1 && first_channel + channels <= from.channels,
+        "got channels ", first_channel, " to ", first_channel + channels - 1, " of ", to_text(from),
+        ", needed 0 to ", from.channels - 1);
+  return append(graph::Slice{x, first_channel}, {from.grid, channels});
+}
+
+Value GraphBuilder::reshape(Value x, Shape to) {
+  check(to.size() == shape(x).size(), "got ", to_text(shape(x)), " to be seen as ", to_text(to),
+        ", needed as many numbers: ", shape(x).size());
+  if (to == shape(x)) return x;
+  return append(graph::Reshape{x}, std::move(to));
+}
+
+Value GraphBuilder::product(Value a, Value b) {
+  check(!have_one_source(a, b),
+        "got a product of two functions of the same value, needed factors that are independent");
+  std::tie(a, b) = in_one_shape("a product", a, b);
+  return append(graph::Product{a, b}, Shape(shape(a)));
+}
+
+Value GraphBuilder::only(std::span<const Value> inputs) const {
+  check(inputs.size() == 1, "got ", inputs.size(), " inputs, needed 1");
+  return inputs[0];
+}
+
+Graph GraphBuilder::finish(Value output) {
+  // A prediction has variances; an input may be known exactly, and is copied.
+  Value source = output;
+  while (const auto* op = std::get_if<graph::Reshape>(&node(source).op)) source = op->x;
+  if (std::holds_alternative<graph::Input>(node(source).op)) {
+    output = append(graph::Add{{output}}, Shape(shape(output)));
+  }
+
+  std::vector<bool> needed(nodes_.size(), false);
+  needed[static_cast<std::size_t>(output)] = true;
+  for (std::size_t i = nodes_.size(); i-- > 0;) {
+    if (!needed[i]) continue;
+    for (Value x : graph::inputs_of(nodes_[i].op)) needed[static_cast<std::size_t>(x)] = true;
+  }
+  Graph graph;
+  std::vector<Value> renumbered(nodes_.size(), -1);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    if (!needed[i]) continue;
+    graph::Node kept = nodes_[i];
+    graph::for_each_input(kept.op, [&](Value& x) { x = renumbered[static_cast<std::size_t>(x)]; });
+    renumbered[i] = static_cast<Value>(graph.nodes.size());
+    graph.nodes.push_back(std::move(kept));
+  }
+  graph.output = renumbered[static_cast<std::size_t>(output)];
+  graph.parameters = parameters_;
+  graph.row_size = row_size_;
+  graph.offsets.push_back(0);
+  for (const ParameterSpec& parameter : parameters_) {
+    graph.offsets.push_back(graph.offsets.back() + parameter.size());
+  }
+  return graph;
+}
+
+const graph::Node& GraphBuilder::node(Value x) const {
+  check(x >= 0 && static_cast<std::size_t>(x) < nodes_.size(), "got value ", x,
+        ", needed one of this graph");
+  return nodes_[static_cast<std::size_t>(x)];
+}
+
+Value GraphBuilder::append(graph::Op op, Shape shape) {
+  nodes_.push_back({std::move(op), std::move(shape), path_});
+  return static_cast<Value>(nodes_.size()) - 1;
+}
+
+std::pair<Index, Index> GraphBuilder::matrix_shape(Parameter parameter) const {
+  check(parameter.first >= 0 && parameter.count >= 1 &&
+            parameter.first + parameter.count <= static_cast<Index>(parameters_.size()),
+        "got parameter ", parameter.first, ", needed one of this graph");
+  Index rows = 0, cols = 1;
+  for (Index i = parameter.first; i < parameter.first + parameter.count; ++i) {
+    const ParameterSpec& spec = parameters_[static_cast<std::size_t>(i)];
+    rows += spec.shape[0];
+    cols = spec.size() / spec.shape[0];
+  }
+  return {rows, cols};
+}
+
+std::pair<Value, Value> GraphBuilder::in_one_shape(const char* what, Value a, Value b) {
+  const Shape &of_a = shape(a), &of_b = shape(b);
+  const bool fit = of_a.channels == of_b.channels &&
+                   (of_a.grid == of_b.grid || of_a.grid.empty() || of_b.grid.empty());
+  check(fit, "got ", to_text(of_a), " and ", to_text(of_b), " for ", what,
+        ", needed the same shape, or a vector of as many channels beside a grid");
+  if (of_a.grid == of_b.grid) return {a, b};
+  if (of_a.grid.empty()) {
+    const Taps taps = broadcast(of_b.grid);
+    return {mix(a, taps), b};
+  }
+  const Taps taps = broadcast(of_a.grid);
+  return {a, mix(b, taps)};
+}
+
+std::optional<Value> GraphBuilder::residual(Value x, Value branch) {
+  using math::ActivationKind, math::MomentsForm;
+  if (x == branch) {
+    const math::ActivationSpec identity{ActivationKind::identity, MomentsForm::exact};
+    return activate(graph::Activate{x, identity, /*residual=*/true});
+  }
+  const auto* op = std::get_if<graph::Activate>(&node(branch).op);
+  if (op == nullptr || op->residual || op->x != x) return std::nullopt;
+  return activate(graph::Activate{x, op->function, /*residual=*/true});
+}
+
+bool GraphBuilder::have_one_source(Value a, Value b) const {
+  const auto source = [this](Value x) {
+    for (;;) {
+      if (const auto* op = std::get_if<graph::Activate>(&node(x).op)) {
+        x = op->x;
+      } else if (const auto* op = std::get_if<graph::Reshape>(&node(x).op)) {
+        x = op->x;
+      } else {
+        return x;
+      }
+    }
+  };
+  a = source(a);
+  b = source(b);
+  if (a == b) return true;
+  if (!(shape(a) == shape(b))) return false;
+  const auto *slice_a = std::get_if<graph::Slice>(&node(a).op),
+             *slice_b = std::get_if<graph::Slice>(&node(b).op);
+  if (slice_a != nullptr && slice_b != nullptr) {
+    return slice_a->first_channel == slice_b->first_channel &&
+           have_one_source(slice_a->x, slice_b->x);
+  }
+  const auto *input_a = std::get_if<graph::Input>(&node(a).op),
+             *input_b = std::get_if<graph::Input>(&node(b).op);
+  return input_a != nullptr && input_b != nullptr && input_a->first_column == input_b->first_column;
+}
+
+Graph graph_of(const Layer& network, std::span<const Shape> inputs) {
+  GraphBuilder builder;
+  std::vector<Value> values;
+  Index first_column = 0;
+  for (const Shape& shape : inputs) {
+    values.push_back(builder.input(shape, first_column));
+    first_column += shape.size();
+  }
+  return builder.finish(network.build(builder, values));
+}
+
+}  // namespace tagix

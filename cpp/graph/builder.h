@@ -1,0 +1,108 @@
+#pragma once
+
+#include <initializer_list>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "graph/graph.h"
+
+namespace tagix {
+
+class Layer;
+
+/// A parameter array of a graph that is being written down, or several that lie one after the
+/// other.
+struct Parameter {
+  Index first;  ///< number of the first array
+  Index count;  ///< of arrays
+};
+
+/// What layers write a network down with. It is the only place that checks shapes: every call
+/// throws std::invalid_argument with the path of the layer and what it got and needed, as
+/// "2.body.0: got 3 channels, needed 16".
+class GraphBuilder {
+ public:
+  /// The path of a child of the layer, as long as this lives: "2.body" for "body" in "2".
+  class Scope {
+   public:
+    Scope(std::string& path, const std::string& child);
+    Scope(const Scope&) = delete;
+    Scope& operator=(const Scope&) = delete;
+    ~Scope() { path_.resize(parent_size_); }
+
+   private:
+    std::string& path_;
+    std::size_t parent_size_;
+  };
+  [[nodiscard]] Scope enter(const std::string& child) { return {path_, child}; }
+  /// Of the layer that writes now; empty for the outermost.
+  const std::string& path() const { return path_; }
+
+  /// The columns of a row of data from first_column on, as many as the shape has numbers.
+  graph::Value input(Shape shape, Index first_column);
+
+  /// A parameter array, named "<path>.<name>": a weight {out, in} or a bias {out}.
+  Parameter parameter(ParameterSpec spec);
+  /// Two that were asked for one after the other, as one with the rows of both.
+  Parameter stacked(Parameter first, Parameter second) const;
+
+  /// x W^T + b at each position of x.
+  graph::Value affine(graph::Value x, Parameter weight, std::optional<Parameter> bias);
+  graph::Value activate(graph::Value x, math::ActivationSpec spec);
+  graph::Value activate(graph::Value x, std::shared_ptr<const ScalarFunction> function,
+                        math::MomentsForm form);
+  /// x on the grid of the taps' result.
+  graph::Value mix(graph::Value x, Taps taps);
+  /// a + b, of one shape; a vector is added at each position of a grid. The terms count as
+  /// independent, but for x + x and x + f(x) with one activation f, whose moments are exact.
+  graph::Value add(graph::Value a, graph::Value b);
+  /// The channels of values on one grid.
+  graph::Value concat(std::span<const graph::Value> xs);
+  graph::Value slice(graph::Value x, Index first_channel, Index channels);
+  graph::Value reshape(graph::Value x, Shape shape);
+  /// a b, of one shape; a vector is multiplied at each position of a grid. Refuses factors that are
+  /// functions of the same value, whose product has other moments.
+  graph::Value product(graph::Value a, graph::Value b);
+
+  const Shape& shape(graph::Value x) const { return node(x).shape; }
+  /// The one input of a layer that takes one.
+  graph::Value only(std::span<const graph::Value> inputs) const;
+
+  /// The graph of this output: values that it does not need are left out, parameters stay.
+  Graph finish(graph::Value output);
+
+ private:
+  /// Throws std::invalid_argument with the path and the joined parts unless `condition`.
+  template <class... Parts>
+  void check(bool condition, Parts&&... parts) const {
+    if (condition) return;
+    require(false, path_, path_.empty() ? "" : ": ", std::forward<Parts>(parts)...);
+  }
+
+  const graph::Node& node(graph::Value x) const;
+  graph::Value append(graph::Op op, Shape shape);
+  graph::Value activate(graph::Activate op);
+  /// Rows and columns of the arrays together.
+  std::pair<Index, Index> matrix_shape(Parameter parameter) const;
+  /// The two in one shape, of which one may be a vector for each position of the other's grid.
+  std::pair<graph::Value, graph::Value> in_one_shape(const char* what, graph::Value a,
+                                                     graph::Value b);
+  /// x + f(x), if `branch` is f(x) with one activation f.
+  std::optional<graph::Value> residual(graph::Value x, graph::Value branch);
+  /// Whether both are functions, element by element, of the same numbers.
+  bool have_one_source(graph::Value a, graph::Value b) const;
+
+  std::string path_;
+  std::vector<graph::Node> nodes_;
+  std::vector<ParameterSpec> parameters_;
+  Index row_size_ = 0;
+};
+
+/// The graph of a network whose inputs lie one after the other in a row of data. Throws
+/// std::invalid_argument where shapes do not fit.
+Graph graph_of(const Layer& network, std::span<const Shape> inputs);
+
+}  // namespace tagix

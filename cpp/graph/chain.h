@@ -1,0 +1,17 @@
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/step.h"
+#include "graph/graph.h"
+
+namespace tagix {
+
+/// The steps of a graph that is a plain chain: affine maps of single positions and activations of
+/// the table, one after the other, from the whole row of data on, whose parameters lie in that
+/// order. Nothing for any other graph, and for one that is its input. Executors that fuse steps run
+/// such a graph.
+std::optional<std::vector<Step>> as_chain(const Graph& graph);
+
+}  // namespace tagix

@@ -1,0 +1,87 @@
+#include "graph/rules.h"
+
+namespace tagix::graph {
+namespace {
+
+struct Forward {
+  Pass& pass;
+  Value node;
+  MomentsView room;
+
+  Backend& backend() const { return pass.backend; }
+
+  ConstMomentsView operator()(const Input& op) const {
+    const Index size = pass.graph.shape(node).size();
+    if (pass.graph.is_whole_row(node)) return pass.input.slice(0, room.rows, room.cols);
+    MomentsView row = pass.as_rows(node, room);
+    if (pass.input.var == nullptr) row.var = nullptr;
+    backend().copy_columns(pass.input.columns(op.first_column, size), all_columns(row));
+    return row.slice(0, room.rows, room.cols);
+  }
+
+  ConstMomentsView operator()(const Affine& op) const {
+    backend().affine_forward(pass.value(op.x), weight_of(pass.graph, node, pass.parameters),
+                             bias_of(pass.graph, node, pass.parameters), room);
+    return room;
+  }
+
+  ConstMomentsView operator()(const Activate& op) const {
+    const ConstMomentsView x = pass.value(op.x);
+    float* const jacobian = pass.jacobian(node);
+    if (const auto* spec = std::get_if<math::ActivationSpec>(&op.function)) {
+      backend().activation_forward(*spec, x, room, jacobian);
+    } else {
+      const auto& user = std::get<UserFunction>(op.function);
+      function_forward(backend(), *user.function, user.form, x, room, jacobian);
+    }
+    if (op.residual) backend().residual_activation(x, room, jacobian);
+    return room;
+  }
+
+  ConstMomentsView operator()(const Mix& op) const {
+    backend().mix(pass.value(op.x), pass.taps.of(*op.taps), /*add=*/false, room);
+    return room;
+  }
+
+  ConstMomentsView operator()(const Add& op) const {
+    backend().copy_columns(all_columns(pass.value(op.xs[0])), all_columns(room));
+    for (std::size_t i = 1; i < op.xs.size(); ++i) {
+      backend().add_columns(all_columns(pass.value(op.xs[i])), all_columns(room));
+    }
+    return room;
+  }
+
+  ConstMomentsView operator()(const Concat& op) const {
+    Index first = 0;
+    for (Value x : op.xs) {
+      const ConstMomentsView part = pass.value(x);
+      backend().copy_columns(all_columns(part), room.columns(first, part.cols));
+      first += part.cols;
+    }
+    return room;
+  }
+
+  ConstMomentsView operator()(const Slice& op) const {
+    backend().copy_columns(pass.value(op.x).columns(op.first_channel, room.cols),
+                           all_columns(room));
+    return room;
+  }
+
+  ConstMomentsView operator()(const Reshape& op) const {
+    return pass.value(op.x).slice(0, room.rows, room.cols);
+  }
+
+  ConstMomentsView operator()(const Product& op) const {
+    backend().product(pass.value(op.a), pass.value(op.b), room);
+    return room;
+  }
+};
+
+}  // namespace
+
+void forward(Pass& pass, Value node, MomentsView room) {
+  pass.values[static_cast<std::size_t>(node)] =
+      std::visit(Forward{pass, node, room}, pass.graph.node(node).op);
+}
+
+}  // namespace tagix::graph

@@ -1,0 +1,272 @@
+#include "graph/plan.h"
+
+#include <algorithm>
+#include <numeric>
+
+namespace tagix::graph {
+namespace {
+
+std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+/// The arrays of a plan on their way: slots of the plan are numbers of arrays until `finish`.
+class Arrays {
+ public:
+  Index add(Index size, Index born, Index dies) {
+    lifetimes_.push_back({size, born, dies});
+    return static_cast<Index>(lifetimes_.size()) - 1;
+  }
+  void extend(Index array, Index dies) {
+    if (array != Plan::nowhere) lifetimes_[at(array)].dies = std::max(this->dies(array), dies);
+  }
+  Index dies(Index array) const { return lifetimes_[at(array)].dies; }
+
+  /// Puts slots in place of numbers of arrays.
+  void finish(Plan& plan) const {
+    const Slots slots = place(lifetimes_);
+    const auto replace = [&slots](Index& array) {
+      if (array != Plan::nowhere) array = slots.of[at(array)];
+    };
+    for (Plan::NodePlan& node : plan.nodes) {
+      replace(node.value);
+      replace(node.jacobian);
+      replace(node.delta);
+      replace(node.spare);
+    }
+    replace(plan.row);
+    plan.slot_sizes = slots.sizes;
+  }
+
+ private:
+  std::vector<Lifetime> lifetimes_;
+};
+
+/// The last node that reads each node, or `end` for the output.
+std::vector<Index> last_readers(const Graph& graph, Index end) {
+  std::vector<Index> last(graph.nodes.size(), 0);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    for (Value x : inputs_of(graph.nodes[i].op)) last[at(x)] = static_cast<Index>(i);
+  }
+  last[at(graph.output)] = end;
+  return last;
+}
+
+/// Adds the values of a forward pass, in which node i runs at moment i; each is needed until
+/// needed_until[i], and the Jacobian of an activation until jacobian_until[i].
+void add_values(const Graph& graph, const std::vector<Index>& needed_until,
+                const std::vector<Index>& jacobian_until, Plan& plan, Arrays& arrays) {
+  plan.nodes.resize(graph.nodes.size());
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    const auto now = static_cast<Index>(i);
+    Plan::NodePlan& planned = plan.nodes[i];
+    if (const auto* view = std::get_if<Reshape>(&node.op)) {
+      planned.value = plan.nodes[at(view->x)].value;
+      arrays.extend(planned.value, needed_until[i]);
+    } else if (!graph.is_whole_row(static_cast<Value>(i))) {
+      planned.value = arrays.add(2 * node.shape.size(), now, std::max(now, needed_until[i]));
+    }
+    if (std::holds_alternative<Activate>(node.op)) {
+      planned.jacobian = arrays.add(node.shape.size(), now, std::max(now, jacobian_until[i]));
+    }
+  }
+}
+
+/// Which nodes' innovations are needed: those above parameters, or all for that of the input.
+std::vector<bool> needed_deltas(const Graph& graph, bool need_input_delta) {
+  std::vector<bool> needed(graph.nodes.size(), need_input_delta);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Op& op = graph.nodes[i].op;
+    if (std::holds_alternative<Affine>(op)) needed[i] = true;
+    for (Value x : inputs_of(op)) needed[i] = needed[i] || needed[at(x)];
+  }
+  return needed;
+}
+
+/// Whether the innovation of an input may take over the memory of the node's own.
+bool works_in_place(const Op& op) {
+  return std::holds_alternative<Activate>(op) || std::holds_alternative<Add>(op) ||
+         std::holds_alternative<Reshape>(op);
+}
+
+/// Adds the innovations of a backward pass, in which node i of n runs at moment 2 n - i.
+void add_deltas(const Graph& graph, bool need_input_delta, Plan& plan, Arrays& arrays) {
+  const auto n = static_cast<Index>(graph.nodes.size());
+  const Index end = 2 * n + 1;
+  const std::vector<bool> needed = needed_deltas(graph, need_input_delta);
+  // That of the output is written between the passes.
+  plan.nodes[at(graph.output)].delta = arrays.add(2 * graph.output_shape().size(), n, n);
+  Index n_inputs = 0;
+  for (Index i = n - 1; i >= 0; --i) {
+    Plan::NodePlan& node = plan.nodes[at(i)];
+    const Op& op = graph.nodes[at(i)].op;
+    const bool is_input = std::holds_alternative<Input>(op);
+    n_inputs += is_input ? 1 : 0;
+    if (node.delta == Plan::nowhere) continue;
+    const Index now = 2 * n - i;
+    arrays.extend(node.delta, is_input ? end : now);
+    bool in_place = works_in_place(op);
+    for (Value x : inputs_of(op)) {
+      Plan::NodePlan& below = plan.nodes[at(x)];
+      const Index size = 2 * graph.shape(x).size();
+      Handover handover = Handover::none;
+      if (needed[at(x)] && below.delta != Plan::nowhere) {
+        handover = Handover::add;
+        if (std::holds_alternative<Affine>(op)) node.spare = arrays.add(size, now, now);
+      } else if (needed[at(x)]) {
+        handover = in_place ? Handover::in_place : Handover::write;
+        below.delta = in_place ? node.delta : arrays.add(size, now, now);
+        in_place = false;
+      }
+      node.to_inputs.push_back(handover);
+    }
+  }
+  // One input that is the whole row gives its innovation as it lies; others are gathered.
+  const bool is_gathered = n_inputs != 1 || !graph.is_whole_row(0);
+  if (need_input_delta && is_gathered) plan.row = arrays.add(2 * graph.row_size, end, end);
+}
+
+/// The parameter arrays that an affine map reads.
+std::vector<std::size_t> parameters_of(const Graph& graph, const Node& node, const Affine& op) {
+  std::vector<std::size_t> numbers;
+  const auto take = [&](Index first, Index size) {
+    for (std::size_t i = 0; i < graph.parameters.size(); ++i) {
+      if (graph.offsets[i] >= first && graph.offsets[i] < first + size) numbers.push_back(i);
+    }
+  };
+  take(op.weight, node.shape.channels * graph.shape(op.x).channels);
+  if (op.bias) take(*op.bias, node.shape.channels);
+  return numbers;
+}
+
+/// Says which affine map writes the innovation of a parameter first, and which ones add.
+void share_parameters(const Graph& graph, Plan& plan) {
+  std::vector<bool> written(graph.parameters.size(), false);
+  const auto part = [&graph](std::size_t number, bool add) {
+    return SharedPart{graph.offsets[number], graph.parameters[number].size(), add};
+  };
+  for (std::size_t i = graph.nodes.size(); i-- > 0;) {
+    const auto* op = std::get_if<Affine>(&graph.nodes[i].op);
+    if (op == nullptr) continue;
+    std::vector<SharedPart> parts;
+    bool any_written = false;
+    for (std::size_t number : parameters_of(graph, graph.nodes[i], *op)) {
+      parts.push_back(part(number, written[number]));
+      any_written = any_written || written[number];
+      written[number] = true;
+    }
+    if (any_written) plan.nodes[i].shared = std::move(parts);
+  }
+  for (std::size_t number = 0; number < written.size(); ++number) {
+    if (!written[number]) plan.unused.push_back(part(number, false));
+  }
+}
+
+}  // namespace
+
+Slots place(std::span<const Lifetime> arrays) {
+  std::vector<std::size_t> order(arrays.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&arrays](std::size_t a, std::size_t b) {
+    return arrays[a].born < arrays[b].born;
+  });
+  Slots slots{std::vector<Index>(arrays.size()), {}};
+  std::vector<Index> occupied_until;
+  for (std::size_t i : order) {
+    const Lifetime& array = arrays[i];
+    Index best = Plan::nowhere;
+    for (Index slot = 0; slot < static_cast<Index>(slots.sizes.size()); ++slot) {
+      if (occupied_until[at(slot)] >= array.born) continue;
+      const Index size = slots.sizes[at(slot)];
+      const Index best_size = best == Plan::nowhere ? 0 : slots.sizes[at(best)];
+      const bool fits = size >= array.size, best_fits = best_size >= array.size;
+      const bool is_better = fits && best_fits ? size < best_size : size > best_size;
+      if (best == Plan::nowhere || is_better) best = slot;
+    }
+    if (best == Plan::nowhere) {
+      best = static_cast<Index>(slots.sizes.size());
+      slots.sizes.push_back(0);
+      occupied_until.push_back(0);
+    }
+    slots.sizes[at(best)] = std::max(slots.sizes[at(best)], array.size);
+    occupied_until[at(best)] = array.dies;
+    slots.of[i] = best;
+  }
+  return slots;
+}
+
+Index Plan::bytes_per_row() const {
+  return static_cast<Index>(sizeof(float)) *
+         std::accumulate(slot_sizes.begin(), slot_sizes.end(), Index{0});
+}
+
+Plan plan_prediction(const Graph& graph) {
+  Plan plan;
+  Arrays arrays;
+  const std::vector<Index> read_until = last_readers(graph, static_cast<Index>(graph.nodes.size()));
+  add_values(graph, read_until, std::vector<Index>(graph.nodes.size(), 0), plan, arrays);
+  arrays.finish(plan);
+  return plan;
+}
+
+Plan plan_linearization(const Graph& graph) {
+  Plan plan;
+  Arrays arrays;
+  const std::vector<Index> always(graph.nodes.size(), static_cast<Index>(graph.nodes.size()));
+  add_values(graph, always, always, plan, arrays);
+  arrays.finish(plan);
+  return plan;
+}
+
+Plan plan_tangents(const Graph& graph) {
+  Plan plan;
+  Arrays arrays;
+  plan.nodes.resize(graph.nodes.size());
+  plan.row = arrays.add(2 * graph.row_size, 0, 0);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (std::holds_alternative<Input>(graph.nodes[i].op)) {
+      arrays.extend(plan.row, static_cast<Index>(i));
+    }
+  }
+  const std::vector<Index> read_until = last_readers(graph, static_cast<Index>(graph.nodes.size()));
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    const Node& node = graph.nodes[i];
+    const auto now = static_cast<Index>(i);
+    Index& tangents = plan.nodes[i].value;
+    if (graph.is_whole_row(static_cast<Value>(i))) {
+      tangents = plan.row;
+    } else if (const auto* view = std::get_if<Reshape>(&node.op)) {
+      tangents = plan.nodes[at(view->x)].value;
+    } else if (const auto* activation = std::get_if<Activate>(&node.op)) {
+      const Index below = plan.nodes[at(activation->x)].value;
+      if (arrays.dies(below) == now) tangents = below;
+    }
+    if (tangents == Plan::nowhere) tangents = arrays.add(2 * node.shape.size(), now, now);
+    arrays.extend(tangents, read_until[i]);
+  }
+  arrays.finish(plan);
+  return plan;
+}
+
+Plan plan_learning(const Graph& graph, bool need_input_delta) {
+  const auto n = static_cast<Index>(graph.nodes.size());
+  const Index end = 2 * n + 1;
+  // Of values, only those that affine maps and products take are read in the backward pass.
+  std::vector<Index> needed_until = last_readers(graph, end);
+  std::vector<Index> jacobian_until(graph.nodes.size(), 0);
+  for (Index i = 0; i < n; ++i) {
+    const Op& op = graph.nodes[at(i)].op;
+    const Index now = 2 * n - i;
+    jacobian_until[at(i)] = now;
+    if (!std::holds_alternative<Affine>(op) && !std::holds_alternative<Product>(op)) continue;
+    for (Value x : inputs_of(op)) needed_until[at(x)] = std::max(needed_until[at(x)], now);
+  }
+  Plan plan;
+  Arrays arrays;
+  add_values(graph, needed_until, jacobian_until, plan, arrays);
+  add_deltas(graph, need_input_delta, plan, arrays);
+  share_parameters(graph, plan);
+  arrays.finish(plan);
+  return plan;
+}
+
+}  // namespace tagix::graph

@@ -1,0 +1,115 @@
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "core/memory.h"
+#include "graph/graph.h"
+#include "graph/plan.h"
+#include "graph/tap_buffers.h"
+
+namespace tagix::graph {
+
+// What each operation does to moments, innovations, tangents and covariances, on any backend. A
+// rule is a file (forward.cpp, backward.cpp, tangents.cpp, covariance.cpp) with a function for each
+// operation. A rule that comes later, such as an adjoint of total derivatives by means and
+// variances, is one more such file; it finds all that it reads in a Pass.
+//
+// A value lies in memory as (rows x positions) x channels, where a batch has `rows` rows.
+
+/// A pass of some rows through a graph: what rules read, and what they leave behind by node.
+struct Pass {
+  Backend& backend;
+  const Graph& graph;
+  const TapBuffers& taps;
+  ConstMomentsView parameters;
+  ConstMomentsView input;  ///< rows of data: rows x graph.row_size
+  std::vector<ConstMomentsView> values;
+  std::vector<float*> jacobians;  ///< of activations: J, with `residual` 1 + J
+
+  Index rows() const { return input.rows; }
+  ConstMomentsView value(Value x) const { return values[static_cast<std::size_t>(x)]; }
+  float* jacobian(Value x) const { return jacobians[static_cast<std::size_t>(x)]; }
+
+  /// A value seen as a row for each row of data: all its positions side by side.
+  template <class View>
+  View as_rows(Value x, View view) const {
+    return view.slice(0, rows(), graph.shape(x).size());
+  }
+  /// Memory seen as a value of the shape of x, for so many rows.
+  MomentsView view(Value x, float* memory, Index rows) const {
+    const Shape& shape = graph.shape(x);
+    float* const var = memory == nullptr ? nullptr : memory + rows * shape.size();
+    return {memory, var, rows * shape.positions(), shape.channels};
+  }
+};
+
+/// All the columns of a matrix.
+template <class View>
+auto all_columns(View view) {
+  return view.columns(0, view.cols);
+}
+
+/// The weight and the bias of an affine map among parameters or their innovations.
+template <class View>
+View weight_of(const Graph& graph, Value node, View parameters) {
+  const auto& op = std::get<Affine>(graph.node(node).op);
+  return parameters.slice(op.weight, graph.shape(node).channels, graph.shape(op.x).channels);
+}
+template <class View>
+View bias_of(const Graph& graph, Value node, View parameters) {
+  const auto& op = std::get<Affine>(graph.node(node).op);
+  return op.bias ? parameters.slice(*op.bias, 1, graph.shape(node).channels) : View{};
+}
+
+/// Works out the value of a node, and the Jacobian of an activation, from values below it. `room`
+/// is memory for it, which a Reshape and an input that is the whole row leave alone. A value that
+/// is known exactly has no variances; the output always has them.
+void forward(Pass& pass, Value node, MomentsView room);
+
+/// The innovation of an input of a node, and what becomes of it.
+struct Below {
+  Handover handover;
+  MomentsView delta;
+};
+
+/// Where a backward pass puts the innovations of parameters.
+struct Learning {
+  MomentsView innovation;  ///< 1 x parameters
+  Moments& shared;         ///< for affine maps that share parameters
+};
+
+/// Passes the innovation of a node's value on to its inputs, in their order, and writes or adds
+/// that of its parameters:
+///
+///   affine       delta.mean W_mean, delta.var W_mean^2
+///   activation   delta.mean J, delta.var J^2
+///   product      delta.mean m, delta.var m^2, with m the mean of the other factor
+///   mix          sums by the transposed table, of variances with the squared weights
+///   others       the elements that an input has contributed, as they are
+///
+/// `delta` may become the innovation of an input (Handover::in_place). `spare` is memory for the
+/// innovation of an affine map's input where that is to be added.
+void backward(const Pass& pass, Value node, const Plan::NodePlan& plan, MomentsView delta,
+              std::span<const Below> below, MomentsView spare, const Learning& learning);
+
+/// Tangents (core/backend.h) in some directions, by node.
+struct TangentPass {
+  const Pass& pass;
+  MomentsView row;  ///< of the whole row of data
+  std::vector<MomentsView> tangents;
+  Buffer<float>& slopes;
+};
+
+/// Works out the tangents of a node's value from those below it; `room` is memory for them, which
+/// may be that of the input for an activation. Throws std::logic_error for x + f(x), which would
+/// take derivatives of f that are not there.
+void forward_tangents(TangentPass& tangents, Value node, MomentsView room);
+
+/// Writes the covariances of the first n_outputs channels of a node's value (rows x n_outputs x
+/// n_outputs): those of the affine maps next below, which take their inputs as independent, through
+/// activations by their Jacobians; sums add theirs up, and blocks of channels are independent.
+/// Throws std::logic_error for products and sums over positions.
+void covariance(const Pass& pass, Value node, Index n_outputs, float* covariance);
+
+}  // namespace tagix::graph

@@ -1,0 +1,296 @@
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <functional>
+#include <vector>
+
+#include "float64_network.h"
+#include "graph/graph.h"
+
+namespace tagix::test {
+
+// A graph in float64, by plain loops that scatter where the library gathers, and share no code with
+// it beyond the list of operations: the truth for tests of rules.
+
+/// Moments of all positions and channels of a value for one row after the other.
+struct GraphValue {
+  std::vector<double> mean, var, jacobian;
+
+  explicit GraphValue(std::size_t size = 0) : mean(size), var(size), jacobian(size) {}
+};
+
+class Float64Graph {
+ public:
+  Float64Graph(const Graph& graph, std::vector<double> mean, std::vector<double> var)
+      : parameter_mean(std::move(mean)), parameter_var(std::move(var)), graph_(graph) {}
+
+  std::vector<double> parameter_mean, parameter_var;
+  /// Of activations by math::ActivationKind; those of the user are not known here.
+  std::function<ScalarMoments(math::ActivationKind, double, double)> activation =
+      [](math::ActivationKind kind, double mean, double var) {
+        if (kind != math::ActivationKind::relu) return identity_truth(mean, var);
+        // Far below 0 the library's moments are 0 (math/activations.h).
+        return mean < -12.5 * std::sqrt(var) ? ScalarMoments{0, 0, 0} : relu_truth(mean, var);
+      };
+
+  struct Innovations {
+    std::vector<double> parameter_mean, parameter_var, input_mean, input_var;
+  };
+
+  /// The values of all nodes for rows of data; an empty variance is 0.
+  std::vector<GraphValue> forward(const std::vector<double>& mean, const std::vector<double>& var,
+                                  std::size_t rows) const {
+    std::vector<GraphValue> values;
+    for (const graph::Node& node : graph_.nodes) {
+      GraphValue out(rows * static_cast<std::size_t>(node.shape.size()));
+      std::visit([&](const auto& op) { forward(op, node.shape, values, out, rows, mean, var); },
+                 node.op);
+      values.push_back(std::move(out));
+    }
+    return values;
+  }
+
+  const GraphValue& output(const std::vector<GraphValue>& values) const {
+    return values[static_cast<std::size_t>(graph_.output)];
+  }
+
+  /// Innovations of parameters and of rows of data from those of the output.
+  Innovations backward(const std::vector<GraphValue>& values, const GraphValue& delta,
+                       std::size_t rows) const {
+    std::vector<GraphValue> deltas;
+    for (const GraphValue& value : values) deltas.emplace_back(value.mean.size());
+    deltas[static_cast<std::size_t>(graph_.output)] = delta;
+    Innovations sums;
+    sums.parameter_mean.resize(parameter_mean.size());
+    sums.parameter_var.resize(parameter_mean.size());
+    sums.input_mean.resize(rows * static_cast<std::size_t>(graph_.row_size));
+    sums.input_var.resize(sums.input_mean.size());
+    for (std::size_t i = graph_.nodes.size(); i-- > 0;) {
+      const graph::Node& node = graph_.nodes[i];
+      std::visit([&](const auto& op) { backward(op, node.shape, values, i, deltas, rows, sums); },
+                 node.op);
+    }
+    return sums;
+  }
+
+ private:
+  using Values = std::vector<GraphValue>;
+
+  std::size_t channels(graph::Value x) const {
+    return static_cast<std::size_t>(graph_.shape(x).channels);
+  }
+  std::size_t positions(graph::Value x) const {
+    return static_cast<std::size_t>(graph_.shape(x).positions());
+  }
+  static std::size_t at(Index i) { return static_cast<std::size_t>(i); }
+
+  void forward(const graph::Input& op, const Shape& shape, const Values&, GraphValue& out,
+               std::size_t rows, const std::vector<double>& mean,
+               const std::vector<double>& var) const {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t k = 0; k < at(shape.size()); ++k) {
+        const std::size_t from = r * at(graph_.row_size) + at(op.first_column) + k;
+        out.mean[r * at(shape.size()) + k] = mean[from];
+        out.var[r * at(shape.size()) + k] = var.empty() ? 0 : var[from];
+      }
+    }
+  }
+  void forward(const graph::Affine& op, const Shape& shape, const Values& values, GraphValue& out,
+               std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
+    const GraphValue& x = values[at(op.x)];
+    const std::size_t in = channels(op.x), n = at(shape.channels);
+    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+      for (std::size_t o = 0; o < n; ++o) {
+        double mean = op.bias ? parameter_mean[at(*op.bias) + o] : 0;
+        double var = op.bias ? parameter_var[at(*op.bias) + o] : 0;
+        for (std::size_t i = 0; i < in; ++i) {
+          const double wm = parameter_mean[at(op.weight) + o * in + i];
+          const double wv = parameter_var[at(op.weight) + o * in + i];
+          const double am = x.mean[r * in + i], av = x.var[r * in + i];
+          mean += wm * am;
+          var += wm * wm * av + wv * (am * am + av);
+        }
+        out.mean[r * n + o] = mean;
+        out.var[r * n + o] = var;
+      }
+    }
+  }
+  void forward(const graph::Activate& op, const Shape&, const Values& values, GraphValue& out,
+               std::size_t, const std::vector<double>&, const std::vector<double>&) const {
+    const GraphValue& x = values[at(op.x)];
+    const auto kind = std::get<math::ActivationSpec>(op.function).kind;
+    for (std::size_t i = 0; i < x.mean.size(); ++i) {
+      const ScalarMoments f = activation(kind, x.mean[i], x.var[i]);
+      const double v = x.var[i];
+      out.mean[i] = f.mean + (op.residual ? x.mean[i] : 0);
+      out.var[i] = f.var + (op.residual ? v + 2 * f.jacobian * v : 0);
+      out.jacobian[i] = f.jacobian + (op.residual ? 1 : 0);
+    }
+  }
+  void forward(const graph::Mix& op, const Shape& shape, const Values& values, GraphValue& out,
+               std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
+    const GraphValue& x = values[at(op.x)];
+    const std::size_t n = at(shape.channels), below = positions(op.x),
+                      above = at(shape.positions());
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (const TapTable::Tap& tap : op.taps->taps()) {
+        for (std::size_t c = 0; c < n; ++c) {
+          const double w = tap.weight;
+          const std::size_t from = (r * below + at(tap.input)) * n + c;
+          out.mean[(r * above + at(tap.result)) * n + c] += w * x.mean[from];
+          out.var[(r * above + at(tap.result)) * n + c] += w * w * x.var[from];
+        }
+      }
+    }
+  }
+  void forward(const graph::Add& op, const Shape&, const Values& values, GraphValue& out,
+               std::size_t, const std::vector<double>&, const std::vector<double>&) const {
+    for (graph::Value x : op.xs) {
+      for (std::size_t i = 0; i < out.mean.size(); ++i) {
+        out.mean[i] += values[at(x)].mean[i];
+        out.var[i] += values[at(x)].var[i];
+      }
+    }
+  }
+  void forward(const graph::Concat& op, const Shape& shape, const Values& values, GraphValue& out,
+               std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
+    std::size_t first = 0;
+    for (graph::Value x : op.xs) {
+      for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+        for (std::size_t c = 0; c < channels(x); ++c) {
+          const std::size_t to = r * at(shape.channels) + first + c;
+          out.mean[to] = values[at(x)].mean[r * channels(x) + c];
+          out.var[to] = values[at(x)].var[r * channels(x) + c];
+        }
+      }
+      first += channels(x);
+    }
+  }
+  void forward(const graph::Slice& op, const Shape& shape, const Values& values, GraphValue& out,
+               std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
+    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+      for (std::size_t c = 0; c < at(shape.channels); ++c) {
+        const std::size_t from = r * channels(op.x) + at(op.first_channel) + c;
+        out.mean[r * at(shape.channels) + c] = values[at(op.x)].mean[from];
+        out.var[r * at(shape.channels) + c] = values[at(op.x)].var[from];
+      }
+    }
+  }
+  void forward(const graph::Reshape& op, const Shape&, const Values& values, GraphValue& out,
+               std::size_t, const std::vector<double>&, const std::vector<double>&) const {
+    out = values[at(op.x)];
+  }
+  void forward(const graph::Product& op, const Shape&, const Values& values, GraphValue& out,
+               std::size_t, const std::vector<double>&, const std::vector<double>&) const {
+    const GraphValue &a = values[at(op.a)], &b = values[at(op.b)];
+    for (std::size_t i = 0; i < out.mean.size(); ++i) {
+      const double mean = a.mean[i] * b.mean[i];
+      out.mean[i] = mean;
+      out.var[i] =
+          (a.mean[i] * a.mean[i] + a.var[i]) * (b.mean[i] * b.mean[i] + b.var[i]) - mean * mean;
+    }
+  }
+
+  void backward(const graph::Input& op, const Shape& shape, const Values&, std::size_t node,
+                Values& deltas, std::size_t rows, Innovations& sums) const {
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (std::size_t k = 0; k < at(shape.size()); ++k) {
+        const std::size_t to = r * at(graph_.row_size) + at(op.first_column) + k;
+        sums.input_mean[to] += deltas[node].mean[r * at(shape.size()) + k];
+        sums.input_var[to] += deltas[node].var[r * at(shape.size()) + k];
+      }
+    }
+  }
+  void backward(const graph::Affine& op, const Shape& shape, const Values& values, std::size_t node,
+                Values& deltas, std::size_t rows, Innovations& sums) const {
+    const GraphValue& x = values[at(op.x)];
+    GraphValue& below = deltas[at(op.x)];
+    const std::size_t in = channels(op.x), n = at(shape.channels);
+    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+      for (std::size_t o = 0; o < n; ++o) {
+        const double dm = deltas[node].mean[r * n + o], dv = deltas[node].var[r * n + o];
+        for (std::size_t i = 0; i < in; ++i) {
+          const std::size_t w = at(op.weight) + o * in + i;
+          const double am = x.mean[r * in + i], wm = parameter_mean[w];
+          sums.parameter_mean[w] += dm * am;
+          sums.parameter_var[w] += dv * am * am;
+          below.mean[r * in + i] += dm * wm;
+          below.var[r * in + i] += dv * wm * wm;
+        }
+        if (!op.bias) continue;
+        sums.parameter_mean[at(*op.bias) + o] += dm;
+        sums.parameter_var[at(*op.bias) + o] += dv;
+      }
+    }
+  }
+  void backward(const graph::Activate& op, const Shape&, const Values& values, std::size_t node,
+                Values& deltas, std::size_t, Innovations&) const {
+    scale(deltas[node], values[node].jacobian, deltas[at(op.x)]);
+  }
+  void backward(const graph::Mix& op, const Shape& shape, const Values&, std::size_t node,
+                Values& deltas, std::size_t rows, Innovations&) const {
+    const std::size_t n = at(shape.channels), below = positions(op.x),
+                      above = at(shape.positions());
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (const TapTable::Tap& tap : op.taps->taps()) {
+        for (std::size_t c = 0; c < n; ++c) {
+          const double w = tap.weight;
+          const std::size_t from = (r * above + at(tap.result)) * n + c;
+          const std::size_t to = (r * below + at(tap.input)) * n + c;
+          deltas[at(op.x)].mean[to] += w * deltas[node].mean[from];
+          deltas[at(op.x)].var[to] += w * w * deltas[node].var[from];
+        }
+      }
+    }
+  }
+  void backward(const graph::Add& op, const Shape&, const Values&, std::size_t node, Values& deltas,
+                std::size_t, Innovations&) const {
+    const std::vector<double> ones(deltas[node].mean.size(), 1);
+    for (graph::Value x : op.xs) scale(deltas[node], ones, deltas[at(x)]);
+  }
+  void backward(const graph::Concat& op, const Shape& shape, const Values&, std::size_t node,
+                Values& deltas, std::size_t rows, Innovations&) const {
+    std::size_t first = 0;
+    for (graph::Value x : op.xs) {
+      for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+        for (std::size_t c = 0; c < channels(x); ++c) {
+          const std::size_t from = r * at(shape.channels) + first + c;
+          deltas[at(x)].mean[r * channels(x) + c] += deltas[node].mean[from];
+          deltas[at(x)].var[r * channels(x) + c] += deltas[node].var[from];
+        }
+      }
+      first += channels(x);
+    }
+  }
+  void backward(const graph::Slice& op, const Shape& shape, const Values&, std::size_t node,
+                Values& deltas, std::size_t rows, Innovations&) const {
+    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
+      for (std::size_t c = 0; c < at(shape.channels); ++c) {
+        const std::size_t to = r * channels(op.x) + at(op.first_channel) + c;
+        deltas[at(op.x)].mean[to] += deltas[node].mean[r * at(shape.channels) + c];
+        deltas[at(op.x)].var[to] += deltas[node].var[r * at(shape.channels) + c];
+      }
+    }
+  }
+  void backward(const graph::Reshape& op, const Shape&, const Values&, std::size_t node,
+                Values& deltas, std::size_t, Innovations&) const {
+    scale(deltas[node], std::vector<double>(deltas[node].mean.size(), 1), deltas[at(op.x)]);
+  }
+  void backward(const graph::Product& op, const Shape&, const Values& values, std::size_t node,
+                Values& deltas, std::size_t, Innovations&) const {
+    scale(deltas[node], values[at(op.b)].mean, deltas[at(op.a)]);
+    scale(deltas[node], values[at(op.a)].mean, deltas[at(op.b)]);
+  }
+
+  static void scale(const GraphValue& delta, const std::vector<double>& slope, GraphValue& below) {
+    for (std::size_t i = 0; i < slope.size(); ++i) {
+      below.mean[i] += delta.mean[i] * slope[i];
+      below.var[i] += delta.var[i] * slope[i] * slope[i];
+    }
+  }
+
+  const Graph& graph_;
+};
+
+}  // namespace tagix::test

@@ -1,0 +1,282 @@
+#include <doctest/doctest.h>
+
+#include <array>
+#include <cmath>
+#include <functional>
+
+#include "conformance/suite.h"
+#include "float64_graph.h"
+#include "graph_problem.h"
+#include "layers/concat.h"
+#include "layers/residual.h"
+
+using namespace tagix;
+using namespace tagix::test;
+using graph::Value;
+
+namespace {
+
+constexpr math::ActivationSpec relu{ActivationKind::relu, MomentsForm::exact};
+
+/// A graph with every operation: values read twice, weights used twice, columns of the row that are
+/// read twice and not at all, a parameter that nothing reads.
+std::shared_ptr<const Graph> every_operation(bool with_residual) {
+  GraphBuilder g;
+  const auto weight = [&g](const char* name, Index out, Index in) {
+    return g.parameter({name, {out, in}, 0.6f});
+  };
+  const auto bias = [&g](const char* name, Index out) { return g.parameter({name, {out}, 0.5f}); };
+  const Value image = g.input({{4, 4}, 2}, 1);
+  const Value time = g.input(3, 34), again = g.input(2, 35);
+  const Parameter shared = weight("shared", 3, 3);
+  const Value a = g.affine(image, weight("image", 3, 2), bias("image_bias", 3));
+  bias("unused", 7);
+  const Value sum = g.add(a, g.affine(time, shared, bias("time_bias", 3)));
+  const Value rectified = g.activate(sum, relu);
+  const Value skip = with_residual ? g.add(sum, rectified) : g.add(sum, a);
+  const Value pooled = g.mix(rectified, window({4, 4}, 2, 2, 0, 0.25f));
+  const Value resampled = g.mix(pooled, nearest({2, 2}, 2));
+  const Value gated = g.product(resampled, g.affine(skip, shared, std::nullopt));
+  const Value scaled = g.product(gated, time);
+  const Value joined = g.concat(
+      std::array{g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
+  const Value smoothed = g.mix(joined, window({4, 4}, 3, 1, 1, 1.0f / 9));
+  const Value flat = g.reshape(smoothed, 16 * 10);
+  const Value part = g.activate(g.slice(flat, 5, 30), relu);
+  // Two parameters as one weight, of which the second is used alone, too.
+  const Parameter low = weight("low", 1, 3), high = weight("high", 2, 3);
+  const Value by_both = g.affine(time, g.stacked(low, high), std::nullopt);
+  const Value by_high = g.affine(time, high, std::nullopt);
+  const Value out = g.affine(part, weight("out", 2, 30), bias("out_bias", 2));
+  const Value more = g.product(g.add(g.slice(by_both, 0, 2), by_high), again);
+  return std::make_shared<const Graph>(g.finish(g.add(g.add(out, again), more)));
+}
+
+struct Truth {
+  std::vector<double> mean, var;
+  Float64Graph::Innovations innovations;
+};
+
+std::vector<double> variances(const HostPair& pair) { return doubles(pair.var); }
+
+Truth truth_of(const Graph& graph, const Problem& problem, float spread) {
+  const Float64Graph network(graph, doubles(problem.parameters.mean),
+                             doubles(problem.parameters.var));
+  const auto rows = static_cast<std::size_t>(problem.rows);
+  const auto values = network.forward(doubles(problem.input.mean), variances(problem.input), rows);
+  const GraphValue& output = network.output(values);
+  GraphValue delta(output.mean.size());
+  for (std::size_t i = 0; i < delta.mean.size(); ++i) {
+    if (std::isnan(problem.target[i])) continue;
+    const double total = output.var[i] * spread + problem.noise_var[i];
+    delta.mean[i] = (problem.target[i] - output.mean[i]) / total;
+    delta.var[i] = -1 / total;
+  }
+  Truth truth{output.mean, output.var, network.backward(values, delta, rows)};
+  for (std::vector<double>* vars :
+       {&truth.innovations.parameter_var, &truth.innovations.input_var}) {
+    for (double& var : *vars) {
+      if (std::fabs(var) < 1e-38) var = 0;  // as float32 has it
+    }
+  }
+  return truth;
+}
+
+void check_close(const Result& got, const Truth& truth, double tolerance) {
+  check_close(got.prediction, truth.mean, truth.var, tolerance);
+  const Float64Graph::Innovations& innovations = truth.innovations;
+  check_close(got.innovation, innovations.parameter_mean, innovations.parameter_var, tolerance);
+  check_close(got.input_delta, innovations.input_mean, innovations.input_var, tolerance);
+}
+
+/// The largest error in units of the largest value.
+double error(const std::vector<float>& got, const std::vector<double>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double largest = 0, scale = 1e-30;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    scale = std::fmax(scale, std::fabs(truth[i]));
+    const double each = std::fabs(got[i] - truth[i]);
+    if (!(each <= largest)) largest = each;
+  }
+  return largest / scale;
+}
+
+}  // namespace
+
+TEST_CASE("every operation is within float32 of float64, forward and backward") {
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    unsigned seed = 1;
+    for (bool with_residual : {false, true}) {
+      const std::shared_ptr<const Graph> graph = every_operation(with_residual);
+      const auto executor = make_graph_executor(*backend, graph);
+      for (Index rows : {1, 2, 17}) {
+        for (bool uncertain : {false, true}) {
+          INFO(backend->name(), ", ", rows, " rows, uncertain input ", uncertain);
+          const Problem problem = problem_of(*graph, rows, uncertain, seed += 40);
+          const Result got = learn(*backend, *executor, problem, 1.5f);
+          check_close(got, truth_of(*graph, problem, 1.5f), 2e-5);
+          check_same(learn(*backend, *executor, problem, 1.5f, false).innovation, got.innovation);
+          check_same(predict(*backend, *executor, problem), got.prediction);
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("a batch is cut by the bytes that a row takes") {
+  for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
+    const std::shared_ptr<const Graph> graph = every_operation(true);
+    const Problem problem = problem_of(*graph, 23, true, 900);
+    const Truth truth = truth_of(*graph, problem, 2);
+    const auto whole = make_graph_executor(*backend, graph);
+    for (Index bytes : {1, 20'000, 100'000}) {
+      INFO(backend->name(), ", ", bytes, " bytes");
+      const auto executor = make_graph_executor(*backend, graph, bytes);
+      check_close(learn(*backend, *executor, problem, 2), truth, 2e-5);
+      check_same(learn(*backend, *executor, problem, 2, false).innovation,
+                 learn(*backend, *executor, problem, 2).innovation);
+      check_same(predict(*backend, *executor, problem), predict(*backend, *whole, problem));
+    }
+  }
+}
+
+TEST_CASE("x + f(x) has the moments of a function of its own, by Simpson's rule") {
+  const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
+  const std::vector<std::pair<LayerPointer, std::function<double(double)>>> functions{
+      {activation(ActivationKind::identity), [](double x) { return x; }},
+      {activation(ActivationKind::relu), [](double x) { return std::max(x, 0.0); }},
+      {activation(ActivationKind::tanh), [](double x) { return std::tanh(x); }},
+      {activation(ActivationKind::sigmoid), sigmoid},
+      {activation(ActivationKind::silu), [sigmoid](double x) { return x * sigmoid(x); }},
+      {std::make_shared<FunctionActivation>(std::make_shared<Cubic>(), MomentsForm::exact),
+       [](double x) { return x - 0.1 * x * x * x; }},
+  };
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    for (const auto& [layer, f] : functions) {
+      INFO(backend->name(), ", ", layer->name());
+      const LayerPointer network = std::make_shared<Residual>(layer);
+      const auto executor = make_graph_executor(*backend, graph_of(network, {3}));
+      const Problem problem(*network, 20, 3, true, 12);
+      const Result got = learn(*backend, *executor, problem, 1);
+      const ActivationTruth truth = simpson_truth([&f](double x) { return x + f(x); }, {0.0});
+      for (std::size_t i = 0; i < got.prediction.mean.size(); ++i) {
+        const ScalarMoments expected = truth(problem.input.mean[i], problem.input.var[i]);
+        CHECK(got.prediction.mean[i] == doctest::Approx(expected.mean).epsilon(2e-5));
+        CHECK(got.prediction.var[i] == doctest::Approx(expected.var).epsilon(2e-4));
+        if (std::isnan(problem.target[i])) continue;
+        const double total = expected.var + problem.noise_var[i];
+        CHECK(got.input_delta.var[i] ==
+              doctest::Approx(-expected.jacobian * expected.jacobian / total).epsilon(2e-4));
+      }
+    }
+  }
+}
+
+TEST_CASE("Jacobians of every operation against central differences in float64") {
+  const std::shared_ptr<const Graph> graph = every_operation(false);
+  const auto n_in = static_cast<std::size_t>(graph->row_size);
+  for (bool uncertain : {false, true}) {
+    const Problem problem = problem_of(*graph, 3, uncertain, 33);
+    const Float64Graph network(*graph, doubles(problem.parameters.mean),
+                               doubles(problem.parameters.var));
+    std::vector<double> truth(3 * 2 * n_in);
+    constexpr double h = 1e-5;
+    for (std::size_t k = 0; k < n_in; ++k) {
+      const auto moved = [&](double by) {
+        std::vector<double> mean = doubles(problem.input.mean);
+        for (std::size_t row = 0; row < 3; ++row) mean[row * n_in + k] += by;
+        return network.output(network.forward(mean, variances(problem.input), 3)).mean;
+      };
+      const std::vector<double> right = moved(h), left = moved(-h);
+      for (std::size_t i = 0; i < right.size(); ++i) {
+        truth[i * n_in + k] = (right[i] - left[i]) / (2 * h);
+      }
+    }
+    for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+      INFO(backend->name(), ", uncertain input ", uncertain);
+      for (Index bytes : {default_pass_bytes, Index{1}}) {
+        const auto executor = make_graph_executor(*backend, graph, bytes);
+        const HostLinearized got =
+            linearize(*backend, *executor, problem, {2, graph->row_size, false});
+        CHECK(error(got.jacobian, truth) < 2e-5);
+        check_same(got.prediction, predict(*backend, *executor, problem));
+      }
+    }
+  }
+}
+
+TEST_CASE("covariances of sums, of blocks of channels and of parts of them") {
+  const Index n = 4;
+  GraphBuilder g;
+  const Value x = g.input(3, 0);
+  const Value y = g.affine(x, g.parameter({"first", {5, 3}, 0.7f}), std::nullopt);
+  const Value skip =
+      g.add(g.slice(y, 1, 3), g.affine(x, g.parameter({"second", {3, 3}, 0.7f}), std::nullopt));
+  const Value z = g.concat(std::array{g.slice(y, 0, 2), g.add(skip, g.activate(skip, relu))});
+  const auto graph = std::make_shared<const Graph>(g.finish(z));
+  const Problem problem = problem_of(*graph, 6, true, 71);
+  const Float64Graph network(*graph, doubles(problem.parameters.mean),
+                             doubles(problem.parameters.var));
+  const auto values = network.forward(doubles(problem.input.mean), variances(problem.input), 6);
+  const GraphValue& output = network.output(values);
+  std::vector<double> truth;
+  for (std::size_t row = 0; row < 6; ++row) {
+    // Cov of rows i and j of an affine map without the noise of its weights.
+    const auto affine = [&](std::size_t offset, std::size_t i, std::size_t j) {
+      double sum = 0;
+      for (std::size_t k = 0; k < 3; ++k) {
+        sum += double{problem.parameters.mean[offset + 3 * i + k]} *
+               problem.parameters.mean[offset + 3 * j + k] * problem.input.var[row * 3 + k];
+      }
+      return sum;
+    };
+    const auto jacobian = [&](std::size_t channel) {
+      const std::size_t node = values.size() - 2;  // x + f(x), before the concatenation
+      return values[node].jacobian[row * 3 + channel];
+    };
+    REQUIRE(std::holds_alternative<graph::Activate>(graph->nodes[values.size() - 2].op));
+    for (std::size_t i = 0; i < 4; ++i) {
+      for (std::size_t j = 0; j < 4; ++j) {
+        if (i == j) {
+          truth.push_back(output.var[row * 5 + i]);
+        } else if (i < 2 && j < 2) {
+          truth.push_back(affine(0, i, j));
+        } else if (i < 2 || j < 2) {
+          truth.push_back(0);
+        } else {
+          const std::size_t a = i - 2, b = j - 2;
+          truth.push_back((affine(0, a + 1, b + 1) + affine(15, a, b)) * jacobian(a) * jacobian(b));
+        }
+      }
+    }
+  }
+  for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+    INFO(backend->name());
+    const auto executor = make_graph_executor(*backend, graph);
+    CHECK(error(linearize(*backend, *executor, problem, {n, 0, true}).covariance, truth) < 2e-5);
+  }
+}
+
+TEST_CASE("what an operation has no rule for is said with its path") {
+  const auto failure = [](const std::shared_ptr<const Graph>& graph, const Linearization& wanted) {
+    const std::shared_ptr<Backend> backend = cpu_backend();
+    const Problem problem = problem_of(*graph, 2, true, 5);
+    std::string message;
+    try {
+      linearize(*backend, *make_graph_executor(*backend, graph), problem, wanted);
+    } catch (const std::logic_error& error) {
+      message = error.what();
+    }
+    return message;
+  };
+  const LayerPointer residual =
+      sequential({linear(3, 3), std::make_shared<Residual>(activation(ActivationKind::relu))});
+  CHECK(failure(graph_of(residual, {3}), {3, 3, false}) == "1: x + f(x) has no tangents");
+  CHECK(failure(graph_of(residual, {3}), {3, 0, true}).empty());
+  GraphBuilder g;
+  const GraphBuilder::Scope scope = g.enter("gate");
+  const Value product = g.product(g.input(2, 0), g.input(2, 2));
+  const auto graph = std::make_shared<const Graph>(g.finish(product));
+  CHECK(failure(graph, {2, 0, true}) == "gate: outputs above a product have no covariances");
+  CHECK(failure(graph, {2, 4, false}).empty());
+}
