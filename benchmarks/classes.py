@@ -22,7 +22,7 @@ from tagix import metrics, nn
 Array = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
-Likelihood = tx.HierarchicalSoftmax | tx.Remax | tx.Softmax
+Likelihood = tx.HierarchicalSoftmax | tx.OneVsRest | tx.Remax | tx.Softmax
 # Of rows to probabilities.
 Predictor = Callable[[Inputs], Array]
 
@@ -198,6 +198,7 @@ def compare(data: Data, seeds: Iterable[int]) -> dict[str, list[Scores]]:
         "HierarchicalSoftmax": tx.HierarchicalSoftmax(data.n_classes),
         "Remax": tx.Remax(data.n_classes),
         "Softmax": tx.Softmax(data.n_classes),
+        "OneVsRest": tx.OneVsRest(data.n_classes),
     }
     scores: dict[str, list[Scores]] = {}
     for seed in seeds:
@@ -267,14 +268,17 @@ def calls_by_classes(n_classes: int, x: Inputs) -> dict[str, Callable[[], object
     tree = network(x.shape[1], tx.HierarchicalSoftmax(n_classes), 0)
     remax = network(x.shape[1], tx.Remax(n_classes), 0)
     softmax = network(x.shape[1], tx.Softmax(n_classes), 0)
+    one_vs_rest = network(x.shape[1], tx.OneVsRest(n_classes), 0)
     return {
         "tree, step": lambda: tree.update(x, next(batches)),
         "Remax, step": lambda: remax.update(x, next(batches)),
         "Softmax, step": lambda: softmax.update(x, next(batches)),
+        "OneVsRest, step": lambda: one_vs_rest.update(x, next(batches)),
         "PyTorch, step": step,
         "tree, prediction": lambda: tree.predict_proba(x),
         "Remax, prediction": lambda: remax.predict_proba(x),
         "Softmax, prediction": lambda: softmax.predict_proba(x),
+        "OneVsRest, prediction": lambda: one_vs_rest.predict_proba(x),
         "PyTorch, prediction": predict,
     }
 
