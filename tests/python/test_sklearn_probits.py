@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 
 sklearn = pytest.importorskip("sklearn", reason="needs scikit-learn")
 
+from scipy.stats import norm  # noqa: E402
 from sklearn.datasets import load_digits  # noqa: E402
 from sklearn.model_selection import train_test_split  # noqa: E402
 
 import tagix as tx  # noqa: E402
 from tagix.sklearn import TagiClassifier  # noqa: E402
+from tagix.sklearn._encoding import Encoding  # noqa: E402
+from tagix.sklearn._judges import LabelJudge  # noqa: E402
 from tagix.sklearn._probits import (  # noqa: E402
     TRUSTED_GAIN,
     fit_link,
@@ -86,6 +89,26 @@ def test_what_more_networks_gain() -> None:
     assert whole == pytest.approx(measured, abs=0.1 * (of_pairs - measured))
     assert loss_of_more(p[:1], None, 5) == log_loss(p[0], None)
     assert loss_of_more(p[:5], None, 5) == log_loss(p[:5].mean(axis=0), None)
+
+
+def test_a_judge_of_outputs_fits_their_link() -> None:
+    """Against Phi of SciPy; the only row of a class counts for nothing."""
+    mean, var = outputs(500, 2, seed=5)
+    labels = drawn(probabilities(tx.OneVsRest(4), mean, var).mean(axis=0), seed=6)
+    labels[labels == 3] = 0
+    labels[7] = 3
+    x = np.zeros((500, 1), np.float32)
+    judge = LabelJudge(x, None, labels, 5, Encoding.of(x, np.zeros(x.shape, bool)))
+    fold = np.arange(500) % 5
+    verdict = judge.judge(np.stack([mean, var], axis=2), np.arange(500), fold)
+    assert isinstance(verdict.law, tx.OneVsRest)
+    config = verdict.law.config
+    weight = norm.cdf((mean - 0.5) / np.sqrt(var + config["link_std"] ** 2)) ** config["sharpness"]
+    p = (weight / weight.sum(axis=2, keepdims=True))[:, np.arange(500), labels]
+    p = np.delete(p, 7, axis=1)
+    alone, both = -np.log(p).mean(), -np.log(p.mean(axis=0)).mean()
+    # (1/2 - 1/5) / (1 - 1/2) of what the second network brought, of which half counts.
+    assert verdict.loss == pytest.approx(both - 0.5 * 0.6 * (alone - both), rel=1e-6)
 
 
 @pytest.fixture(scope="module")
