@@ -5,10 +5,10 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "graph/topology.h"
 #include "layers/activation.h"
 #include "layers/class_embedding.h"
 #include "layers/linear.h"
-#include "layers/noise_linear.h"
 #include "layers/sequential.h"
 #include "noise.h"
 
@@ -263,11 +263,14 @@ function raises itself passes through.)");
       .def(
           "check_noise",
           [](std::shared_ptr<Sequential> network, const py::object& noise) {
-            if (const auto learned = learned_noise(noise)) with_noise_head(network, *learned);
-            const std::optional<Index> inputs = network->input_features();
+            const auto learned = learned_noise(noise);
+            if (!learned && !network->input_features()) return;
+            const Topology topology(network, {}, learned);
+            if (learned) return;  // the head has been made for as many outputs
+            const std::optional<Index> inputs = topology.input_features();
             if (!py::isinstance<Homoscedastic>(noise) || !inputs) return;
             const std::size_t n_stds = noise.cast<Homoscedastic>().std().size();
-            const Index outputs = network->output_features(*inputs);
+            const Index outputs = topology.graph_for(*inputs)->output_shape().size();
             require(n_stds == 1 || static_cast<Index>(n_stds) == outputs, "noise: got ", n_stds,
                     " standard deviations, needed 1 or ", outputs);
           },

@@ -44,12 +44,12 @@ class CudaBackend final : public Backend {
   void synchronise() override { cuda::synchronise("synchronise"); }
 
   std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
-                                 std::unique_ptr<Executor> layerwise) override {
+                                 std::unique_ptr<Executor> by_graph) override {
     const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
       return std::holds_alternative<AffineStep>(step);
     });
-    return has_parameters ? make_fused_executor(*this, steps, std::move(layerwise))
-                          : std::move(layerwise);
+    return has_parameters ? make_fused_executor(*this, steps, std::move(by_graph))
+                          : std::move(by_graph);
   }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,

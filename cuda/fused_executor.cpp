@@ -92,14 +92,14 @@ class FusedExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
-                                              std::unique_ptr<Executor> layerwise,
+                                              std::unique_ptr<Executor> by_graph,
                                               std::optional<bool> use_clusters) {
   int shared_bytes = 0;
   check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0),
         "asking what the device has");
   const bool has_clusters = compute_capability() >= 90;
   const auto limit = static_cast<std::size_t>(shared_bytes);
-  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps, std::move(layerwise));
+  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps, std::move(by_graph));
   const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);
   if (!plan) return by_steps;
   std::optional<FusedPlan> online_plan = plan_fused(steps, 1, limit);

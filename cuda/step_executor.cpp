@@ -39,10 +39,10 @@ struct Node {
 
 class StepExecutor final : public Executor {
  public:
-  StepExecutor(Backend& backend, const std::vector<Step>& steps,
-               std::unique_ptr<Executor> layerwise, Index memory_floats)
+  StepExecutor(Backend& backend, const std::vector<Step>& steps, std::unique_ptr<Executor> by_graph,
+               Index memory_floats)
       : Executor(backend),
-        layerwise_(std::move(layerwise)),
+        by_graph_(std::move(by_graph)),
         memory_floats_(memory_floats),
         output_delta_(backend),
         partial_(backend),
@@ -90,7 +90,7 @@ class StepExecutor final : public Executor {
 
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
-    return linearize_with(*layerwise_, *this, parameters, input, wanted);
+    return linearize_with(*by_graph_, *this, parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -211,7 +211,7 @@ class StepExecutor final : public Executor {
     partial_.resize(plan_innovations(precision(), problems_));
   }
 
-  std::unique_ptr<Executor> layerwise_;
+  std::unique_ptr<Executor> by_graph_;
   Index memory_floats_;
   std::vector<Node> nodes_;
   Index parameter_count_ = 0;
@@ -228,9 +228,9 @@ class StepExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_step_executor(Backend& backend, const std::vector<Step>& steps,
-                                             std::unique_ptr<Executor> layerwise,
+                                             std::unique_ptr<Executor> by_graph,
                                              Index memory_floats) {
-  return std::make_unique<StepExecutor>(backend, steps, std::move(layerwise), memory_floats);
+  return std::make_unique<StepExecutor>(backend, steps, std::move(by_graph), memory_floats);
 }
 
 }  // namespace tagix::cuda

@@ -136,10 +136,10 @@ class Backend {
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
 
-  /// An executor that runs these steps faster than `layerwise` where it can, and leaves the rest to
+  /// An executor that runs these steps faster than `by_graph` where it can, and leaves the rest to
   /// that one.
   virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
-                                         std::unique_ptr<Executor> layerwise) = 0;
+                                         std::unique_ptr<Executor> by_graph) = 0;
 
   // Inference; docs/architecture.md gives the equations.
 

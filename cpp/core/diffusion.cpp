@@ -219,7 +219,7 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
   time_features.assign(plan.time_features);
   Conditions conditions = tables_.conditions;
   conditions.time_features = time_features.data();
-  const std::unique_ptr<Executor> executor = network.make_executor();
+  const std::unique_ptr<Executor> executor = network.make_executor(network_inputs());
 
   const auto write_rows = [&](const Buffer<float>& source, float* host, Index first, Index count,
                               bool variance) {

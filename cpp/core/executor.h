@@ -4,7 +4,6 @@
 #include <memory>
 
 #include "core/backend.h"
-#include "core/layer.h"
 
 namespace tagix {
 
@@ -125,13 +124,5 @@ void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& 
 /// Executor::linearize with the tangents and covariances of another executor of the same network.
 Linearized linearize_with(Executor& other, Executor& executor, ConstMomentsView parameters,
                           ConstMomentsView input, const Linearization& wanted);
-
-/// The executor that runs any network on any backend, one layer after the other. It is the oracle
-/// of every executor that fuses layers.
-std::unique_ptr<Executor> make_layerwise_executor(Backend& backend,
-                                                  std::shared_ptr<const Layer> network);
-
-/// The executor of a network: fused where the backend can do that, else layerwise.
-std::unique_ptr<Executor> make_executor(Backend& backend, std::shared_ptr<const Layer> network);
 
 }  // namespace tagix

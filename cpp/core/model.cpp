@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/require.h"
-#include "layers/noise_linear.h"
+#include "graph/executor.h"
 
 namespace tagix {
 namespace {
@@ -63,8 +63,9 @@ HostMoments row_slice(const HostMoments& input, Index first, Index count) {
 }  // namespace
 
 struct Model::Workspace {
-  Workspace(Backend& backend, std::shared_ptr<const Layer> network)
-      : executor(tagix::make_executor(backend, std::move(network))),
+  Workspace(Backend& backend, const std::shared_ptr<const Graph>& graph)
+      : graph(graph),
+        executor(tagix::make_executor(backend, graph)),
         input(backend),
         target(backend),
         noise_var(backend),
@@ -73,6 +74,7 @@ struct Model::Workspace {
         variances(backend),
         state(backend) {}
 
+  std::shared_ptr<const Graph> graph;
   std::unique_ptr<Executor> executor;
   Moments input;
   Buffer<float> target;
@@ -83,10 +85,11 @@ struct Model::Workspace {
   Buffer<TrainingState> state;
 };
 
-/// Takes a workspace from the model's pool, or a new one when all are in use, and puts it back.
+/// Takes a workspace from the model's pool, or a new one when all are in use or it is of another
+/// graph, and puts it back.
 class Model::WorkspaceLease {
  public:
-  explicit WorkspaceLease(const Model& model) : model_(model) {
+  WorkspaceLease(const Model& model, const Sizes& sizes) : model_(model) {
     {
       const std::lock_guard lock(model.pool_mutex_);
       if (!model.pool_.empty()) {
@@ -94,7 +97,9 @@ class Model::WorkspaceLease {
         model.pool_.pop_back();
       }
     }
-    if (!workspace_) workspace_ = std::make_unique<Workspace>(*model.backend_, model.network_);
+    if (!workspace_ || workspace_->graph != sizes.graph) {
+      workspace_ = std::make_unique<Workspace>(*model.backend_, sizes.graph);
+    }
   }
   WorkspaceLease(const WorkspaceLease&) = delete;
   WorkspaceLease& operator=(const WorkspaceLease&) = delete;
@@ -112,9 +117,10 @@ class Model::WorkspaceLease {
 
 Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
              std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
-             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes)
+             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes,
+             const std::vector<Shape>& inputs)
     : backend_(std::move(backend)),
-      network_(noise ? with_noise_head(network, *noise) : std::move(network)),
+      topology_(std::make_shared<const Topology>(std::move(network), inputs, noise)),
       rule_(rule),
       seed_(seed),
       noise_head_{noise ? noise->link : math::NoiseLink::none,
@@ -123,7 +129,7 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
                       ? static_cast<float>(noise->belief_precision)
                       : 0.0f},
       class_head_(classes),
-      specs_(network_->parameters()),
+      specs_(topology_->parameters()),
       parameter_count_(count_parameters(specs_)),
       parameters_(*backend_, 1, parameter_count_),
       forgetting_(forgetting),
@@ -134,7 +140,7 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
   require(!classes.exists() || !forgetting || !forgetting->tests_drift(),
           "forgetting: got a test for drift with classes, needed drift_level=None: it goes by the "
           "errors of numbers");
-  if (const auto inputs = network_->input_features()) output_features(*inputs);
+  if (const auto features = input_features()) sizes_for(*features);
   const math::DriftState no_drift;
   drift_.assign(&no_drift, 1);
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
@@ -161,7 +167,7 @@ Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_
 
 Model::Model(const Model& other, std::shared_ptr<Backend> backend)
     : backend_(std::move(backend)),
-      network_(other.network_),
+      topology_(other.topology_),
       rule_(other.rule_),
       seed_(other.seed_),
       noise_head_(other.noise_head_),
@@ -208,24 +214,24 @@ void Model::set_parameters(const float* mean, const float* var) {
   backend_->upload(var, view.var, float_bytes(parameter_count_));
 }
 
-Index Model::output_features(Index input_features) const {
-  if (const std::optional<Index> needed = network_->input_features()) {
-    require(input_features == *needed, "x: got ", input_features, " features, needed ", *needed);
-  }
-  const Index outputs = noise_head_.n_targets(network_->output_features(input_features));
+Model::Sizes Model::sizes_for(Index input_features) const {
+  const std::shared_ptr<const Graph>& graph = topology_->graph_for(input_features);
+  const Index outputs = noise_head_.n_targets(graph->output_shape().size());
   require(!class_head_.exists() || outputs == class_head_.n_outputs(), "likelihood: got ", outputs,
           " outputs of the last layer, needed ", class_head_.n_outputs(), " for ",
           class_head_.n_classes, " classes");
-  return outputs;
+  return {graph, outputs, class_head_.exists() ? 1 : outputs};
+}
+
+Index Model::output_features(Index input_features) const {
+  return sizes_for(input_features).outputs;
 }
 
 Index Model::target_features(Index input_features) const {
-  const Index outputs = output_features(input_features);
-  return class_head_.exists() ? 1 : outputs;
+  return sizes_for(input_features).targets;
 }
 
 void Model::check_input(const HostMoments& input) const {
-  output_features(input.cols);
   require_finite("x", input.mean, input.size());
   if (input.var != nullptr) require_variances("x_var", input.var, input.size());
 }
@@ -273,11 +279,12 @@ void Model::write_to_host(Workspace& workspace, ConstMomentsView prediction, Noi
 }
 
 void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const {
+  const Sizes sizes = sizes_for(input.cols);
+  const Index outputs = sizes.outputs;
   check_input(input);
-  const Index outputs = output_features(input.cols);
   if (output.has_noise() && input.rows > 0) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
   const Index rows = workspace.executor->prediction_rows();
@@ -290,9 +297,10 @@ void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& 
 
 void Model::predict_proba(HostMoments input, float* probabilities) const {
   if (!class_head_.exists()) throw std::logic_error("predict_proba: the network has no classes");
+  const Sizes sizes = sizes_for(input.cols);
   check_input(input);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   const Index rows = workspace.executor->prediction_rows(), n_classes = class_head_.n_classes;
   for (Index first = 0; first < input.rows; first += rows) {
@@ -317,12 +325,13 @@ void Model::covariance(HostMoments input, float* covariance) const {
 
 void Model::linearize(const HostMoments& input, Index n_inputs, float* jacobian,
                       float* covariance) const {
+  const Sizes sizes = sizes_for(input.cols);
+  const Index outputs = sizes.outputs;
   check_input(input);
-  const Index outputs = output_features(input.cols);
   const Linearization wanted{outputs, n_inputs, covariance != nullptr};
   const Index row_size = outputs * std::max(wanted.n_directions, wanted.covariance ? outputs : 0);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   constexpr Index max_floats = 1 << 22;
   const Index rows = std::min(workspace.executor->prediction_rows(),
@@ -361,8 +370,8 @@ std::shared_ptr<Model> Model::draw(std::uint64_t seed) const {
   return drawn;
 }
 
-std::unique_ptr<Executor> Model::make_executor() const {
-  return tagix::make_executor(*backend_, network_);
+std::unique_ptr<Executor> Model::make_executor(Index input_features) const {
+  return tagix::make_executor(*backend_, sizes_for(input_features).graph);
 }
 
 void Model::read_parameters(const std::function<void(ConstMomentsView)>& read) const {
@@ -388,11 +397,12 @@ void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
   require_positive("noise", noise.data, broadcast_size(noise, rows, outputs));
 }
 
-void Model::check_targets(const HostMoments& input, const float* target, NoiseView noise) const {
+void Model::check_targets(const Sizes& sizes, const HostMoments& input, const float* target,
+                          NoiseView noise) const {
   check_input(input);
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  require_targets(target, input.rows, target_features(input.cols));
-  check_noise(noise, input.rows, output_features(input.cols));
+  require_targets(target, input.rows, sizes.targets);
+  check_noise(noise, input.rows, sizes.outputs);
 }
 
 void Model::require_targets(const float* target, Index rows, Index cols) const {
@@ -422,12 +432,11 @@ NoiseView Model::load(Workspace& workspace, NoiseView noise, Index rows, Index o
   return noise;
 }
 
-Model::Batch Model::load(Workspace& workspace, const HostMoments& input, const float* target,
-                         NoiseView noise) const {
-  const Index outputs = output_features(input.cols);
-  noise = load(workspace, noise, input.rows, outputs);
+Model::Batch Model::load(Workspace& workspace, const Sizes& sizes, const HostMoments& input,
+                         const float* target, NoiseView noise) const {
+  noise = load(workspace, noise, input.rows, sizes.outputs);
   if (backend_->reads_host_memory()) return {input, target, noise};
-  workspace.target.assign(target, input.rows * target_features(input.cols));
+  workspace.target.assign(target, input.rows * sizes.targets);
   return {upload(workspace, input), workspace.target.data(), noise};
 }
 
@@ -447,14 +456,15 @@ void Model::set_epochs_trained(Index epochs) {
 
 void Model::update(HostMoments input, const float* target, NoiseView noise,
                    const PredictionArrays& prediction) {
-  check_targets(input, target, noise);
+  const Sizes sizes = sizes_for(input.cols);
+  check_targets(sizes, input, target, noise);
   const auto lock = lock_for_change();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  const Batch batch = load(workspace, input, target, noise);
+  const Batch batch = load(workspace, sizes, input, target, noise);
   const ConstMomentsView output = learn(workspace, batch, false).prediction;
   write_to_host(workspace, output, batch.noise, prediction);
-  require_finite_prediction(prediction, input.rows * output_features(input.cols));
+  require_finite_prediction(prediction, input.rows * sizes.outputs);
   const TrainingState start;
   workspace.state.assign(&start, 1);
   change_by(workspace, batch, output);
@@ -520,11 +530,12 @@ void Model::require_finite_input(ConstMomentsView input) const {
 
 void Model::predict_on_device(ConstMomentsView input, NoiseView noise,
                               const PredictionArrays& output) const {
-  const Index outputs = output_features(input.cols);
+  const Sizes sizes = sizes_for(input.cols);
+  const Index outputs = sizes.outputs;
   if (input.rows == 0) return;
   if (output.has_noise()) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   queue_input_check(workspace, input);
   if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
@@ -540,14 +551,14 @@ void Model::predict_on_device(ConstMomentsView input, NoiseView noise,
 void Model::update_on_device(ConstMomentsView input, const float* target, NoiseView noise,
                              const PredictionArrays& prediction) {
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  const Index outputs = output_features(input.cols), size = input.rows * outputs;
-  const Index n_targets = input.rows * target_features(input.cols);
-  check_noise(noise, input.rows, outputs);
+  const Sizes sizes = sizes_for(input.cols);
+  const Index size = input.rows * sizes.outputs, n_targets = input.rows * sizes.targets;
+  check_noise(noise, input.rows, sizes.outputs);
   const auto lock = lock_for_change();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   queue_input_check(workspace, input);
-  noise = load(workspace, noise, input.rows, outputs);
+  noise = load(workspace, noise, input.rows, sizes.outputs);
   const Batch batch{input, target, noise};
   const ConstMomentsView output = learn(workspace, batch, false).prediction;
   write(output, noise, prediction);
@@ -566,11 +577,12 @@ void Model::update_on_device(ConstMomentsView input, const float* target, NoiseV
 }
 
 Innovations Model::innovations(HostMoments input, const float* target, NoiseView noise) const {
-  check_targets(input, target, noise);
+  const Sizes sizes = sizes_for(input.cols);
+  check_targets(sizes, input, target, noise);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  const Batch batch = load(workspace, input, target, noise);
+  const Batch batch = load(workspace, sizes, input, target, noise);
   const Learned learned = learn(workspace, batch, true);
   Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
   backend_->observe(learned.prediction, batch.target, batch.noise, spread_of(batch),
@@ -588,16 +600,17 @@ Innovations Model::innovations(HostMoments input, const float* target, NoiseView
 }
 
 PredictionSums Model::evaluate(HostMoments input, const float* target, NoiseView noise) const {
-  check_targets(input, target, noise);
+  const Sizes sizes = sizes_for(input.cols);
+  check_targets(sizes, input, target, noise);
   const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this);
+  WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
   const TrainingState start;
   workspace.state.assign(&start, 1);
   const Index rows = workspace.executor->prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
     const Batch batch =
-        load(workspace, row_slice(input, first, rows), target, noise.from_row(first));
+        load(workspace, sizes, row_slice(input, first, rows), target, noise.from_row(first));
     const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
     backend_->record_predictions(output, batch.target, batch.noise, workspace.state.data());
     target += output.rows * batch.noise.n_targets(output.cols);

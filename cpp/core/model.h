@@ -13,9 +13,9 @@
 #include "core/backend.h"
 #include "core/executor.h"
 #include "core/forgetting.h"
-#include "core/layer.h"
 #include "core/memory.h"
 #include "core/noise.h"
+#include "graph/topology.h"
 
 namespace tagix {
 
@@ -59,11 +59,14 @@ struct Innovations {
 class Model {
  public:
   /// Draws the means of the parameters from their priors with `seed`.
-  /// With `noise`, adds a noise head; with `classes`, outputs give their probabilities. Throws
-  /// std::invalid_argument for a network that cannot have them.
+  /// With `noise`, adds a noise head; with `classes`, outputs give their probabilities. Inputs of
+  /// the shapes in `inputs` lie one after the other in a row; where none is named, a row has the
+  /// features that the network fixes, or any number. Throws std::invalid_argument for a network
+  /// that cannot have them.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
         std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {},
-        const std::optional<Forgetting>& forgetting = {}, const math::ClassHead& classes = {});
+        const std::optional<Forgetting>& forgetting = {}, const math::ClassHead& classes = {},
+        const std::vector<Shape>& inputs = {});
   /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
   /// that `other` has now.
   Model(const Model& other, std::shared_ptr<Backend> backend);
@@ -72,7 +75,7 @@ class Model {
   Backend& backend() const { return *backend_; }
   const UpdateRule& rule() const { return rule_; }
   std::uint64_t seed() const { return seed_; }
-  std::optional<Index> input_features() const { return network_->input_features(); }
+  std::optional<Index> input_features() const { return topology_->input_features(); }
   /// Throws std::invalid_argument, naming the input x, if the network cannot take so many.
   Index output_features(Index input_features) const;
   /// How many targets a row has: outputs, or one class. Throws as output_features.
@@ -82,6 +85,8 @@ class Model {
   /// The noise head, where there is one.
   math::NoiseHead noise_head() const { return noise_head_; }
   const std::vector<ParameterSpec>& parameters() const { return specs_; }
+  /// What an input of so many features goes through. Throws as output_features.
+  const Graph& graph(Index input_features) const { return *topology_->graph_for(input_features); }
   Index parameter_count() const { return parameter_count_; }
 
   /// The parameters in the backend's memory, one row in the order of parameters(). No lock is
@@ -136,8 +141,9 @@ class Model {
   /// How well the prediction for `input` meets targets, without an update.
   PredictionSums evaluate(HostMoments input, const float* target, NoiseView noise) const;
 
-  /// An executor of the network, for who trains or predicts on data in the backend's memory.
-  std::unique_ptr<Executor> make_executor() const;
+  /// An executor of the network, for training and predictions on data in the backend's memory.
+  /// Throws as output_features.
+  std::unique_ptr<Executor> make_executor(Index input_features) const;
 
   /// Calls `read` or `change` with the parameters in the backend's memory: beside other readers, or
   /// alone. What either has queued must be done before it returns.
@@ -170,6 +176,15 @@ class Model {
     NoiseView noise;
   };
 
+  /// What follows from the features of an input.
+  struct Sizes {
+    const std::shared_ptr<const Graph>& graph;
+    Index outputs;
+    Index targets;  ///< of a row
+  };
+
+  /// Throws as output_features.
+  Sizes sizes_for(Index input_features) const;
   void check_input(const HostMoments& input) const;
   /// Begins the checks of a call on the device: queues that of the input, but for the signs of its
   /// variances, which are looked at on the host at once. Failures are found in workspace.state.
@@ -177,7 +192,8 @@ class Model {
   /// Throws for a value of the input, which is in the backend's memory, that is not finite.
   void require_finite_input(ConstMomentsView input) const;
   std::vector<float> to_host(const float* values, Index size) const;
-  void check_targets(const HostMoments& input, const float* target, NoiseView noise) const;
+  void check_targets(const Sizes& sizes, const HostMoments& input, const float* target,
+                     NoiseView noise) const;
   /// Throws unless `noise` has variances where there is neither a noise head nor a class head, and
   /// only there, and weights that are finite and at least 0, if any.
   void check_noise(NoiseView noise, Index rows, Index outputs) const;
@@ -190,8 +206,8 @@ class Model {
                      const PredictionArrays& output) const;
   /// The input, or the batch, where the backend can read it.
   ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
-  Batch load(Workspace& workspace, const HostMoments& input, const float* target,
-             NoiseView noise) const;
+  Batch load(Workspace& workspace, const Sizes& sizes, const HostMoments& input,
+             const float* target, NoiseView noise) const;
   /// What Executor::linearize gives for an input of any length, to host arrays; null: not wanted.
   void linearize(const HostMoments& input, Index n_inputs, float* jacobian,
                  float* covariance) const;
@@ -203,7 +219,7 @@ class Model {
   void change_by(Workspace& workspace, const Batch& batch, ConstMomentsView prediction);
 
   std::shared_ptr<Backend> backend_;
-  std::shared_ptr<const Layer> network_;
+  std::shared_ptr<const Topology> topology_;
   UpdateRule rule_;
   std::uint64_t seed_;
   math::NoiseHead noise_head_;

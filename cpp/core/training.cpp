@@ -22,7 +22,7 @@ Trainer::Trainer(Model& model, BatchSource& source, Index batch_size, bool shuff
       source_(source),
       batch_size_(batch_size),
       shuffle_(shuffle),
-      executor_(model.make_executor()),
+      executor_(model.make_executor(source.in_features())),
       order_(model.backend()),
       state_(model.backend()),
       step_rows_(batch_size) {

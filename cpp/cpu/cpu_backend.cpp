@@ -82,8 +82,8 @@ class CpuBackend final : public Backend {
   void synchronise() override {}
 
   std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
-                                 std::unique_ptr<Executor> layerwise) override {
-    return make_fused_executor(*this, kernels_, steps, std::move(layerwise));
+                                 std::unique_ptr<Executor> by_graph) override {
+    return make_fused_executor(*this, kernels_, steps, std::move(by_graph));
   }
 
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,

@@ -60,14 +60,14 @@ class FusedExecutor final : public Executor {
 
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
                                               const std::vector<Step>& steps,
-                                              std::unique_ptr<Executor> layerwise) {
+                                              std::unique_ptr<Executor> by_graph) {
   const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
     return std::holds_alternative<AffineStep>(step);
   });
-  if (!has_parameters) return layerwise;
+  if (!has_parameters) return by_graph;
   std::unique_ptr<Executor> tiled = make_tiled_executor(backend, kernels, steps);
   return std::make_unique<FusedExecutor>(backend, kernels, steps,
-                                         tiled ? std::move(tiled) : std::move(layerwise));
+                                         tiled ? std::move(tiled) : std::move(by_graph));
 }
 
 }  // namespace tagix::cpu

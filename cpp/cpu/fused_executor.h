@@ -10,10 +10,10 @@
 namespace tagix::cpu {
 
 /// The CPU's executor of a list of steps: the online one for a few rows, the tiled one for more,
-/// and `layerwise` where a network is too wide for tiles. Steps without a parameter are left to
-/// `layerwise`.
+/// and `by_graph` where a network is too wide for tiles. Steps without a parameter are left to
+/// `by_graph`.
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
                                               const std::vector<Step>& steps,
-                                              std::unique_ptr<Executor> layerwise);
+                                              std::unique_ptr<Executor> by_graph);
 
 }  // namespace tagix::cpu

@@ -22,8 +22,8 @@ constexpr Index tile_rows = 64;
 /// sums are added in order: so many threads can work at most.
 constexpr Index max_groups = 16;
 
-/// Networks with more parameters run layerwise, and so do those of which a tile takes more floats:
-/// neither would stay in cache.
+/// Networks with more parameters run one operation after the other, as do those of which a tile
+/// takes more floats: neither would stay in cache.
 constexpr Index max_parameters = 1 << 17;
 constexpr Index max_tile_size = 1 << 20;
 

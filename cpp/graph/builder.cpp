@@ -12,13 +12,30 @@ using graph::Value;
 
 GraphBuilder::Scope::Scope(std::string& path, const std::string& child)
     : path_(path), parent_size_(path.size()) {
-  if (!path_.empty()) path_ += '.';
+  if (!path_.empty() && !child.empty()) path_ += '.';
   path_ += child;
+}
+
+Value GraphBuilder::apply(const std::string& child, const Layer& layer,
+                          std::span<const Value> inputs) {
+  const Scope scope = enter(child);
+  const auto before = std::find_if(layers_.begin(), layers_.end(),
+                                   [this](const Applied& each) { return each.path == path_; });
+  check(before == layers_.end() || before->layer == &layer,
+        "got two layers of this name, needed a name for each");
+  const bool outer = is_written_again_;
+  is_written_again_ = outer || before != layers_.end();
+  const std::size_t number = layers_.size();
+  layers_.push_back({&layer, path_, -1});
+  const Value output = layer.build(*this, inputs);
+  layers_[number].output = output;
+  is_written_again_ = outer;
+  return output;
 }
 
 Value GraphBuilder::input(Shape shape, Index first_column) {
   check(shape.channels >= 1 && positions_of(shape.grid) >= 1, "input: got ", to_text(shape),
-        ", needed at least 1 channel and 1 position");
+        ", needed at least 1 of them and 1 position");
   check(first_column >= 0, "input: got the first column ", first_column, ", needed at least 0");
   row_size_ = std::max(row_size_, first_column + shape.size());
   return append(graph::Input{first_column}, std::move(shape));
@@ -26,12 +43,16 @@ Value GraphBuilder::input(Shape shape, Index first_column) {
 
 Parameter GraphBuilder::parameter(ParameterSpec spec) {
   if (!path_.empty()) spec.name = text(path_, ".", spec.name);
-  const bool is_new =
-      std::none_of(parameters_.begin(), parameters_.end(),
+  const auto same =
+      std::find_if(parameters_.begin(), parameters_.end(),
                    [&spec](const ParameterSpec& other) { return other.name == spec.name; });
-  check(is_new, "got two parameters named ", spec.name, ", needed a name for each");
-  parameters_.push_back(std::move(spec));
-  return {static_cast<Index>(parameters_.size()) - 1, 1};
+  const auto number = static_cast<Index>(same - parameters_.begin());
+  if (same == parameters_.end()) {
+    parameters_.push_back(std::move(spec));
+  } else {
+    check(is_written_again_, "got two parameters named ", spec.name, ", needed a name for each");
+  }
+  return {number, 1};
 }
 
 Parameter GraphBuilder::stacked(Parameter first, Parameter second) const {
@@ -132,6 +153,12 @@ Value GraphBuilder::only(std::span<const Value> inputs) const {
 }
 
 Graph GraphBuilder::finish(Value output) {
+  Graph graph;
+  for (const Applied& layer : layers_) {
+    graph.layers.push_back({layer.path, layer.layer->name(), shape(layer.output)});
+    // Layers lie before their own, so the last one is what has written the output down itself.
+    if (layer.output == output) graph.last_layer = layer.layer->name();
+  }
   // A prediction has variances; an input may be known exactly, and is copied.
   Value source = output;
   while (const auto* op = std::get_if<graph::Reshape>(&node(source).op)) source = op->x;
@@ -145,7 +172,6 @@ Graph GraphBuilder::finish(Value output) {
     if (!needed[i]) continue;
     for (Value x : graph::inputs_of(nodes_[i].op)) needed[static_cast<std::size_t>(x)] = true;
   }
-  Graph graph;
   std::vector<Value> renumbered(nodes_.size(), -1);
   for (std::size_t i = 0; i < nodes_.size(); ++i) {
     if (!needed[i]) continue;
@@ -249,7 +275,7 @@ Graph graph_of(const Layer& network, std::span<const Shape> inputs) {
     values.push_back(builder.input(shape, first_column));
     first_column += shape.size();
   }
-  return builder.finish(network.build(builder, values));
+  return builder.finish(builder.apply("", network, values));
 }
 
 }  // namespace tagix

@@ -22,7 +22,7 @@ struct Parameter {
 
 /// What layers write a network down with. It is the only place that checks shapes: every call
 /// throws std::invalid_argument with the path of the layer and what it got and needed, as
-/// "2.body.0: got 3 channels, needed 16".
+/// "layer 2.body.0: got 3 features, needed 16".
 class GraphBuilder {
  public:
   /// The path of a child of the layer, as long as this lives: "2.body" for "body" in "2".
@@ -38,13 +38,18 @@ class GraphBuilder {
     std::size_t parent_size_;
   };
   [[nodiscard]] Scope enter(const std::string& child) { return {path_, child}; }
+  /// Writes a child of the layer down and returns its output. A child that is written down again
+  /// under its path has the same parameters.
+  graph::Value apply(const std::string& child, const Layer& layer,
+                     std::span<const graph::Value> inputs);
   /// Of the layer that writes now; empty for the outermost.
   const std::string& path() const { return path_; }
 
   /// The columns of a row of data from first_column on, as many as the shape has numbers.
   graph::Value input(Shape shape, Index first_column);
 
-  /// A parameter array, named "<path>.<name>": a weight {out, in} or a bias {out}.
+  /// A parameter array, named "<path>.<name>": a weight {out, in} or a bias {out}; of a layer that
+  /// is written down again, the one that it had.
   Parameter parameter(ParameterSpec spec);
   /// Two that were asked for one after the other, as one with the rows of both.
   Parameter stacked(Parameter first, Parameter second) const;
@@ -79,8 +84,15 @@ class GraphBuilder {
   template <class... Parts>
   void check(bool condition, Parts&&... parts) const {
     if (condition) return;
-    require(false, path_, path_.empty() ? "" : ": ", std::forward<Parts>(parts)...);
+    require(false, path_.empty() ? "" : text("layer ", path_, ": "), std::forward<Parts>(parts)...);
   }
+
+  /// A layer that has been entered, and its output.
+  struct Applied {
+    const Layer* layer;
+    std::string path;
+    graph::Value output;
+  };
 
   const graph::Node& node(graph::Value x) const;
   graph::Value append(graph::Op op, Shape shape);
@@ -96,6 +108,8 @@ class GraphBuilder {
   bool have_one_source(graph::Value a, graph::Value b) const;
 
   std::string path_;
+  bool is_written_again_ = false;  // whether parameters are those that the layer had before
+  std::vector<Applied> layers_;
   std::vector<graph::Node> nodes_;
   std::vector<ParameterSpec> parameters_;
   Index row_size_ = 0;

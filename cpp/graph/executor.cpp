@@ -22,6 +22,7 @@ class GraphExecutor final : public Executor {
   GraphExecutor(Backend& backend, std::shared_ptr<const Graph> graph, Index pass_bytes)
       : Executor(backend),
         graph_(std::move(graph)),
+        is_chain_(as_chain(*graph_).has_value()),
         pass_bytes_(pass_bytes),
         for_prediction_(graph::plan_prediction(*graph_)),
         for_linearization_(graph::plan_linearization(*graph_)),
@@ -80,7 +81,8 @@ class GraphExecutor final : public Executor {
     innovation_.resize(1, parameters.size());
     // The cut is the same whether the innovation of the input is needed, and so are the sums.
     constexpr Index most_rows = 2048;
-    const Index at_once = std::min(most_rows, rows_of(for_input_delta_.bytes_per_row()));
+    const Index at_once =
+        is_chain_ ? most_rows : std::min(most_rows, rows_of(for_input_delta_.bytes_per_row()));
     if (input.rows <= at_once) {
       return learn_piece(parameters, input, observations, need_input_delta, innovation_.view());
     }
@@ -234,6 +236,7 @@ class GraphExecutor final : public Executor {
   }
 
   std::shared_ptr<const Graph> graph_;
+  bool is_chain_;
   Index pass_bytes_;
   Plan for_prediction_;
   Plan for_linearization_;

@@ -43,11 +43,11 @@ struct Shape {
   bool operator==(const Shape&) const = default;
 };
 
-/// A shape as an error names it: "3 channels", or "3 channels on a grid of 8 x 8".
+/// A shape as an error names it: "3 features", or "3 channels on a grid of 8 x 8".
 inline std::string to_text(const Shape& shape) {
-  const char* unit = shape.channels == 1 ? " channel" : " channels";
-  if (shape.grid.empty()) return text(shape.channels, unit);
-  return text(shape.channels, unit, " on a grid of ", to_text(shape.grid));
+  const char* ending = shape.channels == 1 ? "" : "s";
+  if (shape.grid.empty()) return text(shape.channels, " feature", ending);
+  return text(shape.channels, " channel", ending, " on a grid of ", to_text(shape.grid));
 }
 
 }  // namespace tagix

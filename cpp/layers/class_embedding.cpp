@@ -1,6 +1,9 @@
 #include "layers/class_embedding.h"
 
+#include <utility>
+
 #include "core/require.h"
+#include "graph/builder.h"
 
 namespace tagix {
 namespace {
@@ -13,22 +16,16 @@ Index checked_count(const char* name, Index value) {
   return value;
 }
 
-Linear checked_map(Index n_values, Index n_classes, Index embedding_dim) {
-  const Index in = checked_count("n_values", n_values) + checked_count("n_classes", n_classes);
-  const Index out = n_values + checked_count("embedding_dim", embedding_dim);
-  require(in * out <= max_weights, "n_values, n_classes, embedding_dim: got ", n_values, ", ",
-          n_classes, " and ", embedding_dim, ", needed at most ", max_weights, " weights");
-  return {in, out, /*bias=*/false, Linear::Init::he, 1, 1};
-}
-
 }  // namespace
 
 ClassEmbedding::ClassEmbedding(Index n_values, Index n_classes, Index embedding_dim, double gain)
-    : Linear(checked_map(n_values, n_classes, embedding_dim)),
-      n_values_(n_values),
-      n_classes_(n_classes),
-      embedding_dim_(embedding_dim),
+    : n_values_(checked_count("n_values", n_values)),
+      n_classes_(checked_count("n_classes", n_classes)),
+      embedding_dim_(checked_count("embedding_dim", embedding_dim)),
       gain_(gain) {
+  require((n_values + n_classes) * (n_values + embedding_dim) <= max_weights,
+          "n_values, n_classes, embedding_dim: got ", n_values, ", ", n_classes, " and ",
+          embedding_dim, ", needed at most ", max_weights, " weights");
   require(gain >= 1e-12 && gain <= 1e12, "gain: got ", gain, ", needed a number in [1e-12, 1e12]");
 }
 
@@ -39,7 +36,8 @@ Config ClassEmbedding::config() const {
           {"gain", gain_}};
 }
 
-std::vector<ParameterSpec> ClassEmbedding::parameters() const {
+graph::Value ClassEmbedding::build(GraphBuilder& graph,
+                                   std::span<const graph::Value> inputs) const {
   const Index in = n_values_ + n_classes_, out = n_values_ + embedding_dim_;
   ParameterSpec weight{"weight", {out, in}, static_cast<float>(gain_)};
   for (Index row = 0; row < out; ++row) {
@@ -48,7 +46,7 @@ std::vector<ParameterSpec> ClassEmbedding::parameters() const {
       if (!embeds) weight.constants.push_back({row * in + col, row == col ? 1.0f : 0.0f});
     }
   }
-  return {weight};
+  return graph.affine(graph.only(inputs), graph.parameter(std::move(weight)), std::nullopt);
 }
 
 }  // namespace tagix

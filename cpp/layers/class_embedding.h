@@ -1,6 +1,6 @@
 #pragma once
 
-#include "layers/linear.h"
+#include "core/layer.h"
 
 namespace tagix {
 
@@ -12,7 +12,7 @@ namespace tagix {
 ///
 ///   [ I  0 ]   n_values rows            I and both 0 are constants; column k of E^T is the
 ///   [ 0 E^T ]  embedding_dim rows       embedding of class k, with prior N(0, gain^2)
-class ClassEmbedding final : public Linear {
+class ClassEmbedding final : public Layer {
  public:
   /// Throws std::invalid_argument unless the counts are at least 1 and the gain is in [1e-12,
   /// 1e12].
@@ -20,7 +20,8 @@ class ClassEmbedding final : public Linear {
 
   std::string name() const override { return "ClassEmbedding"; }
   Config config() const override;
-  std::vector<ParameterSpec> parameters() const override;
+  std::optional<Index> input_features() const override { return n_values_ + n_classes_; }
+  graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
 
  private:
   Index n_values_;

@@ -17,8 +17,7 @@ class Concat final : public Layer {
   std::string name() const override { return "Concat"; }
   Config config() const override { return {}; }
   std::optional<Index> input_features() const override;
-  Index output_features(Index input_features) const override;
-  std::vector<ParameterSpec> parameters() const override;
+  bool keeps_features() const override { return branches_.size() == 1; }
   graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
 
  private:

@@ -18,8 +18,7 @@ class Residual final : public Layer {
   std::string name() const override { return "Residual"; }
   Config config() const override { return {}; }
   std::optional<Index> input_features() const override;
-  Index output_features(Index input_features) const override;
-  std::vector<ParameterSpec> parameters() const override;
+  bool keeps_features() const override { return body_->keeps_features(); }
   graph::Value build(GraphBuilder& graph, std::span<const graph::Value> inputs) const override;
 
  private:

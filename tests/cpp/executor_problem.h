@@ -11,6 +11,9 @@
 
 #include "core/executor.h"
 #include "core/memory.h"
+#include "graph/builder.h"
+#include "graph/chain.h"
+#include "graph/executor.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"
@@ -47,6 +50,29 @@ inline LayerPointer relu_network(const std::vector<Index>& widths) {
   return sequential(std::move(layers));
 }
 
+/// The graph of a network for inputs of these shapes.
+inline std::shared_ptr<const Graph> graph_of(const LayerPointer& network,
+                                             const std::vector<Shape>& inputs) {
+  return std::make_shared<const Graph>(tagix::graph_of(*network, inputs));
+}
+
+/// The graph of a network for the features that it fixes, else for so many.
+inline std::shared_ptr<const Graph> row_graph(const LayerPointer& network, Index features = 1) {
+  return graph_of(network, {Shape(network->input_features().value_or(features))});
+}
+
+inline std::vector<Step> steps_of(const LayerPointer& network) {
+  const std::optional<std::vector<Step>> steps = as_chain(*row_graph(network));
+  REQUIRE(steps.has_value());
+  return *steps;
+}
+
+/// The executor that runs one operation after the other.
+inline std::unique_ptr<Executor> graph_executor(Backend& backend, const LayerPointer& network,
+                                                Index features = 1) {
+  return make_graph_executor(backend, row_graph(network, features));
+}
+
 /// The inputs of Executor::learn, on the host.
 struct Problem {
   HostPair parameters;
@@ -55,8 +81,10 @@ struct Problem {
   Index rows, in_features, out_features;
 
   Problem(const Layer& network, Index rows, Index in_features, bool uncertain, unsigned seed)
-      : Problem(network.parameters(), rows, in_features, network.output_features(in_features),
-                uncertain, seed) {}
+      : Problem(tagix::graph_of(network, std::vector{Shape(in_features)}), rows, uncertain, seed) {}
+  Problem(const Graph& graph, Index rows, bool uncertain, unsigned seed)
+      : Problem(graph.parameters, rows, graph.row_size, graph.output_shape().size(), uncertain,
+                seed) {}
   Problem(const std::vector<ParameterSpec>& specs, Index rows, Index in_features,
           Index out_features, bool uncertain, unsigned seed)
       : rows(rows), in_features(in_features), out_features(out_features) {
@@ -196,10 +224,9 @@ inline void check_same(const HostPair& a, const HostPair& b) {
   CHECK(same_bits(a.var, b.var));
 }
 
-inline std::unique_ptr<Executor> fuse(Backend& backend, const LayerPointer& network) {
-  std::vector<Step> steps;
-  REQUIRE(network->append_steps(steps));
-  return backend.fuse(steps, make_layerwise_executor(backend, network));
+inline std::unique_ptr<Executor> fuse(Backend& backend, const LayerPointer& network,
+                                      Index features = 1) {
+  return backend.fuse(steps_of(network), graph_executor(backend, network, features));
 }
 
 /// Updates by the batch that was learned last.

@@ -4,23 +4,10 @@
 #include <vector>
 
 #include "executor_problem.h"
-#include "graph/builder.h"
-#include "graph/executor.h"
 
-// What tests of graphs share: executors of networks, and what linearize gives on the host.
+// What tests of graphs share: predictions, and what linearize gives on the host.
 
 namespace tagix::test {
-
-/// The graph of a network for inputs of these shapes.
-inline std::shared_ptr<const Graph> graph_of(const LayerPointer& network,
-                                             const std::vector<Shape>& inputs) {
-  return std::make_shared<const Graph>(tagix::graph_of(*network, inputs));
-}
-
-/// A problem for a graph.
-inline Problem problem_of(const Graph& graph, Index rows, bool uncertain, unsigned seed) {
-  return {graph.parameters, rows, graph.row_size, graph.output_shape().size(), uncertain, seed};
-}
 
 /// A function of a user's own: x - x^3 / 10.
 struct Cubic final : ScalarFunction {

@@ -8,15 +8,7 @@
 using namespace tagix;
 using namespace tagix::test;
 
-namespace {
-
-std::vector<Step> steps_of(const LayerPointer& network) {
-  std::vector<Step> steps;
-  REQUIRE(network->append_steps(steps));
-  return steps;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("batches that the memory does not hold are learned in pieces") {
   if (!cuda_is_there()) return;
@@ -25,7 +17,7 @@ TEST_CASE("batches that the memory does not hold are learned in pieces") {
   const LayerPointer network = relu_network(widths);
   for (Index memory_floats : {1, 20'000, 100'000}) {
     const auto executor = cuda::make_step_executor(
-        *backend, steps_of(network), make_layerwise_executor(*backend, network), memory_floats);
+        *backend, steps_of(network), graph_executor(*backend, network), memory_floats);
     for (Index rows : {7, 75, 300}) {
       INFO(memory_floats, " floats, ", rows, " rows");
       const Problem problem(*network, rows, 5, true, 91);
@@ -42,10 +34,10 @@ TEST_CASE("batches that the memory does not hold are learned in pieces") {
       const auto count = static_cast<Index>(problem.parameters.mean.size());
       const MomentsView theta = to_device(*backend, parameters, 1, count, problem.parameters);
       CHECK(update(*backend, *executor, {}, rows, theta) == Failure::none);
-      const auto layerwise = make_layerwise_executor(*backend, network);
-      learn(*backend, *layerwise, problem, 2.5f);
+      const auto by_graph = graph_executor(*backend, network);
+      learn(*backend, *by_graph, problem, 2.5f);
       const MomentsView other = to_device(*backend, separate, 1, count, problem.parameters);
-      CHECK(update(*backend, *layerwise, {}, rows, other) == Failure::none);
+      CHECK(update(*backend, *by_graph, {}, rows, other) == Failure::none);
       const HostPair expected = to_host(*backend, other);
       check_close(to_host(*backend, theta), doubles(expected.mean), doubles(expected.var), 2e-5);
     }

@@ -50,12 +50,6 @@ Outcome train(Backend& backend, Executor& executor, const Problem& problem, cons
   return {to_host(backend, theta), state.first()};
 }
 
-std::vector<Step> steps_of(const LayerPointer& network) {
-  std::vector<Step> steps;
-  REQUIRE(network->append_steps(steps));
-  return steps;
-}
-
 bool is_fused(const LayerPointer& network, int rows = cuda::fused_rows) {
   return cuda::plan_fused(steps_of(network), rows, 227 * 1024).has_value();
 }
@@ -70,7 +64,7 @@ LayerPointer first_order_network() {
 
 }  // namespace
 
-TEST_CASE("fused training is the layerwise executor's on the CPU") {
+TEST_CASE("fused training is the graph executor's on the CPU") {
   if (!cuda_is_there()) return;
   const std::shared_ptr<Backend> gpu = cuda_backend(), cpu = cpu_backend();
   const std::vector<LayerPointer> networks{
@@ -82,10 +76,10 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
     REQUIRE(is_fused(network));
     const Index in = *network->input_features();
     const auto with_clusters =
-        cuda::make_fused_executor(*gpu, steps_of(network), make_layerwise_executor(*gpu, network));
-    const auto without = cuda::make_fused_executor(*gpu, steps_of(network),
-                                                   make_layerwise_executor(*gpu, network), false);
-    const auto layerwise = make_layerwise_executor(*cpu, network);
+        cuda::make_fused_executor(*gpu, steps_of(network), graph_executor(*gpu, network));
+    const auto without =
+        cuda::make_fused_executor(*gpu, steps_of(network), graph_executor(*gpu, network), false);
+    const auto by_graph = graph_executor(*cpu, network);
     for (const auto& [rows, batch_size, clusters] :
          std::vector<std::tuple<Index, Index, bool>>{{1, 1, true},
                                                      {9, 1, true},
@@ -106,7 +100,7 @@ TEST_CASE("fused training is the layerwise executor's on the CPU") {
            ", noise ", static_cast<int>(noise), ", rule ", static_cast<int>(rule.kind));
       const TrainingState start{{1.5, 2.5, 0.5, 3.5, -3.5, 4}, 50, 2, Failure::none};
       const Outcome got = train(*gpu, *fused, problem, rule, batch_size, noise, start);
-      const Outcome expected = train(*cpu, *layerwise, problem, rule, batch_size, noise, start);
+      const Outcome expected = train(*cpu, *by_graph, problem, rule, batch_size, noise, start);
       if (rule.kind == UpdateRule::Kind::information) {
         check_close(got.parameters, doubles(expected.parameters.mean),
                     doubles(expected.parameters.var), 2e-5);
@@ -143,8 +137,8 @@ TEST_CASE("an overflow in fused training changes nothing from there on") {
   const std::shared_ptr<Backend> gpu = cuda_backend(), cpu = cpu_backend();
   const LayerPointer network = relu_network({3, 20, 2});
   const auto fused =
-      cuda::make_fused_executor(*gpu, steps_of(network), make_layerwise_executor(*gpu, network));
-  const auto layerwise = make_layerwise_executor(*cpu, network);
+      cuda::make_fused_executor(*gpu, steps_of(network), graph_executor(*gpu, network));
+  const auto by_graph = graph_executor(*cpu, network);
   for (const auto& [rows, batch_size] :
        std::vector<std::pair<Index, Index>>{{9, 1}, {30, 30}, {30, 10}}) {
     for (Failure failure : {Failure::prediction, Failure::innovation}) {
@@ -157,7 +151,7 @@ TEST_CASE("an overflow in fused training changes nothing from there on") {
         problem.noise_var.assign(problem.noise_var.size(), 1e-5f);
       }
       const Outcome got = train(*gpu, *fused, problem, {}, batch_size, Noise::one);
-      const Outcome expected = train(*cpu, *layerwise, problem, {}, batch_size, Noise::one);
+      const Outcome expected = train(*cpu, *by_graph, problem, {}, batch_size, Noise::one);
       CHECK(got.state.failure == failure);
       CHECK(expected.state.failure == failure);
       if (batch_size < rows && batch_size != 10) {

@@ -188,18 +188,17 @@ TEST_CASE("an executor runs products in the backend's precision") {
     INFO(backend->name());
     CHECK(backend->precision() == precision);
     const Result fused = learn(*backend, *fuse(*backend, network), problem, 2);
-    const Result layerwise =
-        learn(*backend, *make_layerwise_executor(*backend, network), problem, 2);
+    const Result by_graph = learn(*backend, *graph_executor(*backend, network), problem, 2);
     const bool exact = precision == Precision::float32;
-    for (const Result& result : {fused, layerwise}) {
+    for (const Result& result : {fused, by_graph}) {
       // A variance differs from float64 by the rounding of two factors in every layer.
       check_close(result.prediction, truth[0], truth[1], exact ? 2e-5 : 0.02);
       check_close(result.innovation, truth[2], truth[3], exact ? 2e-5 : 0.05);
       check_close(result.input_delta, truth[4], truth[5], exact ? 2e-5 : 0.05);
     }
     // The same factors are rounded, of which few lie so near to a tie that they differ.
-    check_close(fused.innovation, doubles(layerwise.innovation.mean),
-                doubles(layerwise.innovation.var), exact ? 2e-5 : 2e-3);
+    check_close(fused.innovation, doubles(by_graph.innovation.mean),
+                doubles(by_graph.innovation.var), exact ? 2e-5 : 2e-3);
     if (!exact && cuda_has(precision)) {
       CHECK_FALSE(same_bits(
           fused.prediction.var,

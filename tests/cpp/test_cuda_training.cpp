@@ -219,7 +219,7 @@ TEST_CASE("training is the same bits again, and recorded steps are those that ar
     Buffer<Index> order(*cuda_backend(), 100);
     cuda_backend()->shuffle(model->seed(), static_cast<std::uint64_t>(epoch), 100, order.data());
     Buffer<TrainingState> state(*cuda_backend());
-    const std::unique_ptr<Executor> executor = model->make_executor();
+    const std::unique_ptr<Executor> executor = model->make_executor(3);
     TrainingState start;
     start.epoch = static_cast<std::uint64_t>(epoch);
     state.assign(&start, 1);

@@ -69,14 +69,15 @@ TEST_CASE("what a network would hold as denormal numbers is 0, on every path") {
   for (const std::string& instruction_set : cpu::supported_instruction_sets()) {
     const std::shared_ptr<Backend> backend = cpu::make_backend(instruction_set);
     const auto fused = fuse(*backend, network);
-    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto by_graph = graph_executor(*backend, network);
     for (Index rows : {1, 3, 30, 300}) {
       // Means of 40 products of 1e-40, variances of 40 with a square of 1e-40.
       Problem problem(*network, rows, 40, false, 3);
       std::fill(problem.parameters.mean.begin(), problem.parameters.mean.end(), 1e-20f);
       std::fill(problem.input.mean.begin(), problem.input.mean.end(), 1e-20f);
-      for (Executor* executor : {fused.get(), layerwise.get()}) {
-        INFO(instruction_set, ", ", rows, " rows, ", executor == fused.get() ? "fused" : "layer");
+      for (Executor* executor : {fused.get(), by_graph.get()}) {
+        INFO(instruction_set, ", ", rows, " rows, ",
+             executor == fused.get() ? "fused" : "by graph");
         const Result result = learn(*backend, *executor, problem, 1);
         CHECK(has_denormals());
         const std::vector<float> zeros(result.prediction.mean.size(), 0.0f);
@@ -101,7 +102,8 @@ TEST_CASE("a caller's function has the floating-point environment of the caller"
   const LayerPointer network = sequential(
       {linear(3, 4), std::make_shared<FunctionActivation>(recorder, MomentsForm::first_order)});
   const std::shared_ptr<Backend> backend = cpu_backend();
-  learn(*backend, *make_executor(*backend, network), Problem(*network, 30, 3, true, 5), 1);
+  learn(*backend, *make_executor(*backend, row_graph(network)), Problem(*network, 30, 3, true, 5),
+        1);
   CHECK(recorder->saw_denormals);
 }
 #endif

@@ -24,16 +24,16 @@ TEST_CASE("both executors are within float32 of float64, on every backend") {
     unsigned seed = 1;
     for (const std::vector<Index>& widths : all_widths) {
       const LayerPointer network = relu_network(widths);
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {1, 2, 3, 4, 5, 63, 64, 65, 200, 1100}) {
         const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
         std::vector<std::vector<double>> truth;
         const float spread = 1.5f;
         float64_truth(problem, widths, spread, truth);
-        for (Executor* executor : {layerwise.get(), fused.get()}) {
+        for (Executor* executor : {by_graph.get(), fused.get()}) {
           INFO(backend->name(), ", widths from ", widths.front(), " in ", widths.size() - 1,
-               " layers, ", rows, " rows, ", executor == fused.get() ? "fused" : "layerwise");
+               " layers, ", rows, " rows, ", executor == fused.get() ? "fused" : "by graph");
           const Result result = learn(*backend, *executor, problem, spread);
           check_close(result.prediction, truth[0], truth[1], 2e-5);
           check_close(result.innovation, truth[2], truth[3], 2e-5);
@@ -44,7 +44,8 @@ TEST_CASE("both executors are within float32 of float64, on every backend") {
   }
 }
 
-TEST_CASE("the fused executor runs every activation and order of steps as the layerwise one does") {
+TEST_CASE(
+    "the fused executor runs every activation and order of steps as the graph executor does") {
   const std::vector<LayerPointer> networks{
       sequential({activation(ActivationKind::tanh), linear(6, 10), activation(ActivationKind::silu),
                   activation(ActivationKind::relu, MomentsForm::first_order), linear(10, 3),
@@ -57,11 +58,11 @@ TEST_CASE("the fused executor runs every activation and order of steps as the la
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     unsigned seed = 1000;
     for (const LayerPointer& network : networks) {
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (bool uncertain : {false, true}) {
         const Problem problem(*network, 150, 6, uncertain, seed += 20);
-        const Result expected = learn(*backend, *layerwise, problem, 2);
+        const Result expected = learn(*backend, *by_graph, problem, 2);
         const Result got = learn(*backend, *fused, problem, 2);
         INFO(backend->name(), ", uncertain input ", uncertain);
         check_close(got.prediction, doubles(expected.prediction.mean),
@@ -100,12 +101,16 @@ TEST_CASE("an executor's views follow batches that grow and shrink") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     INFO(backend->name());
     const LayerPointer network = relu_network({3, 9, 2});
-    for (const auto& make : {make_layerwise_executor, make_executor}) {
-      const auto executor = make(*backend, network);
+    const std::shared_ptr<const Graph> graph = row_graph(network);
+    for (bool fused : {false, true}) {
+      const auto make = [&] {
+        return fused ? make_executor(*backend, graph) : make_graph_executor(*backend, graph);
+      };
+      const auto executor = make();
       for (Index rows : {4, 400, 3}) {
         const Problem problem(*network, rows, 3, false, 60);
         const Result used = learn(*backend, *executor, problem, 1);
-        const Result fresh = learn(*backend, *make(*backend, network), problem, 1);
+        const Result fresh = learn(*backend, *make(), problem, 1);
         CHECK(used.prediction.mean.size() == static_cast<std::size_t>(rows * 2));
         check_same(used.prediction, fresh.prediction);
         check_same(used.innovation, fresh.innovation);
@@ -130,15 +135,15 @@ TEST_CASE("a network that cannot be fused runs all the same") {
     const auto own =
         std::make_shared<FunctionActivation>(std::make_shared<Tanh>(), MomentsForm::first_order);
     const LayerPointer with_function = sequential({linear(3, 4), own, linear(4, 1)});
-    std::vector<Step> steps;
-    CHECK(!with_function->append_steps(steps));
+    CHECK(!as_chain(*row_graph(with_function)));
 
     const LayerPointer with_kind = sequential(
         {linear(3, 4), activation(ActivationKind::tanh, MomentsForm::first_order), linear(4, 1)});
     for (Index rows : {3, 30}) {
       INFO(backend->name(), ", ", rows, " rows");
       const Problem problem(*with_function, rows, 3, true, 5);
-      const Result got = learn(*backend, *make_executor(*backend, with_function), problem, 1);
+      const Result got =
+          learn(*backend, *make_executor(*backend, row_graph(with_function)), problem, 1);
       const Result expected = learn(*backend, *fuse(*backend, with_kind), problem, 1);
       check_close(got.prediction, doubles(expected.prediction.mean),
                   doubles(expected.prediction.var), 2e-5);
@@ -153,7 +158,7 @@ TEST_CASE("a network without parameters runs") {
     INFO(backend->name());
     const LayerPointer network = sequential({activation(ActivationKind::identity)});
     const Problem problem(*network, 70, 5, true, 6);
-    const Result got = learn(*backend, *fuse(*backend, network), problem, 1);
+    const Result got = learn(*backend, *fuse(*backend, network, 5), problem, 1);
     check_same(got.prediction, problem.input);
     CHECK(got.innovation.mean.empty());
     for (std::size_t i = 0; i < problem.target.size(); ++i) {
@@ -212,15 +217,15 @@ TEST_CASE(
     for (const std::vector<Index>& widths :
          {std::vector<Index>{3, 64, 64, 64, 64, 2}, {5, 65, 67, 3}, {33, 100, 1}}) {
       const LayerPointer network = relu_network(widths);
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {4, 9, 63, 64, 65, 300, 1101}) {
         const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
         std::vector<std::vector<double>> truth;
         float64_truth(problem, widths, 1.5f, truth);
-        for (Executor* executor : {layerwise.get(), fused.get()}) {
+        for (Executor* executor : {by_graph.get(), fused.get()}) {
           INFO(backend->name(), ", widths from ", widths.front(), ", ", rows, " rows, ",
-               executor == fused.get() ? "fused" : "layerwise");
+               executor == fused.get() ? "fused" : "by graph");
           const Result result = learn(*backend, *executor, problem, 1.5f);
           CHECK(norm_error(result.prediction.mean, truth[0]) <= tolerance);
           CHECK(norm_error(result.prediction.var, truth[1]) <= tolerance);
@@ -244,7 +249,7 @@ TEST_CASE("executors update parameters by both rules as float64 does, on every b
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     for (const std::vector<Index>& widths : {std::vector<Index>{3, 64, 32, 2}, {16, 17, 1}}) {
       const LayerPointer network = relu_network(widths);
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {1, 2, 8, 9, 130}) {
         const Problem problem(*network, rows, widths.front(), false, seed += 20);
@@ -266,9 +271,9 @@ TEST_CASE("executors update parameters by both rules as float64 does, on every b
               mean.push_back(m + std::clamp(v * delta_mean, -bound, bound));
             }
           }
-          for (Executor* executor : {layerwise.get(), fused.get()}) {
+          for (Executor* executor : {by_graph.get(), fused.get()}) {
             INFO(backend->name(), ", ", rows, " rows, widths from ", widths.front(), ", ",
-                 executor == fused.get() ? "fused" : "layerwise");
+                 executor == fused.get() ? "fused" : "by graph");
             learn(*backend, *executor, problem, rule.spread(rows), false);
             Moments parameters(*backend);
             const MomentsView theta = to_device(
@@ -292,12 +297,12 @@ std::vector<float> weights_of(Index rows, unsigned seed) {
 
 }  // namespace
 
-TEST_CASE("a noise head is observed by the fused executor as by the layerwise one") {
+TEST_CASE("a noise head is observed by the fused executor as by the graph executor") {
   unsigned seed = 9000;
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     for (const std::vector<Index>& widths : {std::vector<Index>{3, 64, 32, 4}, {16, 17, 2}}) {
       const LayerPointer network = relu_network(widths);
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {1, 8, 9, 130, 2500}) {
         const Problem problem(*network, rows, widths.front(), false, seed += 20);
@@ -321,7 +326,7 @@ TEST_CASE("a noise head is observed by the fused executor as by the layerwise on
                           to_host(*backend, executor.innovation()),
                           to_host(*backend, learned.input_delta)};
           };
-          const Result got = result_of(*fused), expected = result_of(*layerwise);
+          const Result got = result_of(*fused), expected = result_of(*by_graph);
           const auto means_close = [](const HostPair& a, const HostPair& b) {
             check_close({a.mean, b.var}, doubles(b.mean), doubles(b.var), 2e-5);
             // AGVI's own delta_var has both signs.
@@ -387,7 +392,7 @@ struct TrainedRows {
 
 }  // namespace
 
-TEST_CASE("classes are observed by the fused executor as by the layerwise one") {
+TEST_CASE("classes are observed by the fused executor as by the graph executor") {
   unsigned seed = 11000;
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     for (const math::ClassHead& head : {tree_of_ten, remax_of_two, softmax_of_two}) {
@@ -395,7 +400,7 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
       const LayerPointer network =
           is_tree ? relu_network({3, 64, 32, 9}) : relu_network({16, 17, 2});
       const Index in = *network->input_features();
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {1, 8, 9, 130, 2500}) {
         INFO(backend->name(), ", ", rows, " rows, ", head.n_classes, " classes");
@@ -418,7 +423,7 @@ TEST_CASE("classes are observed by the fused executor as by the layerwise one") 
                         to_host(*backend, executor.innovation()),
                         to_host(*backend, learned.input_delta)};
         };
-        const Result got = result_of(*fused), expected = result_of(*layerwise);
+        const Result got = result_of(*fused), expected = result_of(*by_graph);
         // Shares are observed with little noise, which magnifies the rounding of the outputs.
         const double tolerance = is_tree ? 2e-5 : 1e-4;
         const auto same = [tolerance](const HostPair& a, const HostPair& b) {
@@ -442,7 +447,7 @@ TEST_CASE("training on classes is the same by every executor, with inputs known 
       const bool is_tree = head.link == math::ClassLink::tree;
       const LayerPointer network =
           is_tree ? relu_network({3, 20, 33, 9}) : relu_network({16, 17, 2});
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (bool uncertain : {false, true}) {
         for (const auto& [rows, batch_size] :
@@ -452,7 +457,7 @@ TEST_CASE("training on classes is the same by every executor, with inputs known 
           const Problem problem(*network, rows, *network->input_features(), uncertain, seed += 20);
           const std::vector<float> target = labels(rows, head.n_classes, seed);
           const TrainedRows got(*backend, *fused, problem, target, head, batch_size);
-          const TrainedRows expected(*backend, *layerwise, problem, target, head, batch_size);
+          const TrainedRows expected(*backend, *by_graph, problem, target, head, batch_size);
           check_close(got.parameters, doubles(expected.parameters.mean),
                       doubles(expected.parameters.var), 1e-4);
           CHECK(!same_bits(got.parameters.mean, problem.parameters.mean));
@@ -474,7 +479,7 @@ TEST_CASE("training on uncertain inputs is that of float64, by every executor") 
   const std::vector<Index> widths{5, 17, 3};
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     const LayerPointer network = relu_network(widths);
-    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto by_graph = graph_executor(*backend, network);
     const auto fused = fuse(*backend, network);
     for (const auto& [rows, batch_size] : {std::pair<Index, Index>{7, 1}, {30, 8}, {200, 90}}) {
       const Problem problem(*network, rows, 5, true, seed += 20);
@@ -497,9 +502,9 @@ TEST_CASE("training on uncertain inputs is that of float64, by every executor") 
           var.insert(var.end(), values->var.begin(), values->var.end());
         }
       }
-      for (Executor* executor : {layerwise.get(), fused.get()}) {
+      for (Executor* executor : {by_graph.get(), fused.get()}) {
         INFO(backend->name(), ", ", rows, " rows in batches of ", batch_size, ", ",
-             executor == fused.get() ? "fused" : "layerwise");
+             executor == fused.get() ? "fused" : "by graph");
         const TrainedRows got(*backend, *executor, problem, problem.target, {}, batch_size);
         check_close(got.parameters, mean, var, 1e-4);
       }
@@ -511,14 +516,14 @@ TEST_CASE("an update whose innovations overflow changes nothing") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     INFO(backend->name());
     const LayerPointer network = relu_network({3, 32, 1});
-    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto by_graph = graph_executor(*backend, network);
     const auto fused = fuse(*backend, network);
     for (Index rows : {1, 8, 9, 200}) {
       for (float huge : {3e38f, 1e25f}) {
         Problem problem(*network, rows, 3, false, 11);
         problem.target.back() = huge;
         problem.noise_var.back() = 1e-15f;
-        for (Executor* executor : {layerwise.get(), fused.get()}) {
+        for (Executor* executor : {by_graph.get(), fused.get()}) {
           INFO(rows, " rows, target ", huge);
           learn(*backend, *executor, problem, 1, false);
           Moments parameters(*backend);
@@ -540,18 +545,18 @@ TEST_CASE("large batches go through the layers in pieces, with the results of fl
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     INFO(backend->name());
     const LayerPointer network = relu_network(widths);
-    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto by_graph = graph_executor(*backend, network);
     for (Index rows : {2049, 5000}) {
       for (bool uncertain : {false, true}) {
         INFO(rows, " rows, uncertain input ", uncertain);
         const Problem problem(*network, rows, 5, uncertain, 91);
         std::vector<std::vector<double>> truth;
         float64_truth(problem, widths, 2.5f, truth);
-        const Result result = learn(*backend, *layerwise, problem, 2.5f);
+        const Result result = learn(*backend, *by_graph, problem, 2.5f);
         check_close(result.prediction, truth[0], truth[1], 2e-5);
         check_close(result.innovation, truth[2], truth[3], 2e-5);
         check_close(result.input_delta, truth[4], truth[5], 2e-5);
-        check_same(learn(*backend, *layerwise, problem, 2.5f, false).innovation, result.innovation);
+        check_same(learn(*backend, *by_graph, problem, 2.5f, false).innovation, result.innovation);
       }
     }
   }

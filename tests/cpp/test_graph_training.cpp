@@ -56,7 +56,7 @@ void update(const UpdateRule& rule, const Float64Graph::Innovations& innovations
 void check_training(Backend& backend, const std::shared_ptr<const Graph>& graph, unsigned seed) {
   const UpdateRule rule;
   const Index rows = 20, outputs = graph->output_shape().size();
-  const Problem start = problem_of(*graph, rows, false, seed);
+  const Problem start(*graph, rows, false, seed);
   Float64Graph network(*graph, doubles(start.parameters.mean), doubles(start.parameters.var));
   const auto executor = make_graph_executor(backend, graph);
   const TrainingState no_failure;
@@ -66,7 +66,7 @@ void check_training(Backend& backend, const std::shared_ptr<const Graph>& graph,
   DeviceProblem on_device(backend, start);
   Difference prediction;
   for (int step = 0; step < 50; ++step) {
-    Problem batch = problem_of(*graph, rows, false, seed += 40);
+    Problem batch = Problem(*graph, rows, false, seed += 40);
     for (std::size_t i = 0; i < batch.target.size(); ++i) {
       const std::size_t row = i / static_cast<std::size_t>(outputs);
       const float* x = batch.input.mean.data() + row * static_cast<std::size_t>(graph->row_size);

@@ -51,7 +51,9 @@ inline HostPair parameters_of(const Model& model) {
 class TrainingSteps {
  public:
   explicit TrainingSteps(Model& model)
-      : model_(model), executor_(model.make_executor()), state_(model.backend()) {}
+      : model_(model),
+        executor_(model.make_executor(*model.input_features())),
+        state_(model.backend()) {}
 
   /// One step; returns what it recorded. Throws as a Trainer does.
   PredictionSums step(const BatchSource::Batch& batch) {

@@ -1,10 +1,14 @@
 #include <doctest/doctest.h>
 
+#include <array>
 #include <memory>
 #include <numbers>
 #include <random>
 
 #include "core/layer.h"
+#include "graph/builder.h"
+#include "graph/executor.h"
+#include "graph/topology.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"
@@ -15,7 +19,7 @@ using namespace tagix::test;
 
 namespace {
 
-/// One forward and one backward pass of a layer through its public interface.
+/// One forward and one backward pass of a layer as a graph.
 struct LayerRun {
   Gaussians output, input_delta, innovation;
 
@@ -23,30 +27,34 @@ struct LayerRun {
   LayerRun(const Layer& layer, const HostPair& parameters, const Gaussians& input,
            const Gaussians& output_delta, bool known = false, bool need_input_delta = true) {
     const std::shared_ptr<Backend> backend = cpu_backend();
-    Moments device_input(*backend), device_parameters(*backend), innovations(*backend);
+    const std::array shapes{Shape(static_cast<Index>(input.cols))};
+    const auto executor =
+        make_graph_executor(*backend, std::make_shared<const Graph>(graph_of(layer, shapes)));
+    Moments device_input(*backend), device_parameters(*backend);
     const auto rows = static_cast<Index>(input.rows), cols = static_cast<Index>(input.cols);
     upload(*backend, device_input, rows, cols, floats(input.mean), floats(input.var));
-    const Index count = layer.parameter_count();
+    const auto count = static_cast<Index>(parameters.mean.size());
     upload(*backend, device_parameters, 1, count, parameters.mean, parameters.var);
-    const std::vector<float> poison(parameters.mean.size(), missing);
-    upload(*backend, innovations, 1, count, poison, poison);
-
     ConstMomentsView a = device_input.view();
     if (known) a.var = nullptr;
     const ConstMomentsView theta = device_parameters.view();
-    Trace trace(*backend);
-    layer.forward(*backend, theta, a, trace);
-    output = host(*backend, trace.result);
+    output = host(*backend, executor->predict(theta, a));
 
-    Deltas deltas(*backend);
-    const MomentsView start = deltas.start(trace.result.rows, trace.result.cols);
-    const std::vector<float> delta_mean = floats(output_delta.mean),
-                             delta_var = floats(output_delta.var);
-    backend->upload(delta_mean.data(), start.mean, delta_mean.size() * sizeof(float));
-    backend->upload(delta_var.data(), start.var, delta_var.size() * sizeof(float));
-    layer.backward(*backend, theta, a, trace, need_input_delta, deltas, innovations.view());
-    if (need_input_delta) input_delta = host(*backend, deltas.current());
-    innovation = host(*backend, innovations.view());
+    // Targets from which the output learns just `output_delta`, whatever its variance.
+    std::vector<float> target, noise_var;
+    for (std::size_t i = 0; i < output.mean.size(); ++i) {
+      noise_var.push_back(static_cast<float>(-1 / output_delta.var[i]));
+      target.push_back(
+          static_cast<float>(output.mean[i] + output_delta.mean[i] * double{noise_var.back()}));
+    }
+    Buffer<float> device_target(*backend), device_noise(*backend);
+    device_target.assign(target);
+    device_noise.assign(noise_var);
+    const NoiseView noise{device_noise.data(), static_cast<Index>(output.cols), 1};
+    const Learned learned =
+        executor->learn(theta, a, {device_target.data(), noise, /*spread=*/0}, need_input_delta);
+    if (need_input_delta) input_delta = host(*backend, learned.input_delta);
+    innovation = host(*backend, executor->innovation());
   }
 
   static std::vector<float> floats(const std::vector<double>& values) {
@@ -80,7 +88,8 @@ Gaussians gaussians(std::size_t rows, std::size_t cols, unsigned seed, double va
 }
 
 HostPair random_parameters(const Layer& layer, unsigned seed) {
-  const auto count = static_cast<std::size_t>(layer.parameter_count());
+  const std::array shapes{Shape(*layer.input_features())};
+  const auto count = static_cast<std::size_t>(graph_of(layer, shapes).parameter_count());
   return {uniform_floats(count, -1, 1, seed), uniform_floats(count, 0.01, 0.5, seed + 1)};
 }
 
@@ -225,7 +234,6 @@ TEST_CASE("activations pass the moments of f(z) forward and scale innovations ba
       const bool exact_form = form == math::MomentsForm::exact;
       INFO(std::string(math::activation_name(row.kind)), (exact_form ? " exact" : " first_order"));
       const Activation layer({row.kind, form, 0.25f});
-      CHECK(layer.parameter_count() == 0);
       CHECK(layer.name() == math::activation_name(row.kind));
       const Gaussians input = gaussians(13, 5, 21), delta = gaussians(13, 5, 31, -1);
       const LayerRun run(layer, {}, input, delta);
@@ -331,7 +339,9 @@ TEST_CASE("parameters have the names, shapes and priors of their layers") {
        std::make_shared<Sequential>(std::vector<std::shared_ptr<const Layer>>{
            std::make_shared<Linear>(8, 10, false, Linear::Init::xavier, 1.0, 1.0), relu()}),
        std::make_shared<Linear>(10, 2, true, Linear::Init::xavier, 3.0, 0.25)});
-  const std::vector<ParameterSpec> specs = network.parameters();
+  const std::array shapes{Shape(3)};
+  const Graph graph = graph_of(network, shapes);
+  const std::vector<ParameterSpec>& specs = graph.parameters;
   struct Row {
     std::string name;
     std::vector<Index> shape;
@@ -348,9 +358,9 @@ TEST_CASE("parameters have the names, shapes and priors of their layers") {
     CHECK(specs[i].shape == truth[i].shape);
     CHECK(specs[i].prior_std == doctest::Approx(truth[i].prior_std).epsilon(1e-6));
   }
-  CHECK(network.parameter_count() == 24 + 8 + 80 + 20 + 2);
+  CHECK(graph.parameter_count() == 24 + 8 + 80 + 20 + 2);
   CHECK(network.input_features() == 3);
-  CHECK(network.output_features(3) == 2);
+  CHECK(graph.output_shape() == Shape(2));
 }
 
 TEST_CASE("layers that do not fit are refused with what was got and what was needed") {
@@ -362,15 +372,15 @@ TEST_CASE("layers that do not fit are refused with what was got and what was nee
   check_refused([] { Linear(3, 3, true, Linear::Init::he, 1.0, std::nan("")); },
                 {"gain_bias", "got nan"});
   check_refused([] { Sequential({}); }, {"layers", "got none", "at least 1"});
-  check_refused([] { Sequential({linear(3, 4), relu(), linear(5, 2)}); },
-                {"layer 2", "Linear(5, 2)", "got an input of 4 features", "needed 5"});
-  check_refused(
-      [] {
-        Sequential({relu(), std::make_shared<Sequential>(std::vector<std::shared_ptr<const Layer>>{
-                                linear(3, 4), linear(5, 2)})});
-      },
-      {"layer 1", "got an input of 4 features", "needed 5"});
-  check_refused([] { linear(3, 4)->output_features(2); }, {"got an input of 2", "needed 3"});
+  const auto sequential = [](std::vector<std::shared_ptr<const Layer>> layers) {
+    return std::make_shared<Sequential>(std::move(layers));
+  };
+  CHECK(refusal([&] { Topology{sequential({linear(3, 4), relu(), linear(5, 2)})}; }) ==
+        "layer 2: got 4 features, needed 5");
+  CHECK(refusal([&] {
+          Topology{sequential({relu(), sequential({linear(3, 4), linear(5, 2)})})};
+        }) == "layer 1.1: got 4 features, needed 5");
+  CHECK(refusal([&] { Topology{linear(3, 4)}.graph_for(2); }) == "x: got 2 features, needed 3");
   check_refused(
       [] {
         Activation({math::ActivationKind::leaky_relu, math::MomentsForm::exact,

@@ -117,16 +117,16 @@ TEST_CASE("Jacobians and covariances of both executors against float64, on every
     unsigned seed = 1;
     for (const std::vector<Index>& widths : all_widths) {
       const LayerPointer network = relu_network(widths);
-      const auto layerwise = make_layerwise_executor(*backend, network);
+      const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
       for (Index rows : {1, 5, 63, 65, 200}) {
         const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
         const Truth truth(problem, widths);
         const Linearization wanted{widths.back(), widths.front(), true};
-        for (Executor* executor : {layerwise.get(), fused.get()}) {
+        for (Executor* executor : {by_graph.get(), fused.get()}) {
           INFO(backend->name(), ", widths from ", widths.front(), " in ", widths.size() - 1,
                " layers, ", rows, " rows, ",
-               (executor == fused.get() ? std::string("fused") : std::string("layerwise")));
+               (executor == fused.get() ? std::string("fused") : std::string("by graph")));
           const HostLinearized got = linearize(*backend, *executor, problem, wanted);
           CHECK(error(got.jacobian, truth.jacobian) < 2e-5);
           CHECK(error(got.covariance, truth.covariance) < 2e-5);
@@ -141,10 +141,10 @@ TEST_CASE("a part of the outputs and of the directions, and pieces of many rows"
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     const LayerPointer network = relu_network({5, 20, 4});
     const Problem problem(*network, 3000, 5, false, 9);
-    const auto layerwise = make_layerwise_executor(*backend, network);
+    const auto by_graph = graph_executor(*backend, network);
     const auto fused = fuse(*backend, network);
-    const HostLinearized all = linearize(*backend, *layerwise, problem, {4, 5, true});
-    for (Executor* executor : {layerwise.get(), fused.get()}) {
+    const HostLinearized all = linearize(*backend, *by_graph, problem, {4, 5, true});
+    for (Executor* executor : {by_graph.get(), fused.get()}) {
       INFO(backend->name());
       const HostLinearized part = linearize(*backend, *executor, problem, {2, 3, true});
       std::vector<double> jacobian, covariance;
@@ -167,7 +167,8 @@ TEST_CASE("a part of the outputs and of the directions, and pieces of many rows"
 }
 
 TEST_CASE(
-    "every backend linearizes every activation and order of steps as the CPU does layer by layer") {
+    "every backend linearizes every activation and order of steps as the CPU does one operation "
+    "after the other") {
   const std::vector<LayerPointer> networks{
       sequential({activation(ActivationKind::tanh), linear(6, 10), activation(ActivationKind::silu),
                   activation(ActivationKind::relu, MomentsForm::first_order), linear(10, 3),
@@ -181,11 +182,11 @@ TEST_CASE(
   const std::unique_ptr<Backend> cpu = cpu::make_backend(cpu::supported_instruction_sets().front());
   unsigned seed = 1000;
   for (const LayerPointer& network : networks) {
-    const auto layerwise = make_layerwise_executor(*cpu, network);
+    const auto by_graph = graph_executor(*cpu, network);
     for (bool uncertain : {false, true}) {
       const Problem problem(*network, 150, 6, uncertain, seed += 20);
-      const Index outputs = network->output_features(6);
-      const HostLinearized expected = linearize(*cpu, *layerwise, problem, {outputs, 6, true});
+      const Index outputs = problem.out_features;
+      const HostLinearized expected = linearize(*cpu, *by_graph, problem, {outputs, 6, true});
       for (const std::shared_ptr<Backend>& backend : conformance::backends()) {
         INFO(backend->name(), ", uncertain input ", uncertain);
         const Precision precision = backend->precision();
@@ -198,8 +199,8 @@ TEST_CASE(
         check(expected, precision == Precision::float32 ? 2e-5
                         : precision == Precision::mixed ? 5e-2
                                                         : 1e-1);
-        if (!backend->reads_host_memory()) continue;  // a GPU works out Jacobians layerwise itself
-        const auto own = make_layerwise_executor(*backend, network);
+        if (!backend->reads_host_memory()) continue;  // a GPU works out Jacobians by graph itself
+        const auto own = graph_executor(*backend, network);
         check(linearize(*backend, *own, problem, {outputs, 6, true}),
               precision == Precision::float32 ? 2e-5 : 5e-2);
       }
@@ -211,7 +212,7 @@ TEST_CASE("Jacobians of a network without parameters, and its covariances") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     const LayerPointer network = sequential(
         {activation(ActivationKind::exp), sequential({activation(ActivationKind::identity)})});
-    const auto executor = make_executor(*backend, network);
+    const auto executor = make_executor(*backend, row_graph(network, 2));
     const Problem problem(*network, 4, 2, true, 3);
     const HostLinearized got = linearize(*backend, *executor, problem, {2, 2, true});
     for (std::size_t i = 0; i < 8; ++i) {

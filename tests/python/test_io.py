@@ -264,7 +264,7 @@ def layer(description: Description, index: int) -> dict[str, Any]:
         (lambda d, t: layer(d, 1).update(type="Swish"), "Swish"),
         (lambda d, t: layer(d, 1).update(type=3), ""),
         (lambda d, t: layer(d, 1).update(moments="sampled"), "moments: got 'sampled'"),
-        (lambda d, t: layer(d, 0).update(out_features=5), "input of 5 features, needed 4"),
+        (lambda d, t: layer(d, 0).update(out_features=5), "got 5 features, needed 4"),
         (lambda d, t: layer(d, 0).update(colour="red"), ""),
         (lambda d, t: layer(d, 2).update(in_features="4"), ""),
     ],
