@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <atomic>
 #include <cfloat>
+#include <iterator>
 #include <limits>
 #include <type_traits>
 
@@ -248,22 +250,40 @@ struct Problems {
   int count;
 };
 
-/// Calls queue(problems) with some of those problems at a time that `takes` is true of.
-template <class Takes, class Queue>
-void in_groups(const std::vector<InnovationProblem>& problems, const Takes& takes,
+/// Calls queue(problems) with some problems at a time, in their order. A problem joins those before
+/// it unless `stands_apart(group, problem)`.
+template <class StandsApart, class Queue>
+void in_groups(std::span<const InnovationProblem> problems, const StandsApart& stands_apart,
                const Queue& queue) {
   Problems group{};
   for (const InnovationProblem& problem : problems) {
-    if (!takes(problem)) continue;
+    if (group.count == most_problems || (group.count > 0 && stands_apart(group, problem))) {
+      queue(group);
+      group = {};
+    }
     group.problem[group.count++] = problem;
-    if (group.count < most_problems) continue;
-    queue(group);
-    group = {};
   }
   if (group.count > 0) queue(group);
 }
 
-bool takes_all(const InnovationProblem&) { return true; }
+bool never_apart(const Problems&, const InnovationProblem&) { return false; }
+
+/// Whether a problem has parameters of one in the group: no kernel may add both at once.
+bool shares_parameters(const Problems& group, const InnovationProblem& problem) {
+  const auto meet = [](Index a, Index a_size, Index b, Index b_size) {
+    return a < b + b_size && b < a + a_size;
+  };
+  const auto any_of = [&](Index first, Index size) {
+    for (int i = 0; i < group.count; ++i) {
+      const InnovationProblem& other = group.problem[i];
+      if (meet(first, size, other.weight_offset, other.weight_size())) return true;
+      if (meet(first, size, other.bias_offset, other.bias_size())) return true;
+    }
+    return false;
+  };
+  return any_of(problem.weight_offset, problem.weight_size()) ||
+         any_of(problem.bias_offset, problem.bias_size());
+}
 
 template <class TileSizes>
 __host__ __device__ Index column_tiles(const InnovationProblem& problem) {
@@ -365,12 +385,12 @@ struct ReduceInnovations {
   Problems problems;
   const float* partial;
   MomentsView innovation;
-  bool add;
 
   __device__ void operator()(Index i) const {
     const InnovationProblem& problem = problem_of(problems, i);
     const math::Innovation<float> sum = reduced(problem, partial, i);
-    const Index at = problem.parameter_offset + i;
+    const Index at = problem.place(i);
+    const bool add = problem.add;
     innovation.mean[at] = add ? innovation.mean[at] + sum.delta_mean : sum.delta_mean;
     innovation.var[at] = add ? innovation.var[at] + sum.delta_var : sum.delta_var;
   }
@@ -388,7 +408,7 @@ struct ReduceAndUpdate {
     if (state->failure != Failure::none) return;
     const InnovationProblem& problem = problem_of(problems, i);
     const math::Innovation<float> sum = reduced(problem, partial, i);
-    const Index at = problem.parameter_offset + i;
+    const Index at = problem.place(i);
     const math::Posterior<float> posterior = math::updated<kind>(
         parameters.mean[at], parameters.var[at], sum.delta_mean, sum.delta_var, bound);
     parameters.mean[at] = posterior.mean;
@@ -410,15 +430,14 @@ void use_products(Products choice, TileSize size) {
 }
 
 void affine_forward(Precision precision, ConstMomentsView input, ConstMomentsView weight,
-                    ConstMomentsView bias, MomentsView output) {
-  queue_forward("affine_forward", precision, input, weight, FinishAffine{bias, output});
-}
-
-void affine_activation_forward(Precision precision, ConstMomentsView input, ConstMomentsView weight,
-                               ConstMomentsView bias, const math::ActivationSpec& activation,
-                               MomentsView output, float* jacobian) {
-  queue_forward("affine_activation_forward", precision, input, weight,
-                FinishActivation{bias, activation, output, jacobian});
+                    ConstMomentsView bias, const std::optional<Epilogue>& epilogue,
+                    MomentsView output) {
+  if (epilogue) {
+    queue_forward("affine_activation_forward", precision, input, weight,
+                  FinishActivation{bias, epilogue->activation, output, epilogue->jacobian});
+  } else {
+    queue_forward("affine_forward", precision, input, weight, FinishAffine{bias, output});
+  }
 }
 
 void affine_backward(Precision precision, ConstMomentsView delta, ConstMomentsView weight,
@@ -431,13 +450,20 @@ void affine_backward(Precision precision, ConstMomentsView delta, ConstMomentsVi
   });
 }
 
-Index plan_innovations(Precision precision, std::vector<InnovationProblem>& problems) {
+InnovationPlan plan_innovations(Precision precision, std::span<const AffinePass> passes) {
   // Enough blocks to fill a GPU twice, of at least 128 rows, since each piece is written and read
   // once more; no more pieces than are quickly added up.
   constexpr Index wanted_blocks = 264, least_rows = 128, most_pieces = 64;
-  Index size = 0, parameters = 0;
-  for (InnovationProblem& problem : problems) {
-    const Index batch = problem.input.rows, out = problem.delta.cols, in = problem.input.cols;
+  InnovationPlan plan;
+  for (const AffinePass& pass : passes) {
+    const Index batch = pass.input.rows, out = pass.delta.cols, in = pass.input.cols;
+    InnovationProblem problem{};
+    problem.input = pass.input;
+    problem.delta = pass.delta;
+    problem.bias = pass.bias.has_value();
+    problem.add = pass.add;
+    problem.weight_offset = pass.weight;
+    problem.bias_offset = pass.bias.value_or(0);
     const Index possible = std::clamp<Index>(batch / least_rows, 1, most_pieces);
     problem.tile = !runs_on_tensor_cores(precision, out, in, batch) ? InnovationTile::multiply_adds
                    : takes_wide_tiles(wide_tiles(out, in) * possible)
@@ -450,20 +476,21 @@ Index plan_innovations(Precision precision, std::vector<InnovationProblem>& prob
       problem.piece_rows = ceil_div(ceil_div(batch, pieces), TileSizes::depth) * TileSizes::depth;
     });
     problem.n_pieces = std::max<Index>(1, ceil_div(batch, problem.piece_rows));
-    problem.partial_offset = size;
-    problem.parameter_offset = parameters;
-    size += problem.n_pieces * 2 * problem.parameter_count();
-    parameters += problem.parameter_count();
+    problem.partial_offset = plan.scratch;
+    plan.scratch += problem.n_pieces * 2 * problem.parameter_count();
+    plan.problems.push_back(problem);
   }
-  return size;
+  return plan;
 }
 
-void sum_innovations(Precision precision, const std::vector<InnovationProblem>& problems,
-                     float* partial, TrainingState* state) {
+void sum_innovations(Precision precision, const InnovationPlan& plan, float* partial,
+                     TrainingState* state) {
   using enum InnovationTile;
   for (const InnovationTile kind : {multiply_adds, tensor_cores_narrow, tensor_cores_wide}) {
-    const auto takes = [kind](const InnovationProblem& problem) { return problem.tile == kind; };
-    in_groups(problems, takes, [&](Problems& group) {
+    std::vector<InnovationProblem> problems;
+    std::copy_if(plan.problems.begin(), plan.problems.end(), std::back_inserter(problems),
+                 [kind](const InnovationProblem& problem) { return problem.tile == kind; });
+    in_groups(problems, never_apart, [&](Problems& group) {
       with_outer_tile(precision, kind, [&](auto tile) {
         using TileSizes = decltype(tile);
         Index tiles = 0;
@@ -472,7 +499,7 @@ void sum_innovations(Precision precision, const std::vector<InnovationProblem>& 
           tiles += group.problem[i].n_pieces * tiles_of_piece<TileSizes>(group.problem[i]);
         }
         group.first_tile[group.count] = tiles;
-        launch("affine_innovation", sum_innovations_kernel<TileSizes>,
+        launch("affine_innovations", sum_innovations_kernel<TileSizes>,
                {dim3(static_cast<unsigned>(tiles)), dim3(TileSizes::threads),
                 OuterProduct<TileSizes>::shared_bytes()},
                group, partial, state);
@@ -481,20 +508,18 @@ void sum_innovations(Precision precision, const std::vector<InnovationProblem>& 
   }
 }
 
-void reduce_innovations(const std::vector<InnovationProblem>& problems, const float* partial,
-                        MomentsView innovation, bool add) {
-  in_groups(problems, takes_all, [&](const Problems& group) {
-    for_each("affine_innovation", parameter_count(group),
-             ReduceInnovations{group, partial, innovation, add});
+void reduce_innovations(const InnovationPlan& plan, const float* partial, MomentsView innovation) {
+  in_groups(plan.problems, shares_parameters, [&](const Problems& group) {
+    for_each("affine_innovations", parameter_count(group),
+             ReduceInnovations{group, partial, innovation});
   });
 }
 
-void reduce_and_update(const std::vector<InnovationProblem>& problems, const float* partial,
-                       const UpdateRule& rule, Index batch_size, MomentsView parameters,
-                       const TrainingState* state) {
+void reduce_and_update(const InnovationPlan& plan, const float* partial, const UpdateRule& rule,
+                       Index batch_size, MomentsView parameters, const TrainingState* state) {
   using math::UpdateKind;
   const float bound = rule.bound_for(batch_size);
-  in_groups(problems, takes_all, [&](const Problems& group) {
+  in_groups(plan.problems, never_apart, [&](const Problems& group) {
     if (rule.kind == UpdateKind::information) {
       for_each("update", parameter_count(group),
                ReduceAndUpdate<UpdateKind::information>{group, partial, bound, parameters, state});

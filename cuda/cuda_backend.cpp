@@ -10,7 +10,9 @@
 #include "core/executor.h"
 #include "core/memory.h"
 #include "core/require.h"
+#include "fused_activation.h"
 #include "fused_executor.h"
+#include "graph.h"
 #include "kernels.h"
 #include "runtime.h"
 
@@ -42,6 +44,9 @@ class CudaBackend final : public Backend {
   }
   bool reads_host_memory() const override { return false; }
   void synchronise() override { cuda::synchronise("synchronise"); }
+  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
+    return record_graph(queue);
+  }
 
   std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
                                  std::unique_ptr<Executor> by_graph) override {
@@ -52,28 +57,34 @@ class CudaBackend final : public Backend {
                           : std::move(by_graph);
   }
 
+  bool has_epilogue(const math::ActivationSpec& activation) const override {
+    return is_fused_activation(activation);
+  }
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
-                      MomentsView output) override {
-    cuda::affine_forward(precision_, input, weight, bias, output);
+                      const std::optional<Epilogue>& epilogue, MomentsView output) override {
+    cuda::affine_forward(precision_, input, weight, bias, epilogue, output);
   }
-  void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
+  void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
                        MomentsView delta_input) override {
-    cuda::affine_backward(precision_, delta, weight, nullptr, delta_input);
+    cuda::affine_backward(precision_, delta, weight, jacobian, delta_input);
   }
-  void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
-                         MomentsView bias) override {
-    InnovationProblem problem{};
-    problem.input = input;
-    problem.delta = delta;
-    problem.bias = bias.mean != nullptr;
-    std::vector<InnovationProblem> problems{problem};
-    Buffer<float> partial(*this, plan_innovations(precision_, problems));
-    sum_innovations(precision_, problems, partial.data(), nullptr);
-    Moments both(*this, 1, problem.parameter_count());
-    reduce_innovations(problems, partial.data(), both.view(), /*add=*/false);
-    const MomentsView sums = both.view();
-    copy(sums.slice(0, weight.rows, weight.cols), weight);
-    if (problem.bias) copy(sums.slice(weight.size(), 1, bias.cols), bias);
+  // Two kernels then sum those of a whole network.
+  bool sums_innovations_together() const override { return true; }
+  Index innovation_scratch(std::span<const AffinePass> passes) const override {
+    return plan_innovations(precision_, passes).scratch;
+  }
+  void affine_innovations(std::span<const AffinePass> passes, MomentsView innovation,
+                          float* scratch) override {
+    const InnovationPlan plan = plan_innovations(precision_, passes);
+    sum_innovations(precision_, plan, scratch, nullptr);
+    reduce_innovations(plan, scratch, innovation);
+  }
+  void update_by_passes(const UpdateRule& rule, Index batch_size,
+                        std::span<const AffinePass> passes, MomentsView parameters,
+                        TrainingState* state, float* scratch) override {
+    const InnovationPlan plan = plan_innovations(precision_, passes);
+    sum_innovations(precision_, plan, scratch, state);
+    reduce_and_update(plan, scratch, rule, batch_size, parameters, state);
   }
 
   void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,

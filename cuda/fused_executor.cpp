@@ -9,7 +9,6 @@
 #include "core/memory.h"
 #include "fused_network.h"
 #include "runtime.h"
-#include "step_executor.h"
 
 namespace tagix::cuda {
 namespace {
@@ -17,42 +16,39 @@ namespace {
 class FusedExecutor final : public Executor {
  public:
   FusedExecutor(Backend& backend, const FusedPlan& plan, std::optional<FusedPlan> online_plan,
-                bool has_clusters, std::unique_ptr<Executor> by_steps)
+                bool has_clusters, std::unique_ptr<Executor> by_graph)
       : Executor(backend),
         plan_(plan),
         online_plan_(std::move(online_plan)),
         has_clusters_(has_clusters),
-        by_steps_(std::move(by_steps)),
+        by_graph_(std::move(by_graph)),
         prediction_(backend),
         partial_(backend) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
-    return by_steps_->predict(parameters, input);
+    return by_graph_->predict(parameters, input);
   }
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
-    return by_steps_->linearize(parameters, input, wanted);
+    return by_graph_->linearize(parameters, input, wanted);
   }
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    return by_steps_->learn(parameters, input, observations, need_input_delta);
+    return by_graph_->learn(parameters, input, observations, need_input_delta);
   }
-  ConstMomentsView innovation() override { return by_steps_->innovation(); }
+  ConstMomentsView innovation() override { return by_graph_->innovation(); }
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
               TrainingState* state) override {
-    by_steps_->update(rule, batch_size, parameters, state);
+    by_graph_->update(rule, batch_size, parameters, state);
   }
-  Index prediction_rows() const override { return by_steps_->prediction_rows(); }
-  std::unique_ptr<Recording> record(const std::function<void()>& queue) override {
-    return by_steps_->record(queue);
-  }
+  Index prediction_rows() const override { return by_graph_->prediction_rows(); }
 
   void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
              MomentsView parameters, TrainingState* state) override {
     const NoiseView& noise = rows.noise;
     if (noise.head.link == math::NoiseLink::softplus || noise.classes.exists() ||
         rows.input.var != nullptr) {
-      by_steps_->train(rule, rows, batch_size, parameters, state);
+      by_graph_->train(rule, rows, batch_size, parameters, state);
       return;
     }
     const Index outputs = plan_.layer[plan_.n_layers - 1].out;
@@ -84,7 +80,7 @@ class FusedExecutor final : public Executor {
   FusedPlan plan_;
   std::optional<FusedPlan> online_plan_;
   bool has_clusters_;
-  std::unique_ptr<Executor> by_steps_;
+  std::unique_ptr<Executor> by_graph_;
   Moments prediction_;
   Buffer<float> partial_;
 };
@@ -99,13 +95,12 @@ std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vecto
         "asking what the device has");
   const bool has_clusters = compute_capability() >= 90;
   const auto limit = static_cast<std::size_t>(shared_bytes);
-  std::unique_ptr<Executor> by_steps = make_step_executor(backend, steps, std::move(by_graph));
   const std::optional<FusedPlan> plan = plan_fused(steps, fused_rows, limit);
-  if (!plan) return by_steps;
+  if (!plan) return by_graph;
   std::optional<FusedPlan> online_plan = plan_fused(steps, 1, limit);
   if (fused_online_floats(*online_plan) * sizeof(float) > limit) online_plan.reset();
   return std::make_unique<FusedExecutor>(backend, *plan, online_plan,
-                                         use_clusters.value_or(has_clusters), std::move(by_steps));
+                                         use_clusters.value_or(has_clusters), std::move(by_graph));
 }
 
 }  // namespace tagix::cuda

@@ -3,7 +3,7 @@
 #include <functional>
 #include <memory>
 
-#include "core/executor.h"
+#include "core/recording.h"
 
 namespace tagix::cuda {
 

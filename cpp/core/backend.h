@@ -2,14 +2,19 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "core/affine_pass.h"
 #include "core/forgetting.h"
 #include "core/index.h"
 #include "core/moments.h"
 #include "core/precision.h"
+#include "core/recording.h"
 #include "core/slopes.h"
 #include "core/step.h"
 #include "core/taps_view.h"
@@ -136,6 +141,12 @@ class Backend {
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
 
+  /// Calls `queue`, which queues operations of this backend, so that they can be queued again at
+  /// once, on the same memory; they are not carried out yet. Everything must have been queued
+  /// before, in the same sizes, so that nothing is left to allocate, and nothing on the way may
+  /// wait for the device or copy from the host. Null where nothing is gained.
+  virtual std::unique_ptr<Recording> record(const std::function<void()>& queue) = 0;
+
   /// An executor that runs these steps faster than `by_graph` where it can, and leaves the rest to
   /// that one.
   virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
@@ -143,21 +154,37 @@ class Backend {
 
   // Inference; docs/architecture.md gives the equations.
 
+  /// Whether affine_forward can run an activation as its epilogue, at less than activation_forward
+  /// costs.
+  virtual bool has_epilogue(const math::ActivationSpec& activation) const = 0;
+
   /// Moments of z = a W^T + b: output (batch x out), input (batch x in), weight (out x in), bias
-  /// (1 x out, or an empty view for none). An input without `var` is known exactly.
+  /// (1 x out, or an empty view for none). An input without `var` is known exactly. With an
+  /// epilogue, which has_epilogue must allow, the output is what activation_forward gives of z.
   virtual void affine_forward(ConstMomentsView input, ConstMomentsView weight,
-                              ConstMomentsView bias, MomentsView output) = 0;
+                              ConstMomentsView bias, const std::optional<Epilogue>& epilogue,
+                              MomentsView output) = 0;
 
-  /// Innovations of the input from those of the output, before any Jacobian:
-  /// delta_input.mean = delta.mean W_mean, delta_input.var = delta.var W_mean^2.
+  /// Innovations of the input from those of the output:
+  /// delta_input.mean = delta.mean W_mean, delta_input.var = delta.var W_mean^2; then, unless
+  /// `jacobian` (batch x in) is null, scale_deltas by it.
   virtual void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
-                               MomentsView delta_input) = 0;
+                               const float* jacobian, MomentsView delta_input) = 0;
 
-  /// Innovations of the parameters, summed over the batch, written to `weight` (out x in) and
-  /// `bias` (1 x out, or empty): mean = sum_b delta.mean a_mean, var = sum_b delta.var a_mean^2.
-  /// The order of summation depends on the shapes alone.
-  virtual void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
-                                 MomentsView bias) = 0;
+  /// Whether the innovations of affine maps are best summed for all of them at once, after a pass,
+  /// for which their inputs and deltas must stay; else for each one while those are in cache.
+  virtual bool sums_innovations_together() const = 0;
+
+  /// The floats of `scratch` that affine_innovations and update_by_passes take.
+  virtual Index innovation_scratch(std::span<const AffinePass> passes) const = 0;
+
+  /// Innovations of the parameters of affine maps, summed over the batch:
+  /// mean = sum_b delta.mean a_mean, var = sum_b delta.var a_mean^2, of a bias with a_mean = 1.
+  /// They are written to their places in `innovation` (1 x all parameters) or, where a pass says
+  /// so, added, one pass after the other: parameters of several maps so get the sum. The order of
+  /// summation depends on the shapes alone.
+  virtual void affine_innovations(std::span<const AffinePass> passes, MomentsView innovation,
+                                  float* scratch) = 0;
 
   /// Moments of f(z) and the Jacobian Cov(z, f(z)) / Var z, elementwise.
   virtual void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -195,6 +222,12 @@ class Backend {
   /// `state` says that something has failed.
   virtual void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
                       MomentsView parameters, const TrainingState* state) = 0;
+
+  /// Changes parameters by what maps that share none have learned in a batch of `batch_size`: as
+  /// affine_innovations, check_innovation and update. Parameters of no map stay as they are.
+  virtual void update_by_passes(const UpdateRule& rule, Index batch_size,
+                                std::span<const AffinePass> passes, MomentsView parameters,
+                                TrainingState* state, float* scratch) = 0;
 
   /// Tests the targets that `state` has recorded since the last test for drift, unless something
   /// has failed.

@@ -287,7 +287,9 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
           backend_->advance(stage.data(), 1);
         };
         std::unique_ptr<Recording>& recording = recordings[count];
-        if (i > 0 && !recording) recording = executor->record(queue);
+        if (i > 0 && !recording && !executor->calls_the_host()) {
+          recording = backend_->record(queue);
+        }
         for (Index k = 0; k < n_now; ++k) recording ? recording->queue() : queue();
         // Other threads may change the parameters as soon as this returns.
         backend_->synchronise();

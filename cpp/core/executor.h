@@ -57,13 +57,6 @@ struct Linearized {
   const float* covariance = nullptr;  ///< batch x n_outputs x n_outputs
 };
 
-/// Operations on fixed memory that can be queued as one.
-class Recording {
- public:
-  virtual ~Recording() = default;
-  virtual void queue() = 0;
-};
-
 /// Runs one network on one backend, with buffers of its own that are reused from call to call.
 /// One executor serves one call at a time. All views are in the backend's memory.
 class Executor {
@@ -107,11 +100,9 @@ class Executor {
   /// The rows of a prediction that are best given at a time: more of them take more memory.
   virtual Index prediction_rows() const = 0;
 
-  /// Calls `queue`, which queues operations of this executor and of its backend, so that they can
-  /// be queued again at once, on the same memory; they are not carried out yet. Everything must
-  /// have been queued before, in the same sizes, so that nothing is left to allocate. Null where
-  /// nothing is gained.
-  virtual std::unique_ptr<Recording> record(const std::function<void()>&) { return nullptr; }
+  /// Whether what it does is not all queued, as the network has functions of the user's own, which
+  /// run on the host: then it cannot be recorded (Backend::record).
+  virtual bool calls_the_host() const { return false; }
 
  protected:
   Backend& backend_;

@@ -10,7 +10,7 @@
 namespace tagix {
 
 /// How often buffers have moved to larger memory in the calling thread. What was recorded before
-/// (Executor::record) may still name the old memory.
+/// (Backend::record) may still name the old memory.
 inline std::uint64_t& buffer_moves() {
   thread_local std::uint64_t count = 0;
   return count;

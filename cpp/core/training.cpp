@@ -44,7 +44,9 @@ Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps
     };
     if (buffer_moves() != buffer_moves_) forget_recordings();
     Step& step = steps_[count];
-    if (step.has_run && !step.recording) step.recording = executor_->record(queue);
+    if (step.has_run && !step.recording && !executor_->calls_the_host()) {
+      step.recording = model_.backend().record(queue);
+    }
     if (step.recording) {
       step.recording->queue();
     } else {

@@ -48,7 +48,7 @@ using ProgressCallback = std::function<bool(Index rows_done)>;
 ///
 /// Steps are queued without asking how the last one went, for some milliseconds at a time; between
 /// those the parameters are free for predictions of other threads. From the third step of a size
-/// on, where the executor can record, it is queued as one operation.
+/// on, where the backend can record, it is queued as one operation.
 class Trainer {
  public:
   /// Batches have `batch_size` rows, the last one of an epoch what is left. With `shuffle`, the

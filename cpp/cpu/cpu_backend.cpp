@@ -27,6 +27,8 @@ struct ProductCells {};
 struct InputCells {};
 struct DeltaCells {};
 struct PartialSums {};
+struct AddedSums {};
+struct Innovations {};
 struct RepeatedNoise {};
 struct NoisyColumns {};
 struct NoiseVariances {};
@@ -80,77 +82,63 @@ class CpuBackend final : public Backend {
   }
   bool reads_host_memory() const override { return true; }
   void synchronise() override {}
+  std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
 
   std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
                                  std::unique_ptr<Executor> by_graph) override {
     return make_fused_executor(*this, kernels_, steps, std::move(by_graph));
   }
 
+  // Activations are kernels of their own, over outputs that are in cache.
+  bool has_epilogue(const math::ActivationSpec&) const override { return false; }
+
   void affine_forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
-                      MomentsView output) override {
+                      const std::optional<Epilogue>&, MomentsView output) override {
     const ProductKind kind = input.var == nullptr ? ProductKind::known : ProductKind::both;
     multiply(kind, input, weight, /*depth_stride=*/1, /*column_stride=*/weight.cols, bias, output);
   }
 
-  void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
+  void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
                        MomentsView delta_input) override {
     multiply(ProductKind::squared, delta, weight, /*depth_stride=*/weight.cols, /*column_stride=*/1,
              {}, delta_input);
+    if (jacobian != nullptr) scale_deltas(jacobian, delta_input);
   }
 
-  void affine_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
-                         MomentsView bias) override {
-    const Index out = delta.cols, batch = input.rows;
-    const Index bias_size = bias.size();
-    const double cost = 2.0 * static_cast<double>(weight.size() * batch) * multiply_add_ns;
-    const Sums total{weight.mean, weight.var, bias.mean, bias.var};
-    total.clear(weight.size(), bias_size);
-    constexpr Index wide = 128 * 128;
-    if (weight.size() >= wide) {
-      // Threads share the inputs of a block of samples, and each owns some rows of the weight.
-      for_each_input_block(input, 0, batch, [&](const InputBlock& block) {
-        pack_input_block(input, block);
-        const double share = cost * static_cast<double>(block.samples * block.columns) /
-                             static_cast<double>(batch * input.cols);
-        for_pieces(out, innovation_outputs, share / static_cast<double>(out),
-                   [&](Index first, Index count) {
-                     add_innovation(input.cols, block, delta, first, count, total);
-                   });
-      });
-      add_bias_innovation(delta, 0, batch, total);
-      return;
+  bool sums_innovations_together() const override { return false; }
+
+  Index innovation_scratch(std::span<const AffinePass>) const override { return 0; }
+
+  void affine_innovations(std::span<const AffinePass> passes, MomentsView innovation,
+                          float*) override {
+    for (const AffinePass& pass : passes) {
+      const Index in = pass.input.cols, out = pass.delta.cols;
+      const MomentsView weight = innovation.slice(pass.weight, out, in);
+      const MomentsView bias = pass.bias ? innovation.slice(*pass.bias, 1, out) : MomentsView{};
+      if (!pass.add) {
+        sum_innovation(pass.input, pass.delta, weight, bias);
+        continue;
+      }
+      const Index size = weight.size() + bias.size();
+      float* const sums = scratch<AddedSums>(2 * size);
+      const MomentsView all{sums, sums + size, 1, size};
+      const MomentsView bias_sums = pass.bias ? all.slice(weight.size(), 1, out) : MomentsView{};
+      sum_innovation(pass.input, pass.delta, all.slice(0, out, in), bias_sums);
+      add(all.slice(0, out, in), weight);
+      if (pass.bias) add(bias_sums, bias);
     }
-    // Each piece sums over some samples; the partial sums are added in the order of the samples.
-    const Index piece = std::max<Index>(256, ceil_div(batch, 64));
-    const Index n_pieces = ceil_div(batch, piece);
-    const auto add_samples = [&](Index first, Index count, const Sums& sums) {
-      for_each_input_block(input, first, count, [&](const InputBlock& block) {
-        pack_input_block(input, block);
-        for (Index output = 0; output < out; output += innovation_outputs) {
-          add_innovation(input.cols, block, delta, output,
-                         std::min(innovation_outputs, out - output), sums);
-        }
-      });
-      add_bias_innovation(delta, first, count, sums);
-    };
-    if (n_pieces == 1) {
-      add_samples(0, batch, total);
-      return;
-    }
-    const Index stride = 2 * (weight.size() + bias_size);
-    float* partial = scratch<PartialSums>(stride * n_pieces);
-    const auto sums_of = [&](Index i) {
-      float* first = partial + i * stride;
-      float* bias_first = bias_size == 0 ? nullptr : first + 2 * weight.size();
-      return Sums{first, first + weight.size(), bias_first,
-                  bias_size == 0 ? nullptr : bias_first + bias_size};
-    };
-    for_pieces(batch, piece, cost / static_cast<double>(batch), [&](Index first, Index count) {
-      const Sums sums = sums_of(first / piece);
-      sums.clear(weight.size(), bias_size);
-      add_samples(first, count, sums);
-    });
-    for (Index i = 0; i < n_pieces; ++i) total.add(sums_of(i), weight.size(), bias_size);
+  }
+
+  void update_by_passes(const UpdateRule& rule, Index batch_size,
+                        std::span<const AffinePass> passes, MomentsView parameters,
+                        TrainingState* state, float*) override {
+    const Index size = parameters.size();
+    float* const memory = scratch<Innovations>(2 * size);
+    std::fill_n(memory, 2 * size, 0.0f);
+    const MomentsView innovation{memory, memory + size, 1, size};
+    affine_innovations(passes, innovation, nullptr);
+    check_innovation(innovation, state);
+    update(rule, batch_size, innovation, parameters, state);
   }
 
   void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -817,6 +805,63 @@ class CpuBackend final : public Backend {
                         packed, /*padded=*/false, output.mean + first * columns,
                         output.var + first * columns, columns);
     });
+  }
+
+  /// The innovations of one affine map, written to `weight` (out x in) and `bias` (1 x out, or
+  /// empty).
+  void sum_innovation(ConstMomentsView input, ConstMomentsView delta, MomentsView weight,
+                      MomentsView bias) {
+    const Index out = delta.cols, batch = input.rows;
+    const Index bias_size = bias.size();
+    const double cost = 2.0 * static_cast<double>(weight.size() * batch) * multiply_add_ns;
+    const Sums total{weight.mean, weight.var, bias.mean, bias.var};
+    total.clear(weight.size(), bias_size);
+    constexpr Index wide = 128 * 128;
+    if (weight.size() >= wide) {
+      // Threads share the inputs of a block of samples, and each owns some rows of the weight.
+      for_each_input_block(input, 0, batch, [&](const InputBlock& block) {
+        pack_input_block(input, block);
+        const double share = cost * static_cast<double>(block.samples * block.columns) /
+                             static_cast<double>(batch * input.cols);
+        for_pieces(out, innovation_outputs, share / static_cast<double>(out),
+                   [&](Index first, Index count) {
+                     add_innovation(input.cols, block, delta, first, count, total);
+                   });
+      });
+      add_bias_innovation(delta, 0, batch, total);
+      return;
+    }
+    // Each piece sums over some samples; the partial sums are added in the order of the samples.
+    const Index piece = std::max<Index>(256, ceil_div(batch, 64));
+    const Index n_pieces = ceil_div(batch, piece);
+    const auto add_samples = [&](Index first, Index count, const Sums& sums) {
+      for_each_input_block(input, first, count, [&](const InputBlock& block) {
+        pack_input_block(input, block);
+        for (Index output = 0; output < out; output += innovation_outputs) {
+          add_innovation(input.cols, block, delta, output,
+                         std::min(innovation_outputs, out - output), sums);
+        }
+      });
+      add_bias_innovation(delta, first, count, sums);
+    };
+    if (n_pieces == 1) {
+      add_samples(0, batch, total);
+      return;
+    }
+    const Index stride = 2 * (weight.size() + bias_size);
+    float* partial = scratch<PartialSums>(stride * n_pieces);
+    const auto sums_of = [&](Index i) {
+      float* first = partial + i * stride;
+      float* bias_first = bias_size == 0 ? nullptr : first + 2 * weight.size();
+      return Sums{first, first + weight.size(), bias_first,
+                  bias_size == 0 ? nullptr : bias_first + bias_size};
+    };
+    for_pieces(batch, piece, cost / static_cast<double>(batch), [&](Index first, Index count) {
+      const Sums sums = sums_of(first / piece);
+      sums.clear(weight.size(), bias_size);
+      add_samples(first, count, sums);
+    });
+    for (Index i = 0; i < n_pieces; ++i) total.add(sums_of(i), weight.size(), bias_size);
   }
 
   /// Sums of parameter innovations: out x in for the weight, out for the bias (or null).

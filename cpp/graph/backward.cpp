@@ -5,14 +5,14 @@ namespace {
 
 struct Backward {
   const Pass& pass;
+  const Plan& plan;
   Value node;
-  const Plan::NodePlan& plan;
   MomentsView delta;
   std::span<const Below> below;
   MomentsView spare;
-  const Learning& learning;
 
   Backend& backend() const { return pass.backend; }
+  const Plan::NodePlan& planned(Value x) const { return plan.nodes[static_cast<std::size_t>(x)]; }
 
   /// Writes or adds columns of `delta` to the innovation of an input, or to columns of it.
   void hand_over(Handover handover, ConstColumnsView part, ColumnsView target) const {
@@ -23,44 +23,25 @@ struct Backward {
   void operator()(const Input&) const {}
 
   void operator()(const Affine& op) const {
-    sum_innovations(op);
     const auto& [handover, delta_input] = below[0];
     const ConstMomentsView weight = weight_of(pass.graph, node, pass.parameters);
-    if (handover == Handover::write) backend().affine_backward(delta, weight, delta_input);
+    const float* const jacobian = planned(op.x).scaled_by_reader ? pass.jacobian(op.x) : nullptr;
+    if (handover == Handover::write) {
+      backend().affine_backward(delta, weight, jacobian, delta_input);
+    }
     if (handover == Handover::add) {
-      backend().affine_backward(delta, weight, spare);
+      backend().affine_backward(delta, weight, jacobian, spare);
       backend().add(spare, delta_input);
     }
   }
 
-  void sum_innovations(const Affine& op) const {
-    const ConstMomentsView x = pass.value(op.x);
-    const MomentsView weight = weight_of(pass.graph, node, learning.innovation);
-    const MomentsView bias = bias_of(pass.graph, node, learning.innovation);
-    if (plan.shared.empty()) {
-      backend().affine_innovation(x, delta, weight, bias);
-      return;
-    }
-    learning.shared.resize(1, weight.size() + bias.size());
-    const MomentsView sums = learning.shared.view();
-    const MomentsView weight_sums = sums.slice(0, weight.rows, weight.cols);
-    const MomentsView bias_sums = op.bias ? sums.slice(weight.size(), 1, bias.cols) : MomentsView{};
-    backend().affine_innovation(x, delta, weight_sums, bias_sums);
-    for (const SharedPart& part : plan.shared) {
-      const bool in_weight = part.offset >= op.weight && part.offset < op.weight + weight.size();
-      const ConstMomentsView source = in_weight
-                                          ? sums.slice(part.offset - op.weight, 1, part.size)
-                                          : bias_sums.slice(part.offset - *op.bias, 1, part.size);
-      const MomentsView target = learning.innovation.slice(part.offset, 1, part.size);
-      if (part.add) {
-        backend().add(source, target);
-      } else {
-        backend().copy(source, target);
-      }
+  void operator()(const Activate&) const {
+    if (planned(node).scaled_by_reader) {
+      hand_over(below[0].handover, all_columns(delta), all_columns(below[0].delta));
+    } else {
+      scale(pass.jacobian(node), below[0]);
     }
   }
-
-  void operator()(const Activate&) const { scale(pass.jacobian(node), below[0]); }
 
   void scale(const float* jacobian, const Below& input) const {
     if (input.handover == Handover::none) return;
@@ -114,9 +95,15 @@ struct Backward {
 
 }  // namespace
 
-void backward(const Pass& pass, Value node, const Plan::NodePlan& plan, MomentsView delta,
-              std::span<const Below> below, MomentsView spare, const Learning& learning) {
-  std::visit(Backward{pass, node, plan, delta, below, spare, learning}, pass.graph.node(node).op);
+void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
+              std::span<const Below> below, MomentsView spare) {
+  std::visit(Backward{pass, plan, node, delta, below, spare}, pass.graph.node(node).op);
+}
+
+AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta) {
+  const auto& op = std::get<Affine>(pass.graph.node(node).op);
+  return {pass.value(op.x), delta, op.weight, op.bias,
+          plan.nodes[static_cast<std::size_t>(node)].add};
 }
 
 }  // namespace tagix::graph

@@ -24,19 +24,19 @@ class GraphExecutor final : public Executor {
         graph_(std::move(graph)),
         is_chain_(as_chain(*graph_).has_value()),
         pass_bytes_(pass_bytes),
-        for_prediction_(graph::plan_prediction(*graph_)),
+        sums_together_(backend.sums_innovations_together()),
+        for_prediction_(graph::plan_prediction(*graph_, backend)),
         for_linearization_(graph::plan_linearization(*graph_)),
         for_tangents_(graph::plan_tangents(*graph_)),
-        for_learning_(graph::plan_learning(*graph_, /*need_input_delta=*/false)),
-        for_input_delta_(graph::plan_learning(*graph_, /*need_input_delta=*/true)),
+        for_learning_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/false)),
+        for_input_delta_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/true)),
         taps_(backend, *graph_),
         pass_{backend, *graph_, taps_, {}, {}, {}, {}},
         memory_(backend),
         tangent_memory_(backend),
         slopes_(backend),
         innovation_(backend),
-        piece_innovation_(backend),
-        shared_(backend),
+        scratch_(backend),
         prediction_(backend),
         input_delta_(backend),
         jacobian_(backend),
@@ -60,42 +60,39 @@ class GraphExecutor final : public Executor {
     covariance_.resize(input.rows * n_covariance);
     const Index at_once = rows_linearized_at_once(wanted.n_directions);
     ConstMomentsView prediction;
-    if (input.rows <= at_once) {
-      prediction = run_forward(for_linearization_, parameters, input);
-      linearize_piece(wanted, jacobian_.data(), covariance_.data());
-    } else {
-      prediction = predict_in_pieces(parameters, input);
-      for (Index first = 0; first < input.rows; first += at_once) {
-        const Index rows = std::min(at_once, input.rows - first);
-        run_forward(for_linearization_, parameters, rows_from(input, first, rows));
-        linearize_piece(wanted, jacobian_.data() + first * n_jacobian,
-                        covariance_.data() + first * n_covariance);
-      }
-    }
+    Index first = 0;
+    do {
+      const Index rows = std::min(at_once, input.rows - first);
+      prediction = run_forward(for_linearization_, parameters, rows_from(input, first, rows));
+      linearize_piece(wanted, jacobian_.data() + first * n_jacobian,
+                      covariance_.data() + first * n_covariance);
+      first += rows;
+    } while (first < input.rows);
+    // With epilogues a prediction may be rounded in another way.
+    if (input.rows > at_once || has_epilogues()) prediction = predict(parameters, input);
     return {prediction, n_jacobian > 0 ? jacobian_.data() : nullptr,
             n_covariance > 0 ? covariance_.data() : nullptr};
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    innovation_.resize(1, parameters.size());
-    // The cut is the same whether the innovation of the input is needed, and so are the sums.
-    constexpr Index most_rows = 2048;
-    const Index at_once =
-        is_chain_ ? most_rows : std::min(most_rows, rows_of(for_input_delta_.bytes_per_row()));
-    if (input.rows <= at_once) {
-      return learn_piece(parameters, input, observations, need_input_delta, innovation_.view());
+    n_parameters_ = parameters.size();
+    is_summed_ = false;
+    const Index at_once = rows_learned_at_once();
+    const bool in_pieces = input.rows > at_once;
+    if (in_pieces || !sums_together_) start_innovation();
+    if (!in_pieces) {
+      return learn_piece(parameters, input, observations, need_input_delta, /*add=*/false);
     }
-    piece_innovation_.resize(1, parameters.size());
     if (need_input_delta) input_delta_.resize(input.rows, input.cols);
     prediction_.resize(input.rows, outputs());
     for (Index first = 0; first < input.rows; first += at_once) {
       const Index rows = std::min(at_once, input.rows - first);
-      const MomentsView target = first == 0 ? innovation_.view() : piece_innovation_.view();
+      const bool add = first > 0;
       const Learned piece =
           learn_piece(parameters, rows_from(input, first, rows),
-                      observations.from_row(first, outputs()), need_input_delta, target);
-      if (first > 0) backend_.add(target, innovation_.view());
+                      observations.from_row(first, outputs()), need_input_delta, add);
+      if (sums_together_) add_to_innovation(add);
       backend_.copy(piece.prediction, rows_from(prediction_.view(), first, rows));
       if (need_input_delta) {
         backend_.copy(piece.input_delta, rows_from(input_delta_.view(), first, rows));
@@ -104,15 +101,34 @@ class GraphExecutor final : public Executor {
     return {prediction_.view(), need_input_delta ? input_delta_.view() : MomentsView{}};
   }
 
-  ConstMomentsView innovation() override { return innovation_.view(); }
+  ConstMomentsView innovation() override {
+    if (!is_summed_) {
+      start_innovation();
+      add_to_innovation(/*add=*/false);
+    }
+    return innovation_.view();
+  }
 
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
               TrainingState* state) override {
-    update_by(innovation(), backend_, rule, batch_size, parameters, state);
+    if (is_summed_ || for_learning_.shares_parameters()) {
+      update_by(innovation(), backend_, rule, batch_size, parameters, state);
+    } else {
+      scratch_.resize(backend_.innovation_scratch(passes_));
+      backend_.update_by_passes(rule, batch_size, passes_, parameters, state, scratch_.data());
+    }
   }
 
-  // Keeps activations of common widths in cache.
-  Index prediction_rows() const override { return 1024; }
+  // On a processor as many as keep activations of common widths in its cache.
+  Index prediction_rows() const override { return backend_.reads_host_memory() ? 1024 : 1 << 16; }
+
+  bool calls_the_host() const override {
+    return std::any_of(graph_->nodes.begin(), graph_->nodes.end(), [](const graph::Node& node) {
+      const auto* activation = std::get_if<graph::Activate>(&node.op);
+      return activation != nullptr &&
+             std::holds_alternative<graph::UserFunction>(activation->function);
+    });
+  }
 
  private:
   Index outputs() const { return graph_->output_shape().size(); }
@@ -125,6 +141,32 @@ class GraphExecutor final : public Executor {
   template <class View>
   static View rows_from(View view, Index first, Index rows) {
     return view.slice(first * view.cols, rows, view.cols);
+  }
+
+  /// The cut is the same whether the innovation of the input is needed, and so are the sums.
+  Index rows_learned_at_once() const {
+    if (is_chain_ && sums_together_) return rows_of(chain_bytes_per_row());
+    constexpr Index most_rows = 2048;
+    return is_chain_ ? most_rows : std::min(most_rows, rows_of(for_input_delta_.bytes_per_row()));
+  }
+
+  /// What a chain keeps of a row for its backward pass: of each value that has memory mean,
+  /// variance, a Jacobian and two planes of innovations.
+  Index chain_bytes_per_row() const {
+    Index features = 0;
+    for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
+      const auto& op = graph_->node(node).op;
+      const bool counts = std::holds_alternative<graph::Activate>(op) ||
+                          (std::holds_alternative<graph::Affine>(op) &&
+                           !for_learning_.nodes[at(node)].has_epilogue);
+      if (counts) features += graph_->shape(node).size();
+    }
+    return 5 * static_cast<Index>(sizeof(float)) * features;
+  }
+
+  bool has_epilogues() const {
+    return std::any_of(for_prediction_.nodes.begin(), for_prediction_.nodes.end(),
+                       [](const Plan::NodePlan& node) { return node.has_epilogue; });
   }
 
   Index rows_linearized_at_once(Index n_directions) const {
@@ -156,7 +198,7 @@ class GraphExecutor final : public Executor {
     for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
       const Plan::NodePlan& planned = plan.nodes[at(node)];
       pass_.jacobians[at(node)] = memory_[planned.jacobian];
-      forward(pass_, node, pass_.view(node, memory_[planned.value], input.rows));
+      forward(pass_, plan, node, pass_.view(node, memory_[planned.value], input.rows));
     }
     return pass_.as_rows(graph_->output, pass_.value(graph_->output));
   }
@@ -185,21 +227,35 @@ class GraphExecutor final : public Executor {
     }
   }
 
-  /// `learn` for rows that go through the graph together; writes their innovations.
+  /// Makes room for the innovations of the parameters, and has them 0 where maps only add.
+  void start_innovation() {
+    innovation_.resize(1, n_parameters_);
+    for (const graph::ParameterRange& range : for_learning_.cleared) {
+      const MomentsView part = innovation_.view().slice(range.offset, 1, range.size);
+      backend_.clear_columns(graph::all_columns(part));
+    }
+    is_summed_ = true;
+  }
+
+  /// Takes what passes_ have learned, with `add` beside what other rows have given.
+  void add_to_innovation(bool add) {
+    for (AffinePass& pass : passes_) pass.add = pass.add || add;
+    scratch_.resize(backend_.innovation_scratch(passes_));
+    backend_.affine_innovations(passes_, innovation_.view(), scratch_.data());
+    passes_.clear();
+  }
+
+  /// `learn` for rows that go through the graph together, which leaves passes_ behind. With `add`
+  /// their innovations are added to those of other rows.
   Learned learn_piece(ConstMomentsView parameters, ConstMomentsView input,
-                      const Observations& observations, bool need_input_delta,
-                      MomentsView innovation) {
+                      const Observations& observations, bool need_input_delta, bool add) {
     const Plan& plan = need_input_delta ? for_input_delta_ : for_learning_;
     const ConstMomentsView prediction = run_forward(plan, parameters, input);
     backend_.observe(prediction, observations.target, observations.noise, observations.spread,
                      pass_.as_rows(graph_->output, delta_of(plan, graph_->output)));
-    for (const graph::SharedPart& part : plan.unused) {
-      backend_.clear_columns(graph::all_columns(innovation.slice(part.offset, 1, part.size)));
-    }
-    for (std::size_t i = graph_->nodes.size(); i-- > 0;) {
-      if (plan.nodes[i].delta != Plan::nowhere) {
-        run_backward(plan, static_cast<Value>(i), {innovation, shared_});
-      }
+    passes_.clear();
+    for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
+      if (plan.nodes[at(node)].delta != Plan::nowhere) run_backward(plan, node, add);
     }
     return {prediction, need_input_delta ? gathered_input_delta(plan) : MomentsView{}};
   }
@@ -208,15 +264,19 @@ class GraphExecutor final : public Executor {
     return pass_.view(node, memory_[plan.nodes[at(node)].delta], pass_.rows());
   }
 
-  void run_backward(const Plan& plan, Value node, const graph::Learning& learning) {
-    const Plan::NodePlan& planned = plan.nodes[at(node)];
+  void run_backward(const Plan& plan, Value node, bool add) {
+    const MomentsView delta = delta_of(plan, node);
+    if (std::holds_alternative<graph::Affine>(graph_->node(node).op)) {
+      passes_.push_back(affine_pass(pass_, plan, node, delta));
+      if (!sums_together_) add_to_innovation(add);
+    }
     below_.clear();
     MomentsView spare;
     graph::for_each_input(graph_->node(node).op, [&](Value x) {
-      below_.push_back({planned.to_inputs[below_.size()], delta_of(plan, x)});
-      spare = pass_.view(x, memory_[planned.spare], pass_.rows());
+      below_.push_back({plan.nodes[at(node)].to_inputs[below_.size()], delta_of(plan, x)});
+      spare = pass_.view(x, memory_[plan.nodes[at(node)].spare], pass_.rows());
     });
-    backward(pass_, node, planned, delta_of(plan, node), below_, spare, learning);
+    backward(pass_, plan, node, delta, below_, spare);
   }
 
   /// The innovation of the whole row of data; columns that no input reads have none.
@@ -238,6 +298,7 @@ class GraphExecutor final : public Executor {
   std::shared_ptr<const Graph> graph_;
   bool is_chain_;
   Index pass_bytes_;
+  bool sums_together_;
   Plan for_prediction_;
   Plan for_linearization_;
   Plan for_tangents_;
@@ -248,10 +309,13 @@ class GraphExecutor final : public Executor {
   graph::SlotMemory memory_;
   graph::SlotMemory tangent_memory_;
   Buffer<float> slopes_;
+  // What was learned last: its sums, or what they are to be made of.
+  Index n_parameters_ = 0;
+  bool is_summed_ = false;
   Moments innovation_;
-  // Of batches in pieces: the innovation of one piece, and what the pieces together give.
-  Moments piece_innovation_;
-  Moments shared_;
+  std::vector<AffinePass> passes_;
+  Buffer<float> scratch_;
+  // What the pieces of a batch give together.
   Moments prediction_;
   Moments input_delta_;
   Buffer<float> jacobian_;

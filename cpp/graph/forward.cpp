@@ -1,3 +1,5 @@
+#include <optional>
+
 #include "graph/rules.h"
 
 namespace tagix::graph {
@@ -5,6 +7,7 @@ namespace {
 
 struct Forward {
   Pass& pass;
+  const Plan& plan;
   Value node;
   MomentsView room;
 
@@ -19,15 +22,25 @@ struct Forward {
     return row.slice(0, room.rows, room.cols);
   }
 
-  ConstMomentsView operator()(const Affine& op) const {
-    backend().affine_forward(pass.value(op.x), weight_of(pass.graph, node, pass.parameters),
-                             bias_of(pass.graph, node, pass.parameters), room);
+  bool has_epilogue(Value x) const { return plan.nodes[static_cast<std::size_t>(x)].has_epilogue; }
+
+  ConstMomentsView operator()(const Affine&) const {
+    return has_epilogue(node) ? ConstMomentsView{} : affine(node, std::nullopt);
+  }
+
+  ConstMomentsView affine(Value map, const std::optional<Epilogue>& epilogue) const {
+    const auto& op = std::get<Affine>(pass.graph.node(map).op);
+    backend().affine_forward(pass.value(op.x), weight_of(pass.graph, map, pass.parameters),
+                             bias_of(pass.graph, map, pass.parameters), epilogue, room);
     return room;
   }
 
   ConstMomentsView operator()(const Activate& op) const {
     const ConstMomentsView x = pass.value(op.x);
     float* const jacobian = pass.jacobian(node);
+    if (has_epilogue(op.x)) {
+      return affine(op.x, Epilogue{std::get<math::ActivationSpec>(op.function), jacobian});
+    }
     if (const auto* spec = std::get_if<math::ActivationSpec>(&op.function)) {
       backend().activation_forward(*spec, x, room, jacobian);
     } else {
@@ -79,9 +92,9 @@ struct Forward {
 
 }  // namespace
 
-void forward(Pass& pass, Value node, MomentsView room) {
+void forward(Pass& pass, const Plan& plan, Value node, MomentsView room) {
   pass.values[static_cast<std::size_t>(node)] =
-      std::visit(Forward{pass, node, room}, pass.graph.node(node).op);
+      std::visit(Forward{pass, plan, node, room}, pass.graph.node(node).op);
 }
 
 }  // namespace tagix::graph

@@ -40,11 +40,44 @@ class Arrays {
   std::vector<Lifetime> lifetimes_;
 };
 
-/// The last node that reads each node, or `end` for the output.
-std::vector<Index> last_readers(const Graph& graph, Index end) {
+/// The node that alone reads each node, or nowhere; for the output, too.
+std::vector<Value> only_readers(const Graph& graph) {
+  std::vector<Value> reader(graph.nodes.size(), Plan::nowhere);
+  std::vector<Index> count(graph.nodes.size(), 0);
+  ++count[at(graph.output)];
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    for (Value x : inputs_of(graph.nodes[i].op)) {
+      reader[at(x)] = ++count[at(x)] == 1 ? static_cast<Value>(i) : Plan::nowhere;
+    }
+  }
+  return reader;
+}
+
+/// Says which affine maps run an activation as their epilogue.
+void join_activations(const Graph& graph, const Backend& backend, Plan& plan) {
+  plan.nodes.resize(graph.nodes.size());
+  const std::vector<Value> reader = only_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    if (!std::holds_alternative<Affine>(graph.nodes[i].op) || reader[i] == Plan::nowhere) continue;
+    const auto* activation = std::get_if<Activate>(&graph.node(reader[i]).op);
+    if (activation == nullptr || activation->residual) continue;
+    const auto* spec = std::get_if<math::ActivationSpec>(&activation->function);
+    plan.nodes[i].has_epilogue = spec != nullptr && backend.has_epilogue(*spec);
+  }
+}
+
+/// When each value is read last, where node i runs at moment i, or `end` for the output.
+std::vector<Index> last_readers(const Graph& graph, Index end, const Plan& plan = {}) {
   std::vector<Index> last(graph.nodes.size(), 0);
   for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    for (Value x : inputs_of(graph.nodes[i].op)) last[at(x)] = static_cast<Index>(i);
+    const auto read = [&](Value x) { last[at(x)] = static_cast<Index>(i); };
+    for (Value x : inputs_of(graph.nodes[i].op)) {
+      read(x);
+      // A map with an epilogue runs when the activation does.
+      if (at(x) < plan.nodes.size() && plan.nodes[at(x)].has_epilogue) {
+        for_each_input(graph.node(x).op, read);
+      }
+    }
   }
   last[at(graph.output)] = end;
   return last;
@@ -62,7 +95,7 @@ void add_values(const Graph& graph, const std::vector<Index>& needed_until,
     if (const auto* view = std::get_if<Reshape>(&node.op)) {
       planned.value = plan.nodes[at(view->x)].value;
       arrays.extend(planned.value, needed_until[i]);
-    } else if (!graph.is_whole_row(static_cast<Value>(i))) {
+    } else if (!graph.is_whole_row(static_cast<Value>(i)) && !planned.has_epilogue) {
       planned.value = arrays.add(2 * node.shape.size(), now, std::max(now, needed_until[i]));
     }
     if (std::holds_alternative<Activate>(node.op)) {
@@ -88,8 +121,9 @@ bool works_in_place(const Op& op) {
          std::holds_alternative<Reshape>(op);
 }
 
-/// Adds the innovations of a backward pass, in which node i of n runs at moment 2 n - i.
-void add_deltas(const Graph& graph, bool need_input_delta, Plan& plan, Arrays& arrays) {
+/// Adds the innovations of a backward pass, in which node i of n runs at moment 2 n - i; with
+/// `keep`, those of affine maps stay to the end.
+void add_deltas(const Graph& graph, bool need_input_delta, bool keep, Plan& plan, Arrays& arrays) {
   const auto n = static_cast<Index>(graph.nodes.size());
   const Index end = 2 * n + 1;
   const std::vector<bool> needed = needed_deltas(graph, need_input_delta);
@@ -103,7 +137,8 @@ void add_deltas(const Graph& graph, bool need_input_delta, Plan& plan, Arrays& a
     n_inputs += is_input ? 1 : 0;
     if (node.delta == Plan::nowhere) continue;
     const Index now = 2 * n - i;
-    arrays.extend(node.delta, is_input ? end : now);
+    const bool is_affine = std::holds_alternative<Affine>(op);
+    arrays.extend(node.delta, is_input || (is_affine && keep) ? end : now);
     bool in_place = works_in_place(op);
     for (Value x : inputs_of(op)) {
       Plan::NodePlan& below = plan.nodes[at(x)];
@@ -111,7 +146,7 @@ void add_deltas(const Graph& graph, bool need_input_delta, Plan& plan, Arrays& a
       Handover handover = Handover::none;
       if (needed[at(x)] && below.delta != Plan::nowhere) {
         handover = Handover::add;
-        if (std::holds_alternative<Affine>(op)) node.spare = arrays.add(size, now, now);
+        if (is_affine) node.spare = arrays.add(size, now, now);
       } else if (needed[at(x)]) {
         handover = in_place ? Handover::in_place : Handover::write;
         below.delta = in_place ? node.delta : arrays.add(size, now, now);
@@ -138,26 +173,36 @@ std::vector<std::size_t> parameters_of(const Graph& graph, const Node& node, con
   return numbers;
 }
 
-/// Says which affine map writes the innovation of a parameter first, and which ones add.
+/// Says which affine maps add their innovations, and to which parameters nothing has been written
+/// by then.
 void share_parameters(const Graph& graph, Plan& plan) {
   std::vector<bool> written(graph.parameters.size(), false);
-  const auto part = [&graph](std::size_t number, bool add) {
-    return SharedPart{graph.offsets[number], graph.parameters[number].size(), add};
+  const auto clear = [&](std::size_t number) {
+    plan.cleared.push_back({graph.offsets[number], graph.parameters[number].size()});
   };
   for (std::size_t i = graph.nodes.size(); i-- > 0;) {
     const auto* op = std::get_if<Affine>(&graph.nodes[i].op);
     if (op == nullptr) continue;
-    std::vector<SharedPart> parts;
-    bool any_written = false;
-    for (std::size_t number : parameters_of(graph, graph.nodes[i], *op)) {
-      parts.push_back(part(number, written[number]));
-      any_written = any_written || written[number];
+    const std::vector<std::size_t> own = parameters_of(graph, graph.nodes[i], *op);
+    bool& add = plan.nodes[i].add;
+    add = std::any_of(own.begin(), own.end(), [&](std::size_t number) { return written[number]; });
+    for (std::size_t number : own) {
+      if (add && !written[number]) clear(number);
       written[number] = true;
     }
-    if (any_written) plan.nodes[i].shared = std::move(parts);
   }
   for (std::size_t number = 0; number < written.size(); ++number) {
-    if (!written[number]) plan.unused.push_back(part(number, false));
+    if (!written[number]) clear(number);
+  }
+}
+
+/// Says which activations' innovations arrive below the Jacobian.
+void scale_by_readers(const Graph& graph, Plan& plan) {
+  const std::vector<Value> reader = only_readers(graph);
+  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
+    plan.nodes[i].scaled_by_reader = std::holds_alternative<Activate>(graph.nodes[i].op) &&
+                                     reader[i] != Plan::nowhere &&
+                                     std::holds_alternative<Affine>(graph.node(reader[i]).op);
   }
 }
 
@@ -199,10 +244,16 @@ Index Plan::bytes_per_row() const {
          std::accumulate(slot_sizes.begin(), slot_sizes.end(), Index{0});
 }
 
-Plan plan_prediction(const Graph& graph) {
+bool Plan::shares_parameters() const {
+  return std::any_of(nodes.begin(), nodes.end(), [](const NodePlan& node) { return node.add; });
+}
+
+Plan plan_prediction(const Graph& graph, const Backend& backend) {
   Plan plan;
   Arrays arrays;
-  const std::vector<Index> read_until = last_readers(graph, static_cast<Index>(graph.nodes.size()));
+  join_activations(graph, backend, plan);
+  const std::vector<Index> read_until =
+      last_readers(graph, static_cast<Index>(graph.nodes.size()), plan);
   add_values(graph, read_until, std::vector<Index>(graph.nodes.size(), 0), plan, arrays);
   arrays.finish(plan);
   return plan;
@@ -247,23 +298,28 @@ Plan plan_tangents(const Graph& graph) {
   return plan;
 }
 
-Plan plan_learning(const Graph& graph, bool need_input_delta) {
+Plan plan_learning(const Graph& graph, const Backend& backend, bool need_input_delta) {
   const auto n = static_cast<Index>(graph.nodes.size());
   const Index end = 2 * n + 1;
+  const bool keep = backend.sums_innovations_together();
+  Plan plan;
+  Arrays arrays;
+  join_activations(graph, backend, plan);
+  scale_by_readers(graph, plan);
   // Of values, only those that affine maps and products take are read in the backward pass.
-  std::vector<Index> needed_until = last_readers(graph, end);
+  std::vector<Index> needed_until = last_readers(graph, end, plan);
   std::vector<Index> jacobian_until(graph.nodes.size(), 0);
   for (Index i = 0; i < n; ++i) {
     const Op& op = graph.nodes[at(i)].op;
     const Index now = 2 * n - i;
     jacobian_until[at(i)] = now;
-    if (!std::holds_alternative<Affine>(op) && !std::holds_alternative<Product>(op)) continue;
-    for (Value x : inputs_of(op)) needed_until[at(x)] = std::max(needed_until[at(x)], now);
+    const bool is_affine = std::holds_alternative<Affine>(op);
+    if (!is_affine && !std::holds_alternative<Product>(op)) continue;
+    const Index until = is_affine && keep ? end : now;
+    for (Value x : inputs_of(op)) needed_until[at(x)] = std::max(needed_until[at(x)], until);
   }
-  Plan plan;
-  Arrays arrays;
   add_values(graph, needed_until, jacobian_until, plan, arrays);
-  add_deltas(graph, need_input_delta, plan, arrays);
+  add_deltas(graph, need_input_delta, keep, plan, arrays);
   share_parameters(graph, plan);
   arrays.finish(plan);
   return plan;

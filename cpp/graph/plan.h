@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "core/backend.h"
 #include "graph/graph.h"
 
 namespace tagix::graph {
@@ -32,15 +33,18 @@ enum class Handover {
   in_place,  ///< first, and the input's innovation takes over the memory of its own
 };
 
-/// Parameters whose innovation is written or, where another affine map has written it before,
-/// added.
-struct SharedPart {
+/// Some of the parameters, in the flat view.
+struct ParameterRange {
   Index offset;
   Index size;
-  bool add;
 };
 
-/// Where the arrays of a pass lie, by node, and how innovations are passed on.
+/// Where the arrays of a pass lie, by node, how innovations are passed on, and what runs together:
+///
+/// - An affine map that an activation alone reads runs it as its epilogue, where the backend has
+///   one: then the map runs in the activation's place and has no value of its own.
+/// - An affine map that alone reads an activation passes its innovation on below the Jacobian
+/// there.
 struct Plan {
   static constexpr Index nowhere = -1;
 
@@ -50,22 +54,26 @@ struct Plan {
     Index delta = nowhere;     ///< of the innovation of the value
     Index spare = nowhere;     ///< of an innovation of the input before it is added
     std::vector<Handover> to_inputs;
-    /// The parts of an affine map's weight and bias, where it does not write all of them first.
-    std::vector<SharedPart> shared;
+    bool has_epilogue = false;      ///< of an affine map
+    bool scaled_by_reader = false;  ///< of an activation: its innovation arrives below the Jacobian
+    bool add = false;  ///< of an affine map: another one has written innovations of its parameters
   };
 
   std::vector<NodePlan> nodes;
-  Index row = nowhere;             ///< of tangents or innovations of the whole row of data
-  std::vector<SharedPart> unused;  ///< parameters that no node reads: their innovation is 0
-  std::vector<Index> slot_sizes;   ///< floats for each row of a batch
+  Index row = nowhere;  ///< of tangents or innovations of the whole row of data
+  /// Parameters whose innovation is 0 before affine maps add to it: those that no map reads, and
+  /// those that a map which adds is the first to read.
+  std::vector<ParameterRange> cleared;
+  std::vector<Index> slot_sizes;  ///< floats for each row of a batch
 
   Index bytes_per_row() const;
+  bool shares_parameters() const;  ///< between affine maps
 };
 
 /// A forward pass alone: a value's memory is free after its last reader.
-Plan plan_prediction(const Graph& graph);
+Plan plan_prediction(const Graph& graph, const Backend& backend);
 
-/// A forward pass that keeps every value and Jacobian.
+/// A forward pass that keeps every value and Jacobian, and runs nothing together.
 Plan plan_linearization(const Graph& graph);
 
 /// The tangents of a forward pass, whose sizes are for each direction, too. An activation works in
@@ -73,7 +81,8 @@ Plan plan_linearization(const Graph& graph);
 Plan plan_tangents(const Graph& graph);
 
 /// A forward pass, then the rules of nodes in reverse. What a rule reads stays until it has run;
-/// the memory of what has been read is used again.
-Plan plan_learning(const Graph& graph, bool need_input_delta);
+/// the memory of what has been read is used again. Inputs and innovations of affine maps stay to
+/// the end where the backend sums innovations together.
+Plan plan_learning(const Graph& graph, const Backend& backend, bool need_input_delta);
 
 }  // namespace tagix::graph

@@ -62,10 +62,11 @@ View bias_of(const Graph& graph, Value node, View parameters) {
   return op.bias ? parameters.slice(*op.bias, 1, graph.shape(node).channels) : View{};
 }
 
-/// Works out the value of a node, and the Jacobian of an activation, from values below it. `room`
-/// is memory for it, which a Reshape and an input that is the whole row leave alone. A value that
-/// is known exactly has no variances; the output always has them.
-void forward(Pass& pass, Value node, MomentsView room);
+/// Works out the value of a node, and the Jacobian of an activation, from values below it; of an
+/// affine map with an epilogue, nothing. `room` is memory for it, which a Reshape and an input that
+/// is the whole row leave alone. A value that is known exactly has no variances; the output always
+/// has them.
+void forward(Pass& pass, const Plan& plan, Value node, MomentsView room);
 
 /// The innovation of an input of a node, and what becomes of it.
 struct Below {
@@ -73,14 +74,7 @@ struct Below {
   MomentsView delta;
 };
 
-/// Where a backward pass puts the innovations of parameters.
-struct Learning {
-  MomentsView innovation;  ///< 1 x parameters
-  Moments& shared;         ///< for affine maps that share parameters
-};
-
-/// Passes the innovation of a node's value on to its inputs, in their order, and writes or adds
-/// that of its parameters:
+/// Passes the innovation of a node's value on to its inputs, in their order:
 ///
 ///   affine       delta.mean W_mean, delta.var W_mean^2
 ///   activation   delta.mean J, delta.var J^2
@@ -90,8 +84,11 @@ struct Learning {
 ///
 /// `delta` may become the innovation of an input (Handover::in_place). `spare` is memory for the
 /// innovation of an affine map's input where that is to be added.
-void backward(const Pass& pass, Value node, const Plan::NodePlan& plan, MomentsView delta,
-              std::span<const Below> below, MomentsView spare, const Learning& learning);
+void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
+              std::span<const Below> below, MomentsView spare);
+
+/// What the parameters of an affine map learn from, with the innovation of its value.
+AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta);
 
 /// Tangents (core/backend.h) in some directions, by node.
 struct TangentPass {

@@ -41,7 +41,7 @@ struct AffineForward final : Operation {
     const ConstMomentsView a = arrays.input(input), w = arrays.input(weight);
     const ConstMomentsView b = bias.mean.empty() ? ConstMomentsView{} : arrays.input(bias);
     const MomentsView z = arrays.output(shape.rows, shape.out);
-    return [=, &backend = arrays.backend()] { backend.affine_forward(a, w, b, z); };
+    return [=, &backend = arrays.backend()] { backend.affine_forward(a, w, b, std::nullopt, z); };
   }
 
   std::vector<Expected> expected() const override {

@@ -12,8 +12,9 @@
 #include "conformance/advance.h"
 #include "conformance/affine_backward.h"
 #include "conformance/affine_covariance.h"
+#include "conformance/affine_epilogue.h"
 #include "conformance/affine_forward.h"
-#include "conformance/affine_innovation.h"
+#include "conformance/affine_innovations.h"
 #include "conformance/affine_tangents.h"
 #include "conformance/append_conditions.h"
 #include "conformance/check_innovation.h"
@@ -44,6 +45,7 @@
 #include "conformance/start_tangents.h"
 #include "conformance/test_drift.h"
 #include "conformance/update.h"
+#include "conformance/update_by_passes.h"
 #include "core/cuda.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
@@ -69,8 +71,9 @@ bool has_cuda() {
 const std::vector<Method>& methods() {
   static const std::vector<Method> methods{
       method<AffineForward>("affine_forward"),
+      method<AffineEpilogue>("affine_epilogue"),
       method<AffineBackward>("affine_backward"),
-      method<AffineInnovation>("affine_innovation"),
+      method<AffineInnovations>("affine_innovations"),
       method<ActivationForward>("activation_forward"),
       method<ActivationPoints>("activation_points"),
       method<ActivationFromPoints>("activation_from_points"),
@@ -80,6 +83,7 @@ const std::vector<Method>& methods() {
       method<ClassProbabilities>("class_probabilities"),
       method<SplitPrediction>("split_prediction"),
       method<Update>("update"),
+      method<UpdateByPasses>("update_by_passes"),
       method<TestDrift>("test_drift"),
       method<Forget>("forget"),
       method<Copy>("copy"),

@@ -1,25 +1,22 @@
 #include <doctest/doctest.h>
 
 #include "core/cuda.h"
-#include "cuda/step_executor.h"
 #include "cuda_is_there.h"
 #include "executor_problem.h"
 
 using namespace tagix;
 using namespace tagix::test;
 
-namespace {}  // namespace
-
 TEST_CASE("batches that the memory does not hold are learned in pieces") {
   if (!cuda_is_there()) return;
   const std::shared_ptr<Backend> backend = cuda_backend();
   const std::vector<Index> widths{5, 17, 33, 3};
   const LayerPointer network = relu_network(widths);
-  for (Index memory_floats : {1, 20'000, 100'000}) {
-    const auto executor = cuda::make_step_executor(
-        *backend, steps_of(network), graph_executor(*backend, network), memory_floats);
+  const std::shared_ptr<const Graph> graph = row_graph(network);
+  for (Index bytes : {4, 80'000, 400'000}) {
+    const auto executor = make_graph_executor(*backend, graph, bytes);
     for (Index rows : {7, 75, 300}) {
-      INFO(memory_floats, " floats, ", rows, " rows");
+      INFO(bytes, " bytes, ", rows, " rows");
       const Problem problem(*network, rows, 5, true, 91);
       std::vector<std::vector<double>> truth;
       float64_truth(problem, widths, 2.5f, truth);

@@ -172,7 +172,7 @@ TEST_CASE("an overflow in fused training changes nothing from there on") {
   }
 }
 
-TEST_CASE("networks that do not fit a block are left to the step executor") {
+TEST_CASE("networks that do not fit a block are left to the graph executor") {
   const auto fits = [](std::vector<Index> widths) { return is_fused(relu_network(widths)); };
   CHECK(fits({7, 64, 64, 64, 64, 2}));
   CHECK_FALSE(fits({7, 129, 2}));

@@ -2,8 +2,9 @@
 #include <doctest/doctest.h>
 
 #include "conformance/affine_backward.h"
+#include "conformance/affine_epilogue.h"
 #include "conformance/affine_forward.h"
-#include "conformance/affine_innovation.h"
+#include "conformance/affine_innovations.h"
 #include "core/cuda.h"
 #include "cuda/affine.h"
 #include "test_helpers.h"
@@ -24,7 +25,10 @@ TEST_CASE("a GPU without the tensor cores has float32 alone, by multiply-adds") 
   const AffineShape shape{130, 70, 100};
   operations.push_back(std::make_unique<AffineForward>(shape, false, true));
   operations.push_back(std::make_unique<AffineBackward>(shape));
-  operations.push_back(std::make_unique<AffineInnovation>(shape, true, true));
+  operations.push_back(std::make_unique<AffineEpilogue>(
+      shape, false, true,
+      math::ActivationSpec{math::ActivationKind::relu, math::MomentsForm::exact}));
+  operations.push_back(std::make_unique<AffineInnovations>(shape, true, true));
   const auto results_of = [](const Operation& operation, cuda::Products products) {
     cuda::use_products(products);
     Arrays arrays(*cuda_backend());
