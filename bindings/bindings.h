@@ -59,6 +59,8 @@ void bind_as_value(Class& cls) {
 
 void bind_cuda(py::module_& m);
 void bind_layers(py::module_& m);
+void bind_joining_layers(py::module_& m);
+void bind_graph(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_likelihood(py::module_& m);
 void bind_model(py::module_& m);

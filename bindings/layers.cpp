@@ -5,12 +5,12 @@
 
 #include "arguments.h"
 #include "bindings.h"
-#include "graph/topology.h"
 #include "layers/activation.h"
 #include "layers/class_embedding.h"
+#include "layers/gated.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"
-#include "noise.h"
+#include "python_layer.h"
 
 namespace tagix::python {
 namespace {
@@ -57,6 +57,15 @@ cpp/math/activations.h.
 Raises ValueError for other moments, TypeError for anything but a string.)";
 }
 
+constexpr const char* gated_doc = R"((W x + b) sigmoid(V x + c): a gated linear unit.
+
+Takes (batch, in_features) to (batch, out_features). W, V (out_features, in_features) and b, c
+(out_features,) are the parameters value.weight, gate.weight, value.bias and gate.bias, with the
+priors of nn.Linear; the two factors count as independent. Source: Dauphin et al., Language modeling
+with gated convolutional networks (ICML, 2017).
+
+Raises ValueError for feature counts below 1, TypeError for counts that are not integers.)";
+
 constexpr float no_slope = 0.0f;
 
 template <math::ActivationKind kind>
@@ -66,6 +75,18 @@ void bind_activation(py::module_& m, const std::string& formula, const std::stri
                     return std::make_shared<ActivationOf<kind>>(parse_form(moments), no_slope);
                   }),
                   py::arg("moments") = "exact");
+}
+
+/// The layers that take two counts of features, in and out.
+template <class Class>
+void bind_two_counts(py::module_& m, const char* name, const char* doc) {
+  py::class_<Class, Layer, std::shared_ptr<Class>> cls(m, name, doc);
+  def_constructor(
+      cls, py::init([](const Argument<Index>& in_features, const Argument<Index>& out_features) {
+        return std::make_shared<Class>(
+            Class{in_features.as("in_features"), out_features.as("out_features")});
+      }),
+      py::arg("in_features"), py::arg("out_features"));
 }
 
 /// A pair of Python functions over float32 arrays.
@@ -149,7 +170,13 @@ void bind_layers(py::module_& m) {
       m, "Layer", "A piece of a network: a description without parameters of its own.");
   layer_class.def_property_readonly("config", &config_dict, "The constructor's arguments by name.")
       .def_property_readonly("in_features", &Layer::input_features,
-                             "The number of input features, or None where any will do.");
+                             "The number of input features, or None where any will do.")
+      .def(
+          "__call__",
+          [](const py::object& self, const py::Args<py::object>& inputs) {
+            return py::module_::import("tagix.nn._tracing").attr("apply")(self, inputs);
+          },
+          "The output for symbolic values, in the forward of a Module.");
   bind_as_value(layer_class);
 
   py::class_<Linear, Layer, std::shared_ptr<Linear>> linear_class(m, "Linear", R"(z = a W^T + b.
@@ -259,22 +286,13 @@ function raises itself passes through.)");
              return std::make_shared<Sequential>(
                  std::vector<std::shared_ptr<const Layer>>(layers.begin(), layers.end()));
            }),
-           py::arg("layers"))
-      .def(
-          "check_noise",
-          [](std::shared_ptr<Sequential> network, const py::object& noise) {
-            const auto learned = learned_noise(noise);
-            if (!learned && !network->input_features()) return;
-            const Topology topology(network, {}, learned);
-            if (learned) return;  // the head has been made for as many outputs
-            const std::optional<Index> inputs = topology.input_features();
-            if (!py::isinstance<Homoscedastic>(noise) || !inputs) return;
-            const std::size_t n_stds = noise.cast<Homoscedastic>().std().size();
-            const Index outputs = topology.graph_for(*inputs)->output_shape().size();
-            require(n_stds == 1 || static_cast<Index>(n_stds) == outputs, "noise: got ", n_stds,
-                    " standard deviations, needed 1 or ", outputs);
-          },
-          py::arg("noise"), "ValueError for noise that the network cannot have.");
+           py::arg("layers"));
+
+  py::class_<PythonLayer, Layer, std::shared_ptr<PythonLayer>>(m, "PythonLayer",
+                                                               "A module of tagix.nn as a layer.")
+      .def(py::init<std::string, py::object>(), py::arg("name"), py::arg("write"));
+  bind_joining_layers(m);
+  bind_two_counts<Gated>(m, "Gated", gated_doc);
 }
 
 }  // namespace tagix::python

@@ -11,7 +11,7 @@
 #include "bindings.h"
 #include "core/training.h"
 #include "cuda_array.h"
-#include "layers/sequential.h"
+#include "graph/topology.h"
 #include "likelihood.h"
 #include "noise.h"
 #include "prediction.h"
@@ -280,15 +280,15 @@ at least 1, TypeError for anything but a number.)");
 
   py::class_<Model, std::shared_ptr<Model>>(
       m, "Model", "A network with its parameters; tagix.nn.Sequential is its public face.")
-      .def(py::init([](std::shared_ptr<Sequential> network, UpdateRule rule, std::uint64_t seed,
+      .def(py::init([](std::shared_ptr<Topology> topology, UpdateRule rule, std::uint64_t seed,
                        const Argument<std::string>& device, const Argument<std::string>& precision,
                        const py::object& noise, const std::optional<Forgetting>& forgetting,
                        const py::object& likelihood) {
              return std::make_shared<Model>(
-                 std::move(network), rule, seed, parse_backend(device, parse_precision(precision)),
+                 std::move(topology), rule, seed, parse_backend(device, parse_precision(precision)),
                  learned_noise(noise), forgetting, class_head(likelihood));
            }),
-           py::arg("network"), py::arg("rule"), py::arg("seed"), py::arg("device"),
+           py::arg("topology"), py::arg("rule"), py::arg("seed"), py::arg("device"),
            py::arg("precision"), py::arg("noise"), py::arg("forgetting"),
            py::arg("likelihood") = py::none(), "Of the noise counts what is learned.")
       .def(

@@ -79,6 +79,7 @@ for less than 1, TypeError for anything but an integer; the number is then as it
   tagix::python::bind_cuda(m);
   tagix::python::bind_layers(m);
   tagix::python::bind_noise(m);
+  tagix::python::bind_graph(m);
   tagix::python::bind_likelihood(m);
   tagix::python::bind_model(m);
   tagix::python::bind_diffusion(m);

@@ -76,6 +76,19 @@ class File:
         }
 
 
+class _Product(nn.Module):
+    """A module of a user's own, of every operation that one can have."""
+
+    def __init__(self) -> None:
+        self.a, self.b, self.act = nn.Linear(3, 2), nn.Linear(3, 2), nn.LeakyReLU(0.1)
+        self.embed, self.head = nn.ClassEmbedding(1, 2, 2), nn.Linear(5, 2)
+
+    def forward(self, x: nn.Value) -> nn.Value:
+        a = self.a(x)
+        joined = nn.concat([(a + self.act(a)) * self.b(x), self.embed(x)])
+        return self.head(joined)  # type: ignore[no-any-return]
+
+
 def valid_files(folder: Path) -> list[bytes]:
     """Small files of every kind and of every version, the same in each process."""
     rng = np.random.default_rng(0)
@@ -112,6 +125,11 @@ def valid_files(folder: Path) -> list[bytes]:
     models.append(
         nn.Sequential(nn.ClassEmbedding(1, 2, 2), nn.Linear(3, 2, bias=False), seed=5, noise=known)
     )
+    joined = nn.Residual(nn.Concat(nn.Gated(3, 2), nn.Sequential(nn.Linear(3, 1), seed=1)))
+    models.append(
+        nn.Sequential(nn.Flatten(), joined, nn.Linear(3, 2), input_shape=(3,), seed=8, noise=known)
+    )
+    models.append(nn.Network(_Product(), (3,), seed=9, noise=tx.Heteroscedastic()))
     for model in models:
         model.fit(x, y, n_epochs=1, progress=False)
     kinds: list[dict[str, Any]] = [
@@ -504,10 +522,13 @@ class Mutator:
 
 def use(model: Any, again: Path | None) -> None:
     """Predict with a model and teach it, as far as it lets one; save it where ``again`` says."""
-    if isinstance(model, nn.Sequential):
-        n_inputs = model._model.in_features or 3
-        x = np.ones((2, n_inputs), np.float32)
-        x[1] = -0.5
+    if isinstance(model, nn.Network):
+        x: Any
+        shapes = model._inputs.shapes or {"x": (model._model.in_features or 3,)}
+        arrays = {name: np.ones((2, *shape), np.float32) for name, shape in shapes.items()}
+        for array in arrays.values():
+            array[1] = -0.5
+        x = arrays if isinstance(model.inputs, dict) else arrays["x"]
         mean, _ = model(x)
         model.update(x, mean * 0, None if model.noise is not None else tx.Homoscedastic(1.0))
     elif isinstance(model, tx.DiffusionModel):

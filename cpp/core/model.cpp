@@ -117,10 +117,15 @@ class Model::WorkspaceLease {
 
 Model::Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
              std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
-             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes,
-             const std::vector<Shape>& inputs)
+             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes)
+    : Model(std::make_shared<const Topology>(std::move(network), std::vector<Shape>{}, noise), rule,
+            seed, std::move(backend), noise, forgetting, classes) {}
+
+Model::Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uint64_t seed,
+             std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
+             const std::optional<Forgetting>& forgetting, const math::ClassHead& classes)
     : backend_(std::move(backend)),
-      topology_(std::make_shared<const Topology>(std::move(network), inputs, noise)),
+      topology_(std::move(topology)),
       rule_(rule),
       seed_(seed),
       noise_head_{noise ? noise->link : math::NoiseLink::none,

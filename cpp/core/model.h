@@ -59,14 +59,15 @@ struct Innovations {
 class Model {
  public:
   /// Draws the means of the parameters from their priors with `seed`.
-  /// With `noise`, adds a noise head; with `classes`, outputs give their probabilities. Inputs of
-  /// the shapes in `inputs` lie one after the other in a row; where none is named, a row has the
-  /// features that the network fixes, or any number. Throws std::invalid_argument for a network
-  /// that cannot have them.
+  /// With `noise`, adds a noise head; with `classes`, outputs give their probabilities. Throws
+  /// std::invalid_argument for a network that cannot have them.
   Model(std::shared_ptr<const Layer> network, UpdateRule rule, std::uint64_t seed,
         std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise = {},
-        const std::optional<Forgetting>& forgetting = {}, const math::ClassHead& classes = {},
-        const std::vector<Shape>& inputs = {});
+        const std::optional<Forgetting>& forgetting = {}, const math::ClassHead& classes = {});
+  /// For a topology that has been made, of the same noise.
+  Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uint64_t seed,
+        std::shared_ptr<Backend> backend, const std::optional<LearnedNoise>& noise,
+        const std::optional<Forgetting>& forgetting, const math::ClassHead& classes);
   /// A copy on another backend: the same network, rule and seed, with the parameters and the epochs
   /// that `other` has now.
   Model(const Model& other, std::shared_ptr<Backend> backend);

@@ -21,16 +21,22 @@ Value GraphBuilder::apply(const std::string& child, const Layer& layer,
   const Scope scope = enter(child);
   const auto before = std::find_if(layers_.begin(), layers_.end(),
                                    [this](const Applied& each) { return each.path == path_; });
-  check(before == layers_.end() || before->layer == &layer,
+  check(before == layers_.end() || before->layer == &layer || is_written_again_,
         "got two layers of this name, needed a name for each");
   const bool outer = is_written_again_;
   is_written_again_ = outer || before != layers_.end();
   const std::size_t number = layers_.size();
-  layers_.push_back({&layer, path_, -1});
+  layers_.push_back({&layer, path_, layer.name(), -1, {}});
   const Value output = layer.build(*this, inputs);
   layers_[number].output = output;
+  layers_[number].output_shape = shape(output);
   is_written_again_ = outer;
   return output;
+}
+
+void GraphBuilder::record(const std::string& path, const std::string& name, Shape output_shape) {
+  layers_.push_back(
+      {nullptr, path_.empty() ? path : text(path_, ".", path), name, -1, std::move(output_shape)});
 }
 
 Value GraphBuilder::input(Shape shape, Index first_column) {
@@ -78,7 +84,8 @@ Value GraphBuilder::affine(Value x, Parameter weight, std::optional<Parameter> b
   graph::Affine op{x, offset_of(weight), std::nullopt};
   if (bias) {
     const Index size = matrix_shape(*bias).first;
-    check(size == out, "got a bias of ", size, " elements, needed ", out);
+    check(size == out && matrix_shape(*bias).second == 1, "got a bias of ",
+          matrix_shape(*bias).second * size, " elements, needed ", out);
     op.bias = offset_of(*bias);
   }
   return append(op, {from.grid, out});
@@ -155,9 +162,9 @@ Value GraphBuilder::only(std::span<const Value> inputs) const {
 Graph GraphBuilder::finish(Value output) {
   Graph graph;
   for (const Applied& layer : layers_) {
-    graph.layers.push_back({layer.path, layer.layer->name(), shape(layer.output)});
+    graph.layers.push_back({layer.path, layer.name, layer.output_shape});
     // Layers lie before their own, so the last one is what has written the output down itself.
-    if (layer.output == output) graph.last_layer = layer.layer->name();
+    if (layer.output == output) graph.last_layer = layer.name;
   }
   // A prediction has variances; an input may be known exactly, and is copied.
   Value source = output;
@@ -197,6 +204,9 @@ const graph::Node& GraphBuilder::node(Value x) const {
 }
 
 Value GraphBuilder::append(graph::Op op, Shape shape) {
+  constexpr Index most = Index{1} << 31;
+  check(shape.channels <= most && shape.positions() <= most && shape.size() <= most, "got ",
+        to_text(shape), ", needed at most ", most, " numbers");
   nodes_.push_back({std::move(op), std::move(shape), path_});
   return static_cast<Value>(nodes_.size()) - 1;
 }

@@ -48,6 +48,10 @@ class GraphBuilder {
   /// The columns of a row of data from first_column on, as many as the shape has numbers.
   graph::Value input(Shape shape, Index first_column);
 
+  /// Says, for printing, that a layer has given a value of this shape which was written down by
+  /// other means: its path within the layer that writes now, and its class.
+  void record(const std::string& path, const std::string& name, Shape output_shape);
+
   /// A parameter array, named "<path>.<name>": a weight {out, in} or a bias {out}; of a layer that
   /// is written down again, the one that it had.
   Parameter parameter(ParameterSpec spec);
@@ -89,9 +93,11 @@ class GraphBuilder {
 
   /// A layer that has been entered, and its output.
   struct Applied {
-    const Layer* layer;
+    const Layer* layer;  ///< told from others by this; it need not live any more
     std::string path;
-    graph::Value output;
+    std::string name;
+    graph::Value output;  ///< -1 of one that was written down by other means
+    Shape output_shape;
   };
 
   const graph::Node& node(graph::Value x) const;

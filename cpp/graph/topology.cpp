@@ -44,8 +44,9 @@ Topology::Topology(std::shared_ptr<const Layer> network, const std::vector<Shape
     return;
   }
   Graph graph = inputs.empty() ? graph_of_row(*network_, *features) : graph_of(*network_, inputs);
-  graph_ = std::make_shared<const Graph>(noise ? with_noise_head(std::move(graph), *noise)
-                                               : std::move(graph));
+  plain_graph_ = std::make_shared<const Graph>(std::move(graph));
+  graph_ =
+      noise ? std::make_shared<const Graph>(with_noise_head(*plain_graph_, *noise)) : plain_graph_;
 }
 
 std::optional<Index> Topology::input_features() const {
@@ -70,6 +71,11 @@ const std::shared_ptr<const Graph>& Topology::graph_for(Index input_features) co
     graph = std::make_shared<const Graph>(graph_of_row(*network_, input_features));
   }
   return graph;
+}
+
+const std::shared_ptr<const Graph>& Topology::plain_graph_for(Index input_features) const {
+  const std::shared_ptr<const Graph>& graph = graph_for(input_features);
+  return plain_graph_ ? plain_graph_ : graph;
 }
 
 }  // namespace tagix

@@ -23,6 +23,7 @@ class Topology {
   explicit Topology(std::shared_ptr<const Layer> network, const std::vector<Shape>& inputs = {},
                     const std::optional<LearnedNoise>& noise = {});
 
+  bool infers_noise() const { return graph_ != plain_graph_; }
   /// The columns of a row of data, where they are fixed.
   std::optional<Index> input_features() const;
   const std::vector<ParameterSpec>& parameters() const;
@@ -30,10 +31,13 @@ class Topology {
   /// The graph for rows of so many columns. Throws std::invalid_argument, naming the input x, for a
   /// number that the network does not take.
   const std::shared_ptr<const Graph>& graph_for(Index input_features) const;
+  /// The same without a noise head.
+  const std::shared_ptr<const Graph>& plain_graph_for(Index input_features) const;
 
  private:
   std::shared_ptr<const Layer> network_;
   std::shared_ptr<const Graph> graph_;  // null where the number of features is open
+  std::shared_ptr<const Graph> plain_graph_;
   mutable std::mutex mutex_;
   mutable std::map<Index, std::shared_ptr<const Graph>> graphs_;
 };

@@ -9,7 +9,7 @@ namespace tagix {
 
 /// The outputs of several branches of the same input, side by side: channels of the first, then of
 /// the second. A branch's parameters are named by its position, as in Sequential.
-class Concat final : public Layer {
+class Concat : public Layer {
  public:
   /// Throws std::invalid_argument unless there is a branch.
   explicit Concat(std::vector<std::shared_ptr<const Layer>> branches);

@@ -9,7 +9,7 @@ namespace tagix {
 /// x + body(x), or shortcut(x) + body(x), with parameters named "body..." and "shortcut...". The
 /// two terms count as independent, but for a body that is one activation: then the moments are
 /// exact.
-class Residual final : public Layer {
+class Residual : public Layer {
  public:
   /// `shortcut` null: x itself.
   explicit Residual(std::shared_ptr<const Layer> body,

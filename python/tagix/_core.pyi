@@ -15,6 +15,7 @@ __all__: list[str] = [
     "BatchSource",
     "Capped",
     "ClassEmbedding",
+    "Concat",
     "Container",
     "CudaArgument",
     "CudaArray",
@@ -23,8 +24,11 @@ __all__: list[str] = [
     "Encoding",
     "EpochRecord",
     "Exp",
+    "Flatten",
     "Forgetting",
     "GELU",
+    "Gated",
+    "GraphBuilder",
     "Hardtanh",
     "Heteroscedastic",
     "HierarchicalSoftmax",
@@ -37,9 +41,11 @@ __all__: list[str] = [
     "Model",
     "OneVsRest",
     "PredictionSums",
+    "PythonLayer",
     "ReLU",
     "RegressionSource",
     "Remax",
+    "Residual",
     "SamplerPlan",
     "SiLU",
     "Sigmoid",
@@ -47,6 +53,7 @@ __all__: list[str] = [
     "Softplus",
     "Stream",
     "Tanh",
+    "Topology",
     "Trainer",
     "UpdateRule",
     "backend_name",
@@ -118,6 +125,10 @@ class Layer:
     """
     A piece of a network: a description without parameters of its own.
     """
+    def __call__(self, *args: typing.Any) -> typing.Any:
+        """
+        The output for symbolic values, in the forward of a Module.
+        """
     def __eq__(self, arg0: typing.Any) -> bool: ...
     def __hash__(self) -> int: ...
     def __reduce__(self) -> tuple[typing.Any, tuple]: ...
@@ -350,10 +361,71 @@ class Container(Layer):
     Layers one after the other, as tagix.nn.Sequential describes them.
     """
     def __init__(self, layers: collections.abc.Sequence[Layer]) -> None: ...
-    def check_noise(self, noise: typing.Any) -> None:
+
+class PythonLayer(Layer):
+    """
+    A module of tagix.nn as a layer.
+    """
+    def __init__(self, name: str, write: typing.Any) -> None: ...
+
+class Residual(Layer):
+    """
+    x + body(x), or shortcut(x) + body(x).
+
+    Takes what the body takes to what it gives, (batch, features); both terms must have the same shape.
+    Their parameters are named "body..." and "shortcut...". The terms count as independent, but for a body
+    that is one activation and no shortcut: then the variance is exact, and such a network has no
+    Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
+
+    Raises TypeError for anything but layers, Sequentials and Modules.
+    """
+    def __init__(self, body: typing.Any, shortcut: typing.Any = None) -> None: ...
+    @property
+    def config(self) -> dict: ...
+
+class Concat(Layer):
+    """
+    The outputs of several branches of one input, side by side.
+
+    Takes (batch, features) to (batch, the sum of the branches' outputs). Parameters are named by the
+    position of the branch, as in nn.Sequential: "0.weight".
+
+    Raises ValueError if there is no branch, TypeError for anything but layers, Sequentials and Modules.
+    """
+    def __init__(self, *args: typing.Any) -> None: ...
+    def __reduce__(self) -> tuple: ...
+    def __repr__(self) -> str: ...
+    @property
+    def branches(self) -> tuple:
         """
-        ValueError for noise that the network cannot have.
+        The branches as they were given.
         """
+    @property
+    def config(self) -> dict: ...
+
+class Flatten(Layer):
+    """
+    All positions of a grid side by side, as one row of features.
+
+    Takes (batch, channels, ...) to (batch, channels times positions): the channels of the first position,
+    then those of the second. A row of features stays as it is.
+    """
+    def __init__(self) -> None: ...
+
+class Gated(Layer):
+    """
+    (W x + b) sigmoid(V x + c): a gated linear unit.
+
+    Takes (batch, in_features) to (batch, out_features). W, V (out_features, in_features) and b, c
+    (out_features,) are the parameters value.weight, gate.weight, value.bias and gate.bias, with the
+    priors of nn.Linear; the two factors count as independent. Source: Dauphin et al., Language modeling
+    with gated convolutional networks (ICML, 2017).
+
+    Raises ValueError for feature counts below 1, TypeError for counts that are not integers.
+    """
+    def __init__(
+        self, in_features: typing.SupportsIndex, out_features: typing.SupportsIndex
+    ) -> None: ...
 
 class Homoscedastic:
     """
@@ -464,6 +536,131 @@ class Heteroscedastic:
         """
         How the head gives a noise variance, "exp" or "softplus".
         """
+
+class GraphBuilder:
+    """
+    What a module writes itself down with.
+    """
+    def add(
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    def affine(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        weight: typing.SupportsInt | typing.SupportsIndex,
+        bias: typing.SupportsInt | typing.SupportsIndex | None,
+    ) -> int: ...
+    def apply(
+        self,
+        child: str,
+        layer: Layer,
+        inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int:
+        """
+        The output of a layer under this name.
+        """
+    def broadcast(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        grid: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int:
+        """
+        A vector at every position of a grid.
+        """
+    def concat(
+        self, xs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+    ) -> int: ...
+    def parameter(
+        self,
+        name: str,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+        prior_std: typing.SupportsFloat | typing.SupportsIndex,
+        constants: collections.abc.Sequence[
+            tuple[
+                typing.SupportsInt | typing.SupportsIndex,
+                typing.SupportsFloat | typing.SupportsIndex,
+            ]
+        ],
+    ) -> int: ...
+    def product(
+        self,
+        a: typing.SupportsInt | typing.SupportsIndex,
+        b: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    def record(
+        self,
+        path: str,
+        name: str,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> None: ...
+    def reshape(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        shape: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int: ...
+    def shape(self, x: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+        """
+        The shape of a value: channels, then the grid.
+        """
+    def slice(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        first_channel: typing.SupportsInt | typing.SupportsIndex,
+        channels: typing.SupportsInt | typing.SupportsIndex,
+    ) -> int: ...
+    def write(
+        self,
+        layer: Layer,
+        inputs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+    ) -> int:
+        """
+        The output of a layer without a name of its own.
+        """
+    @property
+    def path(self) -> str:
+        """
+        The path of the layer that writes now.
+        """
+
+class Topology:
+    """
+    What a network computes, for inputs of some shapes.
+    """
+    def __init__(
+        self,
+        layer: Layer,
+        inputs: collections.abc.Sequence[
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
+        ],
+        noise: typing.Any,
+    ) -> None:
+        """
+        Of the noise counts what is learned. Without inputs: a row of as many features as the layer fixes.
+        """
+    def layers(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        (path, class, output shape) of the network, and of each layer before its own.
+        """
+    def nodes(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        The operations, without a noise head.
+        """
+    def output_shape(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> tuple:
+        """
+        The shape of the outputs, those of a noise head left out.
+        """
+    def parameters(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        The parameter arrays of the operations.
+        """
+    def products(self, in_features: typing.SupportsInt | typing.SupportsIndex) -> list:
+        """
+        (positions, inputs, outputs, whether inputs are known) of each affine map.
+        """
+    @property
+    def in_features(self) -> int | None: ...
 
 class HierarchicalSoftmax:
     """
@@ -803,7 +1000,7 @@ class Model:
     """
     def __init__(
         self,
-        network: Container,
+        topology: Topology,
         rule: UpdateRule,
         seed: typing.SupportsInt | typing.SupportsIndex,
         device: str,

@@ -30,7 +30,8 @@ from numpy.typing import ArrayLike, NDArray
 from tagix._arrays import as_array, as_count, as_float32, as_number, refuse_gpu
 
 if TYPE_CHECKING:
-    from tagix.nn import Noise, Sequential
+    from tagix.nn import Noise
+    from tagix.nn._predicting import Predicting
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -176,7 +177,7 @@ class _Problem:
 
 
 def infer_inputs(
-    net: Sequential,
+    net: Predicting,
     y: ArrayLike,
     prior: tuple[ArrayLike, ArrayLike],
     noise: Noise | None,

@@ -21,13 +21,13 @@ from itertools import combinations
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from tagix._arrays import as_count, as_matrix, refuse_gpu
+from tagix._arrays import as_count, refuse_gpu
 from tagix._seeds import check_seed
 
 if TYPE_CHECKING:
-    from tagix.nn import Sequential
+    from tagix.nn._predicting import Arrays, Predicting
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -53,9 +53,9 @@ class VarianceAttribution:
 
 
 def attribute_variance(
-    net: Sequential,
-    x: ArrayLike,
-    x_var: ArrayLike | None,
+    net: Predicting,
+    x: Arrays,
+    x_var: Arrays | None,
     n_orders: int | None,
     seed: int,
 ) -> VarianceAttribution:
@@ -64,8 +64,8 @@ def attribute_variance(
     if n_orders is not None:
         n_orders = as_count("n_orders", n_orders, least=1)
     seed = check_seed(seed)
-    inputs = as_matrix("x", x)
-    input_var = None if x_var is None else as_matrix("x_var", x_var)
+    inputs = net._inputs.rows("x", x)
+    input_var = net._inputs.variances("x_var", x_var, len(inputs))
     # One model for all, so that what other threads learn meanwhile stays out of it.
     model = net._model.copy_to(net.device, net.precision)
     mean, var = model.get_parameters()

@@ -475,7 +475,8 @@ class DiffusionModel:
             raise ValueError(f"x_t: got {noisy.shape[1]} columns, needed {self.n_features}")
         if not np.isfinite(noisy).all():
             raise ValueError("x_t: got NaN or infinity, needed finite numbers")
-        return self.net(self._network_input(noisy, t, labels))
+        prediction: Prediction = self.net(self._network_input(noisy, t, labels))
+        return prediction
 
     def _network_input(
         self, noisy: NDArray[np.float32], t: ArrayLike, labels: ArrayLike | None

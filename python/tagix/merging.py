@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tagix._arrays import as_choice
-from tagix.nn import Sequential
+from tagix.nn import Concat, Residual, Sequential
 
 __all__ = ["forget", "merge"]
 
@@ -177,14 +177,27 @@ def _check_is_network(name: str, network: object) -> None:
         )
 
 
-def _same_layers(a: Sequential, b: Sequential) -> bool:
-    """Whether two networks have equal layers, those of Sequentials inside them included."""
-    return len(a) == len(b) and all(
-        _same_layers(x, y)
-        if isinstance(x, Sequential) and isinstance(y, Sequential)
-        else not isinstance(x, Sequential) and x == y
-        for x, y in zip(a.layers, b.layers, strict=True)
+def _same_layers(a: Any, b: Any) -> bool:
+    """Whether two networks have equal layers, those of containers inside them included."""
+    parts = [_parts_of(a), _parts_of(b)]
+    if parts == [None, None]:
+        return bool(a == b)
+    return (
+        None not in parts
+        and len(parts[0]) == len(parts[1])
+        and all(_same_layers(x, y) for x, y in zip(*parts, strict=True))
     )
+
+
+def _parts_of(layer: Any) -> Any:
+    """The class of a container and what it is made of; None for another layer."""
+    if isinstance(layer, Sequential):
+        return (Sequential, *layer.layers)
+    if isinstance(layer, Residual):
+        return (Residual, *layer.config.values())
+    if isinstance(layer, Concat):
+        return (Concat, *layer.branches)
+    return None
 
 
 def _parameters(name: str, network: Sequential) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -2,7 +2,9 @@
 
 #include <array>
 
+#include "core/noise.h"
 #include "graph/chain.h"
+#include "graph/topology.h"
 #include "graph_problem.h"
 #include "layers/concat.h"
 #include "layers/flatten.h"
@@ -216,4 +218,69 @@ TEST_CASE("chains are told from other graphs") {
   const Parameter shared = builder.parameter({"weight", {3, 3}, 1});
   const Value y = builder.affine(builder.affine(x, shared, std::nullopt), shared, std::nullopt);
   CHECK(!as_chain(builder.finish(y)));
+}
+
+TEST_CASE("a layer that is written down again has the parameters that it had") {
+  const LayerPointer layer = sequential({linear(3, 3), activation(ActivationKind::tanh)});
+  GraphBuilder builder;
+  const Value x = builder.input(3, 0);
+  const Value first = builder.apply("a", *layer, {&x, 1});
+  const Value second = builder.apply("a", *layer, {&first, 1});
+  const Value third = builder.apply("b", *layer, {&second, 1});
+  CHECK(refusal([&] { builder.apply("b", *linear(3, 3), {&third, 1}); }) ==
+        "layer b: got two layers of this name, needed a name for each");
+  builder.record("c.0", "Recorded", {{2, 2}, 5});
+  const Graph graph = builder.finish(third);
+  std::vector<std::string> names;
+  for (const ParameterSpec& spec : graph.parameters) names.push_back(spec.name);
+  CHECK(names == std::vector<std::string>{"a.0.weight", "a.0.bias", "b.0.weight", "b.0.bias"});
+  std::vector<Index> weights;
+  for (const graph::Node& node : graph.nodes) {
+    if (const auto* op = std::get_if<graph::Affine>(&node.op)) weights.push_back(op->weight);
+  }
+  CHECK(weights == std::vector<Index>{0, 0, 12});
+  CHECK(graph.last_layer == "Tanh");
+  std::vector<std::string> paths;
+  for (const graph::LayerRecord& record : graph.layers) paths.push_back(record.path);
+  CHECK(paths ==
+        std::vector<std::string>{"a", "a.0", "a.1", "a", "a.0", "a.1", "b", "b.0", "b.1", "c.0"});
+  CHECK(graph.layers.back().output_shape == Shape({2, 2}, 5));
+}
+
+TEST_CASE("values of more numbers than an index should count are refused") {
+  CHECK(answer([](GraphBuilder& g, Value x, Value) {
+          for (int i = 0; i < 80; ++i) x = g.concat(std::array{x, x});
+        }) == "layer 2.body: got 3221225472 features, needed at most 2147483648 numbers");
+}
+
+TEST_CASE("a topology knows its features, or has a graph for each number of them") {
+  const LearnedNoise noise{math::NoiseLink::exp, true, 0.5, {1.0}, 0.25};
+  const Topology fixed(relu_network({3, 4, 2}));
+  CHECK(fixed.input_features() == 3);
+  CHECK(fixed.parameters().size() == 3);
+  CHECK(fixed.graph_for(3) == fixed.plain_graph_for(3));
+  CHECK(refusal([&] { fixed.graph_for(4); }) == "x: got 4 features, needed 3");
+
+  const Topology noisy(relu_network({3, 4, 2}), {}, noise);
+  CHECK(noisy.graph_for(3)->output_shape() == Shape(4));
+  CHECK(noisy.plain_graph_for(3)->output_shape() == Shape(2));
+
+  const Topology open(sequential({activation(ActivationKind::relu)}));
+  CHECK(!open.input_features());
+  CHECK(open.parameters().empty());
+  CHECK(open.graph_for(5)->output_shape() == Shape(5));
+  CHECK(open.graph_for(5) == open.graph_for(5));
+  CHECK(open.graph_for(2)->output_shape() == Shape(2));
+  CHECK(refusal([&] { open.graph_for(0); }) == "x: got 0 features, needed at least 1");
+
+  const LayerPointer doubling = std::make_shared<Concat>(std::vector<LayerPointer>{
+      activation(ActivationKind::relu), activation(ActivationKind::tanh)});
+  const std::string unknown =
+      "input_shape: got none, needed the shape of the inputs: the layers leave it open";
+  CHECK(refusal([&] { Topology{sequential({doubling, linear(6, 1)})}; }) == unknown);
+  CHECK(refusal([&] { Topology{sequential({doubling, linear(2, 1)})}; }) == unknown);
+  CHECK(Topology(sequential({doubling, linear(6, 1)}), {3}).input_features() == 3);
+  CHECK(refusal([&] { Topology{doubling, {}, noise}; }) ==
+        "noise: got a network that ends in Concat, needed nn.Linear as its last layer, to infer "
+        "the noise beside its outputs");
 }

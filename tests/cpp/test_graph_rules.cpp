@@ -112,7 +112,7 @@ TEST_CASE("every operation is within float32 of float64, forward and backward") 
       for (Index rows : {1, 2, 17}) {
         for (bool uncertain : {false, true}) {
           INFO(backend->name(), ", ", rows, " rows, uncertain input ", uncertain);
-          const Problem problem = Problem(*graph, rows, uncertain, seed += 40);
+          const Problem problem(*graph, rows, uncertain, seed += 40);
           const Result got = learn(*backend, *executor, problem, 1.5f);
           check_close(got, truth_of(*graph, problem, 1.5f), 2e-5);
           check_same(learn(*backend, *executor, problem, 1.5f, false).innovation, got.innovation);
@@ -126,7 +126,7 @@ TEST_CASE("every operation is within float32 of float64, forward and backward") 
 TEST_CASE("a batch is cut by the bytes that a row takes") {
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     const std::shared_ptr<const Graph> graph = every_operation(true);
-    const Problem problem = Problem(*graph, 23, true, 900);
+    const Problem problem(*graph, 23, true, 900);
     const Truth truth = truth_of(*graph, problem, 2);
     const auto whole = make_graph_executor(*backend, graph);
     for (Index bytes : {1, 20'000, 100'000}) {
@@ -176,7 +176,7 @@ TEST_CASE("Jacobians of every operation against central differences in float64")
   const std::shared_ptr<const Graph> graph = every_operation(false);
   const auto n_in = static_cast<std::size_t>(graph->row_size);
   for (bool uncertain : {false, true}) {
-    const Problem problem = Problem(*graph, 3, uncertain, 33);
+    const Problem problem(*graph, 3, uncertain, 33);
     const Float64Graph network(*graph, doubles(problem.parameters.mean),
                                doubles(problem.parameters.var));
     std::vector<double> truth(3 * 2 * n_in);
@@ -214,7 +214,7 @@ TEST_CASE("covariances of sums, of blocks of channels and of parts of them") {
       g.add(g.slice(y, 1, 3), g.affine(x, g.parameter({"second", {3, 3}, 0.7f}), std::nullopt));
   const Value z = g.concat(std::array{g.slice(y, 0, 2), g.add(skip, g.activate(skip, relu))});
   const auto graph = std::make_shared<const Graph>(g.finish(z));
-  const Problem problem = Problem(*graph, 6, true, 71);
+  const Problem problem(*graph, 6, true, 71);
   const Float64Graph network(*graph, doubles(problem.parameters.mean),
                              doubles(problem.parameters.var));
   const auto values = network.forward(doubles(problem.input.mean), variances(problem.input), 6);
@@ -260,7 +260,7 @@ TEST_CASE("covariances of sums, of blocks of channels and of parts of them") {
 TEST_CASE("what an operation has no rule for is said with its path") {
   const auto failure = [](const std::shared_ptr<const Graph>& graph, const Linearization& wanted) {
     const std::shared_ptr<Backend> backend = cpu_backend();
-    const Problem problem = Problem(*graph, 2, true, 5);
+    const Problem problem(*graph, 2, true, 5);
     std::string message;
     try {
       linearize(*backend, *make_graph_executor(*backend, graph), problem, wanted);

@@ -240,9 +240,9 @@ def test_layer_is_a_value(gain: float) -> None:
 
 
 def test_shapes_are_checked() -> None:
-    with pytest.raises(ValueError, match="^layer 1: got 3 features, needed 7"):
+    with pytest.raises(ValueError, match=r"^layer 1: got 3 features, needed 7"):
         nn.Sequential(nn.Linear(3, 3), LAYER)
-    with pytest.raises(ValueError, match="^layer 1: got 5 features, needed 7"):
+    with pytest.raises(ValueError, match=r"^layer 1: got 5 features, needed 7"):
         nn.Sequential(LAYER, nn.Linear(7, 1))
     with pytest.raises(ValueError, match=r"^x: "):
         network()(np.zeros((2, N_VALUES)))

@@ -250,7 +250,7 @@ def test_file_says_what_is_new(tmp_path: Path) -> None:
     fitted("edm").save(path)
     with safetensors.safe_open(path, framework="numpy") as file:
         metadata = file.metadata()
-    assert metadata["version"] == "7"
+    assert metadata["version"] == "8"
     description = json.loads(metadata["description"])
     assert description["settings"]["schedule"] == {
         "name": "edm",

@@ -24,6 +24,14 @@ LAYERS: dict[str, list[Any]] = {
     "ClassEmbedding": [nn.ClassEmbedding(2, 2, 2, gain=0.5)],
     "Identity": [nn.Identity()],
     "LeakyReLU": [nn.LeakyReLU(0.3), nn.LeakyReLU(1 / 3, moments="first_order")],
+    "Flatten": [nn.Flatten()],
+    "Gated": [nn.Gated(4, 4)],
+    "Residual": [
+        nn.Residual(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 4), seed=1)),
+        nn.Residual(nn.ReLU("first_order")),
+        nn.Residual(nn.Linear(4, 4), shortcut=nn.Linear(4, 4, bias=False)),
+    ],
+    "Concat": [nn.Concat(nn.Linear(4, 1), nn.Sequential(nn.Linear(4, 3), nn.ReLU(), seed=2))],
     "Sequential": [
         nn.Sequential(nn.Linear(4, 3), nn.Sequential(nn.ReLU(), nn.Linear(3, 4), seed=2), seed=1)
     ],
@@ -72,7 +80,8 @@ def assert_goes_on_alike(net: nn.Sequential, path: Path) -> None:
 
 
 def test_every_layer_is_here() -> None:
-    assert set(LAYERS) == set(nn.__all__) - {"Activation", "Layer"}
+    others = {"Activation", "Flops", "Layer", "LayerSummary", "Module", "Network", "Traced"}
+    assert set(LAYERS) == set(nn.__all__) - others - {"Value", "concat"}
 
 
 @pytest.mark.parametrize("name", LAYERS)

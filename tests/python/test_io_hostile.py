@@ -120,7 +120,7 @@ def test_what_is_no_safetensors_file(content: bytes, message: str, tmp_path: Pat
         (lambda h: h.update({"0.bias.mean": h["2.weight.mean"]}), "got the place"),
         (lambda h: h.pop("0.bias.mean"), "got the place"),
         (lambda h: h.update(x={"dtype": "F32", "shape": [], "data_offsets": [0, 4]}), "the place"),
-        (lambda h: h["__metadata__"].update(version="8"), "version is 8, .* up to 7"),
+        (lambda h: h["__metadata__"].update(version="9"), "version is 9, .* up to 8"),
         (lambda h: h["__metadata__"].update(version="0"), "version is '0'"),
         (lambda h: h["__metadata__"].update(version="\u0664"), "version is"),
         (lambda h: h["__metadata__"].update(version="4" * 10_000), "version is '444"),
@@ -296,7 +296,7 @@ def test_checksum_by_its_definition(path: Path) -> None:
         content += f"{name}\0{entry['dtype']}\0{tuple(entry['shape'])}\0".encode()
         content += data[slice(*entry["data_offsets"])]
     assert metadata["crc32"] == f"{zlib.crc32(content):08x}"
-    assert (metadata["format"], metadata["version"]) == ("tagix", "7")
+    assert (metadata["format"], metadata["version"]) == ("tagix", "8")
 
 
 def test_another_program_may_write_it_anew(path: Path) -> None:

@@ -216,6 +216,17 @@ def test_nested_layers() -> None:
             tx.merge([nn.Sequential(other, nn.Linear(4, 2), seed=0)], prior)
 
 
+def test_layers_that_join_others() -> None:
+    def network(width: int = 3) -> nn.Sequential:
+        body = nn.Sequential(nn.Linear(4, width), nn.ReLU(), nn.Linear(width, 4))
+        branches = nn.Concat(nn.ReLU(), nn.Linear(4, 2))
+        return nn.Sequential(nn.Linear(3, 4), nn.Residual(body), branches, seed=0)
+
+    assert same_bits(tx.merge([network()], network()).state_dict(), network().state_dict())
+    with pytest.raises(ValueError, match=r"posteriors\[0\]: got"):
+        tx.merge([network(5)], network())
+
+
 def improper_pair() -> tuple[nn.Sequential, nn.Sequential, nn.Sequential]:
     """Prior, posterior, and a shard that is surer than the posterior of two weights."""
     prior = nn.Sequential(nn.Linear(3, 1, bias=False), seed=0)

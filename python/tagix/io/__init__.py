@@ -25,6 +25,7 @@ __all__ = ["FORMAT_VERSION", "Record", "load", "save_model"]
 # The module of each class that files hold, imported when a file names it.
 _KINDS = {
     "Sequential": "tagix.nn",
+    "Network": "tagix.nn",
     "DiffusionModel": "tagix.diffusion",
     "TagiRegressor": "tagix.sklearn",
     "TagiClassifier": "tagix.sklearn",
@@ -52,7 +53,9 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
 
     Returns:
         An object of the class that was saved: :class:`tagix.nn.Sequential`,
-        :class:`tagix.DiffusionModel`, or an estimator of ``tagix.sklearn``.
+        :class:`tagix.nn.Network`, :class:`tagix.DiffusionModel`, or an estimator of
+        ``tagix.sklearn``. A :class:`tagix.nn.Module` of a user's own comes back as a
+        :class:`tagix.nn.Traced`, which computes the same.
 
     Raises:
         TypeError: for anything but a path, and for a device that is not a string.

@@ -85,6 +85,10 @@ class Record:
         self._entries = dict(value)
         self._name = name
 
+    def has(self, key: str) -> bool:
+        """Whether an entry is there that nobody has taken."""
+        return key in self._entries
+
     def take(self, key: str) -> Any:
         """An entry of any kind."""
         if key not in self._entries:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,22 @@ from tagix import _core, nn
 from tagix._arrays import MOST
 from tagix._core import Layer
 from tagix.io._json import Record, shown
+from tagix.io._traced import rebuild_traced
+from tagix.nn._tracing import as_layer
 
 MOST_LAYERS = 10_000
 """Layers of a network, those of containers included."""
+MOST_NUMBERS = 2**24
+"""Of one row of a network's inputs."""
 
 _LAYERS: dict[str, Any] = {
     name: getattr(nn, name)
     for name in nn.__all__
-    if name not in ("Activation", "Layer", "Sequential")
+    if name not in ("Activation", "Concat", "Residual", "Layer")
+    and isinstance(getattr(nn, name), type)
+    and issubclass(getattr(nn, name), Layer)
 }
+_CONTAINERS = ("Sequential", "Residual", "Concat", "Traced")
 _RULES: dict[str, Any] = {"Information": _core.Information, "Capped": _core.Capped}
 NOISE_MODELS: dict[str, Any] = {
     "Homoscedastic": _core.Homoscedastic,
@@ -41,24 +49,32 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
-def describe_network(net: nn.Sequential) -> dict[str, Any]:
+def describe_network(net: nn.Network) -> dict[str, Any]:
     """All that a network is made of, and has learned, except its parameters.
 
     Raises ValueError for what files do not hold: an nn.Activation, or too many layers.
     """
-    layers = [describe_layer(layer) for layer in net.layers]
+    parts: dict[str, Any]
+    if isinstance(net, nn.Sequential):
+        described = describe_layer(net, net.input_shape)
+        layers = described["layers"]
+        parts = {"layers": layers, "input_shape": net.inputs}
+    else:
+        shapes = list(net._inputs.shapes.values())
+        layers = [_describe_module(net.module, shapes)]
+        parts = {"module": layers[0], "inputs": net.inputs}
     n_layers = _count_layers(layers)
     if n_layers > MOST_LAYERS:
         raise ValueError(f"layers: got {n_layers}, of which a file holds at most {MOST_LAYERS}")
     options = {name: getattr(net, name) for name in _OPTIONS}
     return {
-        "layers": layers,
+        **parts,
         **{name: None if it is None else describe_value(it) for name, it in options.items()},
         **describe_use(net),
     }
 
 
-def describe_use(net: nn.Sequential) -> dict[str, Any]:
+def describe_use(net: nn.Network) -> dict[str, Any]:
     """How a network is used, whatever its layers: what :meth:`NetworkRecord.use` reads."""
     return {
         "seed": net.seed,
@@ -72,7 +88,7 @@ def describe_use(net: nn.Sequential) -> dict[str, Any]:
 
 def rebuild_network(
     description: Any, tensors: Mapping[str, NDArray[Any]], device: str
-) -> nn.Sequential:
+) -> nn.Network:
     """The network that :func:`describe_network` described, with the parameters in ``tensors``.
 
     Raises ValueError or TypeError, before memory is taken, for a description that the tensors do
@@ -81,10 +97,16 @@ def rebuild_network(
     record = Record(description, "model")
     network = NetworkRecord(record.take("network"), tensors)
     record.done()
-    layers = network.layers()
-    options = {name: network.option(name) for name in _OPTIONS}
+    is_module = network.has("module")
+    inputs = network.inputs("inputs" if is_module else "input_shape")
+    layers = [network.module()] if is_module else network.layers()
+    options: dict[str, Any] = {name: network.option(name) for name in _OPTIONS}
     arguments, counts = network.use()
-    net = nn.Sequential(*layers, device=device, **arguments, **options)
+    net: nn.Network
+    if is_module:
+        net = nn.Network(layers[0], inputs, device=device, **arguments, **options)
+    else:
+        net = nn.Sequential(*layers, input_shape=inputs, device=device, **arguments, **options)
     restore(net, tensors, counts)
     return net
 
@@ -99,7 +121,30 @@ class NetworkRecord(Record):
             raise ValueError(f"{shown(wrong[0])}: got {tensors[wrong[0]].dtype}, needed float32")
         self.n_numbers = sum(array.size for array in tensors.values())
 
-    def layers(self) -> list[Layer | nn.Sequential]:
+    def inputs(self, key: str) -> Any:
+        """A shape, shapes by name, or None."""
+        value = self.take(key)
+        shapes = list(value.values()) if isinstance(value, dict) else [value]
+        for shape in [] if value is None else shapes:
+            is_shape = isinstance(shape, list) and all(type(extent) is int for extent in shape)
+            if not is_shape or not 1 <= len(shape) <= 4 or min(shape) < 1:
+                raise ValueError(f"{key}: got {shown(shape)}, needed a shape")
+            if math.prod(shape) > MOST_NUMBERS:
+                raise ValueError(
+                    f"{key}: got {shown(shape)}, needed at most {MOST_NUMBERS} numbers"
+                )
+        return value
+
+    def module(self) -> Any:
+        """The module of a network; ValueError as :meth:`layers`."""
+        described = self.take("module")
+        if _count_layers([described]) > MOST_LAYERS:
+            raise ValueError(f"module: got more than {MOST_LAYERS} layers")
+        module = self.layer(described)
+        self.check_parameters([module])
+        return module
+
+    def layers(self) -> list[Any]:
         """The layers; ValueError if they have more parameters than there are numbers for."""
         described = self.items("layers", most=MOST_LAYERS)
         if _count_layers(described) > MOST_LAYERS:
@@ -108,10 +153,20 @@ class NetworkRecord(Record):
         self.check_parameters(layers)
         return layers
 
-    def layer(self, description: Any) -> Layer | nn.Sequential:
+    def layer(self, description: Any) -> Any:
         """A layer or a container; ValueError if one of its dimensions exceeds all numbers."""
         record = Record(description, "layer")
-        kind = record.text("type", [*_LAYERS, "Sequential"])
+        kind = record.text("type", [*_LAYERS, *_CONTAINERS])
+        if kind == "Traced":
+            return rebuild_traced(record, self.n_numbers, MOST_LAYERS)
+        if kind == "Concat":
+            branches = [self.layer(each) for each in record.items("branches")]
+            record.done()
+            return nn.Concat(*branches)
+        if kind == "Residual":
+            body, shortcut = self.layer(record.take("body")), record.take("shortcut")
+            record.done()
+            return nn.Residual(body, None if shortcut is None else self.layer(shortcut))
         if kind == "Sequential":
             layers = [self.layer(each) for each in record.items("layers")]
             seed = record.count("seed", most=MOST)
@@ -130,7 +185,7 @@ class NetworkRecord(Record):
                     f"{name}: {key}: got {value}, where all tensors have {self.n_numbers} numbers"
                 )
 
-    def check_parameters(self, layers: Iterable[Layer | nn.Sequential]) -> None:
+    def check_parameters(self, layers: Iterable[Any]) -> None:
         """ValueError if the layers have more parameters than there are numbers for."""
         needed = sum(count_parameters(layer) for layer in layers)
         if needed > self.n_numbers:
@@ -172,7 +227,7 @@ _DRIFT = ("chi_square", "weight", "square_weight", "n_drifts")
 
 
 def restore(
-    net: nn.Sequential, tensors: Mapping[str, NDArray[Any]], counts: Mapping[str, Any]
+    net: nn.Network, tensors: Mapping[str, NDArray[Any]], counts: Mapping[str, Any]
 ) -> None:
     """Give a network its parameters and what else :meth:`NetworkRecord.use` read."""
     net.load_state_dict(tensors)
@@ -181,13 +236,17 @@ def restore(
     net.train(counts["training"])
 
 
-def count_parameters(layer: Layer | nn.Sequential) -> int:
+def count_parameters(layer: Any) -> int:
     """Means that a layer has, or variances; of containers, those of all within."""
-    if isinstance(layer, nn.Sequential):
-        return sum(count_parameters(each) for each in layer.layers)
+    if isinstance(layer, nn.Traced):
+        return layer.n_parameters
+    if isinstance(layer, (nn.Sequential, nn.Concat, nn.Residual)):
+        return sum(count_parameters(each) for each in _within(layer))
     config = layer.config
     if isinstance(layer, nn.Linear):
         rows, columns = config["out_features"], config["in_features"] + bool(config["bias"])
+    elif isinstance(layer, nn.Gated):
+        rows, columns = 2 * config["out_features"], config["in_features"] + 1
     elif isinstance(layer, nn.ClassEmbedding):
         rows, columns = (config["n_values"] + config[key] for key in ("embedding_dim", "n_classes"))
     else:
@@ -195,11 +254,33 @@ def count_parameters(layer: Layer | nn.Sequential) -> int:
     return int(rows * columns)
 
 
-def describe_layer(layer: Layer | nn.Sequential) -> dict[str, Any]:
-    """A layer's class and arguments; of a container, its layers and its seed."""
+def describe_layer(layer: Any, input_shape: Sequence[int] | None = None) -> dict[str, Any]:
+    """A layer's class and arguments; of a container, what is within, and its seed.
+
+    Modules of a user's own are traced for their input's shape, which has to be known then.
+    """
     if isinstance(layer, nn.Sequential):
-        inner = [describe_layer(each) for each in layer.layers]
+        inner = []
+        for each in layer.layers:
+            inner.append(describe_layer(each, input_shape))
+            input_shape = _output_shape(each, input_shape)
         return {"type": "Sequential", "layers": inner, "seed": layer.seed}
+    if isinstance(layer, nn.Concat):
+        branches = [describe_layer(each, input_shape) for each in layer.branches]
+        return {"type": "Concat", "branches": branches}
+    if isinstance(layer, nn.Residual):
+        config = layer.config
+        return {"type": "Residual"} | {
+            name: None if config[name] is None else describe_layer(config[name], input_shape)
+            for name in ("body", "shortcut")
+        }
+    if isinstance(layer, nn.Module):
+        if input_shape is None:
+            raise ValueError(
+                f"a network with {type(layer).__name__} was made without input_shape, which a file "
+                "needs of it"
+            )
+        return _describe_module(layer, [input_shape])
     if isinstance(layer, nn.Activation):
         raise ValueError(
             "a network with nn.Activation cannot be saved, since a file holds no functions: "
@@ -208,13 +289,50 @@ def describe_layer(layer: Layer | nn.Sequential) -> dict[str, Any]:
     return describe_value(layer)
 
 
+def _describe_module(module: Any, shapes: Sequence[Sequence[int]]) -> dict[str, Any]:
+    """What a network computes, by configuration where all of it is built in."""
+    if not isinstance(module, nn.Module):
+        return describe_layer(module, shapes[0])
+    traced: nn.Traced = module  # type: ignore[assignment]
+    if not isinstance(module, nn.Traced):
+        traced = nn.Traced.of(as_layer(module), shapes)
+    return {"type": "Traced", **traced.describe()}
+
+
+def _output_shape(layer: Any, input_shape: Sequence[int] | None) -> tuple[int, ...] | None:
+    """The shape that a layer gives, where that of its input or its own are known."""
+    core = as_layer(layer)
+    if input_shape is None:
+        if core.in_features is None:
+            return None
+        input_shape = (core.in_features,)
+    topology = _core.Topology(core, [list(input_shape)], None)
+    return topology.output_shape(math.prod(input_shape))
+
+
+def _within(layer: Any) -> list[Any]:
+    """The layers that a container is made of."""
+    if isinstance(layer, nn.Sequential):
+        return list(layer.layers)
+    if isinstance(layer, nn.Concat):
+        return list(layer.branches)
+    return [each for each in layer.config.values() if each is not None]
+
+
 def _count_layers(layers: Any) -> int:
     """Layers in a description, containers and what is within; nothing of it need be right."""
     if not isinstance(layers, list):
         return 0
-    return len(layers) + sum(
-        _count_layers(each.get("layers")) for each in layers if isinstance(each, dict)
-    )
+    count = len(layers)
+    for each in layers:
+        if isinstance(each, dict):
+            inner = each.get("type") != "Traced" and each.get("layers")
+            count += _count_layers(inner) + _count_layers(each.get("branches"))
+            count += _count_layers(each.get("nodes"))
+            count += sum(
+                _count_layers([each[key]]) for key in ("body", "shortcut") if each.get(key)
+            )
+    return count
 
 
 def describe_value(value: Any) -> dict[str, Any]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-FORMAT_VERSION = 7
+FORMAT_VERSION = 8
 """1 had no noise that is learned and no forgetting, 2 schedules without arguments and no classes,
 3 no checksum and no estimators, 4 no columns of categories and dates, no word of how files of
 tables are read, no weights of classes, no indicators of missing values, no novelty, no law of
 targets, and estimators that stopped on plateaus, 5 no weights of rows, 6 no encoding of columns,
-and nothing of rows left out but the law."""
+and nothing of rows left out but the law, 7 networks of layers one after the other alone."""
 
 # What every entry that an older file may lack was for it.
 _NETWORK = {
@@ -20,7 +20,7 @@ _NETWORK = {
     "training": True,
     "drift": [0.0, 0.0, 0.0, 0],
 }
-_IMPLIED = ("layers", "noise", "likelihood", "forgetting")
+_IMPLIED = ("layers", "input_shape", "noise", "likelihood", "forgetting")
 _SETTINGS = {
     "prediction_type": "epsilon",
     "time_features": "cosine",
@@ -46,7 +46,9 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
     """
     if version >= FORMAT_VERSION:
         return description
-    description = dict(description)
+    description = _with_input_shapes(description)
+    if version == 7:
+        return description
     _add_encoding(description)
     if version == 6:
         return description
@@ -85,6 +87,19 @@ def upgrade(description: dict[str, Any], version: int) -> dict[str, Any]:
         if isinstance(noise, dict) and noise.get("type", "Homoscedastic") == "Homoscedastic":
             description["noise"] = {"type": "Homoscedastic", "learn": False, **noise}
     return description
+
+
+def _with_input_shapes(value: Any) -> Any:
+    """A description whose networks of layers say that their inputs follow from the layers."""
+    if isinstance(value, list):
+        return [_with_input_shapes(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    entries = {key: _with_input_shapes(each) for key, each in value.items()}
+    network = entries.get("network")
+    if isinstance(network, dict) and "layers" in network:
+        entries["network"] = {"input_shape": None, **network}
+    return entries
 
 
 def _add_encoding(description: dict[str, Any]) -> None:

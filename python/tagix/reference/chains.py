@@ -226,7 +226,7 @@ def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
     if model.net.noise is not None:
         raise ValueError(f"model: got one with {model.net.noise!r}, needed none that it infers")
     for layer in model.net.layers:
-        config: dict[str, Any] = layer.config  # type: ignore[union-attr]
+        config: dict[str, Any] = layer.config
         kind = type(layer).__name__
         if kind not in ("Linear", "ReLU"):
             raise ValueError(f"model: got a layer {layer!r}, needed Linear and ReLU alone")

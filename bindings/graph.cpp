@@ -1,0 +1,231 @@
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "arguments.h"
+#include "bindings.h"
+#include "core/noise.h"
+#include "graph/builder.h"
+#include "graph/topology.h"
+#include "layers/activation.h"
+#include "noise.h"
+#include "python_layer.h"
+
+namespace tagix::python {
+namespace {
+
+/// A shape as Python has it: channels first, then the grid.
+Shape to_shape(const std::vector<Index>& extents) {
+  constexpr Index most = Index{1} << 31;
+  require(!extents.empty(), "inputs: got the shape (), needed (features,) or (channels, ...)");
+  Index size = 1;
+  for (const Index extent : extents) {
+    require(extent >= 1 && extent <= most && size <= most / extent, "inputs: got an extent of ",
+            extent, ", needed numbers from 1 on whose product is at most ", most);
+    size *= extent;
+  }
+  return {{extents.begin() + 1, extents.end()}, extents[0]};
+}
+
+py::tuple to_tuple(const Shape& shape) {
+  std::vector<Index> extents{shape.channels};
+  extents.insert(extents.end(), shape.grid.begin(), shape.grid.end());
+  return py::tuple(py::cast(extents));
+}
+
+/// The number of a parameter array that begins at an offset.
+Index number_of(const Graph& graph, Index offset) {
+  Index number = 0;
+  while (graph.offsets[static_cast<std::size_t>(number)] != offset) ++number;
+  return number;
+}
+
+/// What an operation is made of, beside the values that it reads.
+struct Describe {
+  const Graph& graph;
+  py::dict node;
+
+  void operator()(const graph::Input& op) const { node["first_column"] = op.first_column; }
+  void operator()(const graph::Affine& op) const {
+    node["weight"] = number_of(graph, op.weight);
+    node["bias"] = op.bias ? py::object(py::int_(number_of(graph, *op.bias))) : py::none();
+  }
+  void operator()(const graph::Activate& op) const {
+    const auto* spec = std::get_if<math::ActivationSpec>(&op.function);
+    require(spec != nullptr,
+            "a network with nn.Activation cannot be saved, since a file holds no functions: save "
+            "its state_dict() and build the network anew");
+    const Activation layer(*spec);
+    py::dict function;
+    function["type"] = layer.name();
+    for (const auto& [key, value] : layer.config()) function[py::str(key)] = py::cast(value);
+    node["function"] = function;
+    node["residual"] = op.residual;
+  }
+  void operator()(const graph::Slice& op) const { node["first_channel"] = op.first_channel; }
+  template <class Op>
+  void operator()(const Op&) const {}
+};
+
+py::list nodes_of(const Graph& graph) {
+  static constexpr const char* names[] = {"input",  "affine", "activate", "mix",    "add",
+                                          "concat", "slice",  "reshape",  "product"};
+  py::list nodes;
+  for (const graph::Node& node : graph.nodes) {
+    py::dict described;
+    described["op"] = names[node.op.index()];
+    described["inputs"] = graph::inputs_of(node.op);
+    described["shape"] = to_tuple(node.shape);
+    described["path"] = node.path;
+    std::visit(Describe{graph, described}, node.op);
+    nodes.append(described);
+  }
+  return nodes;
+}
+
+/// The multiply-adds of products: for each affine map its positions, the numbers that each reads
+/// and gives, and whether the former are known exactly.
+py::list products_of(const Graph& graph) {
+  py::list products;
+  for (const graph::Node& node : graph.nodes) {
+    const auto* op = std::get_if<graph::Affine>(&node.op);
+    if (op == nullptr) continue;
+    const bool reads_input = std::holds_alternative<graph::Input>(graph.node(op->x).op);
+    products.append(py::make_tuple(node.shape.positions(), graph.shape(op->x).channels,
+                                   node.shape.channels, reads_input));
+  }
+  return products;
+}
+
+py::list parameters_of(const Graph& graph) {
+  py::list parameters;
+  for (const ParameterSpec& spec : graph.parameters) {
+    py::list constants;
+    for (const ConstantElement& constant : spec.constants) {
+      constants.append(py::make_tuple(constant.index, constant.value));
+    }
+    py::dict described;
+    described["name"] = spec.name;
+    described["shape"] = py::tuple(py::cast(spec.shape));
+    described["prior_std"] = spec.prior_std;
+    described["constants"] = constants;
+    parameters.append(described);
+  }
+  return parameters;
+}
+
+}  // namespace
+
+void bind_graph(py::module_& m) {
+  py::class_<GraphBuilder>(m, "GraphBuilder", "What a module writes itself down with.")
+      .def(
+          "apply",
+          [](GraphBuilder& graph, const std::string& child, const Layer& layer,
+             const std::vector<graph::Value>& inputs) { return graph.apply(child, layer, inputs); },
+          py::arg("child"), py::arg("layer"), py::arg("inputs"),
+          "The output of a layer under this name.")
+      .def(
+          "write",
+          [](GraphBuilder& graph, const Layer& layer, const std::vector<graph::Value>& inputs) {
+            return layer.build(graph, inputs);
+          },
+          py::arg("layer"), py::arg("inputs"), "The output of a layer without a name of its own.")
+      .def(
+          "parameter",
+          [](GraphBuilder& graph, const std::string& name, const std::vector<Index>& shape,
+             float prior_std, const std::vector<std::pair<Index, float>>& constants) {
+            ParameterSpec spec{name, shape, prior_std};
+            for (const auto& [index, value] : constants) spec.constants.push_back({index, value});
+            return graph.parameter(std::move(spec)).first;
+          },
+          py::arg("name"), py::arg("shape"), py::arg("prior_std"), py::arg("constants"))
+      .def(
+          "affine",
+          [](GraphBuilder& graph, graph::Value x, Index weight, std::optional<Index> bias) {
+            return graph.affine(x, {weight, 1},
+                                bias ? std::optional(Parameter{*bias, 1}) : std::nullopt);
+          },
+          py::arg("x"), py::arg("weight"), py::arg("bias"))
+      .def("add", &GraphBuilder::add, py::arg("a"), py::arg("b"))
+      .def("product", &GraphBuilder::product, py::arg("a"), py::arg("b"))
+      .def(
+          "concat",
+          [](GraphBuilder& graph, const std::vector<graph::Value>& xs) { return graph.concat(xs); },
+          py::arg("xs"))
+      .def("slice", &GraphBuilder::slice, py::arg("x"), py::arg("first_channel"),
+           py::arg("channels"))
+      .def(
+          "reshape",
+          [](GraphBuilder& graph, graph::Value x, const std::vector<Index>& shape) {
+            return graph.reshape(x, to_shape(shape));
+          },
+          py::arg("x"), py::arg("shape"))
+      .def(
+          "broadcast",
+          [](GraphBuilder& graph, graph::Value x, const std::vector<Index>& grid) {
+            return graph.mix(x, broadcast(grid));
+          },
+          py::arg("x"), py::arg("grid"), "A vector at every position of a grid.")
+      .def(
+          "shape",
+          [](const GraphBuilder& graph, graph::Value x) { return to_tuple(graph.shape(x)); },
+          py::arg("x"), "The shape of a value: channels, then the grid.")
+      .def(
+          "record",
+          [](GraphBuilder& graph, const std::string& path, const std::string& name,
+             const std::vector<Index>& shape) { graph.record(path, name, to_shape(shape)); },
+          py::arg("path"), py::arg("name"), py::arg("shape"))
+      .def_property_readonly("path", &GraphBuilder::path, "The path of the layer that writes now.");
+
+  py::class_<Topology, std::shared_ptr<Topology>>(
+      m, "Topology", "What a network computes, for inputs of some shapes.")
+      .def(py::init([](const std::shared_ptr<Layer>& layer,
+                       const std::vector<std::vector<Index>>& inputs, const py::object& noise) {
+             std::vector<Shape> shapes;
+             for (const auto& extents : inputs) shapes.push_back(to_shape(extents));
+             return std::make_shared<Topology>(layer, shapes, learned_noise(noise));
+           }),
+           py::arg("layer"), py::arg("inputs"), py::arg("noise"),
+           "Of the noise counts what is learned. Without inputs: a row of as many features as the "
+           "layer fixes.")
+      .def_property_readonly("in_features", &Topology::input_features)
+      .def(
+          "output_shape",
+          [](const Topology& topology, Index in_features) {
+            return to_tuple(topology.plain_graph_for(in_features)->output_shape());
+          },
+          py::arg("in_features"), "The shape of the outputs, those of a noise head left out.")
+      .def(
+          "layers",
+          [](const Topology& topology, Index in_features) {
+            py::list layers;
+            for (const graph::LayerRecord& layer : topology.plain_graph_for(in_features)->layers) {
+              layers.append(py::make_tuple(layer.path, layer.name, to_tuple(layer.output_shape)));
+            }
+            return layers;
+          },
+          py::arg("in_features"),
+          "(path, class, output shape) of the network, and of each layer before its own.")
+      .def(
+          "nodes",
+          [](const Topology& topology, Index in_features) {
+            return nodes_of(*topology.plain_graph_for(in_features));
+          },
+          py::arg("in_features"), "The operations, without a noise head.")
+      .def(
+          "parameters",
+          [](const Topology& topology, Index in_features) {
+            return parameters_of(*topology.plain_graph_for(in_features));
+          },
+          py::arg("in_features"), "The parameter arrays of the operations.")
+      .def(
+          "products",
+          [](const Topology& topology, Index in_features) {
+            return products_of(*topology.graph_for(in_features));
+          },
+          py::arg("in_features"),
+          "(positions, inputs, outputs, whether inputs are known) of each affine map.");
+}
+
+}  // namespace tagix::python

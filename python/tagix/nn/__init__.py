@@ -1,0 +1,66 @@
+"""Layers and the networks that they make up.
+
+A layer describes its shapes and priors; a :class:`Sequential` or a :class:`Network` owns the
+parameters. Names follow torch.nn.
+"""
+
+from __future__ import annotations
+
+from tagix._core import (
+    GELU,
+    Activation,
+    ClassEmbedding,
+    Concat,
+    Exp,
+    Flatten,
+    Gated,
+    Hardtanh,
+    Identity,
+    Layer,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Residual,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Tanh,
+)
+from tagix.nn._base import Likelihood as Likelihood
+from tagix.nn._base import Noise as Noise
+from tagix.nn._base import NoiseModel as NoiseModel
+from tagix.nn._summary import Flops, LayerSummary
+from tagix.nn._traced import Traced
+from tagix.nn._tracing import Value, concat
+from tagix.nn.module import Module
+from tagix.nn.network import Network
+from tagix.nn.sequential import Sequential
+
+__all__ = [
+    "GELU",
+    "Activation",
+    "ClassEmbedding",
+    "Concat",
+    "Exp",
+    "Flatten",
+    "Flops",
+    "Gated",
+    "Hardtanh",
+    "Identity",
+    "Layer",
+    "LayerSummary",
+    "LeakyReLU",
+    "Linear",
+    "Module",
+    "Network",
+    "ReLU",
+    "Residual",
+    "Sequential",
+    "SiLU",
+    "Sigmoid",
+    "Softplus",
+    "Tanh",
+    "Traced",
+    "Value",
+    "concat",
+]

@@ -1,0 +1,288 @@
+"""What every network has: its parts, how it learns, and where it is."""
+
+from __future__ import annotations
+
+import logging
+import math
+import threading
+import warnings
+from typing import Any, TypeAlias, TypeVar
+
+from numpy.typing import ArrayLike
+
+from tagix import _core
+from tagix._arrays import as_flag
+from tagix._core import (
+    Forgetting,
+    Heteroscedastic,
+    HierarchicalSoftmax,
+    Homoscedastic,
+    Layer,
+    OneVsRest,
+    Remax,
+    Softmax,
+    UpdateRule,
+)
+from tagix._seeds import resolve_seed
+from tagix.nn._inputs import Inputs
+
+log = logging.getLogger("tagix.nn")
+
+NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
+Noise: TypeAlias = "Homoscedastic | ArrayLike"
+Likelihood: TypeAlias = "HierarchicalSoftmax | OneVsRest | Remax | Softmax"
+
+
+S = TypeVar("S", bound="NetworkBase")
+
+
+class NetworkBase:
+    """A network's topology, options, device and model of the core."""
+
+    _inputs: Inputs
+    _layer: Layer
+
+    def _set_up(
+        self,
+        layer: Layer,
+        inputs: Inputs,
+        *,
+        seed: int | None,
+        device: str,
+        rule: UpdateRule | None,
+        noise: NoiseModel | None,
+        likelihood: Likelihood | None,
+        forgetting: Forgetting | None,
+        precision: str,
+    ) -> None:
+        """What constructors have in common, after the options have been checked."""
+        self._layer, self._inputs = layer, inputs
+        self._made_topology: _core.Topology | None = None
+        self._noise, self._likelihood, self._forgetting = noise, likelihood, forgetting
+        if inputs.shapes or layer.in_features is not None or self._infers_noise:
+            self._check_noise()
+        self._seed = resolve_seed(seed)
+        _core.backend_name(device)  # raises for a device that is not there
+        self._device = device
+        self._wanted_precision = precision
+        self._precision = available_precision(precision, device, stacklevel=4)
+        self._rule = _core.Information() if rule is None else rule
+        self._made_model: _core.Model | None = None
+        self._making_model = threading.Lock()
+        self._training = True
+        if forgetting is not None or likelihood is not None:
+            _ = self._model  # raises for layers that have constants, or other outputs
+
+    def _check_noise(self) -> None:
+        """ValueError for noise that the network cannot have."""
+        topology = self._topology
+        if topology.in_features is None or self._noise is None or self._infers_noise:
+            return
+        n_stds, outputs = len(self._noise.var(0)), self._n_outputs  # type: ignore[union-attr]
+        if n_stds not in (1, outputs):
+            raise ValueError(f"noise: got {n_stds} standard deviations, needed 1 or {outputs}")
+
+    @property
+    def _topology(self) -> _core.Topology:
+        """What the network computes, written down at the first use or when it is made."""
+        if self._made_topology is None:
+            shapes = list(self._inputs.shapes.values())
+            self._made_topology = _core.Topology(self._layer, shapes, self._noise)
+        return self._made_topology
+
+    @property
+    def _n_outputs(self) -> int:
+        """How many values it predicts, of a network whose inputs have known shapes."""
+        in_features = self._topology.in_features
+        assert in_features is not None
+        return math.prod(self._topology.output_shape(in_features))
+
+    @property
+    def _model(self) -> _core.Model:
+        """The core's network, made at the first use: a nested Sequential never needs one."""
+        if self._made_model is None:
+            with self._making_model:  # of two threads at their first use, one makes it
+                if self._made_model is None:
+                    self._made_model = _core.Model(
+                        self._topology,
+                        self._rule,
+                        self._seed,
+                        self._device,
+                        self._precision,
+                        self._noise,
+                        self._forgetting,
+                        self._likelihood,
+                    )
+                    if log.isEnabledFor(logging.DEBUG):
+                        backend = _core.backend_name(self._device, self._precision)
+                        log.debug("a network of %d layers on %s", self._n_layers, backend)
+        return self._made_model
+
+    @property
+    def _n_layers(self) -> int:
+        """How many layers it is made of, as a message names it."""
+        raise NotImplementedError
+
+    def _with_model(self: S, model: _core.Model) -> S:
+        """A new network as this one, with the parameters and counts of a model made of its own."""
+        other = type(self).__new__(type(self))
+        other.__dict__.update(self.__dict__)
+        other._made_model, other._making_model = model, threading.Lock()
+        return other
+
+    @property
+    def seed(self) -> int:
+        """The seed of the initial means and of the order of batches."""
+        return self._seed
+
+    @property
+    def rule(self) -> UpdateRule:
+        """How observations change the parameters."""
+        return self._rule
+
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The noise of targets as it was given; None where each call says."""
+        return self._noise
+
+    @property
+    def likelihood(self) -> Likelihood | None:
+        """What the outputs say of classes; None for a network of numbers."""
+        return self._likelihood
+
+    @property
+    def forgetting(self) -> Forgetting | None:
+        """What the network forgets after each update."""
+        return self._forgetting
+
+    @property
+    def n_drifts(self) -> int:
+        """How often the test of :attr:`forgetting` has found that the data have changed."""
+        return self._model.drift[-1]
+
+    @property
+    def _infers_noise(self) -> bool:
+        return isinstance(self._noise, Heteroscedastic) or (
+            self._noise is not None and self._noise.learn
+        )
+
+    @property
+    def _takes_no_noise_var(self) -> bool:
+        return self._infers_noise or self._likelihood is not None
+
+    @property
+    def device(self) -> str:
+        """Where the parameters are and the work is done."""
+        return self._device
+
+    def to(self: S, device: str) -> S:
+        """Move the network to a device, in place; returns it.
+
+        Parameters, seed, rule, :attr:`epochs_trained` and :attr:`training` stay as they are, and
+        so does the precision wanted when the network was made, where the device has it. What
+        :meth:`named_parameters` gave before shows the parameters as they were. To be called while
+        nothing else uses the network, neither another thread nor a fit whose callback this is.
+
+        Args:
+            device: "cpu" or "cuda".
+
+        Raises:
+            ValueError: for a device that is not there, with the reason. The network is then where
+                it was, as after any other exception.
+            TypeError: for anything but a string.
+        """
+        return self._move(device)
+
+    def cpu(self: S) -> S:
+        """As ``to("cpu")``."""
+        return self._move("cpu")
+
+    def cuda(self: S) -> S:
+        """As ``to("cuda")``."""
+        return self._move("cuda")
+
+    def _move(self: S, device: str, stacklevel: int = 4) -> S:
+        _core.backend_name(device)  # raises for a device that is not there
+        if device == self._device:
+            return self
+        precision = available_precision(self._wanted_precision, device, stacklevel)
+        with self._making_model:
+            if self._made_model is not None:
+                self._made_model = self._made_model.copy_to(device, precision)
+            self._device, self._precision = device, precision
+        return self
+
+    @property
+    def precision(self) -> str:
+        """What matrix products round their factors to: "float32", "mixed" or "bfloat16"."""
+        return self._precision
+
+    @property
+    def epochs_trained(self) -> int:
+        """Epochs of ``fit`` so far; noise schedules go by it."""
+        return self._model.epochs_trained
+
+    @property
+    def training(self) -> bool:
+        """Whether layers that tell training from evaluation are training; none does so far."""
+        return self._training
+
+    def train(self: S, mode: bool = True) -> S:
+        """Set :attr:`training`; returns the network. TypeError unless ``mode`` is a bool."""
+        self._training = as_flag("mode", mode)
+        return self
+
+    def eval(self: S) -> S:
+        """As ``train(False)``."""
+        return self.train(False)
+
+
+def check_options(rule: Any, noise: Any, likelihood: Any, forgetting: Any) -> None:
+    """TypeError or ValueError for options of a constructor that a network cannot have."""
+    if rule is not None and not isinstance(rule, UpdateRule):
+        raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
+    if noise is not None and not isinstance(noise, (Homoscedastic, Heteroscedastic)):
+        raise TypeError(
+            f"noise: got {noise!r}, needed tagix.Homoscedastic() or tagix.Heteroscedastic()"
+        )
+    if forgetting is not None and not isinstance(forgetting, Forgetting):
+        raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
+    if likelihood is not None and not isinstance(
+        likelihood, (HierarchicalSoftmax, OneVsRest, Remax, Softmax)
+    ):
+        raise TypeError(
+            f"likelihood: got {likelihood!r}, needed tagix.Softmax(), "
+            "tagix.HierarchicalSoftmax(), tagix.OneVsRest() or tagix.Remax()"
+        )
+    if likelihood is not None and noise is not None:
+        raise ValueError(
+            f"noise: got {noise!r}, needed None: with likelihood={likelihood!r} targets are "
+            "labels, which have no noise"
+        )
+
+
+def available_precision(precision: str, device: str, stacklevel: int = 3) -> str:
+    """The precision, or float32 with a warning where the device lacks it."""
+    if _core.has_precision(precision, device):
+        return precision
+    lacking = _core.backend_name("cpu") if device == "cpu" else "the GPU"
+    warnings.warn(
+        f"precision: got {precision!r}, but {lacking} has no products of bfloat16, so float32 runs "
+        "instead",
+        RuntimeWarning,
+        stacklevel=stacklevel,
+    )
+    return "float32"
+
+
+def available_device(device: str) -> str:
+    """The device that a pickle names, or the CPU with a warning where it is not there."""
+    reason = _core.cuda_why_not() if device == "cuda" else None
+    if reason is None:
+        return device
+    warnings.warn(
+        f"device: the network was on 'cuda' when it was pickled, but {reason}, so it is on 'cpu'",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+    return "cpu"

@@ -1,0 +1,279 @@
+"""How networks learn."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tagix import _core
+from tagix._arrays import (
+    SupportsDLPack,
+    as_count,
+    as_flag,
+    as_targets,
+    is_on_gpu,
+    refuse_gpu,
+)
+from tagix._classes import UNKNOWN, as_labels
+from tagix._training import (
+    FitCallback,
+    History,
+    check_callback,
+    log_drifts,
+    run_epochs,
+    undone_on_error,
+)
+from tagix._weights import as_weights, for_core, without_targets
+from tagix.gaussian import Prediction
+from tagix.nn._base import Noise, log
+from tagix.nn._predicting import AnyArrays, Arrays, Predicting
+
+T = TypeVar("T")
+
+
+class Learning(Predicting):
+    """Updates of networks by targets."""
+
+    def update(
+        self,
+        x: AnyArrays,
+        y: ArrayLike | SupportsDLPack,
+        noise: Noise | SupportsDLPack | None = None,
+        x_var: AnyArrays | None = None,
+        *,
+        sample_weight: ArrayLike | None = None,
+    ) -> Prediction:
+        """Predict for a batch, then update every parameter by its targets, in place.
+
+        Args:
+            x: inputs as for calling the network, (batch, features) or a dict of several by name.
+            y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
+                For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
+            noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
+                to y; None for a network that was made with its noise. The decay of a noise model
+                goes by the epochs of :meth:`fit`, and an update is not one: in a stream of updates
+                the noise does not decay.
+            x_var: variances of the inputs, same shape as x.
+            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row counts as so many
+                rows of the batch with the same targets, one of weight 0 as one without targets.
+
+        With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
+        Noise variances may, too; they are copied to the CPU, to be checked.
+
+        Returns:
+            The prediction made before the update, as from calling the network; the noise that it
+            counts, if the network knows one, is that of the update.
+
+        Raises:
+            ValueError, TypeError: as calling the network, for noise variances that are not
+                positive, weights that are negative or all 0, for ``noise`` where the network infers
+                it, and none where it does not know it, and if the prediction or the update
+                overflows float32. The network is then as it was.
+        """
+        if self._forgetting is not None and log.isEnabledFor(logging.INFO):
+            n_drifts = self.n_drifts
+            prediction = self._update(x, y, noise, x_var, sample_weight)
+            log_drifts(n_drifts, self.n_drifts)
+            return prediction
+        return self._update(x, y, noise, x_var, sample_weight)
+
+    def _update(self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any) -> Prediction:
+        if is_on_gpu("x", x, self._device):
+            return self._update_on_gpu(x, y, noise, x_var, sample_weight)
+        inputs = self._inputs.rows("x", x)
+        targets, shape = self._targets("y", y, *inputs.shape)
+        noise_var = self._noise_var(noise, shape, targets.shape)
+        x_var = self._inputs.variances("x_var", x_var, len(inputs))
+        weights = _optional_weights(sample_weight, len(inputs))
+        targets = without_targets(targets, weights)
+        return self._prediction(
+            self._model.update(inputs, targets, noise_var, x_var, for_core(weights))
+        )
+
+    def _update_on_gpu(
+        self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any
+    ) -> Prediction:
+        inputs = _core.CudaArgument("x", x)
+        targets = self._targets_on_gpu(inputs, y)
+        shape = targets.shape
+        noise = self._on_host("noise", noise)
+        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
+        weights = _optional_weights(sample_weight, shape[0])
+        on_gpu = self._model.update_on_device(
+            inputs, targets, noise_var, self._optional_argument("x_var", x_var), for_core(weights)
+        )
+        return self._prediction(on_gpu, x)
+
+    def _targets_on_gpu(self, inputs: _core.CudaArgument, y: Any) -> _core.CudaArgument:
+        """Targets of inputs on the GPU: there, too, but for labels, which come from the CPU."""
+        if self._likelihood is None or len(inputs.shape) != 2:
+            return self._argument("y", y)
+        return self._argument("y", self._targets("y", y, *inputs.shape)[0])
+
+    def fit(
+        self,
+        x: Arrays,
+        y: ArrayLike,
+        *,
+        noise: Noise | None = None,
+        x_var: Arrays | None = None,
+        sample_weight: ArrayLike | None = None,
+        n_epochs: int = 10,
+        batch_size: int = 256,
+        shuffle: bool = True,
+        progress: bool = True,
+        validation: tuple[Arrays, ArrayLike] | None = None,
+        callback: FitCallback | None = None,
+    ) -> History:
+        """Update by rows of data in batches, for some passes over them.
+
+        KeyboardInterrupt ends it within an epoch, and the network keeps what it has learned. With
+        any other exception, those of the callback included, parameters and
+        :attr:`epochs_trained` are put back to what they were before the call, together with what
+        other threads have changed meanwhile.
+
+        Args:
+            x: inputs as for calling the network, (rows, features) or a dict of several by name.
+            y: targets, (rows, outputs), or (rows,) for one output; NaN is a missing observation.
+                For a network with a :attr:`likelihood`, labels, integers (rows,); -1 is missing.
+            noise: as for :meth:`update`.
+            x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
+                known exactly.
+            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row counts as so many.
+            n_epochs: passes over the data.
+            batch_size: rows of an update; the last one of an epoch may have fewer.
+            shuffle: visit the rows in a new order each epoch.
+            progress: show a progress bar on stderr.
+            validation: (x, y), on the CPU, on which to report error and log-likelihood after each
+                epoch. The likelihood counts the noise of a noise model in that epoch, or what the
+                network infers after it; of an array of noise variances it counts, for each
+                output, the mean over the training rows.
+            callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
+                ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
+                end one early.
+
+        Returns:
+            Error, likelihood, predicted variance and time of each epoch.
+
+        Raises:
+            ValueError: for wrong shapes, NaN or infinity, ``noise`` and ``sample_weight`` as in
+                :meth:`update`, counts below 1, and if predictions or updates overflow float32 on
+                the way.
+            TypeError: for something that is not an array of numbers, an integer, a bool, a
+                function.
+
+        With x on the GPU, as calling the network takes it, the rows stay there, and must keep
+        their values; y and noise may be there or on the CPU.
+        """
+        n_epochs = as_count("n_epochs", n_epochs, least=1)
+        batch_size = as_count("batch_size", batch_size, least=1)
+        shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
+        check_callback(callback)
+        if is_on_gpu("x", x, self._device):
+            inputs_on_gpu = _core.CudaArgument("x", x)
+            on_gpu = self._targets_on_gpu(inputs_on_gpu, y)
+            source = _core.RegressionSource(self._model, inputs_on_gpu, on_gpu)
+            noise = self._on_host("noise", noise)
+            shape = on_gpu.shape
+            rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
+            weights = _optional_weights(sample_weight, shape[0])
+        else:
+            refuse_gpu("fit", y=y, noise=noise)
+            inputs = self._inputs.rows("x", x)
+            targets, shape = self._targets("y", y, *inputs.shape)
+            weights = _optional_weights(sample_weight, len(inputs))
+            targets = without_targets(targets, weights)
+            source = _core.RegressionSource(self._model, inputs, targets)
+            rows_by_outputs = targets.shape
+        model = self._noise_model(noise)
+        validation_var = None
+        if x_var is not None:
+            refuse_gpu("fit", x_var=x_var)
+            variances = self._inputs.variances("x_var", x_var, shape[0])
+            if variances is not None:
+                source.set_x_var(variances)
+        if weights is not None:
+            source.set_weight(weights.astype(np.float32))
+        if not self._takes_no_noise_var and model is None:
+            noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
+            source.set_noise_var_per_target(noise_var)
+            validation_var = noise_var.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+        def begin_epoch(epoch: int) -> None:
+            nonlocal validation_var
+            if model is not None:
+                validation_var = np.asarray(model.var(epoch), dtype=np.float32)
+                source.set_noise_var(model.var(epoch))
+
+        begin_epoch(self.epochs_trained)
+        # The noise has been checked: what the validation finds wrong is its own.
+        end_epoch = self._validator(validation, lambda: validation_var)
+
+        with undone_on_error(self._model):
+            return run_epochs(
+                self._model,
+                source,
+                begin_epoch=begin_epoch,
+                end_epoch=end_epoch,
+                n_epochs=n_epochs,
+                batch_size=batch_size,
+                shuffle=shuffle,
+                progress=progress,
+                callback=callback,
+            )
+
+    def _targets(
+        self, name: str, y: Any, n_rows: int, n_features: int
+    ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
+        """Targets as the core takes them (classes as numbers or NaN), and their shape as given."""
+        if self._likelihood is None:
+            return as_targets(name, y, self._model.out_features(n_features))
+        refuse_gpu("a network of classes", **{name: y})
+        labels = as_labels(name, y, n_rows, self._likelihood.n_classes)
+        targets = np.where(labels == UNKNOWN, np.float32("nan"), labels.astype(np.float32))
+        return targets[:, np.newaxis], labels.shape
+
+    def _validator(
+        self,
+        validation: tuple[Arrays, ArrayLike] | None,
+        noise_var: Callable[[], NDArray[np.float32] | None],
+    ) -> Callable[[History, int], None]:
+        """What run_epochs calls at the end of an epoch.
+
+        ``noise_var()`` gives the noise variance of each output in that epoch, or None where the
+        network infers it.
+        """
+        if validation is None:
+            return lambda history, epoch: None
+        if not isinstance(validation, tuple) or len(validation) != 2:
+            raise TypeError(f"validation: got a {type(validation).__name__}, needed (x, y)")
+        refuse_gpu("fit", **{"validation x": validation[0], "validation y": validation[1]})
+        x = self._inputs.rows("validation x", validation[0])
+        _for_validation(lambda: self._model.out_features(x.shape[1]))
+        y, _ = self._targets("validation y", validation[1], *x.shape)
+
+        def evaluate(history: History, epoch: int) -> None:
+            sums = self._model.evaluate(x, y, noise_var())
+            n_observed = sums.n_observed or float("nan")  # NaN where every target is missing
+            history.validation_mse.append(sums.squared_error / n_observed)
+            history.validation_log_likelihood.append(sums.log_likelihood / n_observed)
+
+        # Bad values are refused before anything is trained.
+        _for_validation(lambda: evaluate(History(), self.epochs_trained))
+        return evaluate
+
+
+def _for_validation(call: Callable[[], T]) -> T:
+    """What the core says of x and y, said of the validation data."""
+    try:
+        return call()
+    except ValueError as error:
+        raise ValueError(f"validation {error}") from error
+
+
+def _optional_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
+    return None if sample_weight is None else as_weights("sample_weight", sample_weight, n_rows)

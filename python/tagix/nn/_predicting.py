@@ -1,0 +1,261 @@
+"""What networks predict, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tagix import _core
+from tagix._arrays import SupportsDLPack, as_float32, is_on_gpu, like, refuse_gpu
+from tagix._input_inference import InputPosterior, infer_inputs
+from tagix._seeds import check_seed
+from tagix._variance_attribution import VarianceAttribution, attribute_variance
+from tagix.gaussian import Prediction
+from tagix.nn._base import Noise, S
+from tagix.nn._noise import Noisy
+from tagix.nn._tracing import Value, apply
+
+Arrays: TypeAlias = "ArrayLike | Mapping[str, ArrayLike]"
+AnyArrays: TypeAlias = "ArrayLike | SupportsDLPack | Mapping[str, ArrayLike]"
+
+
+class Predicting(Noisy):
+    """Predictions of networks."""
+
+    def __call__(
+        self, x: AnyArrays | None = None, x_var: AnyArrays | None = None, **inputs: ArrayLike
+    ) -> Prediction:
+        """Predict targets, as far as the network knows their noise.
+
+        Args:
+            x: inputs, (batch, features), or of the shape that the network was made for; of a
+                network of several inputs a dict of them by name.
+            x_var: variances of the inputs, same shape; None means that they are known exactly, and
+                so are those that a dict leaves out.
+            **inputs: the inputs by name, in place of x: ``net(a=..., b=...)``.
+
+        In the ``forward`` of a :class:`Module`, a :class:`Sequential` gives the symbolic output for
+        a symbolic x.
+
+        A network of one input on device "cuda" takes float32 arrays on the GPU without a copy, from
+        any library with DLPack, and then gives such: those of PyTorch and CuPy for theirs, else
+        :class:`tagix.cuda.Array`. It waits for what the library has queued, and what it returns is
+        complete.
+
+        Returns:
+            Mean and variance, each float32 (batch, outputs), with the parts of the variance:
+            ``epistemic``, of the mean, and ``aleatoric``, of the noise that the network knows
+            (:attr:`noise`); without, ``var`` is the variance of the mean. With a
+            :attr:`likelihood` these are its outputs, and :meth:`predict_proba` has the classes.
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
+                :class:`Activation` gives NaN or infinity, and for an array on the GPU that is not
+                C-contiguous.
+            TypeError: for something that is not an array of numbers, for one on the GPU that is not
+                of float32, and where the network is on the CPU.
+        """
+        if type(x) is Value:
+            return apply(self, (x,))  # type: ignore[return-value]
+        if inputs:
+            x = inputs if x is None else {"x": x, **inputs}  # type: ignore[dict-item]
+        noise_var = self._known_noise_var()
+        if is_on_gpu("x", x, self._device):
+            on_gpu = self._model.predict_on_device(
+                _core.CudaArgument("x", x), self._optional_argument("x_var", x_var), noise_var
+            )
+            return self._prediction(on_gpu, x)
+        rows = self._inputs.rows("x", x)
+        variances = self._inputs.variances("x_var", x_var, len(rows))
+        return self._prediction(self._model.predict(rows, variances, noise_var))
+
+    def _prediction(self, arrays: tuple[Any, Any, Any, Any], x: Any = None) -> Prediction:
+        """What the core predicts, as arrays like ``x``, if that is on the GPU."""
+        mean, var, noise_var, total_var = (
+            array if x is None or array is None else like(x, array) for array in arrays
+        )
+        if self._noise is None:  # what a call says of the noise is not the network's knowledge
+            return Prediction(mean, var)
+        return Prediction(mean, var, noise_var, total_var)
+
+    def predict_proba(self, x: Arrays, x_var: Arrays | None = None) -> NDArray[np.float32]:
+        """The probabilities of classes, by a network with a :attr:`likelihood`.
+
+        What the network does not know is in them: they are expected over its outputs, whose
+        variances draw them together.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+
+        Returns:
+            (batch, n_classes), each row of which sums to 1.
+
+        Raises:
+            ValueError, TypeError: as calling the network, for an array on the GPU, and for a
+                network without a likelihood.
+        """
+        if self._likelihood is None:
+            raise ValueError(
+                "predict_proba: got a network without a likelihood, needed one made with "
+                "likelihood=tagix.Softmax(n_classes) or another"
+            )
+        refuse_gpu("predict_proba", x=x, x_var=x_var)
+        rows = self._inputs.rows("x", x)
+        return self._model.predict_proba(rows, self._inputs.variances("x_var", x_var, len(rows)))
+
+    def jacobian(self, x: Arrays, x_var: Arrays | None = None) -> Any:
+        """How the means of the outputs follow the inputs, d mean[b, o] / d x[b, i].
+
+        The derivative of what calling the network gives, in closed form and not by differences:
+        means and variances of all layers move with x, and the variances move the means of the
+        layers above them.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape, which stay as they are.
+
+        Returns:
+            float32 (batch, outputs, features); of a network whose inputs have names a dict of such
+            by name.
+
+        Raises:
+            ValueError, TypeError: as calling the network, and for an array on the GPU.
+            RuntimeError: for a network with x + f(x) of one activation f.
+
+        An :class:`Activation` with first-order moments knows no second derivative: that its
+        variance follows its mean is left out, which matters where an activation with exact moments
+        lies above it.
+        """
+        refuse_gpu("jacobian", x=x, x_var=x_var)
+        rows = self._inputs.rows("x", x)
+        variances = self._inputs.variances("x_var", x_var, len(rows))
+        return self._inputs.split(self._model.jacobian(rows, variances))
+
+    def covariance(self, x: Arrays, x_var: Arrays | None = None) -> NDArray[np.float32]:
+        """How the outputs vary together, observation noise left out.
+
+            Cov(z_i, z_j) = sum_k W_mean[i, k] W_mean[j, k] a_var[k]
+
+        for the last :class:`Linear`, whose inputs count as independent, as everywhere in TAGI; an
+        activation above it multiplies by the slopes of both. On the diagonal are the variances that
+        calling the network gives.
+
+        Args:
+            x: inputs, (batch, features), on the CPU.
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+
+        Returns:
+            (batch, outputs, outputs).
+
+        Raises:
+            ValueError, TypeError: as calling the network, and for an array on the GPU.
+        """
+        refuse_gpu("covariance", x=x, x_var=x_var)
+        rows = self._inputs.rows("x", x)
+        return self._model.covariance(rows, self._inputs.variances("x_var", x_var, len(rows)))
+
+    def infer_inputs(
+        self,
+        y: ArrayLike,
+        prior: tuple[ArrayLike, ArrayLike],
+        noise: Noise | None = None,
+        *,
+        start: ArrayLike | None = None,
+        n_iterations: int = 50,
+        tolerance: float = 0.01,
+    ) -> InputPosterior:
+        """The posterior of inputs that give wanted outputs, by iterated linearization.
+
+        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): what the network does
+        not know about an input makes it less likely, as noise does. Near a most probable x it is
+        taken for a Gaussian. A network may give the same outputs at many inputs: which of the modes
+        is found depends on where the search starts.
+
+        Args:
+            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where anything will
+                do.
+            prior: a :class:`tagix.Gaussian`, or (mean, var), of the inputs: each (rows, features)
+                or (features,). A variance of 0 is an input that is known.
+            noise: as for :meth:`update`: how far from y an output may be; none for a network that
+                knows its noise.
+            start: where the search begins, as the prior's mean, which is the default.
+            n_iterations: steps at most.
+            tolerance: the length of a step, in posterior standard deviations, at which to end.
+
+        Returns:
+            Mean, full covariance, log evidence and whether the search ended by its tolerance, each
+            by row.
+
+        Raises:
+            ValueError: for wrong shapes, NaN, infinity or negative variances in the prior, infinite
+                y, a count below 1, a tolerance that is not above 0, noise as for
+                :meth:`update`, and a network with a :attr:`likelihood`.
+            TypeError: for an array that is not of numbers or is on the GPU, and noise as for
+                :meth:`update`.
+        """
+        if not self._inputs.is_one:
+            raise ValueError("infer_inputs: got a network of several inputs, needed one of one")
+        return infer_inputs(self, y, prior, noise, start, n_iterations, tolerance)
+
+    def attribute_variance(
+        self,
+        x: Arrays,
+        x_var: Arrays | None = None,
+        *,
+        n_orders: int | None = None,
+        seed: int = 0,
+    ) -> VarianceAttribution:
+        """What a predictive variance comes from: input features, layers, noise.
+
+        The share of a source is what it adds to the variance as sources are switched on one after
+        the other, the rest taken at their means, on average over orders in which to do it. So the
+        shares add up to the variance that calling the network gives. Noise is as predicted.
+
+        Args:
+            x: inputs, (batch, features).
+            x_var: variances of the inputs, same shape; None means that they are known exactly.
+            n_orders: how many random orders to average over, each a prediction for every source;
+                None takes all orders of up to 8 sources, by 2^n predictions, and 16 of more.
+            seed: fixes the random orders.
+
+        Raises:
+            ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
+                below 1 and a seed outside [0, 2**63), and for either if it is not an integer.
+        """
+        return attribute_variance(self, x, x_var, n_orders, seed)
+
+    def draw(self: S, seed: int) -> S:
+        """A network without uncertainty, its weights drawn from what this one believes of them.
+
+        Means are drawn from N(mean, var) of each parameter, variances are 0, and so is what is
+        epistemic of its predictions. How predictions vary from draw to draw is what a variance
+        stands for: a check of any of them by Monte Carlo, and an ensemble.
+
+        Args:
+            seed: fixes the numbers; equal seeds give equal bits.
+
+        Returns:
+            A new network of the same layers, seed, rule, noise, device, precision and epochs.
+
+        Raises:
+            ValueError: if the seed is not in [0, 2**63).
+            TypeError: for anything but an integer.
+        """
+        return self._with_model(self._model.draw(check_seed(seed)))
+
+    def _argument(self, name: str, value: Any) -> _core.CudaArgument:
+        """An array of a user on the GPU; from the CPU it is uploaded."""
+        on_gpu = is_on_gpu(name, value, self._device)
+        return _core.CudaArgument(name, value if on_gpu else as_float32(name, value))
+
+    def _on_host(self, name: str, value: Any) -> Any:
+        """A copy on the CPU of an array on the GPU; anything else as it is."""
+        on_gpu = value is not None and is_on_gpu(name, value, self._device)
+        return _core.CudaArgument(name, value).numpy() if on_gpu else value
+
+    def _optional_argument(self, name: str, value: Any) -> _core.CudaArgument | None:
+        return None if value is None else self._argument(name, value)

@@ -1,0 +1,110 @@
+"""Parameters of networks, and copies of them in dicts, files and pickles."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tagix._arrays import as_float32
+from tagix.gaussian import Gaussian
+from tagix.nn._base import NetworkBase
+
+if TYPE_CHECKING:
+    from tagix.nn.network import Network
+
+
+class Stateful(NetworkBase):
+    """The parameters of networks."""
+
+    def named_parameters(self) -> Iterator[tuple[str, Gaussian]]:
+        """Names such as "0.weight" with views of the network's own memory; writes take effect.
+
+        On device "cuda" they are copies on the CPU instead, which cannot be written to.
+
+        Nothing checks what is written, NaN and negative variances included, and no lock is taken:
+        neither read nor write a view while another thread updates the network.
+        :meth:`state_dict` and :meth:`load_state_dict` do both.
+        """
+        for number, name, _, _ in self._model.parameter_layout:
+            yield (
+                name,
+                Gaussian(self._model.parameter_mean(number), self._model.parameter_var(number)),
+            )
+
+    def state_dict(self) -> dict[str, NDArray[np.float32]]:
+        """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ...
+
+        A noise head has "noise_weight" and "noise_bias" of the shapes of its layer's. All of one
+        moment: updates of other threads come before or after the whole copy.
+        """
+        planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
+        state: dict[str, NDArray[np.float32]] = {}
+        for _, name, shape, start in self._model.parameter_layout:
+            for moment, plane in planes.items():
+                state[f"{name}.{moment}"] = plane[start : start + math.prod(shape)].reshape(shape)
+        return state
+
+    def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
+        """Take over parameters as :meth:`state_dict` gives them, all of them or, on error, none.
+
+        Raises:
+            ValueError: if names are missing or unknown, shapes differ, means are not finite or
+                variances negative.
+            TypeError: for anything but a mapping of names to arrays of numbers.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(
+                f"state_dict: got a {type(state_dict).__name__}, "
+                "needed a mapping of names to arrays"
+            )
+        layout = {name: (shape, start) for _, name, shape, start in self._model.parameter_layout}
+        names = [f"{name}.{moment}" for name in layout for moment in ("mean", "var")]
+        missing = [name for name in names if name not in state_dict]
+        unknown = [name for name in state_dict if name not in names]
+        if missing or unknown:
+            raise ValueError(
+                f"state_dict: got {len(state_dict)} arrays, missing {missing or 'none'}, "
+                f"unknown {unknown or 'none'}, needed exactly {names}"
+            )
+        # What is not listed, as the weights of a noise head that has none, stays as it is.
+        planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
+        for name, (shape, start) in layout.items():
+            for moment, plane in planes.items():
+                key = f"{name}.{moment}"
+                array = as_float32(key, state_dict[key])
+                if array.shape != shape:
+                    raise ValueError(f"{key}: got an array of shape {array.shape}, needed {shape}")
+                if not np.isfinite(array).all() or (moment == "var" and (array < 0).any()):
+                    raise ValueError(
+                        f"{key}: got NaN, infinite{' or negative' * (moment == 'var')} values, "
+                        f"needed finite {'variances of at least 0' if moment == 'var' else 'means'}"
+                    )
+                plane[start : start + array.size] = array.ravel()
+        self._model.set_parameters(planes["mean"], planes["var"])
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the network is made of, and what it has learned, to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole, and on the disk; of a symbolic link, the file that it points to.
+
+        Raises:
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
+            TypeError: for anything but a path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(cast("Network", self))}, self.state_dict()

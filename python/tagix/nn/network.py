@@ -1,0 +1,193 @@
+"""The network of any module: what owns parameters, predicts and learns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+from tagix._arrays import as_count
+from tagix._core import Forgetting, Layer, UpdateRule
+from tagix.nn._base import Likelihood, NoiseModel, available_device, check_options
+from tagix.nn._inputs import Inputs
+from tagix.nn._learning import Learning
+from tagix.nn._state import Stateful
+from tagix.nn._summary import Flops, LayerSummary, count_flops, summarize, table
+from tagix.nn._tracing import as_layer
+from tagix.nn.module import Module
+
+__all__ = ["Network"]
+
+_OPTIONS = ("seed", "rule", "noise", "likelihood", "forgetting", "precision")
+
+
+class Network(Learning, Stateful):
+    """A network of any topology, with a Gaussian for every weight and bias.
+
+    Args:
+        module: what it computes: a :class:`Module`, or a layer or a :class:`Sequential`. The
+            network has parameters of its own for it.
+        inputs: the shape of the input, (features,) or (channels, ...), or a dict of shapes by name.
+            Those of a dict are given to the module's ``forward`` by name, and to the network as
+            ``net(a=..., b=...)`` or as dicts: ``net.fit({"a": ..., "b": ...}, y)``. Arrays are then
+            (batch, features) or (batch, channels, ...).
+        seed: fixes the initial means and the order of batches; equal seeds give equal bits.
+            Without one, the next of :func:`tagix.manual_seed`.
+        device: where the parameters are and the work is done, "cpu" or "cuda"; :meth:`to` changes
+            it.
+        rule: how observations change the parameters, :func:`tagix.Information` (the default) or
+            :func:`tagix.Capped`.
+        noise: the noise of targets, which the network then knows: its predictions count it, and
+            :meth:`fit` and :meth:`update` need none. :class:`tagix.Heteroscedastic` and
+            ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
+            layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
+            known. None leaves it to each call.
+        likelihood: what makes the network one of classes, :class:`tagix.Softmax`,
+            :class:`tagix.HierarchicalSoftmax`, :class:`tagix.OneVsRest` or :class:`tagix.Remax`:
+            targets are then labels, and :meth:`predict_proba` gives probabilities. The last layer
+            has ``likelihood.n_outputs`` outputs, and there is no noise.
+        forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
+            by default.
+        precision: what matrix products round their factors to, for speed: "float32" (nothing),
+            "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
+            activations and sums are float32 in any case. Batches of up to 8 rows are not rounded by
+            a chain of layers without an :class:`Activation`; on device "cuda", products that are
+            too small for tensor cores are not. A processor or a GPU without products of
+            bfloat16 runs float32 instead, with a RuntimeWarning.
+
+    Raises:
+        TypeError: for something that is not a module, a shape, a rule, a noise model, a likelihood,
+            a Forgetting, an integer seed, or the name of a device or a precision, and what a
+            ``forward`` must not do with symbolic values.
+        ValueError: for values in the module whose shapes do not fit, with the path of the layer and
+            both shapes, if there is both noise and a likelihood, a likelihood with a Forgetting
+            that tests for drift, noise is to be inferred where the last layer is not a
+            :class:`Linear` of its own, a :class:`ClassEmbedding` is to forget, the seed is not in
+            [0, 2**63), or the device or the precision is not there; says why not.
+    """
+
+    def __init__(
+        self,
+        module: Any,
+        inputs: Sequence[int] | Mapping[str, Sequence[int]],
+        *,
+        seed: int | None = None,
+        device: str = "cpu",
+        rule: UpdateRule | None = None,
+        noise: NoiseModel | None = None,
+        likelihood: Likelihood | None = None,
+        forgetting: Forgetting | None = None,
+        precision: str = "float32",
+    ) -> None:
+        if not isinstance(module, Layer) and not hasattr(type(module), "_as_layer"):
+            raise TypeError(
+                f"module: got {module!r}, needed a Module, a Sequential or a layer of tagix.nn"
+            )
+        if inputs is None:
+            raise TypeError("inputs: got None, needed a shape, or a dict of shapes by name")
+        check_options(rule, noise, likelihood, forgetting)
+        shapes = Inputs(inputs)
+        self._module = module
+        if isinstance(module, Module):
+            layer = module._as_layer(list(shapes.shapes) if shapes.is_named else None)
+        else:
+            layer = as_layer(module)
+        self._set_up(
+            layer,
+            shapes,
+            seed=seed,
+            device=device,
+            rule=rule,
+            noise=noise,
+            likelihood=likelihood,
+            forgetting=forgetting,
+            precision=precision,
+        )
+
+    @property
+    def module(self) -> Any:
+        """What the network computes, as it was given."""
+        return self._module
+
+    @property
+    def inputs(self) -> Any:
+        """The shape of the input, or a dict of shapes by name, as it was given."""
+        return self._inputs.as_given
+
+    @property
+    def _n_layers(self) -> int:
+        return len(self.summary())
+
+    def summary(self) -> list[LayerSummary]:
+        """The layers in the order in which they work, containers before their own.
+
+        Returns:
+            For each its path, its class, the shape that it gives, (features,) or (channels, ...),
+            and how many means it has to learn, what is within it included.
+
+        Raises:
+            ValueError: for a Sequential of activations alone that was made without input_shape.
+        """
+        return summarize(self._topology, self._model)
+
+    def flops(self, batch_size: int) -> Flops:
+        """The multiply-adds of matrix products for a batch: a prediction's, and a step's.
+
+        A prediction takes three products where a network of numbers takes one, and two for inputs
+        that are known exactly; a step takes two more for what parameters learn, and two for what
+        passes on to the layer below.
+
+        Raises:
+            ValueError: for a batch_size below 1, and as :meth:`summary`.
+            TypeError: for anything but an integer.
+        """
+        return count_flops(self._topology, as_count("batch_size", batch_size, least=1))
+
+    def __repr__(self) -> str:
+        module = repr(self._module).replace("\n", "\n  ")
+        return f"{type(self).__name__}(\n  {module},\n  inputs={self.inputs!r}\n)"
+
+    def __str__(self) -> str:
+        """The layers with their shapes and numbers of parameters, one a line."""
+        if self._topology.in_features is None:
+            return repr(self)
+        return table(type(self).__name__, self._inputs, self._topology, self._model)
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
+        from tagix.io._networks import rebuild_network
+
+        return rebuild_network(description, tensors, device)
+
+    def _parts(self) -> dict[str, Any]:
+        """The first arguments of the constructor, as a pickle keeps them."""
+        return {"module": self._module, "inputs": self.inputs}
+
+    def _restore_parts(self, state: dict[str, Any], **options: Any) -> None:
+        """Calls the constructor with what a pickle kept."""
+        Network.__init__(self, state["module"], state["inputs"], **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {**self._parts(), "seed": self._seed, "device": self._device}
+        state["rule"], state["noise"] = self._rule, self._noise
+        state["likelihood"], state["forgetting"] = self._likelihood, self._forgetting
+        state["precision"] = self._wanted_precision
+        state["training"] = self._training
+        if self._made_model is not None:
+            state["state_dict"] = self.state_dict()
+            state["epochs_trained"] = self.epochs_trained
+            state["drift"] = self._model.drift
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        options = {key: state[key] for key in _OPTIONS}
+        self._restore_parts(state, device=available_device(state["device"]), **options)
+        self._training = state["training"]
+        if "state_dict" in state:
+            self.load_state_dict(state["state_dict"])
+            self._model.epochs_trained = state["epochs_trained"]
+            self._model.drift = state["drift"]
