@@ -74,13 +74,21 @@ def test_public_distribution_and_score() -> None:
 
 
 def test_conformal_intervals_hold_skewed_rows() -> None:
-    """Each end by itself: as many rows lie below as above, which Student's t cannot give."""
+    """Each end by itself: as many rows lie below as above, which Student's t cannot give.
+
+    The share that one table's intervals hold varies by .04 from table to table; in the mean of
+    several it is the level, or a little more, as more networks predict than rows were left out of.
+    """
     X, y = skewed(4000, 2)
+    models = [fitted()]
+    models += [
+        TagiRegressor(max_epochs=30, random_state=s).fit(*skewed(600, s)) for s in (20, 21, 22)
+    ]
     for level in (0.5, 0.9):
-        low, high = fitted().predict_interval(X, level, conformal=True).T
-        assert np.mean((low <= y) & (y <= high)) == pytest.approx(level, abs=0.04)
-    tails = np.array([np.mean(y < low), np.mean(y > high)])
-    np.testing.assert_allclose(tails, 0.05, atol=0.025)
+        ends = np.stack([model.predict_interval(X, level, conformal=True) for model in models])
+        below, above = (y < ends[..., 0]).mean(), (y > ends[..., 1]).mean()
+        assert level - 0.03 < 1 - below - above < level + 0.06
+    np.testing.assert_allclose([below, above], 0.05, atol=0.025)
     plain = fitted().predict_interval(X)
     assert np.mean(y < plain[:, 0]) < 0.01 < 0.05 < np.mean(y > plain[:, 1])
 
