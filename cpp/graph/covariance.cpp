@@ -21,6 +21,7 @@ struct Block {
 };
 
 struct Covariance {
+  const CovariancePass& of;
   const Pass& pass;
   Value node;
   Index n;
@@ -33,7 +34,13 @@ struct Covariance {
     return {of, nullptr, rows(), n_each * n_each, n_each * n_each};
   }
   void of_value(Value x, Index n_each, float* target) const {
-    graph::covariance(pass, x, n_each, target);
+    graph::covariance(of, x, n_each, target);
+  }
+  /// Memory of this node for the covariances of some of the values below it.
+  float* room(Index n_each) const {
+    Buffer<float>& buffer = of.scratch[static_cast<std::size_t>(node)];
+    buffer.resize(rows() * n_each * n_each);
+    return buffer.data();
   }
   void copy_block(const Block& from, const Block& to) const {
     for (Index i = 0; i < from.n; ++i) {
@@ -76,24 +83,23 @@ struct Covariance {
 
   void operator()(const Add& op) const {
     of_value(op.xs[0], n, covariance);
-    Buffer<float> term(backend(), rows() * n * n);
+    float* const term = room(n);
     for (std::size_t i = 1; i < op.xs.size(); ++i) {
-      of_value(op.xs[i], n, term.data());
-      backend().add_columns(matrices(term.data(), n), matrices(covariance, n));
+      of_value(op.xs[i], n, term);
+      backend().add_columns(matrices(term, n), matrices(covariance, n));
     }
   }
 
   void operator()(const Concat& op) const {
     require_one_position();
     backend().clear_columns(matrices(covariance, n));
-    Buffer<float> part(backend());
     Index first = 0;
     for (Value x : op.xs) {
       const Index n_part = std::min(pass.graph.shape(x).channels, n - first);
       if (n_part <= 0) return;
-      part.resize(rows() * n_part * n_part);
-      of_value(x, n_part, part.data());
-      copy_block({part.data(), n_part, 0, n_part}, {covariance, n, first, n_part});
+      float* const part = room(n_part);
+      of_value(x, n_part, part);
+      copy_block({part, n_part, 0, n_part}, {covariance, n, first, n_part});
       first += n_part;
     }
   }
@@ -101,9 +107,9 @@ struct Covariance {
   void operator()(const Slice& op) const {
     require_one_position();
     const Index n_all = op.first_channel + n;
-    Buffer<float> all(backend(), rows() * n_all * n_all);
-    of_value(op.x, n_all, all.data());
-    copy_block({all.data(), n_all, op.first_channel, n}, {covariance, n, 0, n});
+    float* const all = room(n_all);
+    of_value(op.x, n_all, all);
+    copy_block({all, n_all, op.first_channel, n}, {covariance, n, 0, n});
   }
 
   void operator()(const Reshape& op) const { of_value(op.x, n, covariance); }
@@ -113,8 +119,8 @@ struct Covariance {
 
 }  // namespace
 
-void covariance(const Pass& pass, Value node, Index n_outputs, float* covariance) {
-  std::visit(Covariance{pass, node, n_outputs, covariance}, pass.graph.node(node).op);
+void covariance(const CovariancePass& of, Value node, Index n_outputs, float* covariance) {
+  std::visit(Covariance{of, of.pass, node, n_outputs, covariance}, of.pass.graph.node(node).op);
 }
 
 }  // namespace tagix::graph

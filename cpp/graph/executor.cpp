@@ -6,6 +6,7 @@
 
 #include "core/memory.h"
 #include "graph/chain.h"
+#include "graph/innovations.h"
 #include "graph/rules.h"
 #include "graph/slot_memory.h"
 
@@ -35,14 +36,16 @@ class GraphExecutor final : public Executor {
         memory_(backend),
         tangent_memory_(backend),
         slopes_(backend),
-        innovation_(backend),
-        scratch_(backend),
+        second_factor_(backend),
+        innovations_(backend, for_learning_),
         prediction_(backend),
         input_delta_(backend),
         jacobian_(backend),
         covariance_(backend) {
     pass_.values.resize(graph_->nodes.size());
     pass_.jacobians.resize(graph_->nodes.size());
+    for (std::size_t i = 0; i < graph_->nodes.size(); ++i)
+      covariance_scratch_.emplace_back(backend);
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
@@ -76,23 +79,16 @@ class GraphExecutor final : public Executor {
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    n_parameters_ = parameters.size();
-    is_summed_ = false;
     const Index at_once = rows_learned_at_once();
     const bool in_pieces = input.rows > at_once;
-    if (in_pieces || !sums_together_) start_innovation();
-    if (!in_pieces) {
-      return learn_piece(parameters, input, observations, need_input_delta, /*add=*/false);
-    }
+    innovations_.start(parameters.size(), in_pieces);
+    if (!in_pieces) return learn_piece(parameters, input, observations, need_input_delta);
     if (need_input_delta) input_delta_.resize(input.rows, input.cols);
     prediction_.resize(input.rows, outputs());
     for (Index first = 0; first < input.rows; first += at_once) {
       const Index rows = std::min(at_once, input.rows - first);
-      const bool add = first > 0;
-      const Learned piece =
-          learn_piece(parameters, rows_from(input, first, rows),
-                      observations.from_row(first, outputs()), need_input_delta, add);
-      if (sums_together_) add_to_innovation(add);
+      const Learned piece = learn_piece(parameters, rows_from(input, first, rows),
+                                        observations.from_row(first, outputs()), need_input_delta);
       backend_.copy(piece.prediction, rows_from(prediction_.view(), first, rows));
       if (need_input_delta) {
         backend_.copy(piece.input_delta, rows_from(input_delta_.view(), first, rows));
@@ -101,22 +97,11 @@ class GraphExecutor final : public Executor {
     return {prediction_.view(), need_input_delta ? input_delta_.view() : MomentsView{}};
   }
 
-  ConstMomentsView innovation() override {
-    if (!is_summed_) {
-      start_innovation();
-      add_to_innovation(/*add=*/false);
-    }
-    return innovation_.view();
-  }
+  ConstMomentsView innovation() override { return innovations_.sums(); }
 
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
               TrainingState* state) override {
-    if (is_summed_ || for_learning_.shares_parameters()) {
-      update_by(innovation(), backend_, rule, batch_size, parameters, state);
-    } else {
-      scratch_.resize(backend_.innovation_scratch(passes_));
-      backend_.update_by_passes(rule, batch_size, passes_, parameters, state, scratch_.data());
-    }
+    innovations_.update(rule, batch_size, parameters, state);
   }
 
   // On a processor as many as keep activations of common widths in its cache.
@@ -212,7 +197,8 @@ class GraphExecutor final : public Executor {
       graph::TangentPass tangents{pass_,
                                   {row, row + rows * graph_->row_size, rows, graph_->row_size},
                                   std::vector<MomentsView>(graph_->nodes.size()),
-                                  slopes_};
+                                  slopes_,
+                                  second_factor_};
       backend_.start_tangents(wanted.n_directions, tangents.row);
       for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
         float* const room = tangent_memory_[for_tangents_.nodes[at(node)].value];
@@ -223,40 +209,21 @@ class GraphExecutor final : public Executor {
                                wanted.n_outputs, jacobian);
     }
     if (wanted.covariance) {
-      graph::covariance(pass_, graph_->output, wanted.n_outputs, covariance);
+      graph::covariance({pass_, covariance_scratch_}, graph_->output, wanted.n_outputs, covariance);
     }
   }
 
-  /// Makes room for the innovations of the parameters, and has them 0 where maps only add.
-  void start_innovation() {
-    innovation_.resize(1, n_parameters_);
-    for (const graph::ParameterRange& range : for_learning_.cleared) {
-      const MomentsView part = innovation_.view().slice(range.offset, 1, range.size);
-      backend_.clear_columns(graph::all_columns(part));
-    }
-    is_summed_ = true;
-  }
-
-  /// Takes what passes_ have learned, with `add` beside what other rows have given.
-  void add_to_innovation(bool add) {
-    for (AffinePass& pass : passes_) pass.add = pass.add || add;
-    scratch_.resize(backend_.innovation_scratch(passes_));
-    backend_.affine_innovations(passes_, innovation_.view(), scratch_.data());
-    passes_.clear();
-  }
-
-  /// `learn` for rows that go through the graph together, which leaves passes_ behind. With `add`
-  /// their innovations are added to those of other rows.
+  /// `learn` for rows that go through the graph together.
   Learned learn_piece(ConstMomentsView parameters, ConstMomentsView input,
-                      const Observations& observations, bool need_input_delta, bool add) {
+                      const Observations& observations, bool need_input_delta) {
     const Plan& plan = need_input_delta ? for_input_delta_ : for_learning_;
     const ConstMomentsView prediction = run_forward(plan, parameters, input);
     backend_.observe(prediction, observations.target, observations.noise, observations.spread,
                      pass_.as_rows(graph_->output, delta_of(plan, graph_->output)));
-    passes_.clear();
     for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
-      if (plan.nodes[at(node)].delta != Plan::nowhere) run_backward(plan, node, add);
+      if (plan.nodes[at(node)].delta != Plan::nowhere) run_backward(plan, node);
     }
+    innovations_.end_piece();
     return {prediction, need_input_delta ? gathered_input_delta(plan) : MomentsView{}};
   }
 
@@ -264,11 +231,10 @@ class GraphExecutor final : public Executor {
     return pass_.view(node, memory_[plan.nodes[at(node)].delta], pass_.rows());
   }
 
-  void run_backward(const Plan& plan, Value node, bool add) {
+  void run_backward(const Plan& plan, Value node) {
     const MomentsView delta = delta_of(plan, node);
     if (std::holds_alternative<graph::Affine>(graph_->node(node).op)) {
-      passes_.push_back(affine_pass(pass_, plan, node, delta));
-      if (!sums_together_) add_to_innovation(add);
+      innovations_.take(affine_pass(pass_, plan, node, delta));
     }
     below_.clear();
     MomentsView spare;
@@ -309,12 +275,9 @@ class GraphExecutor final : public Executor {
   graph::SlotMemory memory_;
   graph::SlotMemory tangent_memory_;
   Buffer<float> slopes_;
-  // What was learned last: its sums, or what they are to be made of.
-  Index n_parameters_ = 0;
-  bool is_summed_ = false;
-  Moments innovation_;
-  std::vector<AffinePass> passes_;
-  Buffer<float> scratch_;
+  Moments second_factor_;
+  std::vector<Buffer<float>> covariance_scratch_;  // by node
+  graph::Innovations innovations_;
   // What the pieces of a batch give together.
   Moments prediction_;
   Moments input_delta_;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "graph/slots.h"
+
 namespace tagix::graph {
 namespace {
 
@@ -207,37 +209,6 @@ void scale_by_readers(const Graph& graph, Plan& plan) {
 }
 
 }  // namespace
-
-Slots place(std::span<const Lifetime> arrays) {
-  std::vector<std::size_t> order(arrays.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&arrays](std::size_t a, std::size_t b) {
-    return arrays[a].born < arrays[b].born;
-  });
-  Slots slots{std::vector<Index>(arrays.size()), {}};
-  std::vector<Index> occupied_until;
-  for (std::size_t i : order) {
-    const Lifetime& array = arrays[i];
-    Index best = Plan::nowhere;
-    for (Index slot = 0; slot < static_cast<Index>(slots.sizes.size()); ++slot) {
-      if (occupied_until[at(slot)] >= array.born) continue;
-      const Index size = slots.sizes[at(slot)];
-      const Index best_size = best == Plan::nowhere ? 0 : slots.sizes[at(best)];
-      const bool fits = size >= array.size, best_fits = best_size >= array.size;
-      const bool is_better = fits && best_fits ? size < best_size : size > best_size;
-      if (best == Plan::nowhere || is_better) best = slot;
-    }
-    if (best == Plan::nowhere) {
-      best = static_cast<Index>(slots.sizes.size());
-      slots.sizes.push_back(0);
-      occupied_until.push_back(0);
-    }
-    slots.sizes[at(best)] = std::max(slots.sizes[at(best)], array.size);
-    occupied_until[at(best)] = array.dies;
-    slots.of[i] = best;
-  }
-  return slots;
-}
 
 Index Plan::bytes_per_row() const {
   return static_cast<Index>(sizeof(float)) *

@@ -96,6 +96,7 @@ struct TangentPass {
   MomentsView row;  ///< of the whole row of data
   std::vector<MomentsView> tangents;
   Buffer<float>& slopes;
+  Moments& second_factor;  ///< the tangents that the second factor of a product gives
 };
 
 /// Works out the tangents of a node's value from those below it; `room` is memory for them, which
@@ -103,10 +104,16 @@ struct TangentPass {
 /// take derivatives of f that are not there.
 void forward_tangents(TangentPass& tangents, Value node, MomentsView room);
 
+/// What covariances are worked out from, and memory for those that a node takes apart or together.
+struct CovariancePass {
+  const Pass& pass;
+  std::vector<Buffer<float>>& scratch;  ///< by node
+};
+
 /// Writes the covariances of the first n_outputs channels of a node's value (rows x n_outputs x
 /// n_outputs): those of the affine maps next below, which take their inputs as independent, through
 /// activations by their Jacobians; sums add theirs up, and blocks of channels are independent.
 /// Throws std::logic_error for products and sums over positions.
-void covariance(const Pass& pass, Value node, Index n_outputs, float* covariance);
+void covariance(const CovariancePass& of, Value node, Index n_outputs, float* covariance);
 
 }  // namespace tagix::graph

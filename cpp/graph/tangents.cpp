@@ -81,11 +81,12 @@ struct ForwardTangents {
     const SlopesView slopes = SlopesView::planes(of.slopes.data(), a.size());
     backend().product_slopes(a, b, slopes);
     scale(slopes, a.size(), tangents(op.a));
-    Moments of_b(backend(), room.rows, room.cols);
-    backend().copy(tangents(op.b), of_b.view());
+    of.second_factor.resize(room.rows, room.cols);
+    const MomentsView of_b = of.second_factor.view();
+    backend().copy(tangents(op.b), of_b);
     backend().product_slopes(b, a, slopes);
-    backend().scale_tangents(slopes, a.size(), of_b.view());
-    backend().add(of_b.view(), room);
+    backend().scale_tangents(slopes, a.size(), of_b);
+    backend().add(of_b, room);
   }
 };
 

@@ -5,6 +5,7 @@
 
 #include "conformance/suite.h"
 #include "graph/plan.h"
+#include "graph/slots.h"
 #include "graph_problem.h"
 #include "layers/residual.h"
 
