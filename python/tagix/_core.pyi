@@ -792,9 +792,9 @@ class OneVsRest:
 
         P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
 
-    It learns more from each row than the other likelihoods, whose labels bring the little information that
-    a branch or a share has; but how sure it may be of a class depends on link_std and sharpness, which
-    TagiClassifier fits to rows left out. n_outputs is n_classes.
+    How sure it may be of a class depends on link_std and sharpness, which TagiClassifier fits to rows left
+    out: then it predicts most tables of 3 to 32 classes better than a softmax does. As it is, and with many
+    classes, Softmax is the better choice. n_outputs is n_classes.
 
     Args:
         n_classes: how many classes there are; labels are 0 to n_classes - 1.
