@@ -75,7 +75,8 @@ class Executor {
                                const Linearization& wanted) = 0;
 
   /// Predicts, meets the observations, and keeps what the parameters (which stay as they are) have
-  /// to learn from them: for `innovation` and `update`.
+  /// to learn from them: for `innovation` and `update`, to which `input` must stay as it is, with
+  /// no other call between.
   virtual Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                         const Observations& observations, bool need_input_delta) = 0;
 

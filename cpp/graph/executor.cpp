@@ -6,7 +6,7 @@
 
 #include "core/memory.h"
 #include "graph/chain.h"
-#include "graph/innovations.h"
+#include "graph/innovation_sums.h"
 #include "graph/rules.h"
 #include "graph/slot_memory.h"
 
@@ -277,7 +277,7 @@ class GraphExecutor final : public Executor {
   Buffer<float> slopes_;
   Moments second_factor_;
   std::vector<Buffer<float>> covariance_scratch_;  // by node
-  graph::Innovations innovations_;
+  graph::InnovationSums innovations_;
   // What the pieces of a batch give together.
   Moments prediction_;
   Moments input_delta_;

@@ -1,17 +1,17 @@
-#include "graph/innovations.h"
+#include "graph/innovation_sums.h"
 
 #include "core/executor.h"
 
 namespace tagix::graph {
 
-Innovations::Innovations(Backend& backend, const Plan& for_learning)
+InnovationSums::InnovationSums(Backend& backend, const Plan& for_learning)
     : backend_(backend),
       plan_(for_learning),
       together_(backend.sums_innovations_together()),
       sums_(backend),
       scratch_(backend) {}
 
-void Innovations::start(Index n_parameters, bool in_pieces) {
+void InnovationSums::start(Index n_parameters, bool in_pieces) {
   n_parameters_ = n_parameters;
   n_pieces_ = 0;
   passes_.clear();
@@ -19,18 +19,18 @@ void Innovations::start(Index n_parameters, bool in_pieces) {
   if (is_summed_) make_room();
 }
 
-void Innovations::take(const AffinePass& pass) {
+void InnovationSums::take(const AffinePass& pass) {
   passes_.push_back(pass);
   passes_.back().add = pass.add || n_pieces_ > 0;
   if (!together_) sum_passes();
 }
 
-void Innovations::end_piece() {
+void InnovationSums::end_piece() {
   if (together_ && is_summed_) sum_passes();
   ++n_pieces_;
 }
 
-ConstMomentsView Innovations::sums() {
+ConstMomentsView InnovationSums::sums() {
   if (!is_summed_) {
     make_room();
     sum_passes();
@@ -39,8 +39,8 @@ ConstMomentsView Innovations::sums() {
   return sums_.view();
 }
 
-void Innovations::update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
-                         TrainingState* state) {
+void InnovationSums::update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+                            TrainingState* state) {
   if (is_summed_ || plan_.shares_parameters()) {
     update_by(sums(), backend_, rule, batch_size, parameters, state);
     return;
@@ -49,14 +49,14 @@ void Innovations::update(const UpdateRule& rule, Index batch_size, MomentsView p
   backend_.update_by_passes(rule, batch_size, passes_, parameters, state, scratch_.data());
 }
 
-void Innovations::make_room() {
+void InnovationSums::make_room() {
   sums_.resize(1, n_parameters_);
   for (const ParameterRange& range : plan_.cleared) {
     backend_.clear_columns(sums_.view().columns(range.offset, range.size));
   }
 }
 
-void Innovations::sum_passes() {
+void InnovationSums::sum_passes() {
   scratch_.resize(backend_.innovation_scratch(passes_));
   backend_.affine_innovations(passes_, sums_.view(), scratch_.data());
   passes_.clear();

@@ -11,9 +11,9 @@ namespace tagix::graph {
 /// piece or in several: the sums of their innovations. Where the backend sums innovations together,
 /// those of a single piece are not summed before they are asked for, and an update need not write
 /// them out.
-class Innovations {
+class InnovationSums {
  public:
-  Innovations(Backend& backend, const Plan& for_learning);
+  InnovationSums(Backend& backend, const Plan& for_learning);
 
   /// Begins with another batch, for so many parameters.
   void start(Index n_parameters, bool in_pieces);
