@@ -8,23 +8,32 @@ namespace {
 
 constexpr int row_threads = 128;
 
-/// Element i is an output of a row; those off the path to the row's class get innovations of 0.
-struct ObserveTree {
+/// Element i is an output of a row, whose innovation depends on no other: in a tree it is 0 off the
+/// path to the row's class.
+struct ObserveEach {
   ConstMomentsView prediction;
   const float* target;
   math::ClassHead classes;
   float spread;
   MomentsView delta;
 
+  __device__ math::Innovation<float> innovation(Index label, Index output, float mean,
+                                                float var) const {
+    if (label < 0) return {0, 0};
+    if (classes.link == math::ClassLink::one_vs_rest) {
+      return math::one_vs_rest_innovation(classes, mean, var, output == label ? 1.0f : 0.0f,
+                                          spread);
+    }
+    const auto branch = math::tree_branch<float>(classes.n_classes, label, output);
+    return math::probit_innovation(mean, var, branch, spread);
+  }
+
   __device__ void operator()(Index i) const {
     const Index row = i / prediction.cols, output = i % prediction.cols;
-    const Index label = classes.label_of(target[row]);
-    const float branch =
-        label < 0 ? 0.0f : math::tree_branch<float>(classes.n_classes, label, output);
-    const math::Innovation<float> innovation =
-        math::probit_innovation(prediction.mean[i], prediction.var[i], branch, spread);
-    delta.mean[i] = innovation.delta_mean;
-    delta.var[i] = innovation.delta_var;
+    const math::Innovation<float> learned =
+        innovation(classes.label_of(target[row]), output, prediction.mean[i], prediction.var[i]);
+    delta.mean[i] = learned.delta_mean;
+    delta.var[i] = learned.delta_var;
   }
 };
 
@@ -39,27 +48,6 @@ struct TreeProbabilities {
     const Index first = row * prediction.cols;
     probabilities[i] = math::tree_probability<float>(
         prediction.mean + first, prediction.var + first, classes.n_classes, label);
-  }
-};
-
-/// Element i is an output of a row.
-struct ObserveOneVsRest {
-  ConstMomentsView prediction;
-  const float* target;
-  math::ClassHead classes;
-  float spread;
-  MomentsView delta;
-
-  __device__ void operator()(Index i) const {
-    const Index row = i / prediction.cols, output = i % prediction.cols;
-    const Index label = classes.label_of(target[row]);
-    math::Innovation<float> innovation{0, 0};
-    if (label >= 0) {
-      innovation = math::one_vs_rest_innovation(classes, prediction.mean[i], prediction.var[i],
-                                                output == label ? 1.0f : 0.0f, spread);
-    }
-    delta.mean[i] = innovation.delta_mean;
-    delta.var[i] = innovation.delta_var;
   }
 };
 
@@ -255,13 +243,8 @@ LaunchSize one_block_a_row(Index rows) {
 
 void observe_classes(ConstMomentsView prediction, const float* target,
                      const math::ClassHead& classes, float spread, MomentsView delta) {
-  if (classes.link == math::ClassLink::tree) {
-    for_each("observe", prediction.size(), ObserveTree{prediction, target, classes, spread, delta});
-    return;
-  }
-  if (classes.link == math::ClassLink::one_vs_rest) {
-    for_each("observe", prediction.size(),
-             ObserveOneVsRest{prediction, target, classes, spread, delta});
+  if (classes.link == math::ClassLink::tree || classes.link == math::ClassLink::one_vs_rest) {
+    for_each("observe", prediction.size(), ObserveEach{prediction, target, classes, spread, delta});
     return;
   }
   if (prediction.rows == 0) return;

@@ -7,7 +7,7 @@
 
 namespace tagix {
 
-/// An element of a parameter array that is a number and no unknown: its variance is 0, so that no
+/// An element of a parameter array that is known from the start: its variance is 0, so that no
 /// update moves it.
 struct ConstantElement {
   Index index;

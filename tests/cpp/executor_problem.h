@@ -50,6 +50,18 @@ inline LayerPointer relu_network(const std::vector<Index>& widths) {
   return sequential(std::move(layers));
 }
 
+/// The largest error in units of the largest value.
+inline double largest_error(const std::vector<float>& got, const std::vector<double>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double largest = 0, scale = 1e-30;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    scale = std::fmax(scale, std::fabs(truth[i]));
+    const double each = std::fabs(got[i] - truth[i]);
+    if (!(each <= largest)) largest = each;
+  }
+  return largest / scale;
+}
+
 /// The graph of a network for inputs of these shapes.
 inline std::shared_ptr<const Graph> graph_of(const LayerPointer& network,
                                              const std::vector<Shape>& inputs) {

@@ -89,18 +89,6 @@ void check_close(const Result& got, const Truth& truth, double tolerance) {
   check_close(got.input_delta, innovations.input_mean, innovations.input_var, tolerance);
 }
 
-/// The largest error in units of the largest value.
-double error(const std::vector<float>& got, const std::vector<double>& truth) {
-  REQUIRE(got.size() == truth.size());
-  double largest = 0, scale = 1e-30;
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    scale = std::fmax(scale, std::fabs(truth[i]));
-    const double each = std::fabs(got[i] - truth[i]);
-    if (!(each <= largest)) largest = each;
-  }
-  return largest / scale;
-}
-
 }  // namespace
 
 TEST_CASE("every operation is within float32 of float64, forward and backward") {
@@ -198,7 +186,7 @@ TEST_CASE("Jacobians of every operation against central differences in float64")
         const auto executor = make_graph_executor(*backend, graph, bytes);
         const HostLinearized got =
             linearize(*backend, *executor, problem, {2, graph->row_size, false});
-        CHECK(error(got.jacobian, truth) < 2e-5);
+        CHECK(largest_error(got.jacobian, truth) < 2e-5);
         check_same(got.prediction, predict(*backend, *executor, problem));
       }
     }
@@ -253,7 +241,8 @@ TEST_CASE("covariances of sums, of blocks of channels and of parts of them") {
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     INFO(backend->name());
     const auto executor = make_graph_executor(*backend, graph);
-    CHECK(error(linearize(*backend, *executor, problem, {n, 0, true}).covariance, truth) < 2e-5);
+    CHECK(largest_error(linearize(*backend, *executor, problem, {n, 0, true}).covariance, truth) <
+          2e-5);
   }
 }
 

@@ -96,18 +96,6 @@ struct Truth {
   }
 };
 
-/// The largest error in units of the largest value.
-double error(const std::vector<float>& got, const std::vector<double>& truth) {
-  REQUIRE(got.size() == truth.size());
-  double largest = 0, scale = 1e-30;
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    scale = std::fmax(scale, std::fabs(truth[i]));
-    const double each = std::fabs(got[i] - truth[i]);
-    if (!(each <= largest)) largest = each;
-  }
-  return largest / scale;
-}
-
 }  // namespace
 
 TEST_CASE("Jacobians and covariances of both executors against float64, on every backend") {
@@ -128,8 +116,8 @@ TEST_CASE("Jacobians and covariances of both executors against float64, on every
                " layers, ", rows, " rows, ",
                (executor == fused.get() ? std::string("fused") : std::string("by graph")));
           const HostLinearized got = linearize(*backend, *executor, problem, wanted);
-          CHECK(error(got.jacobian, truth.jacobian) < 2e-5);
-          CHECK(error(got.covariance, truth.covariance) < 2e-5);
+          CHECK(largest_error(got.jacobian, truth.jacobian) < 2e-5);
+          CHECK(largest_error(got.covariance, truth.covariance) < 2e-5);
           check_same(got.prediction, predict(*backend, *executor, problem));
         }
       }
@@ -157,8 +145,8 @@ TEST_CASE("a part of the outputs and of the directions, and pieces of many rows"
           }
         }
       }
-      CHECK(error(part.jacobian, jacobian) < 1e-5);
-      CHECK(error(part.covariance, covariance) < 1e-5);
+      CHECK(largest_error(part.jacobian, jacobian) < 1e-5);
+      CHECK(largest_error(part.covariance, covariance) < 1e-5);
       check_same(part.prediction, predict(*backend, *executor, problem));
       CHECK(linearize(*backend, *executor, problem, {4, 0, true}).jacobian.empty());
       CHECK(linearize(*backend, *executor, problem, {4, 5, false}).covariance.empty());
@@ -193,8 +181,8 @@ TEST_CASE(
         const HostLinearized got =
             linearize(*backend, *fuse(*backend, network), problem, {outputs, 6, true});
         const auto check = [&got](const HostLinearized& truth, double tolerance) {
-          CHECK(error(got.jacobian, doubles(truth.jacobian)) < tolerance);
-          CHECK(error(got.covariance, doubles(truth.covariance)) < tolerance);
+          CHECK(largest_error(got.jacobian, doubles(truth.jacobian)) < tolerance);
+          CHECK(largest_error(got.covariance, doubles(truth.covariance)) < tolerance);
         };
         check(expected, precision == Precision::float32 ? 2e-5
                         : precision == Precision::mixed ? 5e-2

@@ -116,7 +116,7 @@ TEST_CASE("a training step allocates nothing after the first") {
   }
 }
 
-TEST_CASE("a step of a graph that is no chain allocates nothing after the first") {
+TEST_CASE("a step of a graph that is not a chain allocates nothing after the first") {
   const ThreadCount restored;
   cpu::set_thread_count(1);
   const Data data(300);

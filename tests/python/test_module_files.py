@@ -1,4 +1,4 @@
-"""Files of networks that are not plain chains: whole, and such as say what is not so."""
+"""Files of networks that are not plain chains: as they were saved, and damaged."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ HOSTILE: dict[str, tuple[Callable[[Description], object], str]] = {
     "prior": (lambda module: module["parameters"][0].update(prior_std=-1), "prior_std: got -1"),
     "constants": (
         lambda module: module["parameters"][0].update(constants=[[6, 1.0]]),
-        "constant: i: got 6",
+        "constant: position: got 6",
     ),
     "constant": (
         lambda module: module["parameters"][0].update(constants=[[0]]),

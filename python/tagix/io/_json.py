@@ -86,7 +86,7 @@ class Record:
         self._name = name
 
     def has(self, key: str) -> bool:
-        """Whether an entry is there that nobody has taken."""
+        """Whether an entry of that name is left."""
         return key in self._entries
 
     def take(self, key: str) -> Any:

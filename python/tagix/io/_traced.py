@@ -21,8 +21,8 @@ def rebuild_traced(record: Record, n_numbers: int, most: int) -> Traced:
     """The module that ``Traced.describe`` described.
 
     Raises ValueError for more than ``most`` operations, arrays of more than ``n_numbers``
-    parameters, and for anything that is no operation on what stands before it. Whether shapes fit
-    is checked when the module is written down.
+    parameters, and for anything but operations on values of earlier ones. Whether shapes fit is
+    checked when the module is written down.
     """
     parameters = [_parameter(each, n_numbers) for each in record.items("parameters", most=most)]
     names = {parameter["name"] for parameter in parameters}
@@ -50,12 +50,11 @@ def _parameter(description: Any, n_numbers: int) -> dict[str, Any]:
         raise ValueError(f"parameter: prior_std: got {prior_std}, needed one in [0, 1e15]")
     constants = []
     for constant in record.items("constants", most=math.prod(shape)):
-        entries = (
-            Record(dict(zip("iv", constant, strict=False)), "constant")
-            if (isinstance(constant, list) and len(constant) == 2)
-            else Record(constant, "constant")
-        )
-        constants.append((entries.count("i", most=math.prod(shape) - 1), entries.number("v")))
+        if not isinstance(constant, list) or len(constant) != 2:
+            raise ValueError(f"constant: got {shown(constant)}, needed a position and a value")
+        pair = Record({"position": constant[0], "value": constant[1]}, "constant")
+        position = pair.count("position", most=math.prod(shape) - 1)
+        constants.append((position, pair.number("value")))
     record.done()
     return {"name": name, "shape": shape, "prior_std": prior_std, "constants": constants}
 

@@ -25,38 +25,12 @@ class Sequential(Network):
         input_shape: the shape of the input, (features,) or (channels, ...), for arrays of (batch,
             features) or (batch, channels, ...). Needed only where the first layers take any number
             of features and give another, as :class:`Concat`, and for a :class:`Module`.
-        seed: fixes the initial means and the order of batches; equal seeds give equal bits.
-            Without one, the next of :func:`tagix.manual_seed`.
-        device: where the parameters are and the work is done, "cpu" or "cuda"; :meth:`to` changes
-            it.
-        rule: how observations change the parameters, :func:`tagix.Information` (the default) or
-            :func:`tagix.Capped`.
-        noise: the noise of targets, which the network then knows: its predictions count it, and
-            :meth:`fit` and :meth:`update` need none. :class:`tagix.Heteroscedastic` and
-            ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
-            layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
-            known. None leaves it to each call.
-        likelihood: what makes the network one of classes, :class:`tagix.Softmax`,
-            :class:`tagix.HierarchicalSoftmax`, :class:`tagix.OneVsRest` or :class:`tagix.Remax`:
-            targets are then labels, and :meth:`predict_proba` gives probabilities. The last layer
-            has ``likelihood.n_outputs`` outputs, and there is no noise.
-        forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
-            by default.
-        precision: what matrix products round their factors to, for speed: "float32" (nothing),
-            "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
-            activations and sums are float32 in any case. Batches of up to 8 rows are not rounded by
-            a chain of layers without an :class:`Activation`; on device "cuda", products that are
-            too small for tensor cores are not. A processor or a GPU without products of
-            bfloat16 runs float32 instead, with a RuntimeWarning.
+        seed, device, rule, noise, likelihood, forgetting, precision: as for :class:`Network`.
 
     Raises:
-        TypeError: for something that is not a layer, a rule, a noise model, a likelihood, a
-            Forgetting, an integer seed, or the name of a device or a precision.
-        ValueError: if there is no layer, a layer does not fit the one before it or the likelihood,
-            there is both noise and a likelihood, a likelihood with a Forgetting that tests for
-            drift, noise is to be inferred where the last layer is not a :class:`Linear`, a
-            :class:`ClassEmbedding` is to forget, the seed is not in [0, 2**63), or the device or
-            the precision is not there; says why not.
+        TypeError, ValueError: as :class:`Network`, for its options and for layers that do not fit
+            one after the other; also ValueError if there is no layer, and for a Sequential with
+            noise, a likelihood or forgetting inside another one.
     """
 
     def __init__(

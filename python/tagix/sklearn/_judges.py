@@ -86,7 +86,8 @@ class RegressionJudge:
         law, loss = fit_law(y, mean, var, self.center, self.scale, saved, of_inputs, weight)
         mean, var = mean * self.scale + self.center, var * self.scale**2
         std = np.sqrt(law.var(mean, var) + of_inputs * self.scale**2)
-        errors = (y * self.scale + self.center - mean) / std
+        # Of as many networks as there will be, as the law's are.
+        errors = (y * self.scale + self.center - mean) * np.sqrt(saved) / std
         constant = constant_loss(y, self._constants(fold)[rows], weight)
         return Verdict(loss, constant, law, Residuals.of(errors, weight))
 
