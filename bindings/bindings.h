@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "core/host.h"
 #include "core/require.h"
 
 namespace tagix::python {
@@ -27,6 +28,17 @@ inline void require_same_rows(const char* name, const py::array& array, const ch
                               const py::array& other) {
   require(array.shape(0) == other.shape(0), name, ": got ", array.shape(0), " rows, needed ",
           other.shape(0), " as in ", other_name);
+}
+
+/// The values of an array, which outlives what is done with them.
+template <class T>
+HostPointer<const T> values_of(const py::array_t<T, py::array::c_style>& array) {
+  return HostPointer<const T>(array.data());
+}
+/// The same, to be written; the array must be new.
+template <class T>
+HostPointer<T> new_values_of(py::array_t<T, py::array::c_style>& array) {
+  return HostPointer<T>(array.mutable_data());
 }
 
 inline Array empty(std::vector<py::ssize_t> shape) { return Array(std::move(shape)); }

@@ -12,8 +12,6 @@
 namespace tagix::python {
 namespace {
 
-std::size_t float_bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(float); }
-
 Index count_of(const std::vector<Index>& shape) {
   return std::accumulate(shape.begin(), shape.end(), Index{1}, std::multiplies<>());
 }
@@ -26,9 +24,9 @@ std::shared_ptr<Backend> shared_backend() {
 
 Array downloaded(const float* data, const std::vector<Index>& shape) {
   Array host = empty(std::vector<py::ssize_t>(shape.begin(), shape.end()));
-  float* values = host.mutable_data();
+  const HostPointer<float> values = new_values_of(host);
   const py::gil_scoped_release release;
-  shared_backend()->download(data, values, float_bytes(count_of(shape)));
+  shared_backend()->download(data, values, count_of(shape));
   return host;
 }
 
@@ -224,9 +222,9 @@ CudaArray::CudaArray(std::vector<Index> shape)
 
 CudaArray::CudaArray(const Array& host)
     : CudaArray(std::vector<Index>(host.shape(), host.shape() + host.ndim())) {
-  const float* values = host.data();
+  const HostPointer<const float> values = values_of(host);
   const py::gil_scoped_release release;
-  memory_->backend().upload(values, data(), float_bytes(size()));
+  memory_->backend().upload(values, data(), size());
 }
 
 Index CudaArray::size() const { return count_of(shape_); }

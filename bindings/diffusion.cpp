@@ -23,19 +23,19 @@ std::vector<Row> rows_of(const char* name, const Array& table) {
   return rows;
 }
 
-std::vector<float> values_of(const char* name, const Array& table, Index rows) {
+std::vector<float> table_of(const char* name, const Array& table, Index rows) {
   require_matrix(name, table);
   require(table.shape(0) == rows, name, ": got ", table.shape(0), " rows, needed ", rows);
   return {table.data(), table.data() + table.size()};
 }
 
 /// The labels of so many rows; null where there are none.
-const Index* labels_of(const std::optional<IndexArray>& labels, Index rows) {
+HostPointer<const Index> labels_of(const std::optional<IndexArray>& labels, Index rows) {
   if (!labels) return nullptr;
   require(labels->ndim() == 1 && labels->shape(0) == rows, "labels: got an array of ",
           labels->ndim(), " dimensions and ", labels->size(), " values, needed one for each of ",
           rows, " rows");
-  return labels->data();
+  return values_of(*labels);
 }
 
 }  // namespace
@@ -46,7 +46,7 @@ void bind_diffusion(py::module_& m) {
                        double last_noise_var) {
              SamplerPlan plan;
              plan.stages = rows_of<math::SamplerStage, 8>("stages", stages);
-             plan.time_features = values_of("time_features", time_features, stages.shape(0));
+             plan.time_features = table_of("time_features", time_features, stages.shape(0));
              plan.ends_step = std::move(ends_step);
              plan.last_noise_var = last_noise_var;
              return plan;
@@ -61,11 +61,11 @@ void bind_diffusion(py::module_& m) {
              DiffusionDescription description;
              description.n_features = n_features;
              description.levels = rows_of<math::NoiseLevel, 4>("levels", levels);
-             description.time_features = values_of("time_features", time_features, levels.shape(0));
+             description.time_features = table_of("time_features", time_features, levels.shape(0));
              require_matrix("class_features", class_features);
              description.n_classes = class_features.shape(0) - 1;
              description.class_features =
-                 values_of("class_features", class_features, class_features.shape(0));
+                 table_of("class_features", class_features, class_features.shape(0));
              return std::make_unique<DiffusionProcess>(parse_backend(device), description);
            }),
            py::arg("n_features"), py::arg("levels").noconvert(),
@@ -82,7 +82,7 @@ void bind_diffusion(py::module_& m) {
           "standardize_by",
           [](DiffusionProcess& process, const Array& data) {
             require_matrix("X", data, process.n_features());
-            process.standardize_by(data.data(), data.shape(0));
+            process.standardize_by(values_of(data), data.shape(0));
           },
           py::arg("data").noconvert())
       .def(
@@ -97,11 +97,11 @@ void bind_diffusion(py::module_& m) {
             Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
             const SampleRequest request{
                 n_samples, seed, labels_of(labels, n_samples), {guidance.first, guidance.second}};
-            SampleOutput output{x.mutable_data(), var.mutable_data()};
+            SampleOutput output{new_values_of(x), new_values_of(var)};
             py::object chain = py::none();
             if (trajectory) {
               Array array = empty({plan.n_steps() + 1, n_samples, cols});
-              output.trajectory = array.mutable_data();
+              output.trajectory = new_values_of(array);
               chain = std::move(array);
             }
             py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
@@ -109,7 +109,7 @@ void bind_diffusion(py::module_& m) {
             if (uncertainty) {
               Array of_network = empty({n_samples, cols, cols}),
                     of_data = empty({n_samples, cols, cols}), scores = empty({n_samples});
-              arrays = {of_network.mutable_data(), of_data.mutable_data(), scores.mutable_data()};
+              arrays = {new_values_of(of_network), new_values_of(of_data), new_values_of(scores)};
               output.uncertainty = &arrays;
               epistemic = std::move(of_network);
               aleatoric = std::move(of_data);
@@ -142,7 +142,7 @@ void bind_diffusion(py::module_& m) {
              require_matrix("X", data, process.n_features());
              process.check_network(model);
              auto source = std::make_unique<DiffusionSource>(model.backend(), process, model.seed(),
-                                                             data.data(), data.shape(0));
+                                                             values_of(data), data.shape(0));
              source->set_noise_head(model.noise_head());
              return source;
            }),

@@ -25,30 +25,30 @@ HostMoments host_moments(const Array& x, const std::optional<Array>& x_var) {
     require_matrix("x_var", *x_var, x.shape(1));
     require_same_rows("x_var", *x_var, "x", x);
   }
-  return {x.data(), x_var ? x_var->data() : nullptr, x.shape(0), x.shape(1)};
+  return {values_of(x), x_var ? values_of(*x_var) : nullptr, x.shape(0), x.shape(1)};
 }
 
 /// What a call with targets needs, checked: the shapes of y and of the noise variances.
 struct Observation {
   HostMoments input;
-  const float* target;
-  NoiseView noise;
+  HostPointer<const float> target;
+  HostNoise noise;
   Index outputs;
 };
 
 /// One noise variance, one for each output, or one for each target; none where the network infers
 /// them, or nobody asks.
-NoiseView noise_view(const std::optional<Array>& noise_var, Index rows, Index outputs) {
+HostNoise host_noise(const std::optional<Array>& noise_var, Index rows, Index outputs) {
   if (!noise_var) return {};
   if (noise_var->ndim() == 2) {
     require_matrix("noise", *noise_var, outputs);
     require(noise_var->shape(0) == rows, "noise: got ", noise_var->shape(0), " rows, needed ", rows,
             " as in x");
-    return {noise_var->data(), outputs, 1};
+    return {values_of(*noise_var), outputs, 1};
   }
   require(noise_var->size() == 1 || noise_var->size() == outputs, "noise: got ", noise_var->size(),
           " standard deviations, needed 1 or 1 for each of the ", outputs, " outputs");
-  return {noise_var->data(), 0, noise_var->size() == 1 ? 0 : 1};
+  return {values_of(*noise_var), 0, noise_var->size() == 1 ? 0 : 1};
 }
 
 void require_weight_of_rows(const Array& weight, Index rows) {
@@ -57,12 +57,12 @@ void require_weight_of_rows(const Array& weight, Index rows) {
 }
 
 /// The same with the weights of rows.
-NoiseView noise_view(const std::optional<Array>& noise_var, const std::optional<Array>& weight,
+HostNoise host_noise(const std::optional<Array>& noise_var, const std::optional<Array>& weight,
                      Index rows, Index outputs) {
-  NoiseView noise = noise_view(noise_var, rows, outputs);
+  HostNoise noise = host_noise(noise_var, rows, outputs);
   if (!weight) return noise;
   require_weight_of_rows(*weight, rows);
-  noise.weight = weight->data();
+  noise.weight = values_of(*weight);
   return noise;
 }
 
@@ -73,7 +73,7 @@ Observation observation(const Model& model, const Array& x, const std::optional<
   const Index outputs = model.output_features(input.cols);
   require_matrix("y", y, model.target_features(input.cols));
   require_same_rows("y", y, "x", x);
-  return {input, y.data(), noise_view(noise_var, weight, input.rows, outputs), outputs};
+  return {input, values_of(y), host_noise(noise_var, weight, input.rows, outputs), outputs};
 }
 
 Array to_array(const std::vector<float>& values, Index rows) {
@@ -99,12 +99,11 @@ Array parameter_plane(py::object self, Index index, bool variances) {
     return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
   }
   Array copy(spec.shape);
-  float* values = copy.mutable_data();
+  const HostPointer<float> values = new_values_of(copy);
   {
     const py::gil_scoped_release release;
     model.read_parameters([&](ConstMomentsView view) {
-      model.backend().download((variances ? view.var : view.mean) + offset, values,
-                               static_cast<std::size_t>(spec.size()) * sizeof(float));
+      model.backend().download((variances ? view.var : view.mean) + offset, values, spec.size());
     });
   }
   py::detail::array_proxy(copy.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
@@ -353,11 +352,10 @@ at least 1, TypeError for anything but a number.)");
       .def("get_parameters",
            [](const Model& model) {
              Array mean = empty({model.parameter_count()}), var = empty({model.parameter_count()});
-             float* mean_data = mean.mutable_data();
-             float* var_data = var.mutable_data();
+             const HostPointer<float> means = new_values_of(mean), variances = new_values_of(var);
              {
                const py::gil_scoped_release release;
-               model.get_parameters(mean_data, var_data);
+               model.get_parameters(means, variances);
              }
              return std::make_pair(mean, var);
            })
@@ -367,10 +365,9 @@ at least 1, TypeError for anything but a number.)");
             require(mean.size() == model.parameter_count() && var.size() == mean.size(),
                     "parameters: got ", mean.size(), " means and ", var.size(),
                     " variances, needed ", model.parameter_count(), " each");
-            const float* mean_data = mean.data();
-            const float* var_data = var.data();
+            const HostPointer<const float> means = values_of(mean), variances = values_of(var);
             const py::gil_scoped_release release;
-            model.set_parameters(mean_data, var_data);
+            model.set_parameters(means, variances);
           },
           py::arg("mean").noconvert(), py::arg("var").noconvert())
       .def(
@@ -379,10 +376,10 @@ at least 1, TypeError for anything but a number.)");
              const std::optional<Array>& noise_var) {
             const HostMoments input = host_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            const HostNoise noise = host_noise(noise_var, input.rows, outputs);
             PredictionOf<Array> prediction({input.rows, outputs},
                                            noise_var || model.noise_head().exists());
-            const PredictionArrays arrays = prediction.arrays();
+            const auto arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
               model.predict(input, noise, arrays);
@@ -398,7 +395,7 @@ at least 1, TypeError for anything but a number.)");
           [](const Model& model, const Array& x, const std::optional<Array>& x_var) {
             const HostMoments input = host_moments(x, x_var);
             Array probabilities = empty({input.rows, model.class_head().n_classes});
-            float* data = probabilities.mutable_data();
+            const HostPointer<float> data = new_values_of(probabilities);
             {
               const py::gil_scoped_release release;
               model.predict_proba(input, data);
@@ -416,7 +413,7 @@ at least 1, TypeError for anything but a number.)");
             require(n_inputs >= 0 && n_inputs <= input.cols, "n_inputs: got ", n_inputs,
                     ", needed 0 to ", input.cols);
             Array jacobian = empty({input.rows, model.output_features(input.cols), n_inputs});
-            float* data = jacobian.mutable_data();
+            const HostPointer<float> data = new_values_of(jacobian);
             {
               const py::gil_scoped_release release;
               model.jacobian(input, n_inputs, data);
@@ -431,7 +428,7 @@ at least 1, TypeError for anything but a number.)");
             const HostMoments input = host_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
             Array covariance = empty({input.rows, outputs, outputs});
-            float* data = covariance.mutable_data();
+            const HostPointer<float> data = new_values_of(covariance);
             {
               const py::gil_scoped_release release;
               model.covariance(input, data);
@@ -453,7 +450,7 @@ at least 1, TypeError for anything but a number.)");
             const Observation seen = observation(model, x, x_var, y, noise_var, weight);
             PredictionOf<Array> prediction({seen.input.rows, seen.outputs},
                                            !model.class_head().exists());
-            const PredictionArrays arrays = prediction.arrays();
+            const auto arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
               model.update(seen.input, seen.target, seen.noise, arrays);
@@ -470,13 +467,13 @@ at least 1, TypeError for anything but a number.)");
             require_on_device(model);
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
-            const NoiseView noise = noise_view(noise_var, input.rows, outputs);
+            const HostNoise noise = host_noise(noise_var, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs},
                                                noise_var || model.noise_head().exists());
-            const PredictionArrays arrays = prediction.arrays();
+            const auto arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.predict_on_device(input, noise, arrays);
+              model.predict(input, noise, arrays);
             }
             return prediction.tuple();
           },
@@ -492,12 +489,12 @@ at least 1, TypeError for anything but a number.)");
             const ConstMomentsView input = device_moments(x, x_var);
             const Index outputs = model.output_features(input.cols);
             require_target_shape(y, input.rows, model.target_features(input.cols));
-            const NoiseView noise = noise_view(noise_var, weight, input.rows, outputs);
+            const HostNoise noise = host_noise(noise_var, weight, input.rows, outputs);
             PredictionOf<CudaArray> prediction({input.rows, outputs}, !model.class_head().exists());
-            const PredictionArrays arrays = prediction.arrays();
+            const auto arrays = prediction.arrays();
             {
               const py::gil_scoped_release release;
-              model.update_on_device(input, y.data(), noise, arrays);
+              model.update(input, y.data(), noise, arrays);
             }
             return prediction.tuple();
           },
@@ -542,9 +539,9 @@ at least 1, TypeError for anything but a number.)");
              require_matrix("x", x, model.input_features().value_or(-1));
              require_matrix("y", y, model.target_features(x.shape(1)));
              require_same_rows("y", y, "x", x);
-             model.require_targets(y.data(), y.shape(0), y.shape(1));
-             auto source = std::make_unique<RegressionSource>(model.backend(), x.data(), y.data(),
-                                                              x.shape(0), x.shape(1), y.shape(1));
+             require_targets(model.class_head(), values_of(y), y.shape(0), y.shape(1));
+             auto source = std::make_unique<RegressionSource>(
+                 model.backend(), values_of(x), values_of(y), x.shape(0), x.shape(1), y.shape(1));
              source->set_heads(model.noise_head(), model.class_head());
              return source;
            }),
@@ -571,7 +568,7 @@ at least 1, TypeError for anything but a number.)");
             require_matrix("x_var", x_var, source.in_features());
             require(x_var.shape(0) == source.n_rows(), "x_var: got ", x_var.shape(0),
                     " rows, needed ", source.n_rows());
-            source.set_x_var(x_var.data());
+            source.set_x_var(values_of(x_var));
           },
           py::arg("x_var").noconvert())
       .def("set_noise_var", &RegressionSource::set_noise_var, py::arg("noise_var"))
@@ -581,14 +578,14 @@ at least 1, TypeError for anything but a number.)");
             require_matrix("noise", noise_var, source.out_features());
             require(noise_var.shape(0) == source.n_rows(), "noise: got ", noise_var.shape(0),
                     " rows, needed ", source.n_rows());
-            source.set_noise_var_per_target(noise_var.data());
+            source.set_noise_var_per_target(values_of(noise_var));
           },
           py::arg("noise_var").noconvert())
       .def(
           "set_weight",
           [](RegressionSource& source, const Array& weight) {
             require_weight_of_rows(weight, source.n_rows());
-            source.set_weight(weight.data());
+            source.set_weight(values_of(weight));
           },
           py::arg("weight").noconvert());
 

@@ -2,12 +2,12 @@
 
 #include <optional>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "bindings.h"
 #include "core/model.h"
+#include "cuda_array.h"
 
 namespace tagix::python {
 
@@ -25,9 +25,11 @@ struct PredictionOf {
     total_var = make(shape);
   }
 
-  PredictionArrays arrays() {
-    if (!noise_var) return {data(mean), data(var)};
-    return {data(mean), data(var), data(*noise_var), data(*total_var)};
+  /// Arrays on the host, or on the GPU.
+  auto arrays() {
+    using Arrays = BasicPredictionArrays<decltype(data(mean))>;
+    if (!noise_var) return Arrays{data(mean), data(var)};
+    return Arrays{data(mean), data(var), data(*noise_var), data(*total_var)};
   }
   /// (mean, var, noise_var or None, total_var or None)
   auto tuple() {
@@ -37,13 +39,8 @@ struct PredictionOf {
 
  private:
   static T make(const std::vector<Index>& shape) { return T(shape); }
-  static float* data(T& array) {
-    if constexpr (std::is_same_v<T, Array>) {
-      return array.mutable_data();
-    } else {
-      return array.data();
-    }
-  }
+  static HostPointer<float> data(Array& array) { return new_values_of(array); }
+  static float* data(CudaArray& array) { return array.data(); }
 };
 
 }  // namespace tagix::python

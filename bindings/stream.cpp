@@ -60,7 +60,7 @@ class NamedStream {
 
   Array predict_proba(const py::dict& x, Index n_classes) {
     Array probabilities = empty({n_classes});
-    stream_.predict_proba(row(x), probabilities.mutable_data());
+    stream_.predict_proba(row(x), new_values_of(probabilities));
     return probabilities;
   }
 

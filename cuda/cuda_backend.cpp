@@ -30,13 +30,13 @@ class CudaBackend final : public Backend {
 
   void* allocate(std::size_t bytes) override { return cuda::allocate(bytes); }
   void release(void* memory, std::size_t) noexcept override { cuda::release(memory); }
-  void upload(const void* host, void* memory, std::size_t bytes) override {
+  void upload_bytes(const void* host, void* memory, std::size_t bytes) override {
     if (bytes == 0) return;
     const DeviceScope scope;
     check(cudaMemcpyAsync(memory, host, bytes, cudaMemcpyHostToDevice, stream()), "upload");
     cuda::synchronise("upload");
   }
-  void download(const void* memory, void* host, std::size_t bytes) override {
+  void download_bytes(const void* memory, void* host, std::size_t bytes) override {
     if (bytes == 0) return;
     const DeviceScope scope;
     check(cudaMemcpyAsync(host, memory, bytes, cudaMemcpyDeviceToHost, stream()), "download");

@@ -25,8 +25,8 @@ float UpdateRule::bound_for(Index batch_size) const {
   return kind == Kind::information ? static_cast<float>(clip) : cap_for(batch_size);
 }
 
-float mean_weight_of(const float* weight, Index rows) {
-  const double sum = std::accumulate(weight, weight + rows, 0.0);
+float mean_weight_of(HostPointer<const float> weight, Index rows) {
+  const double sum = std::accumulate(weight.get(), weight.get() + rows, 0.0);
   return static_cast<float>(sum / static_cast<double>(std::max<Index>(1, rows)));
 }
 

@@ -7,10 +7,12 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "core/affine_pass.h"
 #include "core/forgetting.h"
+#include "core/host.h"
 #include "core/index.h"
 #include "core/moments.h"
 #include "core/precision.h"
@@ -51,31 +53,40 @@ struct UpdateRule {
 /// What is known of targets beside the outputs of a network: noise variances over their rows x cols
 /// grid, which repeat along a dimension whose stride is 0; or a noise head, which infers them, and
 /// then there are no data; or that the one target of a row is a class. And how many rows with the
-/// same targets a row counts as: innovations are multiplied by its weight.
-struct NoiseView {
-  const float* data = nullptr;
+/// same targets a row counts as: innovations are multiplied by its weight. The arrays are in the
+/// memory that pointers of this type are to: a backend's, or the host's.
+template <class Pointer>
+struct BasicNoiseView {
+  Pointer data = nullptr;
   Index row_stride = 0;
   Index col_stride = 0;
   math::NoiseHead head = {};
   math::ClassHead classes = {};
-  const float* weight = nullptr;  ///< of each row; null: 1
-  float mean_weight = 1;          ///< about what rows of a batch have, for UpdateRule::spread
+  Pointer weight = nullptr;  ///< of each row; null: 1
+  float mean_weight = 1;     ///< about what rows of a batch have, for UpdateRule::spread
 
   /// The number of targets of a network of so many outputs.
   TAGIX_HD constexpr Index n_targets(Index outputs) const {
     return classes.exists() ? 1 : head.n_targets(outputs);
   }
   /// The noise from a row of the targets on.
-  constexpr NoiseView from_row(Index first) const {
-    NoiseView rest = *this;
+  constexpr BasicNoiseView from_row(Index first) const {
+    BasicNoiseView rest = *this;
     rest.data += first * row_stride;
     if (weight != nullptr) rest.weight += first;
     return rest;
   }
+  /// The number of values that `data` has for so many rows and columns.
+  constexpr Index n_values(Index rows, Index cols) const {
+    return (rows - 1) * row_stride + (cols - 1) * col_stride + 1;
+  }
 };
 
+using NoiseView = BasicNoiseView<const float*>;
+using HostNoise = BasicNoiseView<HostPointer<const float>>;
+
 /// The mean of the weights of rows, for NoiseView.
-float mean_weight_of(const float* weight, Index rows);
+float mean_weight_of(HostPointer<const float> weight, Index rows);
 
 /// What a diffusion network sees beside the noisy values of a row, as rows of two tables in a
 /// backend's memory: a row of input is [values, time features, class features].
@@ -111,7 +122,7 @@ struct TrainingLabels {
 
 /// One device: its memory and the operations that every layer, update and sampler is made of.
 ///
-/// All pointers are in the backend's memory unless a name says host; all matrices are float32,
+/// All pointers are to the backend's memory, but for a HostPointer; all matrices are float32,
 /// row-major and, but for columns of wider ones, dense. A backend may be used by several threads at
 /// a time. The operations trust their arguments: whatever comes from a user is checked before it
 /// gets here. An operation may be queued and done later, but in the order of the calls of its
@@ -134,10 +145,26 @@ class Backend {
 
   virtual void* allocate(std::size_t bytes) = 0;
   virtual void release(void* memory, std::size_t bytes) noexcept = 0;
-  virtual void upload(const void* host, void* memory, std::size_t bytes) = 0;
-  virtual void download(const void* memory, void* host, std::size_t bytes) = 0;
-  /// Whether operations can read host memory as it is: then nothing needs an upload.
+  /// Copies `count` values from the host, or to it.
+  template <class T>
+  void upload(HostPointer<const T> host, std::type_identity_t<T>* memory, Index count) {
+    upload_bytes(host.get(), memory, static_cast<std::size_t>(count) * sizeof(T));
+  }
+  template <class T>
+  void upload(HostPointer<T> host, T* memory, Index count) {
+    upload(HostPointer<const T>(host), memory, count);
+  }
+  template <class T>
+  void download(const std::type_identity_t<T>* memory, HostPointer<T> host, Index count) {
+    download_bytes(memory, host.get(), static_cast<std::size_t>(count) * sizeof(T));
+  }
+  /// Whether operations can use the host's memory as it is: then nothing needs an upload.
   virtual bool reads_host_memory() const = 0;
+  /// An array of the host where operations can use it as it is; null where it needs an upload.
+  template <class T>
+  T* in_place(HostPointer<T> host) const {
+    return reads_host_memory() ? host.get() : nullptr;
+  }
   /// Returns when all that was asked for has been done.
   virtual void synchronise() = 0;
 
@@ -374,6 +401,10 @@ class Backend {
 
   /// *value += amount.
   virtual void advance(Index* value, Index amount) = 0;
+
+ protected:
+  virtual void upload_bytes(const void* host, void* memory, std::size_t bytes) = 0;
+  virtual void download_bytes(const void* memory, void* host, std::size_t bytes) = 0;
 };
 
 /// The number of points at which activation_points asks for a user's activation.

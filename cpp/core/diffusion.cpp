@@ -86,7 +86,7 @@ Index columns_of(const char* name, const std::vector<float>& table, Index rows) 
   const Index size = static_cast<Index>(table.size());
   require(rows >= 1 && size % rows == 0, name, ": got ", size,
           " values, needed as many for each of ", rows, " rows");
-  require_finite(name, table.data(), size);
+  require_finite(name, on_host(table), size);
   return size / rows;
 }
 
@@ -127,13 +127,13 @@ void DiffusionProcess::set_standardization(std::vector<float> shift, std::vector
   const auto count = static_cast<std::size_t>(n_features_);
   require(shift.size() == count && scale.size() == count, "shift, scale: got ", shift.size(),
           " and ", scale.size(), " values, needed ", n_features_, " each");
-  require_finite("shift", shift.data(), n_features_);
-  require_positive("scale", scale.data(), n_features_);
+  require_finite("shift", on_host(shift), n_features_);
+  require_positive("scale", on_host(scale), n_features_);
   shift_ = std::move(shift);
   scale_ = std::move(scale);
 }
 
-void DiffusionProcess::standardize_by(const float* data, Index rows) {
+void DiffusionProcess::standardize_by(HostPointer<const float> data, Index rows) {
   require(rows >= 1, "X: got 0 rows, needed at least 1");
   require_finite("X", data, rows * n_features_);
   const auto count = static_cast<std::size_t>(n_features_);
@@ -164,7 +164,7 @@ void DiffusionProcess::check_network(const Model& network) const {
           n_features_);
 }
 
-void DiffusionProcess::check_labels(const Index* labels, Index rows) const {
+void DiffusionProcess::check_labels(HostPointer<const Index> labels, Index rows) const {
   for (Index i = 0; i < rows; ++i) {
     require(labels[i] < n_classes(), "labels: got ", labels[i], " at position ", i,
             ", needed classes below ", n_classes(), ", or -1 where there is none");
@@ -221,11 +221,10 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
   conditions.time_features = time_features.data();
   const std::unique_ptr<Executor> executor = network.make_executor(network_inputs());
 
-  const auto write_rows = [&](const Buffer<float>& source, float* host, Index first, Index count,
-                              bool variance) {
-    float* out = host + first * n_features_;
-    backend_->download(source.data(), out,
-                       static_cast<std::size_t>(count * n_features_) * sizeof(float));
+  const auto write_rows = [&](const Buffer<float>& source, HostPointer<float> host, Index first,
+                              Index count, bool variance) {
+    const HostPointer<float> out = host + first * n_features_;
+    backend_->download(source.data(), out, count * n_features_);
     for (Index i = 0; i < count * n_features_; ++i) {
       const auto column = static_cast<std::size_t>(i % n_features_);
       out[i] = variance ? out[i] * scale_[column] * scale_[column]
@@ -242,9 +241,8 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
     backend_->normal(request.seed, math::RandomStream::sampler_start, 0, first, count, n_features_,
                      noisy.data());
     if (output.trajectory != nullptr) write_rows(noisy, output.trajectory, first, count, false);
-    const Index first_stage = 0;
-    stage.assign(&first_stage, 1);
-    first_row.assign(&first, 1);
+    stage.assign(Index{0});
+    first_row.assign(first);
     if (request.labels != nullptr) labels.assign(request.labels + first, count);
     const auto zeros = [](Index size) {
       return std::vector<float>(static_cast<std::size_t>(size));
@@ -306,9 +304,8 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
     if (matrix > 0) {
       const SampleUncertainty& uncertainty = *output.uncertainty;
       const Index offset = first * matrix, size = count * matrix;
-      const std::size_t bytes = static_cast<std::size_t>(size) * sizeof(float);
-      backend_->download(epistemic.data(), uncertainty.epistemic + offset, bytes);
-      backend_->download(aleatoric.data(), uncertainty.aleatoric + offset, bytes);
+      backend_->download(epistemic.data(), uncertainty.epistemic + offset, size);
+      backend_->download(aleatoric.data(), uncertainty.aleatoric + offset, size);
       write_scores(count, plan.last_noise_var, uncertainty.aleatoric + offset,
                    uncertainty.score + first);
       to_data_units(count, uncertainty.epistemic + offset);
@@ -318,8 +315,9 @@ bool DiffusionProcess::sample(const Model& network, const SamplerPlan& plan,
   return true;
 }
 
-void DiffusionProcess::write_scores(Index rows, double last_noise_var, const float* aleatoric,
-                                    float* score) const {
+void DiffusionProcess::write_scores(Index rows, double last_noise_var,
+                                    HostPointer<const float> aleatoric,
+                                    HostPointer<float> score) const {
   const Index n = n_features_;
   const double noise = static_cast<double>(n) * last_noise_var;
   for (Index row = 0; row < rows; ++row, aleatoric += n * n) {
@@ -329,17 +327,18 @@ void DiffusionProcess::write_scores(Index rows, double last_noise_var, const flo
   }
 }
 
-void DiffusionProcess::to_data_units(Index rows, float* covariance) const {
+void DiffusionProcess::to_data_units(Index rows, HostPointer<float> covariance) const {
   const auto n = static_cast<std::size_t>(n_features_);
   for (Index row = 0; row < rows; ++row) {
     for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = 0; j < n; ++j) *covariance++ *= scale_[i] * scale_[j];
+      for (std::size_t j = 0; j < n; ++j, covariance += 1) *covariance *= scale_[i] * scale_[j];
     }
   }
 }
 
 bool DiffusionProcess::sample_draws(const Model& network, const SamplerPlan& plan,
-                                    const SampleRequest& request, Index n_draws, float* covariance,
+                                    const SampleRequest& request, Index n_draws,
+                                    HostPointer<float> covariance,
                                     const std::function<bool()>& interrupted) const {
   require(n_draws >= 2, "ensemble: got ", n_draws, ", needed at least 2 networks");
   check_network(network);
@@ -351,7 +350,7 @@ bool DiffusionProcess::sample_draws(const Model& network, const SamplerPlan& pla
   for (Index draw = 0; draw < n_draws; ++draw) {
     const std::uint64_t draw_seed =
         math::derived_seed(request.seed, static_cast<std::uint64_t>(draw));
-    if (!sample(*network.draw(draw_seed), plan, request, {x.data(), var.data()}, interrupted)) {
+    if (!sample(*network.draw(draw_seed), plan, request, {on_host(x), on_host(var)}, interrupted)) {
       return false;
     }
     for (std::size_t row = 0; row < n_rows; ++row) {
@@ -376,7 +375,7 @@ bool DiffusionProcess::sample_draws(const Model& network, const SamplerPlan& pla
 }
 
 DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& process,
-                                 std::uint64_t seed, const float* data, Index rows)
+                                 std::uint64_t seed, HostPointer<const float> data, Index rows)
     : backend_(backend),
       process_(process),
       seed_(seed),
@@ -397,7 +396,7 @@ DiffusionSource::DiffusionSource(Backend& backend, const DiffusionProcess& proce
   clean_.assign(standardized);
 }
 
-void DiffusionSource::set_labels(const Index* labels, double p_uncond) {
+void DiffusionSource::set_labels(HostPointer<const Index> labels, double p_uncond) {
   require(p_uncond >= 0 && p_uncond <= 1, "p_uncond: got ", p_uncond,
           ", needed a number in [0, 1]");
   process_.check_labels(labels, rows_);

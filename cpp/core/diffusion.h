@@ -48,23 +48,25 @@ struct Guidance {
 struct SampleRequest {
   Index rows;
   std::uint64_t seed;
-  const Index* labels = nullptr;  ///< the class of each row, below 0: none; null: none at all
+  HostPointer<const Index> labels =
+      nullptr;  ///< the class of each row, below 0: none; null: none at all
   Guidance guidance = {};
 };
 
-/// Where DiffusionProcess::sample writes how sure it is of each sample: host arrays in the units of
-/// the data.
+/// Where DiffusionProcess::sample writes how sure it is of each sample, in the units of the data.
 struct SampleUncertainty {
-  float* epistemic;  ///< rows x n_features x n_features: covariance by the network's uncertainty
-  float* aleatoric;  ///< the same shape: covariance of x_0 given the last x_t, what data leave open
-  float* score;      ///< rows; the larger, the less certain, without a unit
+  HostPointer<float>
+      epistemic;  ///< rows x n_features x n_features: covariance by the network's uncertainty
+  HostPointer<float>
+      aleatoric;  ///< the same shape: covariance of x_0 given the last x_t, what data leave open
+  HostPointer<float> score;  ///< rows; the larger, the less certain, without a unit
 };
 
 /// Where DiffusionProcess::sample writes samples, in the units of the data.
 struct SampleOutput {
-  float* x;    ///< rows x n_features
-  float* var;  ///< the same: what the network's variance adds in the last stage
-  float* trajectory =
+  HostPointer<float> x;    ///< rows x n_features
+  HostPointer<float> var;  ///< the same: what the network's variance adds in the last stage
+  HostPointer<float> trajectory =
       nullptr;  ///< (plan.n_steps() + 1) x rows x n_features, from the start; or null
   SampleUncertainty* uncertainty = nullptr;  ///< or null
 };
@@ -89,15 +91,15 @@ class DiffusionProcess {
 
   /// Sets shift and scale, n_features values each; scales must be above 0.
   void set_standardization(std::vector<float> shift, std::vector<float> scale);
-  /// Sets them to the mean and the standard deviation of each column of host rows; a constant
+  /// Sets them to the mean and the standard deviation of each column of rows; a constant
   /// column keeps scale 1.
-  void standardize_by(const float* data, Index rows);
+  void standardize_by(HostPointer<const float> data, Index rows);
 
   /// Throws std::invalid_argument unless the network takes network_inputs() and gives n_features.
   void check_network(const Model& network) const;
 
   /// Throws std::invalid_argument unless labels are below n_classes; those below 0 are unknown.
-  void check_labels(const Index* labels, Index rows) const;
+  void check_labels(HostPointer<const Index> labels, Index rows) const;
 
   /// Draws samples by the stages of a plan and writes them to the host. `interrupted` is asked
   /// before each stage, or before some milliseconds of stages where no trajectory is wanted; true
@@ -115,15 +117,16 @@ class DiffusionProcess {
   /// `n_draws` >= 2 networks drawn from the posterior (Model::draw) make of the same noise, written
   /// to the host in the units of the data. Returns false if it was interrupted, as `sample` is.
   bool sample_draws(const Model& network, const SamplerPlan& plan, const SampleRequest& request,
-                    Index n_draws, float* covariance,
+                    Index n_draws, HostPointer<float> covariance,
                     const std::function<bool()>& interrupted) const;
 
  private:
   void check_plan(const SamplerPlan& plan, bool with_uncertainty) const;
-  /// The scores of `rows` samples from their covariances in standardized units, all on the host.
-  void write_scores(Index rows, double last_noise_var, const float* aleatoric, float* score) const;
-  /// Takes covariances on the host from standardized units to those of the data.
-  void to_data_units(Index rows, float* covariance) const;
+  /// The scores of `rows` samples from their covariances in standardized units.
+  void write_scores(Index rows, double last_noise_var, HostPointer<const float> aleatoric,
+                    HostPointer<float> score) const;
+  /// Takes covariances from standardized units to those of the data.
+  void to_data_units(Index rows, HostPointer<float> covariance) const;
 
   std::shared_ptr<Backend> backend_;
   Index n_features_;
@@ -138,13 +141,13 @@ class DiffusionProcess {
 /// Training batches of denoising, drawn afresh each epoch.
 class DiffusionSource final : public BatchSource {
  public:
-  /// Standardizes and uploads host rows of data (rows x n_features).
+  /// Standardizes and uploads rows of data (rows x n_features).
   DiffusionSource(Backend& backend, const DiffusionProcess& process, std::uint64_t seed,
-                  const float* data, Index rows);
+                  HostPointer<const float> data, Index rows);
 
   /// Labels the rows: `labels` has a class for each, or a number below 0 where it is unknown. A row
   /// is trained on without its label with probability p_uncond, in [0, 1].
-  void set_labels(const Index* labels, double p_uncond);
+  void set_labels(HostPointer<const Index> labels, double p_uncond);
 
   /// Noise variances of the targets from the next batch on: 1 or n_features values.
   void set_noise_var(const std::vector<float>& noise_var) {

@@ -46,16 +46,20 @@ class Buffer {
   }
 
   /// Takes the size and the contents of a host array.
-  void assign(const T* host, Index size) {
+  void assign(HostPointer<const T> host, Index size) {
     resize(size);
-    backend_->upload(host, data_, bytes(size));
+    backend_->upload(host, data_, size);
   }
-  void assign(const std::vector<T>& host) { assign(host.data(), static_cast<Index>(host.size())); }
+  void assign(const std::vector<T>& host) {
+    assign(on_host(host), static_cast<Index>(host.size()));
+  }
+  /// Has one element from now on.
+  void assign(const T& value) { assign(on_host(&value), 1); }
 
   /// The first element, once all that was queued has been done.
   T first() const {
     T value;
-    backend_->download(data_, &value, sizeof(T));
+    backend_->download(data_, on_host(&value), 1);
     return value;
   }
 
@@ -79,10 +83,19 @@ class Buffer {
 };
 
 /// Copies both planes of a view to the host.
-inline void download(Backend& backend, ConstMomentsView view, float* mean, float* var) {
-  const std::size_t bytes = static_cast<std::size_t>(view.size()) * sizeof(float);
-  backend.download(view.mean, mean, bytes);
-  backend.download(view.var, var, bytes);
+inline void download(Backend& backend, ConstMomentsView view, HostPointer<float> mean,
+                     HostPointer<float> var) {
+  backend.download(view.mean, mean, view.size());
+  backend.download(view.var, var, view.size());
+}
+
+/// A host array where operations can read it: as it is, or a copy in `buffer`. Null stays null.
+template <class T>
+const T* on_device(Backend& backend, HostPointer<const T> host, Index size, Buffer<T>& buffer) {
+  if (host == nullptr) return nullptr;
+  if (const T* const as_it_is = backend.in_place(host)) return as_it_is;
+  buffer.assign(host, size);
+  return buffer.data();
 }
 
 /// Independent Gaussians in a backend's memory: the plane of means, then the plane of variances.

@@ -11,8 +11,6 @@
 namespace tagix {
 namespace {
 
-std::size_t float_bytes(Index count) { return static_cast<std::size_t>(count) * sizeof(float); }
-
 Index count_parameters(const std::vector<ParameterSpec>& specs) {
   Index count = 0;
   for (const ParameterSpec& spec : specs) count += spec.size();
@@ -40,50 +38,13 @@ std::vector<ForgettingStep> forgetting_steps(const std::vector<ParameterSpec>& s
   return any ? steps : std::vector<ForgettingStep>{};
 }
 
-/// The number of values that a NoiseView over rows x cols reads.
-Index broadcast_size(const NoiseView& view, Index rows, Index cols) {
-  return ((rows - 1) * view.row_stride) + ((cols - 1) * view.col_stride) + 1;
-}
-
-void require_finite_prediction(const PredictionArrays& prediction, Index size) {
-  for (Index i = 0; i < size; ++i) {
-    const float mean = prediction.mean[i];
-    const float var = prediction.has_noise() ? prediction.total_var[i] : prediction.var[i];
-    require(std::isfinite(mean) && std::isfinite(var), "x: the prediction overflows float32 (mean ",
-            mean, ", variance ", var, " at flat position ", i,
-            "), needed inputs of a smaller scale");
-  }
-}
-
 /// Up to `count` rows from `first` on.
-HostMoments row_slice(const HostMoments& input, Index first, Index count) {
+template <class Input>
+Input row_slice(const Input& input, Index first, Index count) {
   return input.slice(first * input.cols, std::min(count, input.rows - first), input.cols);
 }
 
 }  // namespace
-
-struct Model::Workspace {
-  Workspace(Backend& backend, const std::shared_ptr<const Graph>& graph)
-      : graph(graph),
-        executor(tagix::make_executor(backend, graph)),
-        input(backend),
-        target(backend),
-        noise_var(backend),
-        weight(backend),
-        values(backend),
-        variances(backend),
-        state(backend) {}
-
-  std::shared_ptr<const Graph> graph;
-  std::unique_ptr<Executor> executor;
-  Moments input;
-  Buffer<float> target;
-  Buffer<float> noise_var;
-  Buffer<float> weight;
-  Moments values;           // of a prediction that is taken apart
-  Buffer<float> variances;  // its noise variances, then the sums; or probabilities of classes
-  Buffer<TrainingState> state;
-};
 
 /// Takes a workspace from the model's pool, or a new one when all are in use or it is of another
 /// graph, and puts it back.
@@ -97,8 +58,9 @@ class Model::WorkspaceLease {
         model.pool_.pop_back();
       }
     }
-    if (!workspace_ || workspace_->graph != sizes.graph) {
-      workspace_ = std::make_unique<Workspace>(*model.backend_, sizes.graph);
+    if (!workspace_ || workspace_->graph() != sizes.graph.get()) {
+      workspace_ = std::make_unique<Workspace>(*model.backend_, sizes.graph, model.noise_head_,
+                                               model.class_head_);
     }
   }
   WorkspaceLease(const WorkspaceLease&) = delete;
@@ -146,8 +108,7 @@ Model::Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uin
           "forgetting: got a test for drift with classes, needed drift_level=None: it goes by the "
           "errors of numbers");
   if (const auto features = input_features()) sizes_for(*features);
-  const math::DriftState no_drift;
-  drift_.assign(&no_drift, 1);
+  drift_.assign(math::DriftState{});
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
   Index offset = 0;
   for (std::size_t i = 0; i < specs_.size(); ++i) {
@@ -167,7 +128,7 @@ Model::Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uin
     }
     offset += size;
   }
-  set_parameters(mean.data(), var.data());
+  set_parameters(on_host(mean), on_host(var));
 }
 
 Model::Model(const Model& other, std::shared_ptr<Backend> backend)
@@ -184,13 +145,12 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
       forgetting_steps_(other.forgetting_steps_),
       drift_(*backend_),
       epochs_trained_(other.epochs_trained()) {
-  const math::DriftState drift = other.drift_.first();
-  drift_.assign(&drift, 1);
+  drift_.assign(other.drift_.first());
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
-  other.get_parameters(mean.data(), var.data());
+  other.get_parameters(on_host(mean), on_host(var));
   const MomentsView view = parameters_.view();
-  backend_->upload(mean.data(), view.mean, float_bytes(parameter_count_));
-  backend_->upload(var.data(), view.var, float_bytes(parameter_count_));
+  backend_->upload(on_host(mean), view.mean, parameter_count_);
+  backend_->upload(on_host(var), view.var, parameter_count_);
 }
 
 Model::~Model() = default;
@@ -205,18 +165,18 @@ std::unique_lock<std::shared_mutex> Model::lock_for_change() const {
   return std::unique_lock(mutex_);
 }
 
-void Model::get_parameters(float* mean, float* var) const {
+void Model::get_parameters(HostPointer<float> mean, HostPointer<float> var) const {
   const auto lock = lock_for_reading();
   download(*backend_, parameters_.view(), mean, var);
 }
 
-void Model::set_parameters(const float* mean, const float* var) {
+void Model::set_parameters(HostPointer<const float> mean, HostPointer<const float> var) {
   require_finite("mean", mean, parameter_count_);
   require_variances("var", var, parameter_count_);
   const auto lock = lock_for_change();
   const MomentsView view = parameters_.view();
-  backend_->upload(mean, view.mean, float_bytes(parameter_count_));
-  backend_->upload(var, view.var, float_bytes(parameter_count_));
+  backend_->upload(mean, view.mean, parameter_count_);
+  backend_->upload(var, view.var, parameter_count_);
 }
 
 Model::Sizes Model::sizes_for(Index input_features) const {
@@ -236,118 +196,83 @@ Index Model::target_features(Index input_features) const {
   return sizes_for(input_features).targets;
 }
 
-void Model::check_input(const HostMoments& input) const {
-  require_finite("x", input.mean, input.size());
-  if (input.var != nullptr) require_variances("x_var", input.var, input.size());
-}
-
-ConstMomentsView Model::upload(Workspace& workspace, const HostMoments& input) const {
-  if (backend_->reads_host_memory()) return input;
-  workspace.input.resize(input.rows, input.cols);
-  MomentsView view = workspace.input.view();
-  backend_->upload(input.mean, view.mean, float_bytes(input.size()));
-  if (input.var == nullptr) return {view.mean, nullptr, input.rows, input.cols};
-  backend_->upload(input.var, view.var, float_bytes(input.size()));
-  return view;
-}
-
-void Model::write(ConstMomentsView prediction, NoiseView noise,
-                  const PredictionArrays& output) const {
-  const Index outputs = noise_head_.n_targets(prediction.cols);
-  const MomentsView values{output.mean, output.var, prediction.rows, outputs};
-  if (output.has_noise()) {
-    backend_->split_prediction(prediction, noise, values, output.noise_var, output.total_var);
-  } else {
-    backend_->copy(prediction, values);
-  }
-}
-
-void Model::write_to_host(Workspace& workspace, ConstMomentsView prediction, NoiseView noise,
-                          const PredictionArrays& output) const {
-  if (backend_->reads_host_memory()) {
-    write(prediction, noise, output);
-    return;
-  }
-  if (!output.has_noise()) {
-    download(*backend_, prediction, output.mean, output.var);
-    return;
-  }
-  const Index outputs = noise_head_.n_targets(prediction.cols), size = prediction.rows * outputs;
-  workspace.values.resize(prediction.rows, outputs);
-  workspace.variances.resize(2 * size);
-  float* noise_var = workspace.variances.data();
-  const MomentsView values = workspace.values.view();
-  write(prediction, noise, {values.mean, values.var, noise_var, noise_var + size});
-  download(*backend_, values, output.mean, output.var);
-  backend_->download(noise_var, output.noise_var, float_bytes(size));
-  backend_->download(noise_var + size, output.total_var, float_bytes(size));
-}
-
-void Model::predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const {
+template <class Input, class Output>
+void Model::predict_rows(const Input& input, const HostNoise& noise, const Output& output) const {
   const Sizes sizes = sizes_for(input.cols);
   const Index outputs = sizes.outputs;
-  check_input(input);
-  if (output.has_noise() && input.rows > 0) check_noise(noise, input.rows, outputs);
+  if (input.rows == 0) return;
+  if (output.has_noise()) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
-  const Index rows = workspace.executor->prediction_rows();
+  if constexpr (std::is_same_v<Input, ConstMomentsView>) workspace.start();
+  workspace.check_input(input);
+  NoiseView loaded_noise;
+  if (output.has_noise()) loaded_noise = workspace.load_noise(noise, input.rows, outputs);
+  const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView prediction = workspace.executor->predict(
-        parameters_.view(), upload(workspace, row_slice(input, first, rows)));
-    write_to_host(workspace, prediction, noise.from_row(first), output.from(first * outputs));
+    const ConstMomentsView prediction = workspace.executor().predict(
+        parameters_.view(), workspace.load(row_slice(input, first, rows)));
+    workspace.write(prediction, loaded_noise.from_row(first), output.from(first * outputs));
   }
+  workspace.end_check(input);
 }
 
-void Model::predict_proba(HostMoments input, float* probabilities) const {
+void Model::predict(const HostMoments& input, const HostNoise& noise,
+                    const HostPredictionArrays& output) const {
+  predict_rows(input, noise, output);
+}
+
+void Model::predict(const ConstMomentsView& input, const HostNoise& noise,
+                    const PredictionArrays& output) const {
+  predict_rows(input, noise, output);
+}
+
+void Model::predict_proba(const HostMoments& input, HostPointer<float> probabilities) const {
   if (!class_head_.exists()) throw std::logic_error("predict_proba: the network has no classes");
   const Sizes sizes = sizes_for(input.cols);
-  check_input(input);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  const Index rows = workspace.executor->prediction_rows(), n_classes = class_head_.n_classes;
+  workspace.check_input(input);
+  const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView prediction = workspace.executor->predict(
-        parameters_.view(), upload(workspace, row_slice(input, first, rows)));
-    workspace.variances.resize(prediction.rows * n_classes);
-    backend_->class_probabilities(prediction, class_head_, workspace.variances.data());
-    backend_->download(workspace.variances.data(), probabilities + first * n_classes,
-                       float_bytes(prediction.rows * n_classes));
+    const ConstMomentsView prediction = workspace.executor().predict(
+        parameters_.view(), workspace.load(row_slice(input, first, rows)));
+    workspace.write_probabilities(prediction, probabilities + first * class_head_.n_classes);
   }
 }
 
-void Model::jacobian(HostMoments input, Index n_inputs, float* jacobian) const {
+void Model::jacobian(const HostMoments& input, Index n_inputs, HostPointer<float> jacobian) const {
   require(n_inputs >= 0 && n_inputs <= input.cols, "n_inputs: got ", n_inputs, ", needed 0 to ",
           input.cols);
   linearize(input, n_inputs, jacobian, nullptr);
 }
 
-void Model::covariance(HostMoments input, float* covariance) const {
+void Model::covariance(const HostMoments& input, HostPointer<float> covariance) const {
   linearize(input, 0, nullptr, covariance);
 }
 
-void Model::linearize(const HostMoments& input, Index n_inputs, float* jacobian,
-                      float* covariance) const {
+void Model::linearize(const HostMoments& input, Index n_inputs, HostPointer<float> jacobian,
+                      HostPointer<float> covariance) const {
   const Sizes sizes = sizes_for(input.cols);
   const Index outputs = sizes.outputs;
-  check_input(input);
   const Linearization wanted{outputs, n_inputs, covariance != nullptr};
   const Index row_size = outputs * std::max(wanted.n_directions, wanted.covariance ? outputs : 0);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
+  workspace.check_input(input);
   constexpr Index max_floats = 1 << 22;
-  const Index rows = std::min(workspace.executor->prediction_rows(),
+  const Index rows = std::min(workspace.executor().prediction_rows(),
                               std::max<Index>(1, max_floats / std::max<Index>(1, row_size)));
   for (Index first = 0; first < input.rows; first += rows) {
     const HostMoments part = row_slice(input, first, rows);
     const Linearized linearized =
-        workspace.executor->linearize(parameters_.view(), upload(workspace, part), wanted);
-    const auto write = [&](const float* values, Index each, float* host) {
+        workspace.executor().linearize(parameters_.view(), workspace.load(part), wanted);
+    const auto write = [&](const float* values, Index each, HostPointer<float> host) {
       if (host == nullptr) return;
-      backend_->download(values, host + first * each, float_bytes(part.rows * each));
+      backend_->download(values, host + first * each, part.rows * each);
     };
     write(linearized.jacobian, outputs * n_inputs, jacobian);
     write(linearized.covariance, outputs * outputs, covariance);
@@ -357,7 +282,7 @@ void Model::linearize(const HostMoments& input, Index n_inputs, float* jacobian,
 std::shared_ptr<Model> Model::draw(std::uint64_t seed) const {
   auto drawn = std::make_shared<Model>(*this, backend_);
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
-  drawn->get_parameters(mean.data(), var.data());
+  drawn->get_parameters(on_host(mean), on_host(var));
   Index offset = 0;
   std::vector<float> numbers;
   for (std::size_t i = 0; i < specs_.size(); ++i) {
@@ -371,7 +296,7 @@ std::shared_ptr<Model> Model::draw(std::uint64_t seed) const {
     }
     offset += size;
   }
-  drawn->set_parameters(mean.data(), var.data());
+  drawn->set_parameters(on_host(mean), on_host(var));
   return drawn;
 }
 
@@ -389,7 +314,7 @@ void Model::change_parameters(const std::function<void(MomentsView)>& change) {
   change(parameters_.view());
 }
 
-void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
+void Model::check_noise(const HostNoise& noise, Index rows, Index outputs) const {
   if (noise.weight != nullptr) require_weights(noise.weight, rows);
   if (noise_head_.exists() || class_head_.exists()) {
     require(noise.data == nullptr, "noise: got noise variances, needed none: the network ",
@@ -399,55 +324,25 @@ void Model::check_noise(NoiseView noise, Index rows, Index outputs) const {
   require(noise.data != nullptr,
           "noise: got none, needed noise variances: the network does not "
           "infer its noise");
-  require_positive("noise", noise.data, broadcast_size(noise, rows, outputs));
+  require_positive("noise", noise.data, noise.n_values(rows, outputs));
 }
 
-void Model::check_targets(const Sizes& sizes, const HostMoments& input, const float* target,
-                          NoiseView noise) const {
-  check_input(input);
+template <class Input, class Target>
+Model::Batch Model::checked_batch(Workspace& workspace, const Sizes& sizes, const Input& input,
+                                  Target target, const HostNoise& noise) const {
   require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  require_targets(target, input.rows, sizes.targets);
+  workspace.start();
+  workspace.check_input(input);
+  workspace.check_target(target, input.rows, sizes.targets);
   check_noise(noise, input.rows, sizes.outputs);
-}
-
-void Model::require_targets(const float* target, Index rows, Index cols) const {
-  require_finite_or_missing("y", target, rows * cols);
-  if (!class_head_.exists()) return;
-  for (Index i = 0; i < rows; ++i) {
-    if (std::isnan(target[i])) continue;
-    const auto label = class_head_.label_of(target[i]);
-    require(label >= 0 && static_cast<float>(label) == target[i], "y: got ", target[i], " at row ",
-            i, ", needed a class, an integer from 0 to ", class_head_.n_classes - 1, ", or NaN");
-  }
-}
-
-NoiseView Model::load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const {
-  noise.head = noise_head_;
-  noise.classes = class_head_;
-  if (noise.weight != nullptr) noise.mean_weight = mean_weight_of(noise.weight, rows);
-  if (backend_->reads_host_memory()) return noise;
-  if (noise.data != nullptr) {
-    workspace.noise_var.assign(noise.data, broadcast_size(noise, rows, outputs));
-    noise.data = workspace.noise_var.data();
-  }
-  if (noise.weight != nullptr) {
-    workspace.weight.assign(noise.weight, rows);
-    noise.weight = workspace.weight.data();
-  }
-  return noise;
-}
-
-Model::Batch Model::load(Workspace& workspace, const Sizes& sizes, const HostMoments& input,
-                         const float* target, NoiseView noise) const {
-  noise = load(workspace, noise, input.rows, sizes.outputs);
-  if (backend_->reads_host_memory()) return {input, target, noise};
-  workspace.target.assign(target, input.rows * sizes.targets);
-  return {upload(workspace, input), workspace.target.data(), noise};
+  return {workspace.load(input), workspace.load_target(target, input.rows * sizes.targets),
+          workspace.load_noise(noise, input.rows, sizes.outputs)};
 }
 
 Learned Model::learn(Workspace& workspace, const Batch& batch, bool need_input_delta) const {
-  return workspace.executor->learn(parameters_.view(), batch.input,
-                                   {batch.target, batch.noise, spread_of(batch)}, need_input_delta);
+  return workspace.executor().learn(parameters_.view(), batch.input,
+                                    {batch.target, batch.noise, spread_of(batch)},
+                                    need_input_delta);
 }
 
 float Model::spread_of(const Batch& batch) const {
@@ -459,27 +354,35 @@ void Model::set_epochs_trained(Index epochs) {
   epochs_trained_ = epochs;
 }
 
-void Model::update(HostMoments input, const float* target, NoiseView noise,
-                   const PredictionArrays& prediction) {
+template <class Input, class Target, class Output>
+void Model::update_rows(const Input& input, Target target, const HostNoise& noise,
+                        const Output& prediction) {
   const Sizes sizes = sizes_for(input.cols);
-  check_targets(sizes, input, target, noise);
   const auto lock = lock_for_change();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  const Batch batch = load(workspace, sizes, input, target, noise);
+  const Batch batch = checked_batch(workspace, sizes, input, target, noise);
   const ConstMomentsView output = learn(workspace, batch, false).prediction;
-  write_to_host(workspace, output, batch.noise, prediction);
-  require_finite_prediction(prediction, input.rows * sizes.outputs);
-  const TrainingState start;
-  workspace.state.assign(&start, 1);
+  workspace.write(output, batch.noise, prediction);
+  workspace.check_prediction(output, prediction);
   change_by(workspace, batch, output);
-  require_no_failure(workspace.state.first());
+  workspace.end_check(input, target, input.rows * sizes.targets, prediction);
+}
+
+void Model::update(const HostMoments& input, HostPointer<const float> target,
+                   const HostNoise& noise, const HostPredictionArrays& prediction) {
+  update_rows(input, target, noise, prediction);
+}
+
+void Model::update(const ConstMomentsView& input, const float* target, const HostNoise& noise,
+                   const PredictionArrays& prediction) {
+  update_rows(input, target, noise, prediction);
 }
 
 void Model::change_by(Workspace& workspace, const Batch& batch, ConstMomentsView prediction) {
-  TrainingState* state = workspace.state.data();
+  TrainingState* state = workspace.state();
   if (forgets()) backend_->record_predictions(prediction, batch.target, batch.noise, state);
-  workspace.executor->update(rule_, batch.input.rows, parameters_.view(), state);
+  workspace.executor().update(rule_, batch.input.rows, parameters_.view(), state);
   forget(parameters_.view(), state);
 }
 
@@ -510,117 +413,56 @@ void Model::set_drift(const math::DriftState& drift) {
   }
   require(drift.n_drifts >= 0, "drift: got a count of ", drift.n_drifts, ", needed at least 0");
   const auto lock = lock_for_change();
-  drift_.assign(&drift, 1);
+  drift_.assign(drift);
 }
 
-std::vector<float> Model::to_host(const float* values, Index size) const {
-  std::vector<float> host(static_cast<std::size_t>(size));
-  backend_->download(values, host.data(), float_bytes(size));
-  return host;
-}
-
-void Model::queue_input_check(Workspace& workspace, ConstMomentsView input) const {
-  if (input.var != nullptr) {
-    require_variances("x_var", to_host(input.var, input.size()).data(), input.size());
-  }
-  const TrainingState start;
-  workspace.state.assign(&start, 1);
-  backend_->check_innovation({input.mean, input.mean, input.rows, input.cols},
-                             workspace.state.data());
-}
-
-void Model::require_finite_input(ConstMomentsView input) const {
-  require_finite("x", to_host(input.mean, input.size()).data(), input.size());
-}
-
-void Model::predict_on_device(ConstMomentsView input, NoiseView noise,
-                              const PredictionArrays& output) const {
+Innovations Model::innovations(const HostMoments& input, HostPointer<const float> target,
+                               const HostNoise& noise) const {
   const Sizes sizes = sizes_for(input.cols);
-  const Index outputs = sizes.outputs;
-  if (input.rows == 0) return;
-  if (output.has_noise()) check_noise(noise, input.rows, outputs);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  queue_input_check(workspace, input);
-  if (output.has_noise()) noise = load(workspace, noise, input.rows, outputs);
-  const Index rows = workspace.executor->prediction_rows();
-  for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView prediction =
-        workspace.executor->predict(parameters_.view(), row_slice(input, first, rows));
-    write(prediction, noise.from_row(first), output.from(first * outputs));
-  }
-  if (workspace.state.first().failure != Failure::none) require_finite_input(input);
-}
-
-void Model::update_on_device(ConstMomentsView input, const float* target, NoiseView noise,
-                             const PredictionArrays& prediction) {
-  require(input.rows >= 1, "x: got 0 rows, needed at least 1");
-  const Sizes sizes = sizes_for(input.cols);
-  const Index size = input.rows * sizes.outputs, n_targets = input.rows * sizes.targets;
-  check_noise(noise, input.rows, sizes.outputs);
-  const auto lock = lock_for_change();
-  WorkspaceLease lease(*this, sizes);
-  Workspace& workspace = *lease;
-  queue_input_check(workspace, input);
-  noise = load(workspace, noise, input.rows, sizes.outputs);
-  const Batch batch{input, target, noise};
-  const ConstMomentsView output = learn(workspace, batch, false).prediction;
-  write(output, noise, prediction);
-  backend_->check_innovation(output, workspace.state.data());
-  // Changes nothing if anything above has failed. A target that is infinite fails here.
-  change_by(workspace, batch, output);
-  const TrainingState end = workspace.state.first();
-  if (end.failure == Failure::none) return;
-  require_finite_input(input);
-  require_finite_or_missing("y", to_host(target, n_targets).data(), n_targets);
-  std::vector<float> mean = to_host(prediction.mean, size);
-  std::vector<float> var =
-      to_host(prediction.has_noise() ? prediction.total_var : prediction.var, size);
-  require_finite_prediction({mean.data(), var.data()}, size);
-  require_no_failure(end);
-}
-
-Innovations Model::innovations(HostMoments input, const float* target, NoiseView noise) const {
-  const Sizes sizes = sizes_for(input.cols);
-  check_targets(sizes, input, target, noise);
-  const auto lock = lock_for_reading();
-  WorkspaceLease lease(*this, sizes);
-  Workspace& workspace = *lease;
-  const Batch batch = load(workspace, sizes, input, target, noise);
+  const Batch batch = checked_batch(workspace, sizes, input, target, noise);
   const Learned learned = learn(workspace, batch, true);
   Moments output_delta(*backend_, learned.prediction.rows, learned.prediction.cols);
   backend_->observe(learned.prediction, batch.target, batch.noise, spread_of(batch),
                     output_delta.view());
   const auto both_planes = [this](ConstMomentsView view) {
     std::vector<float> host(static_cast<std::size_t>(2 * view.size()));
-    download(*backend_, view, host.data(), host.data() + view.size());
+    download(*backend_, view, on_host(host), on_host(host) + view.size());
     return host;
   };
   Innovations result;
   result.output = both_planes(output_delta.view());
   result.input = both_planes(learned.input_delta);
-  result.parameters = both_planes(workspace.executor->innovation());
+  result.parameters = both_planes(workspace.executor().innovation());
   return result;
 }
 
-PredictionSums Model::evaluate(HostMoments input, const float* target, NoiseView noise) const {
+PredictionSums Model::evaluate(const HostMoments& input, HostPointer<const float> target,
+                               const HostNoise& noise) const {
   const Sizes sizes = sizes_for(input.cols);
-  check_targets(sizes, input, target, noise);
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;
-  const TrainingState start;
-  workspace.state.assign(&start, 1);
-  const Index rows = workspace.executor->prediction_rows();
+  require(input.rows >= 1, "x: got 0 rows, needed at least 1");
+  workspace.start();
+  // Looked at as a whole, so that a message has the position in what the user gave.
+  workspace.check_input(input);
+  workspace.check_target(target, input.rows, sizes.targets);
+  check_noise(noise, input.rows, sizes.outputs);
+  const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const Batch batch =
-        load(workspace, sizes, row_slice(input, first, rows), target, noise.from_row(first));
-    const ConstMomentsView output = workspace.executor->predict(parameters_.view(), batch.input);
-    backend_->record_predictions(output, batch.target, batch.noise, workspace.state.data());
-    target += output.rows * batch.noise.n_targets(output.cols);
+    const HostMoments part = row_slice(input, first, rows);
+    const ConstMomentsView output =
+        workspace.executor().predict(parameters_.view(), workspace.load(part));
+    const float* const targets =
+        workspace.load_target(target + first * sizes.targets, part.rows * sizes.targets);
+    backend_->record_predictions(
+        output, targets, workspace.load_noise(noise.from_row(first), part.rows, sizes.outputs),
+        workspace.state());
   }
-  const TrainingState end = workspace.state.first();
+  const TrainingState end = workspace.end();
   require_no_failure(end);
   return end.sums;
 }

@@ -15,28 +15,10 @@
 #include "core/forgetting.h"
 #include "core/memory.h"
 #include "core/noise.h"
+#include "core/workspace.h"
 #include "graph/topology.h"
 
 namespace tagix {
-
-/// Moments on the host, as they come from a user: rows x cols, `var` null where nothing is
-/// uncertain.
-using HostMoments = ConstMomentsView;
-
-/// Where a prediction for a batch goes, each batch x outputs: the values and their variances; and,
-/// unless null, the noise variances of targets, and the sums of both variances.
-struct PredictionArrays {
-  float* mean = nullptr;
-  float* var = nullptr;
-  float* noise_var = nullptr;
-  float* total_var = nullptr;
-
-  bool has_noise() const { return noise_var != nullptr; }
-  PredictionArrays from(Index offset) const {
-    if (!has_noise()) return {mean + offset, var + offset};
-    return {mean + offset, var + offset, noise_var + offset, total_var + offset};
-  }
-};
 
 /// What an update works out on its way: the innovations of outputs, parameters and inputs.
 /// Matrices are host arrays (mean plane, then variance plane).
@@ -49,7 +31,7 @@ struct Innovations {
 /// A network with its parameters: it predicts, and observations change it.
 ///
 /// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
-/// NoiseView of a call is empty. `outputs` are the values that it predicts, whatever stands beside
+/// HostNoise of a call is empty. `outputs` are the values that it predicts, whatever stands beside
 /// them. Or its outputs give the probabilities of classes; then a row has one target, a class, NaN
 /// where it is missing, and there is no noise either.
 ///
@@ -96,51 +78,51 @@ class Model {
 
   /// Copies all parameters to or from host arrays of parameter_count() values. set_parameters
   /// needs finite means and finite variances of at least 0.
-  void get_parameters(float* mean, float* var) const;
-  void set_parameters(const float* mean, const float* var);
+  void get_parameters(HostPointer<float> mean, HostPointer<float> var) const;
+  void set_parameters(HostPointer<const float> mean, HostPointer<const float> var);
 
-  /// The prediction for `input` (batch x in), written to host arrays. What is asked of the noise
-  /// comes from the noise head, or from `noise`.
-  void predict(HostMoments input, NoiseView noise, const PredictionArrays& output) const;
+  /// Writes the prediction for `input` (batch x in). What is asked of the noise comes from the
+  /// noise head, or from `noise`.
+  ///
+  /// Arrays in the backend's memory stay there, and the call returns when all has been done. What
+  /// it refuses of them, it names as it does of arrays on the host, but part of the output may have
+  /// been written then.
+  void predict(const HostMoments& input, const HostNoise& noise,
+               const HostPredictionArrays& output) const;
+  void predict(const ConstMomentsView& input, const HostNoise& noise,
+               const PredictionArrays& output) const;
 
-  /// Throws std::invalid_argument for a target on the host (rows x target_features) that is
-  /// infinite, or no class where it should be one.
-  void require_targets(const float* target, Index rows, Index cols) const;
-
-  /// The probabilities of classes for `input`, written to a host array (batch x n_classes). Throws
+  /// The probabilities of classes for `input`, written to an array of batch x n_classes. Throws
   /// std::logic_error for a network without classes.
-  void predict_proba(HostMoments input, float* probabilities) const;
+  void predict_proba(const HostMoments& input, HostPointer<float> probabilities) const;
 
   /// d E[output] / d input at `input` (batch x in) by its first `n_inputs` columns, of the forward
-  /// pass through means and variances, written to a host array (batch x out x n_inputs).
-  void jacobian(HostMoments input, Index n_inputs, float* jacobian) const;
+  /// pass through means and variances, written to an array of batch x out x n_inputs.
+  void jacobian(const HostMoments& input, Index n_inputs, HostPointer<float> jacobian) const;
 
-  /// Covariances of the outputs for `input`, written to a host array (batch x out x out); see
+  /// Covariances of the outputs for `input`, written to an array of batch x out x out; see
   /// Executor::linearize.
-  void covariance(HostMoments input, float* covariance) const;
+  void covariance(const HostMoments& input, HostPointer<float> covariance) const;
 
   /// The network with its means drawn from the posterior, from `seed` and the parameters alone, and
   /// variances of 0. Rule, seed, backend and epochs are those of this one.
   std::shared_ptr<Model> draw(std::uint64_t seed) const;
 
   /// Writes the prediction made before, then updates the parameters by targets (batch x
-  /// target_features, NaN = missing) with their noise.
-  void update(HostMoments input, const float* target, NoiseView noise,
+  /// target_features, NaN = missing) with their noise. For arrays in the backend's memory as
+  /// predict.
+  void update(const HostMoments& input, HostPointer<const float> target, const HostNoise& noise,
+              const HostPredictionArrays& prediction);
+  void update(const ConstMomentsView& input, const float* target, const HostNoise& noise,
               const PredictionArrays& prediction);
 
-  /// As predict and update, for arrays in the backend's memory; noise variances are on the host as
-  /// ever. The call returns when all has been done. What it refuses, it names as the others do,
-  /// but part of the output may have been written then.
-  void predict_on_device(ConstMomentsView input, NoiseView noise,
-                         const PredictionArrays& output) const;
-  void update_on_device(ConstMomentsView input, const float* target, NoiseView noise,
-                        const PredictionArrays& prediction);
-
   /// The innovations that update would apply, without applying them.
-  Innovations innovations(HostMoments input, const float* target, NoiseView noise) const;
+  Innovations innovations(const HostMoments& input, HostPointer<const float> target,
+                          const HostNoise& noise) const;
 
   /// How well the prediction for `input` meets targets, without an update.
-  PredictionSums evaluate(HostMoments input, const float* target, NoiseView noise) const;
+  PredictionSums evaluate(const HostMoments& input, HostPointer<const float> target,
+                          const HostNoise& noise) const;
 
   /// An executor of the network, for training and predictions on data in the backend's memory.
   /// Throws as output_features.
@@ -167,7 +149,6 @@ class Model {
   void set_epochs_trained(Index epochs);
 
  private:
-  struct Workspace;
   class WorkspaceLease;
 
   /// A batch in the backend's memory.
@@ -186,32 +167,22 @@ class Model {
 
   /// Throws as output_features.
   Sizes sizes_for(Index input_features) const;
-  void check_input(const HostMoments& input) const;
-  /// Begins the checks of a call on the device: queues that of the input, but for the signs of its
-  /// variances, which are looked at on the host at once. Failures are found in workspace.state.
-  void queue_input_check(Workspace& workspace, ConstMomentsView input) const;
-  /// Throws for a value of the input, which is in the backend's memory, that is not finite.
-  void require_finite_input(ConstMomentsView input) const;
-  std::vector<float> to_host(const float* values, Index size) const;
-  void check_targets(const Sizes& sizes, const HostMoments& input, const float* target,
-                     NoiseView noise) const;
+  /// predict and update, wherever the arrays are.
+  template <class Input, class Output>
+  void predict_rows(const Input& input, const HostNoise& noise, const Output& output) const;
+  template <class Input, class Target, class Output>
+  void update_rows(const Input& input, Target target, const HostNoise& noise,
+                   const Output& prediction);
+  /// Throws for a batch that cannot be learned from, and takes it to where it can.
+  template <class Input, class Target>
+  Batch checked_batch(Workspace& workspace, const Sizes& sizes, const Input& input, Target target,
+                      const HostNoise& noise) const;
   /// Throws unless `noise` has variances where there is neither a noise head nor a class head, and
   /// only there, and weights that are finite and at least 0, if any.
-  void check_noise(NoiseView noise, Index rows, Index outputs) const;
-  /// The noise where the backend can read it: that of the head, or `noise`, uploaded.
-  NoiseView load(Workspace& workspace, NoiseView noise, Index rows, Index outputs) const;
-  /// Takes a prediction of the executor's apart and writes it to arrays in the backend's memory.
-  void write(ConstMomentsView prediction, NoiseView noise, const PredictionArrays& output) const;
-  /// The same to arrays on the host.
-  void write_to_host(Workspace& workspace, ConstMomentsView prediction, NoiseView noise,
-                     const PredictionArrays& output) const;
-  /// The input, or the batch, where the backend can read it.
-  ConstMomentsView upload(Workspace& workspace, const HostMoments& input) const;
-  Batch load(Workspace& workspace, const Sizes& sizes, const HostMoments& input,
-             const float* target, NoiseView noise) const;
-  /// What Executor::linearize gives for an input of any length, to host arrays; null: not wanted.
-  void linearize(const HostMoments& input, Index n_inputs, float* jacobian,
-                 float* covariance) const;
+  void check_noise(const HostNoise& noise, Index rows, Index outputs) const;
+  /// What Executor::linearize gives for an input of any length; null: not wanted.
+  void linearize(const HostMoments& input, Index n_inputs, HostPointer<float> jacobian,
+                 HostPointer<float> covariance) const;
   /// The rule's factor on prior variances in a batch.
   float spread_of(const Batch& batch) const;
   /// The prediction for a batch; what the parameters have to learn from it stays in the executor.

@@ -18,7 +18,7 @@ constexpr auto is_finite_and_not_negative = [](std::uint32_t bits) {
 /// Throws for the first value whose bits are not accepted. All are looked at first, without a
 /// branch, so that the loop runs on vectors: a user's arrays are checked on every call.
 template <class Accept>
-void require_each(const char* name, const float* values, Index size, const char* needed,
+void require_each(const char* name, HostPointer<const float> values, Index size, const char* needed,
                   Accept accept) {
   const auto accepted = [&](Index i) { return accept(std::bit_cast<std::uint32_t>(values[i])); };
   std::uint32_t refused = 0;
@@ -31,26 +31,26 @@ void require_each(const char* name, const float* values, Index size, const char*
 
 }  // namespace
 
-void require_finite(const char* name, const float* values, Index size) {
+void require_finite(const char* name, HostPointer<const float> values, Index size) {
   require_each(name, values, size, "finite float32 values (no NaN, no infinity)",
                [](std::uint32_t bits) { return magnitude(bits) < infinity_bits; });
 }
 
-void require_finite_or_missing(const char* name, const float* values, Index size) {
+void require_finite_or_missing(const char* name, HostPointer<const float> values, Index size) {
   require_each(name, values, size, "finite float32 values, or NaN for a missing observation",
                [](std::uint32_t bits) { return magnitude(bits) != infinity_bits; });
 }
 
-void require_variances(const char* name, const float* values, Index size) {
+void require_variances(const char* name, HostPointer<const float> values, Index size) {
   require_each(name, values, size, "finite variances of at least 0", is_finite_and_not_negative);
 }
 
-void require_weights(const float* weight, Index rows) {
+void require_weights(HostPointer<const float> weight, Index rows) {
   require_each("sample_weight", weight, rows, "finite numbers of at least 0",
                is_finite_and_not_negative);
 }
 
-void require_positive(const char* name, const float* values, Index size) {
+void require_positive(const char* name, HostPointer<const float> values, Index size) {
   require_each(name, values, size, "finite values above 0",
                [](std::uint32_t bits) { return bits - 1 < infinity_bits - 1; });
 }

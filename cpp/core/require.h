@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "core/host.h"
 #include "core/index.h"
 
 namespace tagix {
@@ -24,18 +25,18 @@ void require(bool condition, Parts&&... parts) {
 }
 
 /// Throws unless every one of the `size` values is finite; `name` is the argument they came from.
-void require_finite(const char* name, const float* values, Index size);
+void require_finite(const char* name, HostPointer<const float> values, Index size);
 
 /// As require_finite, but NaN passes: a NaN target is a missing observation.
-void require_finite_or_missing(const char* name, const float* values, Index size);
+void require_finite_or_missing(const char* name, HostPointer<const float> values, Index size);
 
 /// Throws unless every one of the `size` values is finite and not negative.
-void require_variances(const char* name, const float* values, Index size);
+void require_variances(const char* name, HostPointer<const float> values, Index size);
 
 /// Throws unless every one of the `size` values is finite and above zero.
-void require_positive(const char* name, const float* values, Index size);
+void require_positive(const char* name, HostPointer<const float> values, Index size);
 
 /// Throws unless every one of the weights of so many rows is finite and not negative.
-void require_weights(const float* weight, Index rows);
+void require_weights(HostPointer<const float> weight, Index rows);
 
 }  // namespace tagix

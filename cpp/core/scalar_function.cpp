@@ -25,13 +25,12 @@ void for_each_slice(Backend& backend, const ScalarFunction& function, math::Mome
   for (Index start = 0; start < input.size(); start += max_slice) {
     const Index size = std::min(max_slice, input.size() - start);
     const Index count = n_points * size;
-    const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(float);
     const ConstMomentsView slice = input.slice(start, 1, size);
     backend.activation_points(form, slice, points.data());
-    backend.download(points.data(), host_points.data(), bytes);
+    backend.download(points.data(), on_host(host_points), count);
     function.evaluate(host_points.data(), count, host_values.data(), host_derivatives.data());
-    backend.upload(host_values.data(), values.data(), bytes);
-    backend.upload(host_derivatives.data(), derivatives.data(), bytes);
+    backend.upload(on_host(host_values), values.data(), count);
+    backend.upload(on_host(host_derivatives), derivatives.data(), count);
     use(slice, start, values.data(), derivatives.data());
   }
 }

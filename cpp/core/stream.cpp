@@ -65,7 +65,14 @@ HostMoments Stream::standardized(const double* x) {
   if (missing) {
     for (std::size_t i = 0; i < n; ++i) input_[n + i] = std::isnan(x[i]) ? 1.0f : 0.0f;
   }
-  return {input_.data(), missing ? input_.data() + n : nullptr, 1, n_features()};
+  const HostPointer<const float> mean = on_host(input_);
+  return {mean, missing ? mean + n_features() : nullptr, 1, n_features()};
+}
+
+HostPredictionArrays Stream::prediction() {
+  const HostPointer<float> first = on_host(prediction_);
+  if (classes_.exists()) return {first, first + classes_.n_outputs()};
+  return {first, first + 1, first + 2, first + 3};
 }
 
 StreamPrediction Stream::in_units() const {
@@ -74,24 +81,22 @@ StreamPrediction Stream::in_units() const {
 }
 
 StreamPrediction Stream::predict(const double* x) {
-  float* const p = prediction_.data();
-  model_->predict(standardized(x), {}, {p, p + 1, p + 2, p + 3});
+  model_->predict(standardized(x), {}, prediction());
   return in_units();
 }
 
-void Stream::predict_proba(const double* x, float* probabilities) {
+void Stream::predict_proba(const double* x, HostPointer<float> probabilities) {
   model_->predict_proba(standardized(x), probabilities);
 }
 
 bool Stream::learn(const double* x, double y) {
-  float* const p = prediction_.data();
   if (classes_.exists()) {
     const auto target = static_cast<float>(y);
-    model_->update(standardized(x), &target, {}, {p, p + prediction_.size() / 4});
+    model_->update(standardized(x), on_host(&target), {}, prediction());
     if (!std::isnan(y)) record_class(classes_.label_of(target));
   } else {
     const auto target = static_cast<float>((y - target_.mean) / target_.scale);
-    model_->update(standardized(x), &target, {}, {p, p + 1, p + 2, p + 3});
+    model_->update(standardized(x), on_host(&target), {}, prediction());
     if (!std::isnan(y)) record_number(y);
   }
   for (std::size_t i = 0; i < columns_.size(); ++i) columns_[i].seen.add(x[i]);

@@ -63,7 +63,7 @@ class Stream {
   /// std::invalid_argument for infinite values.
   StreamPrediction predict(const double* x);
   /// The probabilities of classes, written to n_classes values.
-  void predict_proba(const double* x, float* probabilities);
+  void predict_proba(const double* x, HostPointer<float> probabilities);
 
   /// Predicts a row, updates the model, and adds to the sums and to what has been seen; y is a
   /// number or a class, NaN where missing. Returns whether the number of rows is now a power of
@@ -80,6 +80,8 @@ class Stream {
  private:
   /// The row standardized, in input_; its variances are null where nothing is missing.
   HostMoments standardized(const double* x);
+  /// Where the model writes what it had expected of a number, or the outputs of classes.
+  HostPredictionArrays prediction();
   StreamPrediction in_units() const;
   /// Adds what the model had expected, which lies in prediction_, of a target.
   void record_number(double y);

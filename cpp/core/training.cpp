@@ -75,7 +75,7 @@ EpochRecord Trainer::run_epoch(const ProgressCallback& progress) {
   record.epoch = model_.epochs_trained();
   TrainingState state;
   state.epoch = static_cast<std::uint64_t>(record.epoch);
-  state_.assign(&state, 1);
+  state_.assign(state);
   if (shuffle_) {
     order_.resize(n_rows);
     model_.backend().shuffle(model_.seed(), state.epoch, n_rows, order_.data());
@@ -144,17 +144,17 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
   require(rows >= 1, "x: got 0 rows, needed at least 1");
   require(out_features >= 1, "y: got 0 columns, needed at least 1");
   if (owner_ == nullptr) return;
-  const TrainingState start;
   Buffer<TrainingState> state(backend);
-  state.assign(&start, 1);
+  state.assign(TrainingState{});
   backend.check_innovation({x, x, rows, in_features}, state.data());
   require(state.first().failure == Failure::none,
           "x: got NaN or an infinite value, needed finite numbers");
 }
 
-RegressionSource::RegressionSource(Backend& backend, const float* x, const float* y, Index rows,
-                                   Index in_features, Index out_features)
-    : RegressionSource(backend, x, y, rows, in_features, out_features, nullptr) {
+RegressionSource::RegressionSource(Backend& backend, HostPointer<const float> x,
+                                   HostPointer<const float> y, Index rows, Index in_features,
+                                   Index out_features)
+    : RegressionSource(backend, nullptr, nullptr, rows, in_features, out_features, nullptr) {
   require_finite("x", x, rows * in_features);
   require_finite_or_missing("y", y, rows * out_features);
   own_x_.assign(x, rows * in_features);
@@ -168,20 +168,20 @@ void RegressionSource::set_noise_var(const std::vector<float>& noise_var) {
   noise_var_per_target_.resize(0);
 }
 
-void RegressionSource::set_noise_var_per_target(const float* noise_var) {
+void RegressionSource::set_noise_var_per_target(HostPointer<const float> noise_var) {
   require(!noise_.is_known_by_heads(),
           "noise: got noise variances, needed none: the network infers them, or predicts classes");
   require_positive("noise", noise_var, rows_ * out_features_);
   noise_var_per_target_.assign(noise_var, rows_ * out_features_);
 }
 
-void RegressionSource::set_weight(const float* weight) {
+void RegressionSource::set_weight(HostPointer<const float> weight) {
   require_weights(weight, rows_);
   weight_.assign(weight, rows_);
   mean_weight_ = mean_weight_of(weight, rows_);
 }
 
-void RegressionSource::set_x_var(const float* x_var) {
+void RegressionSource::set_x_var(HostPointer<const float> x_var) {
   require_variances("x_var", x_var, rows_ * in_features_);
   x_var_.assign(x_var, rows_ * in_features_);
 }

@@ -116,10 +116,10 @@ class SharedNoise {
 /// or one for each target.
 class RegressionSource final : public BatchSource {
  public:
-  /// Uploads host arrays: x (rows x in), y (rows x out, NaN = missing). Throws
+  /// Uploads x (rows x in) and y (rows x out, NaN = missing). Throws
   /// std::invalid_argument on values that no model can take.
-  RegressionSource(Backend& backend, const float* x, const float* y, Index rows, Index in_features,
-                   Index out_features);
+  RegressionSource(Backend& backend, HostPointer<const float> x, HostPointer<const float> y,
+                   Index rows, Index in_features, Index out_features);
   /// Takes arrays that lie in the backend's memory, and keep their values as long as `owner` lives,
   /// as they are: x (rows x in) and y (rows x out_features). Throws std::invalid_argument unless x
   /// is finite; of y an infinite value fails in training.
@@ -128,12 +128,12 @@ class RegressionSource final : public BatchSource {
 
   /// Noise variances in force from the next batch on: 1 or out_features values.
   void set_noise_var(const std::vector<float>& noise_var);
-  /// One noise variance for each target: a host array, rows x out.
-  void set_noise_var_per_target(const float* noise_var);
-  /// Weights of the rows, finite and at least 0: a host array.
-  void set_weight(const float* weight);
-  /// Variances of the inputs: a host array, rows x in, of finite numbers of at least 0.
-  void set_x_var(const float* x_var);
+  /// One noise variance for each target: rows x out.
+  void set_noise_var_per_target(HostPointer<const float> noise_var);
+  /// Weights of the rows, finite and at least 0.
+  void set_weight(HostPointer<const float> weight);
+  /// Variances of the inputs: rows x in, finite and at least 0.
+  void set_x_var(HostPointer<const float> x_var);
   /// What the network's outputs say of noise or of classes, if they do.
   void set_heads(math::NoiseHead head, math::ClassHead classes = {}) {
     noise_.set_heads(head, classes);

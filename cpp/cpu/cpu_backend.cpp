@@ -74,10 +74,10 @@ class CpuBackend final : public Backend {
   void release(void* memory, std::size_t) noexcept override {
     ::operator delete(memory, alignment);
   }
-  void upload(const void* host, void* memory, std::size_t bytes) override {
+  void upload_bytes(const void* host, void* memory, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(memory, host, bytes);
   }
-  void download(const void* memory, void* host, std::size_t bytes) override {
+  void download_bytes(const void* memory, void* host, std::size_t bytes) override {
     if (bytes > 0) std::memcpy(host, memory, bytes);
   }
   bool reads_host_memory() const override { return true; }

@@ -205,7 +205,8 @@ struct RemaxTotals {
 
 /// The innovation of an output whose share is observed as 1 (the class) or 0. Given the share A, a
 /// label is 1 with probability A, so that its variance is E A (1 - E A), of which Var A is the
-/// share's own; `noise_var` is added, and `spread` makes room for the other rows of a batch:
+/// share's own; `noise_var` is added, and `spread` makes room for the other rows of a batch. E A,
+/// of a log-normal variable, counts as 1 where it is more:
 ///
 ///   S = E A (1 - E A) + Var A (spread - 1) + noise_var
 ///   delta_mean = J (y - E A) / S,   delta_var = -J^2 / S

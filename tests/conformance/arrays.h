@@ -125,7 +125,7 @@ class Arrays {
   }
   std::vector<float> download(const Buffer<float>& device) {
     std::vector<float> host(static_cast<std::size_t>(device.size()));
-    backend_.download(device.data(), host.data(), host.size() * sizeof(float));
+    backend_.download(device.data(), on_host(host), device.size());
     return host;
   }
 

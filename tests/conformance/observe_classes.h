@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include "conformance/class_truth.h"
@@ -112,10 +113,12 @@ struct ObserveClasses final : Operation {
       for (std::size_t i = 0; i < truth.shares.size(); ++i) {
         const RemaxTruth::Share& share = truth.shares[i];
         const double observed = static_cast<Index>(i) == label ? 1 : 0;
-        const double label_var = share.mean * (1 - share.mean);
+        // The mean of a log-normal share may lie above 1, where no probability does.
+        const double probability = std::min(share.mean, 1.0);
+        const double label_var = probability * (1 - probability);
         const double total = label_var + share.var * (spread - 1) + problem.head.noise_var;
         const double condition =
-            share.condition * (1 + (share.mean * (1 + share.mean) +
+            share.condition * (1 + (probability * (1 + probability) +
                                     share.var_magnitude * (spread - 1) + problem.head.noise_var) /
                                        total);
         const double slope = share.jacobian, magnitude = share.jacobian_magnitude;
@@ -124,8 +127,8 @@ struct ObserveClasses final : Operation {
         const double of_scale = share.unit_slope * (scale - truth.total) / scale_var;
         const double precision = share.unit_slope * share.unit_slope / scale_var;
         delta_mean[i] = {
-            slope * (observed - share.mean) / total + of_scale,
-            magnitude * (observed + share.mean) / total * condition +
+            slope * (observed - probability) / total + of_scale,
+            magnitude * (observed + probability) / total * condition +
                 share.unit_slope * (scale + truth.total) / scale_var * share.condition +
                 tail_magnitude};
         // The rounding of J squared counts where J cancels.

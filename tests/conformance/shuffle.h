@@ -29,7 +29,7 @@ struct Shuffle final : Operation {
     return [=, this, &order, &returned, &backend = arrays.backend()] {
       backend.shuffle(seed, epoch, n_rows, order.data());
       std::vector<Index> host(static_cast<std::size_t>(n_rows));
-      backend.download(order.data(), host.data(), host.size() * sizeof(Index));
+      backend.download(order.data(), on_host(host), order.size());
       returned.assign(host.begin(), host.end());
     };
   }

@@ -50,7 +50,7 @@ struct TestDrift final : Operation {
       for (double chi_square : chi_squares) {
         recorded.sums.chi_square += chi_square;
         recorded.sums.n_observed += n_targets;
-        state.assign(&recorded, 1);
+        state.assign(recorded);
         backend.test_drift(forgetting, state.data(), drift.data());
         recorded = state.first();
         returned.push_back(drift.first().drifts ? 1 : 0);
@@ -60,7 +60,7 @@ struct TestDrift final : Operation {
                                        static_cast<double>(end.n_drifts)});
       // The stream may be run again.
       const math::DriftState start;
-      drift.assign(&start, 1);
+      drift.assign(start);
     };
   }
 

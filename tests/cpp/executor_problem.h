@@ -126,7 +126,7 @@ inline HostPair to_host(Backend& backend, ConstMomentsView view) {
   HostPair pair;
   pair.mean.resize(static_cast<std::size_t>(view.size()));
   pair.var.resize(pair.mean.size());
-  download(backend, view, pair.mean.data(), pair.var.data());
+  download(backend, view, pair.mean, pair.var);
   return pair;
 }
 
@@ -134,11 +134,11 @@ inline MomentsView to_device(Backend& backend, Moments& moments, Index rows, Ind
                              const HostPair& pair) {
   moments.resize(rows, cols);
   MomentsView view = moments.view();
-  backend.upload(pair.mean.data(), view.mean, pair.mean.size() * sizeof(float));
+  backend.upload(on_host(pair.mean), view.mean, view.size());
   if (pair.var.empty()) {
     view.var = nullptr;
   } else {
-    backend.upload(pair.var.data(), view.var, pair.var.size() * sizeof(float));
+    backend.upload(on_host(pair.var), view.var, view.size());
   }
   return view;
 }
@@ -246,7 +246,7 @@ inline Failure update(Backend& backend, Executor& executor, const UpdateRule& ru
                       MomentsView parameters) {
   const TrainingState start;
   Buffer<TrainingState> state(backend);
-  state.assign(&start, 1);
+  state.assign(start);
   executor.update(rule, rows, parameters, state.data());
   return state.first().failure;
 }

@@ -28,7 +28,7 @@ struct HostLinearized {
 inline std::vector<float> array_to_host(Backend& backend, const float* array, Index size) {
   if (array == nullptr) return {};
   std::vector<float> host(static_cast<std::size_t>(size));
-  backend.download(array, host.data(), host.size() * sizeof(float));
+  backend.download(array, on_host(host), static_cast<Index>(host.size()));
   return host;
 }
 

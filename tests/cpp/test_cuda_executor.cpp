@@ -86,8 +86,8 @@ TEST_CASE("a network with residual connections is recorded") {
     target.assign(problem.target);
     noise_var.assign(problem.noise_var);
     Buffer<TrainingState> state(*backend);
-    const TrainingState start;
-    state.assign(&start, 1);
+
+    state.assign(TrainingState{});
     const TrainingRows rows{on_device.input, target.data(), {noise_var.data(), 2, 1}};
     Linearized linearized;
     const auto queue = [&] {
@@ -125,7 +125,7 @@ TEST_CASE("a network with a function of a user's own is not recorded, and trains
   CHECK(make_graph_executor(*backend, row_graph(network))->calls_the_host());
   Model model(network, UpdateRule{}, 3, backend);
   const std::vector<float> x = uniform_floats(60, -1, 1, 5), y = uniform_floats(40, -1, 1, 6);
-  RegressionSource source(*backend, x.data(), y.data(), 20, 3, 2);
+  RegressionSource source(*backend, x, y, 20, 3, 2);
   source.set_noise_var({0.1f});
   Trainer trainer(model, source, 4, true);
   for (int epoch = 0; epoch < 2; ++epoch) CHECK(trainer.run_epoch({}).n_rows == 20);

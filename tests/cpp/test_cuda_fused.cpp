@@ -34,7 +34,7 @@ Outcome train(Backend& backend, Executor& executor, const Problem& problem, cons
   Moments parameters(backend), input(backend);
   Buffer<float> target(backend), noise_var(backend);
   Buffer<TrainingState> state(backend);
-  state.assign(&start, 1);
+  state.assign(start);
   const auto count = static_cast<Index>(problem.parameters.mean.size());
   const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
   TrainingRows rows;

@@ -39,7 +39,7 @@ double rounded(float x, int bits, Ties ties) {
 template <class T>
 std::vector<T> to_host(const Buffer<T>& buffer, std::size_t count) {
   std::vector<T> values(count);
-  cuda_backend()->download(buffer.data(), values.data(), count * sizeof(T));
+  cuda_backend()->download(buffer.data(), on_host(values), static_cast<Index>(count));
   return values;
 }
 

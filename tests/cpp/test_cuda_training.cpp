@@ -60,7 +60,7 @@ struct Table {
   }
 
   std::unique_ptr<RegressionSource> source(Backend& backend) const {
-    auto source = std::make_unique<RegressionSource>(backend, x.data(), y.data(), rows, 3, 2);
+    auto source = std::make_unique<RegressionSource>(backend, x, y, rows, 3, 2);
     source->set_noise_var({0.1f, 0.2f});
     return source;
   }
@@ -143,10 +143,10 @@ TEST_CASE("classes and uncertain inputs are learned on the GPU as on the CPU") {
             if (i % 11 == 3) y[i] = missing;
           }
           Model model(relu_network({3, 20, 33, 2}), UpdateRule{}, 3, backend, {}, {}, head);
-          RegressionSource source(*backend, x.data(), y.data(), rows, 3, head.exists() ? 1 : 2);
+          RegressionSource source(*backend, x, y, rows, 3, head.exists() ? 1 : 2);
           if (!head.exists()) source.set_noise_var({0.1f, 0.2f});
           source.set_heads({}, head);
-          if (uncertain) source.set_x_var(x_var.data());
+          if (uncertain) source.set_x_var(x_var);
           Trainer trainer(model, source, batch_size, true);
           trainer.run_epoch({});
           record = trainer.run_epoch({});
@@ -222,7 +222,7 @@ TEST_CASE("training is the same bits again, and recorded steps are those that ar
     const std::unique_ptr<Executor> executor = model->make_executor(3);
     TrainingState start;
     start.epoch = static_cast<std::uint64_t>(epoch);
-    state.assign(&start, 1);
+    state.assign(start);
     for (int batch = 0; batch < 10; ++batch) {
       executor->train(model->rule(), source->load({order.data(), state.data()}, 10), 10,
                       model->parameter_view(), state.data());
@@ -286,9 +286,9 @@ TEST_CASE("a diffusion model trains and samples on the GPU as on the CPU") {
     for (int k = 0; k < 2; ++k) {
       DiffusionProcess process(backends[k], description);
       const auto model = make_model(backends[k], {process.network_inputs(), 24, 24, 2});
-      DiffusionSource source(*backends[k], process, model->seed(), data.data(), 90);
+      DiffusionSource source(*backends[k], process, model->seed(), data, 90);
       source.set_noise_var({1.0f});
-      if (labelled) source.set_labels(labels.data(), 0.3);
+      if (labelled) source.set_labels(labels, 0.3);
       Trainer trainer(*model, source, 32, true);
       for (int epoch = 0; epoch < 4; ++epoch) trainer.run_epoch({});
       parameters[k] = parameters_of(*model);
@@ -298,13 +298,12 @@ TEST_CASE("a diffusion model trains and samples on the GPU as on the CPU") {
       const SamplerPlan plan = cosine_ddpm(12);
       SampleRequest request{50, 21};
       if (labelled) {
-        request.labels = labels.data();
+        request.labels = labels;
         request.guidance = {2, -1};
       }
-      REQUIRE(process.sample(*model, plan, request, {samples[k].data(), variances[k].data()}, {}));
+      REQUIRE(process.sample(*model, plan, request, {samples[k], variances[k]}, {}));
       std::vector<float> again(2 * 50), again_var(2 * 50);
-      REQUIRE(process.sample(*model, plan, request,
-                             {again.data(), again_var.data(), chains[k].data()}, {}));
+      REQUIRE(process.sample(*model, plan, request, {again, again_var, chains[k]}, {}));
       // With the chain each step is waited for; without it they are recorded and run in a row.
       CHECK(same_bits(again, samples[k]));
       CHECK(same_bits(again_var, variances[k]));
@@ -324,7 +323,7 @@ TEST_CASE("networks on the GPU serve several threads, and one may train meanwhil
     HostPair moments;
     moments.mean.resize(80);
     moments.var.resize(80);
-    net.predict({table.x.data(), nullptr, 40, 3}, {}, {moments.mean.data(), moments.var.data()});
+    net.predict({table.x, nullptr, 40, 3}, {}, {moments.mean, moments.var});
     return moments;
   };
   const HostPair before = predict(*alone);

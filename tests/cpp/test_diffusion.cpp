@@ -34,7 +34,7 @@ struct LinearDenoiser {
       parameters.var[static_cast<std::size_t>(n_features * n_inputs + o)] =
           0.1f + 0.05f * static_cast<float>(o);
     }
-    model.set_parameters(parameters.mean.data(), parameters.var.data());
+    model.set_parameters(parameters.mean, parameters.var);
   }
 
   double mean(const std::vector<double>& noisy, const std::vector<float>& features,
@@ -72,8 +72,7 @@ struct Samples {
       trajectory.assign(size * static_cast<std::size_t>(process.n_steps()), missing);
     }
     CHECK(process.sample(model, cosine_ddpm(process.n_steps()), request,
-                         {x.data(), var.data(), with_trajectory ? trajectory.data() : nullptr},
-                         {}));
+                         {x, var, with_trajectory ? on_host(trajectory) : nullptr}, {}));
   }
 };
 
@@ -113,7 +112,7 @@ TEST_CASE("samples follow the reverse recursion of the network's predictions") {
     for (Index row = 0; row < rows; ++row) labels.push_back(row % 3 - 1);
     SampleRequest request{rows, seed};
     if (guided) {
-      request.labels = labels.data();
+      request.labels = labels;
       request.guidance = {3.0f, -2.0f};
     }
     const Samples samples(process, denoiser.model, request, true);
@@ -189,8 +188,7 @@ TEST_CASE("a sampler of two stages a step hands its carry on") {
   CHECK(plan.n_steps() == 2);
   constexpr Index rows = 30;
   std::vector<float> x(2 * rows), var(x.size()), trajectory(3 * x.size());
-  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data(), trajectory.data()},
-                         {}));
+  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {x, var, trajectory}, {}));
   double worst = 0;
   for (Index row = 0; row < rows; ++row) {
     std::vector<double> state =
@@ -222,26 +220,21 @@ TEST_CASE("a sampler of two stages a step hands its carry on") {
   CHECK(worst < 3e-6);
   // In one go, without the trajectory, it is the same.
   std::vector<float> again(x.size()), again_var(x.size());
-  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {again.data(), again_var.data()}, {}));
+  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {again, again_var}, {}));
   CHECK(again == x);
   CHECK(again_var == var);
 
   std::vector<float> matrices(4 * rows);
-  SampleUncertainty uncertainty{matrices.data(), matrices.data(), matrices.data()};
+  SampleUncertainty uncertainty{matrices, matrices, matrices};
   check_refused(
-      [&] {
-        process.sample(denoiser.model, plan, {rows, 9},
-                       {x.data(), var.data(), nullptr, &uncertainty}, {});
-      },
+      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var, nullptr, &uncertainty}, {}); },
       {"uncertainty: got a sampler whose steps use what an earlier stage left"});
   plan.ends_step.back() = false;
-  check_refused(
-      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data()}, {}); },
-      {"sampler: got a plan whose last stage ends no step"});
+  check_refused([&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var}, {}); },
+                {"sampler: got a plan whose last stage ends no step"});
   plan.time_features.push_back(0);
-  check_refused(
-      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x.data(), var.data()}, {}); },
-      {"sampler: time_features: got 5 values"});
+  check_refused([&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var}, {}); },
+                {"sampler: time_features: got 5 values"});
 }
 
 TEST_CASE("a sample depends on the seed and its position, not on how many are drawn") {
@@ -265,8 +258,7 @@ TEST_CASE("sampling stops when asked") {
   const LinearDenoiser denoiser(process, backend);
   std::vector<float> x(8), var(8), trajectory(6 * 8);
   int asked = 0;
-  CHECK_FALSE(process.sample(denoiser.model, cosine_ddpm(6), {4, 1},
-                             {x.data(), var.data(), trajectory.data()},
+  CHECK_FALSE(process.sample(denoiser.model, cosine_ddpm(6), {4, 1}, {x, var, trajectory},
                              [&] { return ++asked == 3; }));
   CHECK(asked == 3);
 }
@@ -275,14 +267,14 @@ TEST_CASE("standardization takes the mean and the deviation of each column") {
   DiffusionProcess process(cpu_backend(), cosine_description(3, 4));
   // Columns: 1, 2, 3, 6; a constant; and numbers around 1000.
   const std::vector<float> data{1, 7, 1000, 2, 7, 1001, 3, 7, 1002, 6, 7, 1005};
-  process.standardize_by(data.data(), 4);
+  process.standardize_by(data, 4);
   CHECK(process.shift() == std::vector<float>{3, 7, 1002});
   CHECK(process.scale()[0] == doctest::Approx(std::sqrt(3.5)).epsilon(1e-6));
   CHECK(process.scale()[1] == 1.0f);
   CHECK(process.scale()[2] == doctest::Approx(std::sqrt(3.5)).epsilon(1e-6));
   check_refused([&] { process.set_standardization({0, 0, 0}, {1, 0, 1}); }, {"scale: got 0"});
   check_refused([&] { process.set_standardization({0, 0}, {1, 1}); }, {"got 2 and 2", "needed 3"});
-  check_refused([&] { process.standardize_by(data.data(), 0); }, {"X: got 0 rows"});
+  check_refused([&] { process.standardize_by(data, 0); }, {"X: got 0 rows"});
 }
 
 TEST_CASE("a training batch is the standardized data with the noise that its target names") {
@@ -290,8 +282,8 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
   constexpr Index n_classes = 2, cols = 2 + 1 + n_classes, n_rows = 20;
   DiffusionProcess process(backend, cosine_description(2, 10, n_classes));
   const std::vector<float> data = uniform_floats(2 * n_rows, -3, 9, 1);
-  process.standardize_by(data.data(), n_rows);
-  DiffusionSource source(*backend, process, 77, data.data(), n_rows);
+  process.standardize_by(data, n_rows);
+  DiffusionSource source(*backend, process, 77, data, n_rows);
   source.set_noise_var({0.25f});
   CHECK(source.n_rows() == n_rows);
   std::vector<Index> labels;
@@ -302,8 +294,8 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
   const RowSelection selection{rows.data(), &state};
   for (std::uint64_t epoch : {0, 1, 2, 3}) {
     CAPTURE(epoch);
-    if (epoch == 2) source.set_labels(labels.data(), 0);
-    if (epoch == 3) source.set_labels(labels.data(), 1);
+    if (epoch == 2) source.set_labels(labels, 0);
+    if (epoch == 3) source.set_labels(labels, 1);
     state.epoch = epoch;
     const BatchSource::Batch batch = source.load(selection, 4);
     CHECK(batch.input.var == nullptr);
@@ -340,11 +332,11 @@ TEST_CASE("a training batch is the standardized data with the noise that its tar
   CHECK(std::vector<float>(batch.target, batch.target + 8) != first);
 
   for (double p : {-0.1, 1.1}) {
-    check_refused([&] { source.set_labels(labels.data(), p); },
+    check_refused([&] { source.set_labels(labels, p); },
                   {text("p_uncond: got ", p), "needed a number in [0, 1]"});
   }
   labels[7] = n_classes;
-  check_refused([&] { source.set_labels(labels.data(), 0.5); },
+  check_refused([&] { source.set_labels(labels, 0.5); },
                 {"labels: got 2 at position 7", "needed classes below 2"});
 }
 
@@ -374,18 +366,15 @@ TEST_CASE("processes and networks that do not fit are refused") {
                 {"net: got a network of 4 inputs", "needed 3"});
   check_refused([&] { process.check_network(model(3, 3)); },
                 {"net: got a network of 3 outputs", "needed 2"});
-  const float bad[2] = {1, missing};
+  const std::vector<float> bad{1, missing};
   check_refused([&] { DiffusionSource(*backend, process, 1, bad, 1); }, {"X: got nan"});
   std::vector<float> x(2), var(2);
   const Index label = 0;
   const Model network = model(3, 2);
   check_refused(
-      [&] { process.sample(network, cosine_ddpm(40), {1, 1, &label}, {x.data(), var.data()}, {}); },
+      [&] { process.sample(network, cosine_ddpm(40), {1, 1, on_host(&label)}, {x, var}, {}); },
       {"labels: got 0 at position 0"});
   check_refused(
-      [&] {
-        process.sample(network, cosine_ddpm(40), {1, 1, nullptr, {2, -1}}, {x.data(), var.data()},
-                       {});
-      },
+      [&] { process.sample(network, cosine_ddpm(40), {1, 1, nullptr, {2, -1}}, {x, var}, {}); },
       {"guidance: got no label"});
 }

@@ -34,7 +34,7 @@ struct LinearNetwork {
     mean = uniform_floats(count, -0.5, 0.5, 8);
     var.assign(count, 0.0f);
     for (std::size_t o = 0; o < 3; ++o) var[count - 3 + o] = 0.1f + 0.05f * static_cast<float>(o);
-    model.set_parameters(mean.data(), var.data());
+    model.set_parameters(mean, var);
   }
 
   double jacobian(Index i, Index k) const {
@@ -52,10 +52,9 @@ struct Uncertain {
     trajectory.assign(size * n_steps, missing);
     for (std::vector<float>* array : {&epistemic, &aleatoric}) array->assign(size * n, missing);
     score.assign(static_cast<std::size_t>(rows), missing);
-    SampleUncertainty arrays{epistemic.data(), aleatoric.data(), score.data()};
-    CHECK(network.process.sample(
-        network.model, cosine_ddpm(n_steps), {rows, seed},
-        {x.data(), var.data(), trajectory.data(), uncertain ? &arrays : nullptr}, {}));
+    SampleUncertainty arrays{epistemic, aleatoric, score};
+    CHECK(network.process.sample(network.model, cosine_ddpm(n_steps), {rows, seed},
+                                 {x, var, trajectory, uncertain ? &arrays : nullptr}, {}));
   }
 };
 
@@ -126,13 +125,12 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
     std::vector<float> covariance(rows * n * n, missing);
     const SamplerPlan plan = cosine_ddpm(n_steps);
     const SampleRequest request{rows, 9};
-    CHECK(
-        network.process.sample_draws(network.model, plan, request, n_draws, covariance.data(), {}));
+    CHECK(network.process.sample_draws(network.model, plan, request, n_draws, covariance, {}));
     std::vector<std::vector<float>> samples;
     for (Index draw = 0; draw < n_draws; ++draw) {
       const std::uint64_t seed = math::derived_seed(9, static_cast<std::uint64_t>(draw));
       std::vector<float> x(rows * n), var(rows * n);
-      network.process.sample(*network.model.draw(seed), plan, request, {x.data(), var.data()}, {});
+      network.process.sample(*network.model.draw(seed), plan, request, {x, var}, {});
       samples.push_back(x);
       for (float each : var) CHECK(each == 0);
     }
@@ -147,13 +145,11 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
       CHECK(covariance[i] == doctest::Approx(sum / (n_draws - 1)).epsilon(1e-4));
     }
     check_refused(
-        [&] {
-          network.process.sample_draws(network.model, plan, request, 1, covariance.data(), {});
-        },
+        [&] { network.process.sample_draws(network.model, plan, request, 1, covariance, {}); },
         {"ensemble: got 1", "at least 2"});
     int asked = 0;
-    CHECK_FALSE(network.process.sample_draws(network.model, plan, request, n_draws,
-                                             covariance.data(), [&] { return ++asked == 3; }));
+    CHECK_FALSE(network.process.sample_draws(network.model, plan, request, n_draws, covariance,
+                                             [&] { return ++asked == 3; }));
   }
 }
 
@@ -165,10 +161,10 @@ TEST_CASE("guided samples carry the combined Jacobian and covariance, on every d
     const std::vector<Index> labels(rows, 1);
     std::vector<float> x(rows * n), var(rows * n), epistemic(rows * n * n), aleatoric(rows * n * n),
         score(rows);
-    SampleUncertainty arrays{epistemic.data(), aleatoric.data(), score.data()};
-    SampleRequest request{rows, 5, labels.data(), {3, -2}};
+    SampleUncertainty arrays{epistemic, aleatoric, score};
+    SampleRequest request{rows, 5, labels, {3, -2}};
     REQUIRE(network.process.sample(network.model, cosine_ddpm(n_steps), request,
-                                   {x.data(), var.data(), nullptr, &arrays}, {}));
+                                   {x, var, nullptr, &arrays}, {}));
     // The Jacobian of a linear network does not depend on the class, and 3 J - 2 J is J. Its
     // covariance is that of the bias, which counts 3^2 + 2^2 times.
     const Uncertain plain(network, rows, 5);

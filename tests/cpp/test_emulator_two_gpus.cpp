@@ -18,7 +18,7 @@ TEST_CASE("another library's choice of a device stays, and disturbs nothing") {
     REQUIRE(cudaSetDevice(device) == cudaSuccess);
     {
       Model model(relu_network({3, 20, 2}), UpdateRule{}, 5, cuda_backend());
-      RegressionSource source(model.backend(), x.data(), y.data(), 40, 3, 2);
+      RegressionSource source(model.backend(), x, y, 40, 3, 2);
       source.set_noise_var({0.1f});
       Trainer trainer(model, source, 8, true);
       for (int epoch = 0; epoch < 3; ++epoch) trainer.run_epoch({});

@@ -368,7 +368,7 @@ struct TrainedRows {
     Moments theta(backend), input(backend);
     Buffer<float> target(backend), noise_var(backend);
     Buffer<TrainingState> states(backend);
-    states.assign(&state, 1);
+    states.assign(state);
     target.assign(targets);
     noise_var.assign(problem.noise_var);
     NoiseView noise{noise_var.data(), problem.out_features, 1};

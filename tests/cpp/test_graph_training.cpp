@@ -61,7 +61,7 @@ void check_training(Backend& backend, const std::shared_ptr<const Graph>& graph,
   const auto executor = make_graph_executor(backend, graph);
   const TrainingState no_failure;
   Buffer<TrainingState> state(backend);
-  state.assign(&no_failure, 1);
+  state.assign(no_failure);
   Buffer<float> target(backend), noise_var(backend);
   DeviceProblem on_device(backend, start);
   Difference prediction;
@@ -72,8 +72,7 @@ void check_training(Backend& backend, const std::shared_ptr<const Graph>& graph,
       const float* x = batch.input.mean.data() + row * static_cast<std::size_t>(graph->row_size);
       if (!std::isnan(batch.target[i])) batch.target[i] = std::sin(2 * x[0]) + x[1] * x[2];
     }
-    backend.upload(batch.input.mean.data(), on_device.input.mean,
-                   batch.input.mean.size() * sizeof(float));
+    backend.upload(on_host(batch.input.mean), on_device.input.mean, on_device.input.size());
     target.assign(batch.target);
     noise_var.assign(batch.noise_var);
     const Learned learned =

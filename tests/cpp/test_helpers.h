@@ -43,7 +43,7 @@ inline HostPair parameters_of(const Model& model) {
   HostPair pair;
   pair.mean.resize(static_cast<std::size_t>(model.parameter_count()));
   pair.var.resize(pair.mean.size());
-  model.get_parameters(pair.mean.data(), pair.var.data());
+  model.get_parameters(pair.mean, pair.var);
   return pair;
 }
 
@@ -58,7 +58,7 @@ class TrainingSteps {
   /// One step; returns what it recorded. Throws as a Trainer does.
   PredictionSums step(const BatchSource::Batch& batch) {
     const TrainingState start;
-    state_.assign(&start, 1);
+    state_.assign(start);
     executor_->train(model_.rule(), batch, batch.input.rows, model_.parameter_view(),
                      state_.data());
     const TrainingState end = state_.first();

@@ -65,12 +65,12 @@ struct LayerRun {
   static void upload(Backend& backend, Moments& to, Index rows, Index cols,
                      const std::vector<float>& mean, const std::vector<float>& var) {
     to.resize(rows, cols);
-    backend.upload(mean.data(), to.view().mean, mean.size() * sizeof(float));
-    backend.upload(var.data(), to.view().var, var.size() * sizeof(float));
+    backend.upload(on_host(mean), to.view().mean, rows * cols);
+    backend.upload(on_host(var), to.view().var, rows * cols);
   }
   static Gaussians host(Backend& backend, ConstMomentsView view) {
     std::vector<float> mean(static_cast<std::size_t>(view.size())), var(mean.size());
-    download(backend, view, mean.data(), var.data());
+    download(backend, view, mean, var);
     Gaussians result(static_cast<std::size_t>(view.rows), static_cast<std::size_t>(view.cols));
     result.mean.assign(mean.begin(), mean.end());
     result.var.assign(var.begin(), var.end());

@@ -25,7 +25,7 @@ struct HostLinearized {
 std::vector<float> values(Backend& backend, const float* array, Index size) {
   if (array == nullptr) return {};
   std::vector<float> host(static_cast<std::size_t>(size));
-  backend.download(array, host.data(), host.size() * sizeof(float));
+  backend.download(array, on_host(host), static_cast<Index>(host.size()));
   return host;
 }
 
@@ -237,11 +237,11 @@ TEST_CASE("draws of a model have the moments of its parameters") {
     Model model(std::make_shared<Linear>(3, 2, true, Linear::Init::he, 1.0, 0.5), {}, 5, backend);
     const auto count = static_cast<std::size_t>(model.parameter_count());
     std::vector<float> mean(count), var(count), drawn(count), drawn_var(count);
-    model.get_parameters(mean.data(), var.data());
+    model.get_parameters(mean, var);
     std::vector<double> first(count), second(count);
     constexpr int n_draws = 4000;
     for (int draw = 0; draw < n_draws; ++draw) {
-      model.draw(static_cast<std::uint64_t>(draw))->get_parameters(drawn.data(), drawn_var.data());
+      model.draw(static_cast<std::uint64_t>(draw))->get_parameters(drawn, drawn_var);
       for (std::size_t i = 0; i < count; ++i) {
         const double number = (drawn[i] - double{mean[i]}) / std::sqrt(double{var[i]});
         first[i] += number;

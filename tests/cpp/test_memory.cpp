@@ -90,6 +90,16 @@ std::vector<Precision> precisions() {
 
 }  // namespace
 
+// Arrays of the host and of a backend cannot be taken for each other.
+static_assert(!std::is_convertible_v<float*, HostPointer<float>>);
+static_assert(!std::is_convertible_v<HostPointer<float>, float*>);
+static_assert(!std::is_convertible_v<HostPointer<const float>, HostPointer<float>>);
+static_assert(std::is_convertible_v<HostPointer<float>, HostPointer<const float>>);
+static_assert(!std::is_convertible_v<MomentsView, HostMoments>);
+static_assert(!std::is_convertible_v<HostMoments, ConstMomentsView>);
+static_assert(!std::is_convertible_v<NoiseView, HostNoise>);
+static_assert(!std::is_convertible_v<HostNoise, NoiseView>);
+
 TEST_CASE("a training step allocates nothing after the first") {
   const ThreadCount restored;
   const Data data(300);
@@ -137,7 +147,7 @@ TEST_CASE("a step of a graph that is not a chain allocates nothing after the fir
   const MomentsView view{parameters.data(), parameters.data() + count, 1, graph->parameter_count()};
   const TrainingState start;
   Buffer<TrainingState> state(*backend);
-  state.assign(&start, 1);
+  state.assign(start);
   const auto step = [&](Index rows) {
     const BatchSource::Batch batch = data.batch(rows);
     executor->train({}, batch, rows, view, state.data());

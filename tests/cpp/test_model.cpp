@@ -89,9 +89,9 @@ struct Batch {
   std::size_t size(Index cols) const { return static_cast<std::size_t>(rows * cols); }
 
   HostMoments input() const {
-    return {x.data(), x_var.empty() ? nullptr : x_var.data(), rows, n_inputs};
+    return {x, x_var.empty() ? nullptr : on_host(x_var), rows, n_inputs};
   }
-  NoiseView noise() const { return {noise_var.data(), n_outputs, 1}; }
+  HostNoise noise() const { return {noise_var, n_outputs, 1}; }
   Gaussians float64_input() const {
     Gaussians result(static_cast<std::size_t>(rows), n_inputs);
     result.mean = doubles(x);
@@ -103,15 +103,14 @@ struct Batch {
 HostPair predict(const Model& model, const Batch& batch) {
   HostPair result{std::vector<float>(batch.size(n_outputs)), {}};
   result.var.resize(result.mean.size());
-  model.predict(batch.input(), {}, {result.mean.data(), result.var.data()});
+  model.predict(batch.input(), {}, {result.mean, result.var});
   return result;
 }
 
 HostPair update(Model& model, const Batch& batch) {
   HostPair result{std::vector<float>(batch.size(n_outputs)), {}};
   result.var.resize(result.mean.size());
-  model.update(batch.input(), batch.y.data(), batch.noise(),
-               {result.mean.data(), result.var.data()});
+  model.update(batch.input(), batch.y, batch.noise(), {result.mean, result.var});
   return result;
 }
 
@@ -213,7 +212,7 @@ TEST_CASE("innovations are those of the network in float64, and change nothing")
   const auto model = make_model();
   const HostPair before = parameters_of(*model);
   const Batch batch(17, 9, true, true);
-  const Innovations got = model->innovations(batch.input(), batch.y.data(), batch.noise());
+  const Innovations got = model->innovations(batch.input(), batch.y, batch.noise());
   check_same(parameters_of(*model), before);
 
   const Float64Network truth = float64_copy(*model);
@@ -247,15 +246,15 @@ TEST_CASE("noise variances broadcast to the targets") {
   const std::vector<float> one{0.2f}, per_output{0.2f, 0.3f};
   std::vector<float> one_full(22, 0.2f), per_output_full(22, 0.2f);
   for (std::size_t i = 1; i < 22; i += 2) per_output_full[i] = 0.3f;
-  const auto updated = [&](const NoiseView& noise) {
+  const auto updated = [&](const HostNoise& noise) {
     const auto model = make_model();
     std::vector<float> mean(22), var(22);
-    model->update(batch.input(), batch.y.data(), noise, {mean.data(), var.data()});
+    model->update(batch.input(), batch.y, noise, {mean, var});
     return parameters_of(*model);
   };
-  check_same(updated({one.data(), 0, 0}), updated({one_full.data(), 2, 1}));
-  check_same(updated({per_output.data(), 0, 1}), updated({per_output_full.data(), 2, 1}));
-  CHECK(updated({one.data(), 0, 0}).mean != updated({per_output.data(), 0, 1}).mean);
+  check_same(updated({one, 0, 0}), updated({one_full, 2, 1}));
+  check_same(updated({per_output, 0, 1}), updated({per_output_full, 2, 1}));
+  CHECK(updated({one, 0, 0}).mean != updated({per_output, 0, 1}).mean);
 }
 
 TEST_CASE("evaluate sums what predict gives") {
@@ -274,7 +273,7 @@ TEST_CASE("evaluate sums what predict gives") {
       log_likelihood -= 0.5 * (std::log(2 * std::numbers::pi * total) + error * error / total);
       ++n_observed;
     }
-    const PredictionSums sums = model->evaluate(batch.input(), batch.y.data(), batch.noise());
+    const PredictionSums sums = model->evaluate(batch.input(), batch.y, batch.noise());
     CHECK(sums.n_observed == n_observed);
     CHECK(sums.squared_error == doctest::Approx(squared_error).epsilon(1e-6));
     CHECK(sums.var == doctest::Approx(var).epsilon(1e-6));
@@ -299,7 +298,7 @@ TEST_CASE("batches that grow and shrink give what fresh models give") {
   for (Index rows : {7, 300, 1, 64, 300, 299, 2}) {
     const HostPair before = parameters_of(*model);
     const auto fresh = make_model({}, 99);
-    fresh->set_parameters(before.mean.data(), before.var.data());
+    fresh->set_parameters(before.mean, before.var);
     const Batch batch(rows, seed++, rows % 2 == 0, rows % 3 == 0);
     check_same(predict(*model, batch), predict(*fresh, batch));
     check_same(update(*model, batch), update(*fresh, batch));

@@ -30,8 +30,8 @@ struct Arguments {
   std::vector<float> y = uniform_floats(8, -1, 1, 3), noise_var = std::vector<float>(8, 0.1f);
   Index rows = 4, cols = 3;
 
-  HostMoments input() const { return {x.data(), x_var.data(), rows, cols}; }
-  NoiseView noise() const { return {noise_var.data(), 2, 1}; }
+  HostMoments input() const { return {x, x_var, rows, cols}; }
+  HostNoise noise() const { return {noise_var, 2, 1}; }
 };
 
 bool same_parameters(const HostPair& a, const HostPair& b) {
@@ -67,25 +67,28 @@ TEST_CASE("a call with bad arguments is refused and leaves the parameters as the
     row.spoil(arguments);
     const auto input = arguments.input();
     const auto noise = arguments.noise();
-    const float* y = arguments.y.data();
-    check_refused([&] { model.update(input, y, noise, {mean.data(), var.data()}); }, row.message);
+    const HostPointer<const float> y = arguments.y;
+    check_refused([&] { model.update(input, y, noise, {mean, var}); }, row.message);
     check_refused([&] { model.innovations(input, y, noise); }, row.message);
     check_refused([&] { model.evaluate(input, y, noise); }, row.message);
     if (!row.target_only) {
-      check_refused([&] { model.predict(input, {}, {mean.data(), var.data()}); }, row.message);
+      check_refused([&] { model.predict(input, {}, {mean, var}); }, row.message);
     }
     CHECK(same_parameters(parameters_of(model), before));
   }
   // The last column is read in the last row too, and nothing beyond it.
   const Arguments good;
-  model.update(good.input(), good.y.data(), good.noise(), {mean.data(), var.data()});
+  model.update(good.input(), good.y, good.noise(), {mean, var});
   CHECK_FALSE(same_parameters(parameters_of(model), before));
 }
 
 TEST_CASE("no rows give no prediction") {
   const Model model(network(), {}, 1, cpu_backend());
-  model.predict({nullptr, nullptr, 0, 3}, {}, {});
-  check_refused([&] { model.predict({nullptr, nullptr, 0, 4}, {}, {}); }, {"x: got 4 features"});
+  const auto predict = [&](const auto& input) { model.predict(input, {}, {nullptr, nullptr}); };
+  predict(HostMoments{nullptr, nullptr, 0, 3});
+  predict(ConstMomentsView{nullptr, nullptr, 0, 3});
+  check_refused([&] { predict(HostMoments{nullptr, nullptr, 0, 4}); }, {"x: got 4 features"});
+  check_refused([&] { predict(ConstMomentsView{nullptr, nullptr, 0, 4}); }, {"x: got 4 features"});
 }
 
 TEST_CASE("parameters that no network can have are refused") {
@@ -93,11 +96,11 @@ TEST_CASE("parameters that no network can have are refused") {
   const HostPair before = parameters_of(model);
   HostPair bad = before;
   bad.mean[3] = missing;
-  check_refused([&] { model.set_parameters(bad.mean.data(), bad.var.data()); },
+  check_refused([&] { model.set_parameters(bad.mean, bad.var); },
                 {"mean: got nan at flat position 3"});
   bad = before;
   bad.var[4] = -1e-3f;
-  check_refused([&] { model.set_parameters(bad.mean.data(), bad.var.data()); },
+  check_refused([&] { model.set_parameters(bad.mean, bad.var); },
                 {"var: got -0.001 at flat position 4"});
   CHECK(same_parameters(parameters_of(model), before));
 }
@@ -109,10 +112,7 @@ TEST_CASE("an update whose prediction overflows is refused and changes nothing")
   arguments.x[7] = 1e30f;
   std::vector<float> mean(8), var(8);
   check_refused(
-      [&] {
-        model.update(arguments.input(), arguments.y.data(), arguments.noise(),
-                     {mean.data(), var.data()});
-      },
+      [&] { model.update(arguments.input(), arguments.y, arguments.noise(), {mean, var}); },
       {"x", "overflows float32"});
   CHECK(same_parameters(parameters_of(model), before));
 }
@@ -123,15 +123,14 @@ TEST_CASE("an update whose innovations overflow is refused and changes nothing")
   // Parameters of so little variance that predictions have next to none.
   HostPair parameters = parameters_of(model);
   std::fill(parameters.var.begin(), parameters.var.end(), 1e-20f);
-  model.set_parameters(parameters.mean.data(), parameters.var.data());
+  model.set_parameters(parameters.mean, parameters.var);
   Arguments arguments;
   arguments.y[3] = 3e38f;
   std::fill(arguments.noise_var.begin(), arguments.noise_var.end(), 1e-20f);
   std::vector<float> mean(8), var(8);
   check_refused(
       [&] {
-        model.update({arguments.x.data(), nullptr, 4, 3}, arguments.y.data(), arguments.noise(),
-                     {mean.data(), var.data()});
+        model.update({arguments.x, nullptr, 4, 3}, arguments.y, arguments.noise(), {mean, var});
       },
       {"y", "overflow float32"});
   CHECK(same_parameters(parameters_of(model), parameters));

@@ -196,7 +196,7 @@ TEST_CASE("regression batches are the rows that were asked for") {
   const std::vector<float> x = uniform_floats(30, -1, 1, 1);
   std::vector<float> y = uniform_floats(20, -1, 1, 2);
   y[6] = missing;
-  RegressionSource source(*backend, x.data(), y.data(), 10, 3, 2);
+  RegressionSource source(*backend, x, y, 10, 3, 2);
   CHECK(source.n_rows() == 10);
   const std::vector<Index> rows{9, 0, 3, 3};
   const TrainingState state;
@@ -223,32 +223,28 @@ TEST_CASE("regression batches are the rows that were asked for") {
   source.set_noise_var({0.3f, 0.4f});
   check_rows(source.load(selection, 4),
              [](std::size_t, std::size_t k) { return k == 0 ? 0.3f : 0.4f; });
-  source.set_noise_var_per_target(per_target.data());
+  source.set_noise_var_per_target(per_target);
   check_rows(source.load(selection, 4),
              [&](std::size_t row, std::size_t k) { return per_target[row * 2 + k]; });
 
   std::vector<float> x_var = uniform_floats(30, 0, 1, 4);
-  source.set_x_var(x_var.data());
+  source.set_x_var(x_var);
   const BatchSource::Batch uncertain = source.load(selection, 4);
   for (std::size_t i = 0; i < 12; ++i) {
     CHECK(uncertain.input.var[i] == x_var[static_cast<std::size_t>(rows[i / 3]) * 3 + i % 3]);
   }
   x_var[4] = -1;
-  check_refused([&] { source.set_x_var(x_var.data()); }, {"x_var: got -1 at flat position 4"});
+  check_refused([&] { source.set_x_var(x_var); }, {"x_var: got -1 at flat position 4"});
 
   check_refused([&] { source.set_noise_var({1, 2, 3}); }, {"noise: got 3", "needed 1 or 2"});
   const std::vector<float> zero(20, 0.0f);
-  check_refused([&] { source.set_noise_var_per_target(zero.data()); }, {"noise: got 0"});
+  check_refused([&] { source.set_noise_var_per_target(zero); }, {"noise: got 0"});
   const std::vector<float> bad_x(30, missing);
-  check_refused([&] { RegressionSource(*backend, bad_x.data(), y.data(), 10, 3, 2); },
-                {"x: got nan"});
-  check_refused([&] { RegressionSource(*backend, x.data(), y.data(), 0, 3, 2); },
-                {"x: got 0 rows"});
-  check_refused([&] { RegressionSource(*backend, x.data(), y.data(), 10, 3, 0); },
-                {"y: got 0 columns"});
+  check_refused([&] { RegressionSource(*backend, bad_x, y, 10, 3, 2); }, {"x: got nan"});
+  check_refused([&] { RegressionSource(*backend, x, y, 0, 3, 2); }, {"x: got 0 rows"});
+  check_refused([&] { RegressionSource(*backend, x, y, 10, 3, 0); }, {"y: got 0 columns"});
   const std::vector<float> bad_y(20, std::numeric_limits<float>::infinity());
-  check_refused([&] { RegressionSource(*backend, x.data(), bad_y.data(), 10, 3, 2); },
-                {"y: got inf"});
+  check_refused([&] { RegressionSource(*backend, x, bad_y, 10, 3, 2); }, {"y: got inf"});
 }
 
 TEST_CASE("missing targets count for nothing") {
@@ -256,7 +252,7 @@ TEST_CASE("missing targets count for nothing") {
   const std::vector<float> x = uniform_floats(12, -1, 1, 1);
   std::vector<float> y = uniform_floats(12, -1, 1, 2);
   for (std::size_t i = 0; i < 12; i += 2) y[i] = missing;  // the first output, always
-  RegressionSource source(*backend, x.data(), y.data(), 6, 2, 2);
+  RegressionSource source(*backend, x, y, 6, 2, 2);
   source.set_noise_var({0.1f});
   const auto model = make_model(1, 2, 2);
   const HostPair before = parameters_of(*model);
@@ -293,7 +289,7 @@ TEST_CASE("a source that does not fit the model, or knows no noise, is refused")
 
   const auto model = make_model();
   const std::vector<float> x{1, 2, 3, 4}, y{1, 2};
-  RegressionSource without_noise(model->backend(), x.data(), y.data(), 2, 2, 1);
+  RegressionSource without_noise(model->backend(), x, y, 2, 2, 1);
   const HostPair before = parameters_of(*model);
   check_refused([&] { Trainer(*model, without_noise, 2, false).run_epoch({}); },
                 {"noise: got none"});

@@ -19,14 +19,14 @@ struct OneWeight {
   OneWeight(const UpdateRule& rule, float mean, float var)
       : model(std::make_shared<Linear>(1, 1, false, Linear::Init::he, 1.0, 1.0), rule, 1,
               cpu_backend()) {
-    model.set_parameters(&mean, &var);
+    model.set_parameters(on_host(&mean), on_host(&var));
   }
   /// Observes all targets in one batch; returns the posterior mean and variance.
   std::pair<double, double> observe(const std::vector<float>& y, float noise_var) {
     const std::vector<float> x(y.size(), 1.0f);
     std::vector<float> mean(y.size()), var(y.size());
-    model.update({x.data(), nullptr, static_cast<Index>(y.size()), 1}, y.data(), {&noise_var, 0, 0},
-                 {mean.data(), var.data()});
+    model.update({x, nullptr, static_cast<Index>(y.size()), 1}, y, {on_host(&noise_var), 0, 0},
+                 {mean, var});
     const HostPair parameters = parameters_of(model);
     return {parameters.mean[0], parameters.var[0]};
   }
