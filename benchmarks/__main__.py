@@ -119,6 +119,12 @@ def main() -> None:
         action="store_true",
         help="take all epochs, in place of the best number by cross-validation of train rows",
     )
+    shapes.add_argument(
+        "--bias-gain",
+        type=float,
+        default=topologies.BIAS_GAIN,
+        help="factor on the prior of the first layers' biases; default: %(default)s",
+    )
     for command in (cpu, toy, trust, of_classes, rows, tables, shards, between, shapes):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
@@ -145,6 +151,7 @@ def main() -> None:
             arguments.splits,
             arguments.epochs,
             arguments.fixed,
+            arguments.bias_gain,
         )
         return
     if arguments.command == "everyday":
