@@ -13,6 +13,8 @@ beside River's models.
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
 ``python -m benchmarks novelty``: what is not known between and beyond the rows of a fit, beside
 Hamiltonian Monte Carlo and Gaussian processes.
+``python -m benchmarks topologies``: residual and two-input networks beside a plain one, on UCI
+sets; the table of docs/how-to/networks.md.
 
 What counts is the ratio of the times, by rounds that alternate between the contenders; the seconds
 of a shared machine mean little.
@@ -34,6 +36,7 @@ from benchmarks import (
     quality,
     speed,
     streams,
+    topologies,
     uncertainty,
 )
 from benchmarks.opponents import OPPONENTS, installed_opponents
@@ -106,10 +109,26 @@ def main() -> None:
     between = commands.add_parser("novelty", help="between and beyond the data, beside HMC")
     between.add_argument("--quick", action="store_true", help="one table, short chains")
     between.add_argument("--uci", type=Path, help="the folder of UCI sets, to leave out parts of")
-    for command in (cpu, toy, trust, of_classes, rows, tables, shards, between):
+    shapes = commands.add_parser("topologies", help="residual and two-input networks, on UCI sets")
+    shapes.add_argument("--quick", action="store_true", help="a made-up set, 1 split, 5 epochs")
+    shapes.add_argument("--data", type=Path, help="the folder of UCI sets; needed without --quick")
+    shapes.add_argument("--splits", type=int, help="the first of each set; default: all")
+    shapes.add_argument("--epochs", type=int, help="at most; default: 160, or 5 with --quick")
+    shapes.add_argument(
+        "--fixed",
+        action="store_true",
+        help="take all epochs, in place of the best number by cross-validation of train rows",
+    )
+    shapes.add_argument(
+        "--bias-gain",
+        type=float,
+        default=topologies.BIAS_GAIN,
+        help="factor on the prior of the first layers' biases; default: %(default)s",
+    )
+    for command in (cpu, toy, trust, of_classes, rows, tables, shards, between, shapes):
         command.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
-    for name in ("threads", "seeds", "epochs", "tables"):
+    for name in ("threads", "seeds", "epochs", "tables", "splits"):
         value = getattr(arguments, name, None)
         if value is not None and value < 1:
             parser.error(f"--{name}: got {value}, needed at least 1")
@@ -121,6 +140,19 @@ def main() -> None:
         return
     if arguments.command == "novelty":
         novelty.run(arguments.threads, arguments.quick, arguments.uci)
+        return
+    if arguments.command == "topologies":
+        if not arguments.quick and arguments.data is None:
+            parser.error("--data: got none, needed the folder of UCI sets, or --quick")
+        topologies.run(
+            arguments.threads,
+            arguments.quick,
+            arguments.data,
+            arguments.splits,
+            arguments.epochs,
+            arguments.fixed,
+            arguments.bias_gain,
+        )
         return
     if arguments.command == "everyday":
         _core.set_num_threads(arguments.threads)

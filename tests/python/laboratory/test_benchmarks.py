@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from itertools import pairwise
@@ -17,7 +18,7 @@ import torch
 from helpers import relative_error
 
 import tagix as tx
-from benchmarks import drift, merging
+from benchmarks import drift, merging, topologies
 from benchmarks.__main__ import main
 from benchmarks.classes import neighbours_alike
 from benchmarks.torch_tagi import TorchTagi, relu_moments
@@ -148,6 +149,60 @@ def test_what_merging_is_compared_to() -> None:
     assert rmse == pytest.approx(np.sqrt(np.mean((truth - mean) ** 2)), rel=1e-5)
     assert log_likelihood == pytest.approx(density.mean(), rel=1e-4)
     assert share == np.mean(np.abs(truth - mean) <= 1.6448536 * np.sqrt(var))
+
+
+def test_topologies_learn(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "topologies", "--quick"])
+    main()
+    printed = capsys.readouterr().out
+    lines = [line.split(" | ") for line in printed.splitlines() if line.startswith("| synthetic")]
+    assert [line[1] for line in lines] == list(topologies.NETWORKS)
+    data = topologies.synthetic()
+    constant = np.sqrt(np.mean((data.y_test - data.y_train.mean()) ** 2))
+    sizes = [int(line[2]) for line in lines]
+    assert max(sizes) < 1.1 * min(sizes)
+    for line in lines:
+        assert 1 <= int(line[3]) <= 5
+        assert 0.2 * 0.8 < float(line[4]) < 0.8 * constant  # 0.2 is the noise
+        assert np.isfinite(float(line[6]))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "topologies"])
+    with pytest.raises(SystemExit):
+        main()
+    assert "--data: got none" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", topologies.NETWORKS)
+def test_scores_of_topologies(name: str) -> None:
+    make, data = topologies.NETWORKS[name], topologies.synthetic()
+    # A change of units is one of the scores.
+    first = topologies.score(make, data, 3, fixed=True)
+    tens = dataclasses.replace(data, y_train=10 * data.y_train, y_test=10 * data.y_test)
+    other = topologies.score(make, tens, 3, fixed=True)
+    assert other[0] == pytest.approx(10 * first[0], rel=1e-3)
+    assert other[1] == pytest.approx(first[1] + np.log(10), abs=1e-3)
+    assert other[2:] == first[2:] and first[2] == 3
+    # The number of epochs does not depend on test rows.
+    n_epochs = topologies.best_epochs(make, data, 4)
+    assert 1 <= n_epochs <= 4
+    hidden = dataclasses.replace(data, x_test=0 * data.x_test, y_test=0 * data.y_test)
+    assert topologies.best_epochs(make, hidden, 4) == n_epochs
+    assert topologies.score(make, data, 4, fixed=False)[2] == n_epochs
+
+
+def test_differences_of_topologies_are_paired() -> None:
+    one, two = np.array([1.0, 2.0, 3.0]), np.array([1.5, 2.5, 3.8])
+    epochs = np.full(3, 7.0)
+    measured = {"plain": topologies.Measured(10, one, -one, epochs)} | {
+        name: topologies.Measured(11, two, -two, epochs) for name in list(topologies.NETWORKS)[1:]
+    }
+    lines = topologies.table({"a": measured}).splitlines()
+    assert lines[2] == "| a | plain | 10 | 7 | 2.000 ± 0.577 |  | -2.000 ± 0.577 |  |"
+    cells = "2.600 ± 0.666 | +0.600 ± 0.100 | -2.600 ± 0.666 | -0.600 ± 0.100"
+    assert lines[3] == f"| a | residual | 11 | 7 | {cells} |"
+    line = topologies.summary({"a": measured, "b": measured}).splitlines()[2]
+    assert line == "| residual | +30.0 ± 3.5 % | -0.600 ± 0.071 | 2 of 2 | 0 of 2 |"
 
 
 def test_rows_of_a_table() -> None:
