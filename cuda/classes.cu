@@ -2,6 +2,7 @@
 #include "kernels.h"
 #include "launch.h"
 #include "math/classes.h"
+#include "ops/observe_classes.h"
 
 namespace tagix::cuda {
 namespace {
@@ -11,29 +12,18 @@ constexpr int row_threads = 128;
 /// Element i is an output of a row, whose innovation depends on no other: in a tree it is 0 off the
 /// path to the row's class.
 struct ObserveEach {
-  ConstMomentsView prediction;
-  const float* target;
-  math::ClassHead classes;
-  float spread;
-  MomentsView delta;
-
-  __device__ math::Innovation<float> innovation(Index label, Index output, float mean,
-                                                float var) const {
-    if (label < 0) return {0, 0};
-    if (classes.link == math::ClassLink::one_vs_rest) {
-      return math::one_vs_rest_innovation(classes, mean, var, output == label ? 1.0f : 0.0f,
-                                          spread);
-    }
-    const auto branch = math::tree_branch<float>(classes.n_classes, label, output);
-    return math::probit_innovation(mean, var, branch, spread);
-  }
+  ops::ObserveClasses op;
 
   __device__ void operator()(Index i) const {
-    const Index row = i / prediction.cols, output = i % prediction.cols;
-    const math::Innovation<float> learned =
-        innovation(classes.label_of(target[row]), output, prediction.mean[i], prediction.var[i]);
-    delta.mean[i] = learned.delta_mean;
-    delta.var[i] = learned.delta_var;
+    const Index row = i / op.prediction.cols, output = i % op.prediction.cols;
+    const Index label = op.label(row);
+    if (label < 0) {
+      op.clear(i);
+    } else if (op.classes.link == math::ClassLink::one_vs_rest) {
+      op.one_vs_rest(i, output == label);
+    } else {
+      op.tree(i, math::tree_branch<float>(op.classes.n_classes, label, output));
+    }
   }
 };
 
@@ -95,21 +85,16 @@ __device__ __forceinline__ math::RemaxTotals totals_in_block(const float* mean, 
 }
 
 __global__ void __launch_bounds__(row_threads)
-    observe_remax_kernel(ConstMomentsView prediction, const float* target, math::ClassHead classes,
-                         float spread, MomentsView delta) {
-  const Index row = blockIdx.x, first = row * prediction.cols;
-  const Index label = classes.label_of(target[row]);
-  const float *const mean = prediction.mean + first, *const var = prediction.var + first;
-  const math::RemaxTotals totals = totals_in_block(mean, var, prediction.cols, shared_memory());
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
-    math::Innovation<float> innovation{0, 0};
-    if (label >= 0) {
-      innovation =
-          math::remax_innovation(math::remax_unit(mean[i], var[i]), totals, prediction.cols,
-                                 i == label ? 1.0f : 0.0f, classes.noise_var, spread);
+    observe_remax_kernel(const __grid_constant__ ops::ObserveClasses op) {
+  const Index row = blockIdx.x, n = op.prediction.cols, first = row * n, label = op.label(row);
+  const math::RemaxTotals totals =
+      totals_in_block(op.prediction.mean + first, op.prediction.var + first, n, shared_memory());
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
+    if (label < 0) {
+      op.clear(first + i);
+    } else {
+      op.remax(first + i, totals, i == label);
     }
-    delta.mean[first + i] = innovation.delta_mean;
-    delta.var[first + i] = innovation.delta_var;
   }
 }
 
@@ -164,18 +149,15 @@ __device__ __forceinline__ math::SoftmaxTerm<float> softmax_term_of(
 }
 
 __global__ void __launch_bounds__(row_threads)
-    observe_softmax_kernel(ConstMomentsView prediction, const float* target,
-                           math::ClassHead classes, float spread, MomentsView delta) {
-  const Index row = blockIdx.x, first = row * prediction.cols;
-  const Index label = classes.label_of(target[row]);
-  const float *const mean = prediction.mean + first, *const var = prediction.var + first;
-  float *const delta_mean = delta.mean + first, *const delta_var = delta.var + first;
-  const math::SoftmaxTotals totals =
-      softmax_totals_in_block(mean, var, prediction.cols, shared_memory());
+    observe_softmax_kernel(const __grid_constant__ ops::ObserveClasses op) {
+  const Index row = blockIdx.x, n = op.prediction.cols, first = row * n, label = op.label(row);
+  const float *const mean = op.prediction.mean + first, *const var = op.prediction.var + first;
+  float *const delta_mean = op.delta.mean + first, *const delta_var = op.delta.var + first;
+  const math::SoftmaxTotals totals = softmax_totals_in_block(mean, var, n, shared_memory());
   // Weights and slopes lie in the result until the sum of all weights but the top's is known; a
   // thread reads what it has written itself.
   float rest = 0;
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
     const math::SoftmaxTerm<float> term = softmax_term_of(totals, mean, var, i);
     if (i != totals.top) rest += term.weight;
     delta_mean[i] = term.weight;
@@ -183,13 +165,13 @@ __global__ void __launch_bounds__(row_threads)
   }
   rest = sum_in_block(rest, shared_memory());
   const float inverse = 1 / (rest + math::softmax_top_term(totals).weight);
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
+  for (Index i = threadIdx.x; i < n; i += row_threads) {
     math::Innovation<float> innovation{0, 0};
     if (label >= 0) {
       const float probability = delta_mean[i] * inverse;
       const float other = i == totals.top ? rest * inverse : 1 - probability;
       innovation = math::softmax_innovation(delta_var[i], probability, other,
-                                            i == label ? other : -probability, var[i], spread);
+                                            i == label ? other : -probability, var[i], op.spread);
     }
     delta_mean[i] = innovation.delta_mean;
     delta_var[i] = innovation.delta_var;
@@ -243,14 +225,14 @@ LaunchSize one_block_a_row(Index rows) {
 
 void observe_classes(ConstMomentsView prediction, const float* target,
                      const math::ClassHead& classes, float spread, MomentsView delta) {
+  const ops::ObserveClasses op{prediction, target, classes, spread, delta};
   if (classes.link == math::ClassLink::tree || classes.link == math::ClassLink::one_vs_rest) {
-    for_each("observe", prediction.size(), ObserveEach{prediction, target, classes, spread, delta});
-    return;
+    for_each("observe", prediction.size(), ObserveEach{op});
+  } else if (prediction.rows > 0) {
+    const bool is_softmax = classes.link == math::ClassLink::softmax;
+    launch("observe", is_softmax ? observe_softmax_kernel : observe_remax_kernel,
+           one_block_a_row(prediction.rows), op);
   }
-  if (prediction.rows == 0) return;
-  launch("observe",
-         classes.link == math::ClassLink::softmax ? observe_softmax_kernel : observe_remax_kernel,
-         one_block_a_row(prediction.rows), prediction, target, classes, spread, delta);
 }
 
 void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,

@@ -1,40 +1,29 @@
 #include "kernels.h"
 #include "launch.h"
 #include "math/permutation.h"
+#include "ops/append_conditions.h"
+#include "ops/combine.h"
+#include "ops/denoise.h"
+#include "ops/diffuse.h"
+#include "ops/shuffle.h"
 
 namespace tagix::cuda {
 namespace {
 
-constexpr Index columns_each = 4;
+// Where a row draws random numbers, a thread takes as many columns as a block of them has.
+
+constexpr Index columns_each = math::NormalRow::block_size;
 
 __host__ __device__ Index n_groups(Index cols) { return (cols + columns_each - 1) / columns_each; }
 
-__device__ Index row_of(RowSelection rows, Index i) {
-  const Index at = rows.state->position + i;
-  return rows.order == nullptr ? at : rows.order[at];
+/// The columns of a group, of so many: calls use(column, its place in the group).
+template <class Use>
+__device__ __forceinline__ void for_columns(Index group, Index cols, const Use& use) {
+  for (Index k = 0; k < columns_each; ++k) {
+    const Index col = group * columns_each + k;
+    if (col < cols) use(col, k);
+  }
 }
-
-/// The standard normal numbers of four columns of a row.
-struct Normals {
-  float number[columns_each];
-
-  __device__ Normals(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index row,
-                     Index group) {
-    const math::Philox4 words = math::random_words(
-        seed, stream, step, static_cast<std::uint64_t>(row), static_cast<std::uint32_t>(group));
-    math::normal_pair(words.word[0], words.word[1], number);
-    math::normal_pair(words.word[2], words.word[3], number + 2);
-  }
-};
-
-struct Shuffle {
-  math::Permutation permutation;
-  Index* order;
-
-  __device__ void operator()(Index i) const {
-    order[i] = static_cast<Index>(permutation(static_cast<std::uint64_t>(i)));
-  }
-};
 
 struct GatherRows {
   const float* source;
@@ -43,7 +32,7 @@ struct GatherRows {
   float* output;
 
   __device__ void operator()(Index i) const {
-    output[i] = source[row_of(rows, i / cols) * cols + i % cols];
+    output[i] = source[rows.row(i / cols) * cols + i % cols];
   }
 };
 
@@ -56,117 +45,60 @@ struct Normal {
 
   __device__ void operator()(Index i) const {
     const Index row = i / n_groups(cols), group = i % n_groups(cols);
-    const Normals normals(seed, stream, step, first_row + row, group);
-    for (Index k = 0; k < columns_each; ++k) {
-      const Index col = group * columns_each + k;
-      if (col < cols) output[row * cols + col] = normals.number[k];
-    }
+    const math::NormalRow numbers{seed, stream, step, static_cast<std::uint64_t>(first_row + row)};
+    float number[columns_each];
+    numbers.draw(group, number);
+    for_columns(group, cols, [&](Index col, Index k) { output[row * cols + col] = number[k]; });
   }
 };
 
+/// Groups of a row's values, then groups of its conditions.
 struct Diffuse {
-  DiffusionTables tables;
-  std::uint64_t seed;
-  const float* clean;
-  Index n_features;
-  TrainingLabels labels;
-  RowSelection rows;
-  float* input;
-  float* target;
+  ops::Diffuse op;
 
   __host__ __device__ Index groups_of_row() const {
-    return n_groups(n_features) + n_groups(tables.conditions.cols());
+    return n_groups(op.n_features) + n_groups(op.tables.conditions.cols());
   }
 
   __device__ void operator()(Index i) const {
-    const Index at = i / groups_of_row(), group = i % groups_of_row();
-    const Index row = row_of(rows, at);
-    const std::uint64_t epoch = rows.state->epoch, key = static_cast<std::uint64_t>(row);
-    const Index t = math::drawn_timestep(seed, epoch, key, tables.first_step, tables.n_steps);
-    float* input_row = input + at * (n_features + tables.conditions.cols());
-    if (group >= n_groups(n_features)) {
-      Index label = -1;
-      if (labels.of_row != nullptr && !math::drops_label(seed, epoch, key, labels.dropped_below)) {
-        label = labels.of_row[row];
-      }
-      for (Index k = 0; k < columns_each; ++k) {
-        const Index col = (group - n_groups(n_features)) * columns_each + k;
-        if (col >= tables.conditions.cols()) break;
-        input_row[n_features + col] = tables.conditions.at(t, label, col);
-      }
+    const Index group = i % groups_of_row(), value_groups = n_groups(op.n_features);
+    const ops::Diffuse::Row row = op.row(i / groups_of_row());
+    if (group >= value_groups) {
+      const Index label = op.label(row);
+      for_columns(group - value_groups, op.tables.conditions.cols(),
+                  [&](Index col, Index) { op.write_condition(row, label, col); });
       return;
     }
-    const Normals noise(seed, math::RandomStream::diffusion_noise, epoch, row, group);
-    const math::NoiseLevel level = tables.levels[t];
-    for (Index k = 0; k < columns_each; ++k) {
-      const Index col = group * columns_each + k;
-      if (col >= n_features) break;
-      const float x = clean[row * n_features + col];
-      input_row[col] = math::diffused(x, noise.number[k], level);
-      target[at * n_features + col] = math::diffusion_target(x, noise.number[k], level);
-    }
+    float noise[columns_each];
+    op.noise(row).draw(group, noise);
+    const math::NoiseLevel level = op.tables.levels[row.timestep];
+    for_columns(group, op.n_features,
+                [&](Index col, Index k) { op.write_value(row, level, col, noise[k]); });
   }
 };
 
 struct AppendConditions {
-  Conditions conditions;
-  const float* noisy;
-  Index n_features;
-  const Index* timestep;
-  const Index* labels;
-  float* input;
+  ops::AppendConditions op;
 
   __device__ void operator()(Index i) const {
-    const Index cols = n_features + conditions.cols();
-    const Index row = i / cols, col = i % cols;
-    if (col < n_features) {
-      input[i] = noisy[row * n_features + col];
+    const Index row = i / op.cols(), col = i % op.cols();
+    if (col < op.n_features) {
+      op.write_value(row, col);
     } else {
-      const Index label = labels == nullptr ? -1 : labels[row];
-      input[i] = conditions.at(*timestep, label, col - n_features);
+      op.write_condition(row, op.label(row), col - op.n_features);
     }
   }
 };
 
 struct Denoise {
-  const math::SamplerStage* stages;
-  const Index* stage;
-  ConstMomentsView prediction;
-  Index cols;
-  std::uint64_t seed;
-  const Index* first_row;
-  float* noisy;
-  float* carry;
-  float* var;
+  ops::Denoise op;
 
   __device__ void operator()(Index i) const {
-    const Index row = i / n_groups(cols), group = i % n_groups(cols);
-    const math::SamplerStage step = stages[*stage];
-    const Normals normals(seed, math::RandomStream::sampler_noise,
-                          static_cast<std::uint64_t>(*stage), *first_row + row, group);
-    for (Index k = 0; k < columns_each; ++k) {
-      const Index col = group * columns_each + k;
-      if (col >= cols) break;
-      const Index at = row * cols + col;
-      const Index predicted = row * prediction.cols + col;
-      const float x = noisy[at], mean = prediction.mean[predicted];
-      noisy[at] =
-          math::stage_result(x, mean, carry == nullptr ? 0.0f : carry[at], normals.number[k], step);
-      if (carry != nullptr) carry[at] = math::stage_carry(x, mean, step);
-      var[at] = math::stage_var(prediction.var[predicted], step);
-    }
-  }
-};
-
-struct Combine {
-  const float* first;
-  float first_weight;
-  const float* second;
-  float second_weight;
-  float* output;
-
-  __device__ void operator()(Index i) const {
-    output[i] = first_weight * first[i] + second_weight * second[i];
+    const Index row = i / n_groups(op.cols), group = i % n_groups(op.cols);
+    const math::SamplerStage step = op.stages[*op.stage];
+    float noise[columns_each];
+    op.noise(row).draw(group, noise);
+    for_columns(group, op.cols, [&](Index col, Index k) { op(step, row, col, noise[k]); });
   }
 };
 
@@ -181,7 +113,7 @@ struct Advance {
 
 void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) {
   const math::Permutation permutation(seed, epoch, static_cast<std::uint64_t>(n_rows));
-  for_each("shuffle", n_rows, Shuffle{permutation, order});
+  for_each("shuffle", n_rows, ops::Shuffle{permutation, order});
 }
 
 void gather_rows(const float* source, Index cols, RowSelection rows, Index n_rows, float* output) {
@@ -196,26 +128,26 @@ void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, I
 void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
              Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows, float* input,
              float* target) {
-  const Diffuse function{tables, seed, clean, n_features, labels, rows, input, target};
+  const Diffuse function{{tables, seed, clean, n_features, labels, rows, input, target}};
   for_each("diffuse", n_rows * function.groups_of_row(), function);
 }
 
 void append_conditions(const Conditions& conditions, const float* noisy, Index n_features,
                        const Index* timestep, const Index* labels, Index n_rows, float* input) {
   for_each("append_conditions", n_rows * (n_features + conditions.cols()),
-           AppendConditions{conditions, noisy, n_features, timestep, labels, input});
+           AppendConditions{{conditions, noisy, n_features, timestep, labels, input}});
 }
 
 void denoise(const math::SamplerStage* stages, const Index* stage, ConstMomentsView prediction,
              Index n_features, std::uint64_t seed, const Index* first_row, float* noisy,
              float* carry, float* var) {
   for_each("denoise", prediction.rows * n_groups(n_features),
-           Denoise{stages, stage, prediction, n_features, seed, first_row, noisy, carry, var});
+           Denoise{{stages, stage, prediction, n_features, seed, first_row, noisy, carry, var}});
 }
 
 void combine(const float* first, float first_weight, const float* second, float second_weight,
              Index size, float* output) {
-  for_each("combine", size, Combine{first, first_weight, second, second_weight, output});
+  for_each("combine", size, ops::Combine{first, first_weight, second, second_weight, output});
 }
 
 void advance(Index* value, Index amount) { for_each("advance", 1, Advance{value, amount}); }

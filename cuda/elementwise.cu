@@ -3,6 +3,7 @@
 #include "launch.h"
 #include "math/quadrature.h"
 #include "noise.h"
+#include "ops/weigh_rows.h"
 
 namespace tagix::cuda {
 namespace {
@@ -96,8 +97,7 @@ struct Observe {
     const Index row = i / n, col = i % n, at = row * prediction.cols + col;
     const float mean = prediction.mean[at], var = prediction.var[at];
     if (!noise.head.exists()) {
-      const float noise_var = noise.data[row * noise.row_stride + col * noise.col_stride];
-      write(at, math::innovation(mean, var, target[i], noise_var, spread));
+      write(at, math::innovation(mean, var, target[i], noise.known_var(row, col), spread));
       return;
     }
     const math::InferredNoise<float> inferred =
@@ -111,19 +111,6 @@ struct Observe {
   __device__ void write(Index at, const math::Innovation<float>& innovation) const {
     delta.mean[at] = innovation.delta_mean;
     delta.var[at] = innovation.delta_var;
-  }
-};
-
-/// Element i of innovations that rows are to have.
-struct Weigh {
-  const float* weight;
-  MomentsView delta;
-
-  __device__ void operator()(Index i) const {
-    const math::Innovation<float> result =
-        math::weighted<float>({delta.mean[i], delta.var[i]}, weight[i / delta.cols]);
-    delta.mean[i] = result.delta_mean;
-    delta.var[i] = result.delta_var;
   }
 };
 
@@ -177,9 +164,7 @@ struct Forget {
 
   __device__ void operator()(Index i) const {
     if (state->failure != Failure::none) return;
-    const bool drifts = drift != nullptr && drift->drifts;
-    const float least_var = drifts ? math::max(step.least_var, step.drifted_var) : step.least_var;
-    var[i] = math::forgotten_var(var[i], step.process_var, step.prior_var, least_var);
+    var[i] = math::forgotten_var(var[i], step.process_var, step.prior_var, step.least(drift));
   }
 };
 
@@ -235,7 +220,7 @@ void observe(ConstMomentsView prediction, const float* target, NoiseView noise, 
     for_each("observe", prediction.rows * noise.n_targets(prediction.cols),
              Observe{prediction, target, noise, spread, delta});
   }
-  if (noise.weight != nullptr) for_each("weigh", delta.size(), Weigh{noise.weight, delta});
+  if (noise.weight != nullptr) for_each("weigh", delta.size(), ops::WeighRows{noise.weight, delta});
 }
 
 void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView values,

@@ -142,7 +142,7 @@ __device__ __forceinline__ bool observe_outputs(const FusedPlan& plan, const flo
     if (column >= n_targets) continue;  // a noise head's, with its value
     const float target = rows.target[global_row * n_targets + column];
     if (!noise.head.exists()) {
-      const float noise_var = noise.data[global_row * noise.row_stride + column * noise.col_stride];
+      const float noise_var = noise.known_var(global_row, column);
       write(row, column, math::innovation(*mean, var[at], target, noise_var, spread));
       continue;
     }

@@ -22,9 +22,7 @@ __device__ __forceinline__ math::InferredNoise<float> inferred_noise(const math:
 template <Links links>
 __device__ __forceinline__ float noise_variance(const NoiseView& noise, ConstMomentsView prediction,
                                                 Index row, Index col) {
-  if (!noise.head.exists()) {
-    return noise.data[row * noise.row_stride + col * noise.col_stride];
-  }
+  if (!noise.head.exists()) return noise.known_var(row, col);
   const Index at = row * prediction.cols + noise.head.n_targets(prediction.cols) + col;
   return inferred_noise<links>(noise.head, prediction.mean[at], prediction.var[at]).mean;
 }

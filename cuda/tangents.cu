@@ -1,8 +1,9 @@
 #include "kernels.h"
 #include "launch.h"
 #include "math/affine.h"
-#include "math/diffusion.h"
 #include "math/quadrature.h"
+#include "ops/denoise_covariance.h"
+#include "ops/scale_covariance.h"
 
 namespace tagix::cuda {
 namespace {
@@ -146,8 +147,9 @@ struct ScaleCovariance {
   __device__ void operator()(Index i) const {
     const Index row = i / (n_outputs * n_outputs) * output.cols;
     const Index first = row + i / n_outputs % n_outputs, second = row + i % n_outputs;
-    covariance[i] =
-        first == second ? output.var[first] : covariance[i] * (jacobian[first] * jacobian[second]);
+    covariance[i] = first == second
+                        ? output.var[first]
+                        : ops::scaled_covariance(covariance[i], jacobian[first], jacobian[second]);
   }
 };
 
@@ -160,55 +162,37 @@ struct Element {
   __device__ Element(Index i, Index n) : matrix(i / (n * n) * n * n), row(i / n % n), col(i % n) {}
 };
 
-struct DenoiseCovariance {
-  const math::SamplerStage* stages;
-  const Index* stage;
-  const float* jacobian;
-  const float* prediction_covariance;
-  Index n;
-  float* epistemic;
-  float* aleatoric;
+/// The three steps of ops::DenoiseCovariance, each by a kernel of its own. A is not kept: each
+/// thread works out the elements that it needs.
+struct TimesSlopes {
+  ops::DenoiseCovariance op;
 
-  /// Element (row, col) of A.
-  __device__ float slope(Index matrix, Index row, Index col) const {
-    return math::stage_slope(row == col ? 1.0f : 0.0f, jacobian[matrix + row * n + col],
-                             stages[*stage]);
+  __device__ void operator()(Index i) const {
+    const Element at(i, op.n);
+    const math::SamplerStage& step = op.stages[*op.stage];
+    const auto slope = [&](Index row, Index col) { return op.slope(step, at.matrix, row, col); };
+    op.times_slopes(slope, at.matrix, at.row, at.col);
   }
 };
 
-/// aleatoric = A epistemic, for the step after it.
-struct TimesSlopes : DenoiseCovariance {
-  __device__ void operator()(Index i) const {
-    const Element at(i, n);
-    float sum = 0;
-    for (Index k = 0; k < n; ++k) {
-      sum += slope(at.matrix, at.row, k) * epistemic[at.matrix + k * n + at.col];
-    }
-    aleatoric[i] = sum;
-  }
-};
+struct TimesTransposedSlopes {
+  ops::DenoiseCovariance op;
 
-/// epistemic = aleatoric A^T + prediction_weight^2 prediction_covariance, above the diagonal, and
-/// below it the same.
-struct TimesTransposedSlopes : DenoiseCovariance {
   __device__ void operator()(Index i) const {
-    const Element at(i, n);
+    const Element at(i, op.n);
     if (at.row > at.col) return;
-    float sum = math::stage_var(prediction_covariance[i], stages[*stage]);
-    for (Index k = 0; k < n; ++k) {
-      sum += aleatoric[at.matrix + at.row * n + k] * slope(at.matrix, at.col, k);
-    }
-    epistemic[i] = sum;
-    epistemic[at.matrix + at.col * n + at.row] = sum;
+    const math::SamplerStage& step = op.stages[*op.stage];
+    const auto slope = [&](Index row, Index col) { return op.slope(step, at.matrix, row, col); };
+    op.times_transposed_slopes(step, slope, at.matrix, at.row, at.col);
   }
 };
 
-struct Tweedie : DenoiseCovariance {
+struct Tweedie {
+  ops::DenoiseCovariance op;
+
   __device__ void operator()(Index i) const {
-    const Element at(i, n);
-    aleatoric[i] =
-        math::tweedie_covariance(at.row == at.col ? 1.0f : 0.0f, jacobian[i],
-                                 jacobian[at.matrix + at.col * n + at.row], stages[*stage]);
+    const Element at(i, op.n);
+    op.tweedie(op.stages[*op.stage], at.matrix, at.row, at.col);
   }
 };
 
@@ -264,12 +248,12 @@ void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_ou
 void denoise_covariance(const math::SamplerStage* stages, const Index* stage, const float* jacobian,
                         const float* prediction_covariance, Index n_rows, Index n_features,
                         float* epistemic, float* aleatoric) {
-  const DenoiseCovariance step{stages,     stage,     jacobian, prediction_covariance,
-                               n_features, epistemic, aleatoric};
+  const ops::DenoiseCovariance op{stages,     stage,     jacobian, prediction_covariance,
+                                  n_features, epistemic, aleatoric};
   const Index size = n_rows * n_features * n_features;
-  for_each("denoise_covariance", size, TimesSlopes{step});
-  for_each("denoise_covariance", size, TimesTransposedSlopes{step});
-  for_each("denoise_covariance", size, Tweedie{step});
+  for_each("denoise_covariance", size, TimesSlopes{op});
+  for_each("denoise_covariance", size, TimesTransposedSlopes{op});
+  for_each("denoise_covariance", size, Tweedie{op});
 }
 
 }  // namespace tagix::cuda

@@ -69,6 +69,10 @@ struct BasicNoiseView {
   TAGIX_HD constexpr Index n_targets(Index outputs) const {
     return classes.exists() ? 1 : head.n_targets(outputs);
   }
+  /// The noise variance of a target, of numbers without a noise head.
+  TAGIX_HD constexpr float known_var(Index row, Index col) const {
+    return data[row * row_stride + col * col_stride];
+  }
   /// The noise from a row of the targets on.
   constexpr BasicNoiseView from_row(Index first) const {
     BasicNoiseView rest = *this;

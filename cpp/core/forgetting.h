@@ -1,6 +1,9 @@
 #pragma once
 
 #include "core/index.h"
+#include "math/forgetting.h"
+#include "math/scalar.h"
+#include "math/target.h"
 
 namespace tagix {
 
@@ -41,6 +44,12 @@ struct ForgettingStep {
   float prior_var;
   float least_var;    ///< that an update may leave
   float drifted_var;  ///< what variances are raised to on drift
+
+  /// What the step leaves at least, after a test or, where `drift` is null, without one.
+  TAGIX_HD TAGIX_INLINE float least(const math::DriftState* drift) const {
+    const bool drifts = drift != nullptr && drift->drifts;
+    return drifts ? math::max(least_var, drifted_var) : least_var;
+  }
 };
 
 }  // namespace tagix

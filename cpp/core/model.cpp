@@ -115,7 +115,7 @@ Model::Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uin
     const Index size = specs_[i].size();
     const float std = specs_[i].prior_std;
     const std::vector<float>& known = specs_[i].prior_mean;
-    math::normal_row(seed, math::RandomStream::parameters, 0, i, size, mean.data() + offset);
+    math::NormalRow{seed, math::RandomStream::parameters, 0, i}.write(size, mean.data() + offset);
     for (Index k = 0; k < size; ++k) {
       const auto at = static_cast<std::size_t>(offset + k);
       mean[at] = known.empty() ? mean[at] * std : known[static_cast<std::size_t>(k)];
@@ -288,7 +288,7 @@ std::shared_ptr<Model> Model::draw(std::uint64_t seed) const {
   for (std::size_t i = 0; i < specs_.size(); ++i) {
     const Index size = specs_[i].size();
     numbers.resize(static_cast<std::size_t>(size));
-    math::normal_row(seed, math::RandomStream::weight_draw, 0, i, size, numbers.data());
+    math::NormalRow{seed, math::RandomStream::weight_draw, 0, i}.write(size, numbers.data());
     for (Index k = 0; k < size; ++k) {
       const auto at = static_cast<std::size_t>(offset + k);
       mean[at] += std::sqrt(var[at]) * numbers[static_cast<std::size_t>(k)];

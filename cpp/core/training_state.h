@@ -5,6 +5,8 @@
 #include "core/index.h"
 #include "math/classes.h"
 #include "math/forgetting.h"
+#include "math/normal.h"
+#include "math/target.h"
 
 namespace tagix {
 
@@ -18,11 +20,36 @@ struct PredictionSums {
   double log_likelihood = 0;  ///< sum of log N(target; mean, var + noise_var)
   Index n_observed = 0;       ///< targets that are not NaN
 
-  PredictionSums& operator+=(const PredictionSums& other);
+  TAGIX_HD TAGIX_INLINE PredictionSums& operator+=(const PredictionSums& other) {
+    squared_error += other.squared_error;
+    var += other.var;
+    noise_var += other.noise_var;
+    chi_square += other.chi_square;
+    log_likelihood += other.log_likelihood;
+    n_observed += other.n_observed;
+    return *this;
+  }
+
   /// Adds an observed target.
-  void add(double target, double mean, double prediction_var, double target_noise_var);
+  TAGIX_HD TAGIX_INLINE void add(double target, double mean, double prediction_var,
+                                 double target_noise_var) {
+    const double error = target - mean, total_var = prediction_var + target_noise_var;
+    squared_error += error * error;
+    var += prediction_var;
+    noise_var += target_noise_var;
+    chi_square += error * error / total_var;
+    log_likelihood += math::normal_log_density(target, mean, total_var);
+    ++n_observed;
+  }
+
   /// Adds an observed class.
-  void add(const math::RecordedClass& observed);
+  TAGIX_HD TAGIX_INLINE void add(const math::RecordedClass& observed) {
+    squared_error += observed.squared_error;
+    var += observed.var;
+    chi_square += observed.chi_square;
+    log_likelihood += observed.log_likelihood;
+    ++n_observed;
+  }
 };
 
 /// What overflowed float32, after which nothing more is learned. The greater one hides the other.
@@ -59,6 +86,11 @@ void require_no_failure(const TrainingState& state);
 struct RowSelection {
   const Index* order;
   const TrainingState* state;
+
+  TAGIX_HD TAGIX_INLINE Index row(Index i) const {
+    const Index at = state->position + i;
+    return order == nullptr ? at : order[at];
+  }
 };
 
 }  // namespace tagix

@@ -2,6 +2,7 @@
 
 #include "core/index.h"
 #include "cpu/kernels.h"
+#include "ops/scale_covariance.h"
 
 // Jacobians and covariances of some rows, for the backend's operations and the tiled executor.
 
@@ -58,7 +59,10 @@ inline void take_through_activation(const float* jacobian, Index jacobian_stride
   const Index n = n_outputs;
   for (Index row = 0; row < rows; ++row, covariance += n * n) {
     for (Index i = 0; i < n; ++i) {
-      for (Index j = 0; j < n; ++j) covariance[i * n + j] *= jacobian[i] * jacobian[j];
+      for (Index j = 0; j < n; ++j) {
+        float& element = covariance[i * n + j];
+        element = ops::scaled_covariance(element, jacobian[i], jacobian[j]);
+      }
       covariance[i * n + i] = var[i];
     }
     jacobian += jacobian_stride;

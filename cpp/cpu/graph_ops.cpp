@@ -10,17 +10,9 @@
 namespace tagix::cpu {
 namespace {
 
-/// Calls op(i) for every element.
-template <class Op>
-void for_elements(Index size, const Op& op) {
-  for_pieces(size, elementwise_piece, element_ns, [&op](Index first, Index count) {
-    for (Index i = first; i < first + count; ++i) op(i);
-  });
-}
-
 /// Calls body(first, rows) for pieces of a matrix, of which a row takes so many nanoseconds.
 template <class Body>
-void for_rows(Index rows, Index cols, double nanoseconds_each, Body&& body) {
+void for_row_pieces(Index rows, Index cols, double nanoseconds_each, Body&& body) {
   const Index piece = std::max<Index>(1, elementwise_piece / std::max<Index>(1, cols));
   for_pieces(rows, piece, nanoseconds_each, body);
 }
@@ -34,12 +26,12 @@ void for_runs(const ConstColumnsView& from, const ColumnsView& to, Body&& body) 
                [&body](Index first, Index count) { body(first, first, count); });
     return;
   }
-  for_rows(to.rows, to.cols, element_ns * static_cast<double>(to.cols),
-           [&](Index first, Index count) {
-             for (Index row = first; row < first + count; ++row) {
-               body(row * from.stride, row * to.stride, to.cols);
-             }
-           });
+  for_row_pieces(to.rows, to.cols, element_ns * static_cast<double>(to.cols),
+                 [&](Index first, Index count) {
+                   for (Index row = first; row < first + count; ++row) {
+                     body(row * from.stride, row * to.stride, to.cols);
+                   }
+                 });
 }
 
 }  // namespace
@@ -79,10 +71,10 @@ void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView out
   const Index cols = output.cols;
   const double n_taps = 1 + static_cast<double>(taps.inputs) / static_cast<double>(taps.results);
   // A tap at a time, over the channels, which lie side by side.
-  for_rows(output.rows, cols, n_taps * static_cast<double>(cols) * tap_ns,
-           [&](Index first, Index count) {
-             for (Index row = first; row < first + count; ++row) op.sum_row(row);
-           });
+  for_row_pieces(output.rows, cols, n_taps * static_cast<double>(cols) * tap_ns,
+                 [&](Index first, Index count) {
+                   for (Index row = first; row < first + count; ++row) op.sum_row(row);
+                 });
 }
 
 void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) {

@@ -26,4 +26,22 @@ void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
                });
 }
 
+/// Calls op(i) for every element.
+template <class Op>
+void for_elements(Index size, const Op& op, double nanoseconds_each = element_ns) {
+  for_pieces(size, elementwise_piece, nanoseconds_each, [&op](Index first, Index count) {
+    // A copy that nothing else points to: no element that is written can change it.
+    const Op each = op;
+    for (Index i = first; i < first + count; ++i) each(i);
+  });
+}
+
+/// Calls body(row) for rows that each take so many nanoseconds.
+template <class Body>
+void for_rows(Index n_rows, double nanoseconds_each, Body&& body) {
+  for_pieces(n_rows, 512, nanoseconds_each, [&](Index first, Index count) {
+    for (Index row = first; row < first + count; ++row) body(row);
+  });
+}
+
 }  // namespace tagix::cpu

@@ -77,17 +77,32 @@ TAGIX_HD inline void normal_pair(std::uint32_t first, std::uint32_t second, floa
   out[1] = radius * direction.sine;
 }
 
-/// Fills `out` with the `count` standard normal numbers of one row; four numbers a block.
-TAGIX_HD inline void normal_row(std::uint64_t seed, RandomStream stream, std::uint64_t step,
-                                std::uint64_t row, std::int64_t count, float* out) {
-  for (std::int64_t start = 0; start < count; start += 4) {
-    const Philox4 words =
-        random_words(seed, stream, step, row, static_cast<std::uint32_t>(start / 4));
-    float numbers[4];
-    normal_pair(words.word[0], words.word[1], numbers);
-    normal_pair(words.word[2], words.word[3], numbers + 2);
-    for (std::int64_t i = 0; i < 4 && start + i < count; ++i) out[start + i] = numbers[i];
+/// The standard normal numbers of (seed; stream, step, row), as `random_words` counts them.
+struct NormalRow {
+  static constexpr std::int64_t block_size = 4;  ///< numbers that are drawn together
+
+  std::uint64_t seed;
+  RandomStream stream;
+  std::uint64_t step;
+  std::uint64_t row;
+
+  /// The numbers of a block.
+  TAGIX_HD TAGIX_INLINE void draw(std::int64_t block, float out[block_size]) const {
+    const Philox4 words = random_words(seed, stream, step, row, static_cast<std::uint32_t>(block));
+    normal_pair(words.word[0], words.word[1], out);
+    normal_pair(words.word[2], words.word[3], out + 2);
   }
-}
+
+  /// The first `count` numbers.
+  TAGIX_HD inline void write(std::int64_t count, float* out) const {
+    for (std::int64_t start = 0; start < count; start += block_size) {
+      float numbers[block_size];
+      draw(start / block_size, numbers);
+      for (std::int64_t i = 0; i < block_size && start + i < count; ++i) {
+        out[start + i] = numbers[i];
+      }
+    }
+  }
+};
 
 }  // namespace tagix::math

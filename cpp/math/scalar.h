@@ -110,6 +110,9 @@ TAGIX_HD TAGIX_INLINE T abs(T x) {
   }
 }
 
+/// Whether x is neither infinite nor NaN.
+TAGIX_HD TAGIX_INLINE bool is_finite(float x) { return abs(x) < __builtin_inff(); }
+
 /// |magnitude| with the sign of `sign`.
 template <class T>
 TAGIX_HD TAGIX_INLINE T copysign(T magnitude, T sign) {

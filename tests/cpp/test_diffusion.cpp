@@ -55,8 +55,8 @@ struct LinearDenoiser {
 std::vector<float> normal_numbers(std::uint64_t seed, math::RandomStream stream, Index step,
                                   Index row, Index cols) {
   std::vector<float> numbers(static_cast<std::size_t>(cols));
-  math::normal_row(seed, stream, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(row),
-                   cols, numbers.data());
+  math::NormalRow{seed, stream, static_cast<std::uint64_t>(step), static_cast<std::uint64_t>(row)}
+      .write(cols, numbers.data());
   return numbers;
 }
 
