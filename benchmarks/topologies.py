@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,13 +31,9 @@ class TwoInputs(nn.Module):
     """A layer for each half of the features, joined before two more layers."""
 
     def __init__(self, n_first: int, n_second: int, bias_gain: float) -> None:
-        self.first: Any = nn.Sequential(
-            nn.Linear(n_first, WIDTH // 2, gain_bias=bias_gain), nn.ReLU()
-        )
-        self.second: Any = nn.Sequential(
-            nn.Linear(n_second, WIDTH // 2, gain_bias=bias_gain), nn.ReLU()
-        )
-        self.head: Any = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
+        self.first = nn.Sequential(nn.Linear(n_first, WIDTH // 2, gain_bias=bias_gain), nn.ReLU())
+        self.second = nn.Sequential(nn.Linear(n_second, WIDTH // 2, gain_bias=bias_gain), nn.ReLU())
+        self.head = nn.Sequential(nn.Linear(WIDTH, WIDTH), nn.ReLU(), nn.Linear(WIDTH, 1))
 
     def forward(self, first: nn.Value, second: nn.Value) -> nn.Value:
         """The output (1,) for the first features (n_first,) and the others (n_second,)."""

@@ -21,6 +21,17 @@ RECORD = ROOT / "tools" / "checked.json"
 
 # What git ls-files lists for these.
 GROUPS = {
+    # What runs under sanitizers.
+    "core": [
+        "cpp",
+        "cuda",
+        "tests/cpp",
+        "tests/conformance",
+        "tests/emulator",
+        "third_party",
+        "*CMakeLists.txt",
+        "CMakePresets.json",
+    ],
     # What nvcc compiles, beyond what the emulated device compiles of it.
     "kernels": ["cuda", "cpp/math", "cpp/ops", "cpp/core/*.h", "tools/kernel_resources.py"],
     # What measures, draws and explains: nothing in the library needs it.
@@ -30,7 +41,7 @@ GROUPS = {
         "python/tagix/metrics",
         "python/tagix/plotting",
         "python/tagix/lab.py",
-        "python/tagix/cli/bench.py",
+        "python/tagix/cli",
         "benchmarks",
         "docs",
         "examples",

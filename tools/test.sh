@@ -7,8 +7,9 @@
 #
 # The fast command builds once, with device cuda emulated: the wheel that Python tests run on and the
 # C++ tests share their objects. It leaves out what tools/checked.py finds unchanged since --all last
-# passed (what nvcc makes of the kernels; tests, figures and benchmarks of the laboratory), most of
-# the sanitizers, and the wheel with CUDA. docs/architecture.md says what runs where, and why.
+# passed (C++ tests with sanitizers; what nvcc makes of the kernels; tests, figures and benchmarks of
+# the laboratory), instruction sets that this processor lacks, most of the sanitizers, and the wheel
+# with CUDA. docs/architecture.md says what runs where, and why.
 #
 # Needs Python with its headers, and a C++20 compiler; uses ccache and nvcc where they are installed.
 # TAGIX_VENV is the environment that tests run in (default .venv-test).
@@ -74,10 +75,13 @@ EOF
 "$venv/bin/python" -m pip install --quiet --requirement build/requirements.txt &
 installing=$!
 rm -rf build/wheel
+instruction_sets=native
+[ -z "$everything" ] || instruction_sets=all
 python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel \
   --config-settings=build-dir=build/release \
   --config-settings=cmake.define.TAGIX_CUDA=EMULATED \
   --config-settings=cmake.define.TAGIX_TESTS=ON \
+  --config-settings=cmake.define.TAGIX_INSTRUCTION_SETS="$instruction_sets" \
   --config-settings=cmake.define.TAGIX_WARNINGS_AS_ERRORS=ON .
 wheel="$(ls build/wheel/*.whl)"
 wait "$installing"
@@ -88,10 +92,13 @@ step "C++ tests"
 ctest --test-dir build/release --output-on-failure --parallel 2
 python tools/check_hot_loops.py build/release
 
-step "C++ tests of what touches memory, with sanitizers"
-cmake --preset asan -G Ninja -DTAGIX_CUDA=OFF -DTAGIX_INSTRUCTION_SETS=x86-64-v3 >/dev/null
-cmake --build --preset asan
-ctest --preset asan --parallel 2
+# With --all they run on the emulated device as well, further down.
+if [ -z "$everything" ] && changed core; then
+  step "C++ tests of what touches memory, with sanitizers"
+  cmake --preset asan -G Ninja -DTAGIX_CUDA=OFF -DTAGIX_INSTRUCTION_SETS=x86-64-v3 >/dev/null
+  cmake --build --preset asan
+  ctest --preset asan --parallel 2
+fi
 
 if command -v nvcc >/dev/null && changed kernels; then
   step "what nvcc makes of the kernels"

@@ -101,15 +101,16 @@ def test_redrawn_chains_are_what_the_library_says(redraw: Any) -> None:
     made = model((), 1e-4)
     samples = made.sample(20, seed=1, trajectory=True, uncertainty=True)
     assert samples.trajectory is not None and samples.epistemic is not None
-    got = reference.redrawn_covariance(made, samples.trajectory, 1500, redraw=redraw)
-    # An estimate by n chains is off by sqrt(2 / n), 4 %.
+    got = reference.redrawn_covariance(made, samples.trajectory, 800, redraw=redraw)
+    # An estimate by n chains is off by sqrt(2 / n), 5 %.
     for i, j in ((0, 0), (1, 1)):
         np.testing.assert_allclose(got[:, i, j], samples.epistemic[:, i, j], rtol=0.2)
     ratio = np.trace(got, axis1=1, axis2=2) / np.trace(samples.epistemic, axis1=1, axis2=2)
     assert ratio.mean() == pytest.approx(1, abs=0.1)
-    np.testing.assert_array_equal(
-        got, reference.redrawn_covariance(made, samples.trajectory, 1500, redraw=redraw)
-    )
+    few = [
+        reference.redrawn_covariance(made, samples.trajectory, 20, redraw=redraw) for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*few)
 
 
 def test_correlated_hidden_units_against_weight_draws() -> None:

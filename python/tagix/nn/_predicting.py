@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +25,20 @@ AnyArrays: TypeAlias = "ArrayLike | SupportsDLPack | Mapping[str, ArrayLike]"
 class Predicting(Noisy):
     """Predictions of networks."""
 
+    @overload
+    def __call__(self, x: Value) -> Value: ...  # type: ignore[overload-overlap]
+
+    @overload
     def __call__(
         self, x: AnyArrays | None = None, x_var: AnyArrays | None = None, **inputs: ArrayLike
-    ) -> Prediction:
+    ) -> Prediction: ...
+
+    def __call__(
+        self,
+        x: AnyArrays | Value | None = None,
+        x_var: AnyArrays | None = None,
+        **inputs: ArrayLike,
+    ) -> Prediction | Value:
         """Predict targets, as far as the network knows their noise.
 
         Args:
@@ -59,7 +70,7 @@ class Predicting(Noisy):
                 of float32, and where the network is on the CPU.
         """
         if type(x) is Value:
-            return apply(self, (x,))  # type: ignore[return-value]
+            return apply(self, (x,))
         if inputs:
             x = inputs if x is None else {"x": x, **inputs}  # type: ignore[dict-item]
         noise_var = self._known_noise_var()

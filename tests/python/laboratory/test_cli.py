@@ -233,7 +233,7 @@ def test_missing_extra_is_one_line_and_exit_code_2(
     assert result.stdout == "" and not (tmp_path / "unused").exists()
 
 
-UCI = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "uci"
+UCI = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "uci"
 
 
 @pytest.mark.skipif(not UCI.is_dir(), reason="needs the shared data sets")
