@@ -74,7 +74,7 @@ class Predicting(Noisy):
         if inputs:
             x = inputs if x is None else {"x": x, **inputs}  # type: ignore[dict-item]
         noise_var = self._known_noise_var()
-        if is_on_gpu("x", x, self._device):
+        if is_on_gpu("x", x, self.device):
             on_gpu = self._model.predict_on_device(
                 _core.CudaArgument("x", x), self._optional_argument("x_var", x_var), noise_var
             )
@@ -88,7 +88,7 @@ class Predicting(Noisy):
         mean, var, noise_var, total_var = (
             array if x is None or array is None else like(x, array) for array in arrays
         )
-        if self._noise is None:  # what a call says of the noise is not the network's knowledge
+        if self.noise is None:  # what a call says of the noise is not the network's knowledge
             return Prediction(mean, var)
         return Prediction(mean, var, noise_var, total_var)
 
@@ -109,7 +109,7 @@ class Predicting(Noisy):
             ValueError, TypeError: as calling the network, for an array on the GPU, and for a
                 network without a likelihood.
         """
-        if self._likelihood is None:
+        if self.likelihood is None:
             raise ValueError(
                 "predict_proba: got a network without a likelihood, needed one made with "
                 "likelihood=tagix.Softmax(n_classes) or another"
@@ -260,12 +260,12 @@ class Predicting(Noisy):
 
     def _argument(self, name: str, value: Any) -> _core.CudaArgument:
         """An array of a user on the GPU; from the CPU it is uploaded."""
-        on_gpu = is_on_gpu(name, value, self._device)
+        on_gpu = is_on_gpu(name, value, self.device)
         return _core.CudaArgument(name, value if on_gpu else as_float32(name, value))
 
     def _on_host(self, name: str, value: Any) -> Any:
         """A copy on the CPU of an array on the GPU; anything else as it is."""
-        on_gpu = value is not None and is_on_gpu(name, value, self._device)
+        on_gpu = value is not None and is_on_gpu(name, value, self.device)
         return _core.CudaArgument(name, value).numpy() if on_gpu else value
 
     def _optional_argument(self, name: str, value: Any) -> _core.CudaArgument | None:

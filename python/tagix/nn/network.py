@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tagix._arrays import as_count
 from tagix._core import Forgetting, Layer, UpdateRule
-from tagix.nn._base import Likelihood, NoiseModel, available_device, check_options
+from tagix._network_state import OPTION_NAMES, Likelihood, NoiseModel, Options, Progress
+from tagix.nn._base import available_device
 from tagix.nn._inputs import Inputs
 from tagix.nn._learning import Learning
 from tagix.nn._state import Stateful
@@ -18,8 +20,6 @@ from tagix.nn._tracing import as_layer
 from tagix.nn.module import Module
 
 __all__ = ["Network"]
-
-_OPTIONS = ("seed", "rule", "noise", "likelihood", "forgetting", "precision")
 
 
 class Network(Learning, Stateful):
@@ -86,16 +86,7 @@ class Network(Learning, Stateful):
             )
         if inputs is None:
             raise TypeError("inputs: got None, needed a shape, or a dict of shapes by name")
-        check_options(rule, noise, likelihood, forgetting)
-        shapes = Inputs(inputs)
-        self._module = module
-        if isinstance(module, Module):
-            layer = module._as_layer(list(shapes.shapes) if shapes.is_named else None)
-        else:
-            layer = as_layer(module)
-        self._set_up(
-            layer,
-            shapes,
+        options = Options(
             seed=seed,
             device=device,
             rule=rule,
@@ -104,6 +95,13 @@ class Network(Learning, Stateful):
             forgetting=forgetting,
             precision=precision,
         )
+        shapes = Inputs(inputs)
+        self._module = module
+        if isinstance(module, Module):
+            layer = module._as_layer(list(shapes.shapes) if shapes.is_named else None)
+        else:
+            layer = as_layer(module)
+        self._set_up(layer, shapes, options)
 
     @property
     def module(self) -> Any:
@@ -172,22 +170,17 @@ class Network(Learning, Stateful):
         Network.__init__(self, state["module"], state["inputs"], **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self._parts(), "seed": self._seed, "device": self._device}
-        state["rule"], state["noise"] = self._rule, self._noise
-        state["likelihood"], state["forgetting"] = self._likelihood, self._forgetting
-        state["precision"] = self._wanted_precision
-        state["training"] = self._training
+        state = {**self._parts(), **self._options.arguments(), **vars(self._progress)}
         if self._made_model is not None:
             state["state_dict"] = self.state_dict()
-            state["epochs_trained"] = self.epochs_trained
-            state["drift"] = self._model.drift
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        options = {key: state[key] for key in _OPTIONS}
-        self._restore_parts(state, device=available_device(state["device"]), **options)
-        self._training = state["training"]
+        # A pickle of an older version may lack an entry, for which the default stands.
+        options = {name: state[name] for name in OPTION_NAMES if name in state}
+        options["device"] = available_device(state["device"])
+        self._restore_parts(state, **options)
         if "state_dict" in state:
             self.load_state_dict(state["state_dict"])
-            self._model.epochs_trained = state["epochs_trained"]
-            self._model.drift = state["drift"]
+        names = [each.name for each in fields(Progress)]
+        self._progress = Progress(**{name: state[name] for name in names if name in state})
