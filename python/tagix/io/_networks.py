@@ -218,21 +218,24 @@ def restore(net: nn.Network, tensors: Mapping[str, NDArray[Any]], progress: Prog
 
 
 def count_parameters(layer: Any) -> int:
-    """Means that a layer has, or variances; of containers, those of all within."""
+    """Means that a layer has, or variances; of containers, those of all within.
+
+    Nothing is allocated by the count, which may be more than a file or the memory holds.
+    """
     if isinstance(layer, nn.Traced):
         return layer.n_parameters
     if isinstance(layer, (nn.Sequential, nn.Concat, nn.Residual)):
         return sum(count_parameters(each) for each in _within(layer))
-    config = layer.config
-    if isinstance(layer, nn.Linear):
-        rows, columns = config["out_features"], config["in_features"] + bool(config["bias"])
-    elif isinstance(layer, nn.Gated):
-        rows, columns = 2 * config["out_features"], config["in_features"] + 1
-    elif isinstance(layer, nn.ClassEmbedding):
+    if isinstance(layer, nn.ClassEmbedding):
+        # The core lists each constant of its matrix, which takes memory before it can be counted.
+        config = layer.config
         rows, columns = (config["n_values"] + config[key] for key in ("embedding_dim", "n_classes"))
-    else:
-        rows, columns = 0, 0
-    return int(rows * columns)
+        return int(rows * columns)
+    topology = _core.Topology(layer, [], None)
+    if topology.in_features is None:  # takes any number of features, and has no parameters
+        return 0
+    arrays = topology.parameters(topology.in_features)
+    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def describe_layer(layer: Any, input_shape: Sequence[int] | None = None) -> dict[str, Any]:
