@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core
-from tagix._arrays import SupportsDLPack, as_float32, is_on_gpu, like, refuse_gpu
+from tagix._arrays import SupportsDLPack, as_count, as_float32, is_on_gpu, like, refuse_gpu
 from tagix._input_inference import InputPosterior, infer_inputs
 from tagix._seeds import check_seed
 from tagix._variance_attribution import VarianceAttribution, attribute_variance
@@ -237,7 +237,15 @@ class Predicting(Noisy):
             ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
                 below 1 and a seed outside [0, 2**63), and for either if it is not an integer.
         """
-        return attribute_variance(self, x, x_var, n_orders, seed)
+        refuse_gpu("attribute_variance", x=x, x_var=x_var)
+        if n_orders is not None:
+            n_orders = as_count("n_orders", n_orders, least=1)
+        seed = check_seed(seed)
+        rows = self._inputs.rows("x", x)
+        variances = self._inputs.variances("x_var", x_var, len(rows))
+        # One model for all predictions, so that they know nothing of what other threads learn.
+        model = self._model.copy_to(self.device, self.precision)
+        return attribute_variance(model, rows, variances, self._known_noise_var(), n_orders, seed)
 
     def draw(self: S, seed: int) -> S:
         """A network without uncertainty, its weights drawn from what this one believes of them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
@@ -151,6 +152,28 @@ class Network(Learning, Stateful):
         if self._topology.in_features is None:
             return repr(self)
         return table(type(self).__name__, self._inputs, self._topology, self._model)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the network is made of, and what it has learned, to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole, and on the disk; of a symbolic link, the file that it points to.
+
+        Raises:
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
+            TypeError: for anything but a path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(self)}, self.state_dict()
 
     @classmethod
     def _from_file(
