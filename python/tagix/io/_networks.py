@@ -220,7 +220,7 @@ def restore(net: nn.Network, tensors: Mapping[str, NDArray[Any]], progress: Prog
 def count_parameters(layer: Any) -> int:
     """Means that a layer has, or variances; of containers, those of all within.
 
-    Nothing is allocated by the count, which may be more than a file or the memory holds.
+    The count takes no memory for parameters: there may be more of them than a file holds.
     """
     if isinstance(layer, nn.Traced):
         return layer.n_parameters
