@@ -204,7 +204,8 @@ def _maybe(source: Source, value: Any) -> Any:
 def _predict(subjects: Subjects, source: Source) -> Any:
     rows = source.rows()
     net = _net(subjects, source)
-    call = source.rng.choice([net.__call__, net.jacobian, net.covariance])
+    calls: list[Callable[..., Any]] = [net.__call__, net.jacobian, net.covariance]
+    call = source.rng.choice(calls)
     return call(_x(source, rows), _maybe(source, source.plain((rows, N_FEATURES))))
 
 
