@@ -222,7 +222,7 @@ class NetworkBase:
     @_progress.setter
     def _progress(self, progress: Progress) -> None:
         self._training = progress.training
-        if progress != self._progress:
+        if self._made_model is not None or progress != self._progress:
             progress.give_to(self._model)
 
 
