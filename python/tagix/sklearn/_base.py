@@ -24,7 +24,7 @@ from tagix._table_format import TableFormat
 from tagix._training import FitCallback, History
 from tagix._weights import as_weights
 from tagix.sklearn import _files, _importances, _novelty
-from tagix.sklearn._columns import ColumnEncoder, feature_number
+from tagix.sklearn._columns import ColumnEncoder
 from tagix.sklearn._compatibility import as_rows, input_names, validate_rows
 from tagix.sklearn._core_stream import CoreStream, can_stream
 from tagix.sklearn._encoding import Encoding
@@ -39,6 +39,7 @@ from tagix.sklearn._scaling import LARGEST_MEAN, OVERFLOW, Moments, Scaler, have
 from tagix.sklearn._side_by_side import Progress, SideBySide
 from tagix.sklearn._table_training import Evaluation, Length, NetworkMaker, TableTraining
 from tagix.sklearn._undo import all_or_nothing
+from tagix.sklearn._values import feature_number
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]

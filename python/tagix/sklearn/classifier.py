@@ -25,7 +25,6 @@ from tagix.sklearn._base import (
     first_keys,
     named,
 )
-from tagix.sklearn._columns import is_missing
 from tagix.sklearn._compatibility import validate_rows_and_targets
 from tagix.sklearn._growth import wider
 from tagix.sklearn._judges import LabelJudge
@@ -37,6 +36,7 @@ from tagix.sklearn._recipe import RECIPE
 from tagix.sklearn._scaling import Moments, Scaler
 from tagix.sklearn._table_training import Length, TableTraining
 from tagix.sklearn._undo import all_or_nothing
+from tagix.sklearn._values import is_missing
 
 Array = NDArray[np.float64]
 
