@@ -78,6 +78,29 @@ class Moments:
         return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
 
+def moments_with(
+    moments: Moments,
+    rows: Array,
+    name: str,
+    weight: Array | None = None,
+    *,
+    is_all: bool = False,
+) -> Moments:
+    """The moments, with some more rows of those weights; those given stay as they are.
+
+    Raises ValueError, with the argument's name, where they overflow, or would with rows that are
+    not as large; a column of equal numbers may have any size where it ``is_all`` there is.
+    """
+    more = Moments(moments.count, moments.mean, moments.squares)
+    try:
+        more.add(rows, weight)
+        if not is_all and (np.abs(more.mean) > LARGEST_MEAN).any():
+            raise ValueError(OVERFLOW)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return more
+
+
 # Of so many columns it is no chance if most of them begin and end with the same numbers.
 LEAST_COLUMNS_OF_ONE_UNIT = 8
 
