@@ -73,6 +73,7 @@ class ClassifierLabels(TabularEstimator):
             as_choice("class_weight", self.class_weight, ("balanced",))
 
     def _refuse_balanced(self) -> None:
+        """ValueError for a ``class_weight`` that only a whole table tells."""
         if isinstance(self.class_weight, str):
             raise ValueError(
                 f"class_weight: got {self.class_weight!r}, which takes a fit to a whole table, "
@@ -101,6 +102,7 @@ class ClassifierLabels(TabularEstimator):
         return super()._hidden_widths(for_table and not self._are_many())
 
     def _are_many(self) -> bool:
+        """Whether there are too many classes to leave rows out and see how long to train."""
         return len(self._labels) > MOST_CLASSES_TO_VALIDATE
 
     def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, NDArray[Any]]:
@@ -120,6 +122,7 @@ class ClassifierLabels(TabularEstimator):
         keys: list[Any] | None = None,
         for_table: bool = False,
     ) -> None:
+        """An estimator that has seen nothing but labels; others as for :meth:`_start`."""
         self._labels = _two_or_more(labels)
         self._likelihood = self._first_likelihood()
         self._counts = {}

@@ -95,11 +95,19 @@ class Inputs(Networks):
         return [f"X[:, {column}]" for column in range(self.n_features_in_)]
 
     def _inputs_to_predict(self, X: Any, X_std: Any) -> tuple[Float32, Float32 | None]:
+        """Standardized inputs of rows like those learned, and their variances if any are not known.
+
+        Both float32 (n_rows, indicators + columns). Raises ValueError and TypeError for other
+        tables.
+        """
         rows = validate_rows(self, X, reset=False)
         return self._x_scaler.inputs(rows, self._as_std(X_std, rows))
 
     def _as_std(self, X_std: Any, X: Array) -> Array | None:
-        """Standard deviations of X, float64 of its shape, 0 where X is missing."""
+        """Standard deviations of X, float64 of its shape, 0 where X is missing; None for None.
+
+        Raises ValueError for another shape, and for NaN and numbers below 0 where X is there.
+        """
         if X_std is None:
             return None
         std: Array = as_rows(X_std, "X_std")

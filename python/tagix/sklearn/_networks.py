@@ -57,6 +57,7 @@ class Networks(Parameters):
         return hasattr(self, "nets_")
 
     def _make_all_networks(self, n_columns: int, *, for_table: bool) -> None:
+        """Networks that have learned nothing, for rows of ``n_columns`` standardized columns."""
         self.nets_ = self._make_networks(n_columns, for_table)
         self.histories_ = [History() for _ in self.nets_]
 

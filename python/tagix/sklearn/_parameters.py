@@ -58,6 +58,7 @@ class Parameters(BaseEstimator):
             raise ValueError("n_jobs: got 0, needed a number of threads, -1 or None")
 
     def _hidden_widths(self, for_table: bool = False) -> list[int]:
+        """Widths of the hidden layers; ValueError or TypeError for anything else."""
         if isinstance(self.hidden, str):
             as_choice("hidden", self.hidden, ("auto",))
             return list(RECIPE.hidden if for_table else RECIPE.stream_hidden)

@@ -183,6 +183,7 @@ class RegressorLaws(RegressorMoments):
         return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
 
     def _conformal_interval(self, X: Any, level: float, X_std: Any) -> Array:
+        """Intervals by ranks of errors, as :meth:`predict_interval` gives them."""
         check_is_fitted(self)
         if self._residuals is None:
             raise ValueError(

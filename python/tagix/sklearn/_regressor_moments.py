@@ -72,6 +72,7 @@ class RegressorMoments(RegressorTargets):
         return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))
 
     def _predict_cov(self, X: Any, X_std: Any) -> tuple[Array, Array]:
+        """Means (rows, outputs) and covariances (rows, outputs, outputs) of several outputs."""
         check_is_fitted(self)
         if self._y_is_vector:
             raise ValueError(
@@ -111,7 +112,10 @@ class RegressorMoments(RegressorTargets):
         return log_density(self._law, targets, expected.mean, expected.var)
 
     def _reached(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Array]:
-        """How far targets are from their means, in standard deviations, and these."""
+        """How far targets are from their means, in standard deviations, and these deviations.
+
+        Both float64 (n_rows, n_outputs).
+        """
         targets, expected = self._expected(X, y, X_std)
         std = np.sqrt(expected.var)
         return (targets - expected.mean) / std, std

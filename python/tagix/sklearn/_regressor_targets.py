@@ -86,6 +86,7 @@ class RegressorTargets(TabularEstimator):
         keys: list[Any] | None = None,
         for_table: bool = False,
     ) -> None:
+        """An estimator that has seen nothing; arguments as for :meth:`_start`."""
         self._y_moments = Moments.of_nothing(n_outputs)
         self._y_scaler = Scaler.identity(n_outputs)
         self._law = self._residuals = None
@@ -93,7 +94,7 @@ class RegressorTargets(TabularEstimator):
         self._start(n_features, keys, for_table)
 
     def _by_row(self, values: Array) -> Array:
-        """(rows,) of (rows, outputs) after a fit to such y."""
+        """Values (rows, outputs) as they are given to users: (rows,) after a fit to such y."""
         return values[:, 0] if self._y_is_vector else values
 
     def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> _novelty.Novelty:

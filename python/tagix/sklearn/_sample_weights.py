@@ -17,8 +17,19 @@ def counted(
 ) -> tuple[Array, NDArray[Any], Array | None, Array | None, float]:
     """Rows, targets and standard deviations without rows of weight 0, weights, and their unit.
 
-    The weights (n_rows,) are in units of ``unit``, or, without it, of their mean. They are None
-    where all rows count alike. Raises as :func:`tagix._weights.as_weights`.
+    Args:
+        sample_weight: (n_rows,), numbers of at least 0; None: all rows count alike.
+        unit: what the weights are divided by; None: their mean.
+        rows: (n_rows, n_inputs).
+        targets: (n_rows, n_outputs) or (n_rows,).
+        std: standard deviations of rows, of their shape; None: rows are known.
+
+    Returns:
+        ``rows``, ``targets`` and ``std``; weights, float64 (rows that are left,), None where all
+        rows count alike; and the unit of the weights, 1 where there are none and it was not given.
+
+    Raises:
+        ValueError, TypeError: as :func:`tagix._weights.as_weights`.
     """
     if sample_weight is None:
         return rows, targets, std, None, 1.0 if unit is None else unit

@@ -86,10 +86,18 @@ def moments_with(
     *,
     is_all: bool = False,
 ) -> Moments:
-    """The moments, with some more rows of those weights; those given stay as they are.
+    """New moments, which count further rows, too; ``moments`` stay as they are.
 
-    Raises ValueError, with the argument's name, where they overflow, or would with rows that are
-    not as large; a column of equal numbers may have any size where it ``is_all`` there is.
+    Args:
+        moments: those so far.
+        rows: float64 (n, columns); NaN is a missing number.
+        name: what errors call the rows.
+        weight: (n,), above 0; None: 1 for each row.
+        is_all: whether no rows will follow. A column of equal numbers may then have any size.
+
+    Raises:
+        ValueError: where a mean or a square overflows, or, unless ``is_all``, where a mean is so
+            large that a square of later rows would.
     """
     more = Moments(moments.count, moments.mean, moments.squares)
     try:

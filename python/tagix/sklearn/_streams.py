@@ -52,7 +52,7 @@ class Streams(Inputs):
         raise NotImplementedError
 
     def _units(self) -> list[tuple[Scaler, Moments]]:
-        """Those of X and of the target."""
+        """Units and moments of X, and of the target."""
         raise NotImplementedError
 
     def _sums(self) -> list[float]:
@@ -60,9 +60,11 @@ class Streams(Inputs):
         raise NotImplementedError
 
     def _set_sums(self, sums: list[float]) -> None:
+        """Make the log what :meth:`_sums` gave."""
         raise NotImplementedError
 
     def _set_moments(self, inputs: Moments, target: Moments) -> None:
+        """Take over what was seen of X and of the target."""
         self._x_moments = inputs
 
     def _learn_in_batches(
@@ -140,7 +142,7 @@ class Streams(Inputs):
         self._note_drifts()
 
     def _end_stream(self) -> None:
-        """Rows come from elsewhere again."""
+        """Take over what the core has counted, and learn the next rows without it."""
         self._take_in_stream()
         self._stream = None
 
@@ -155,6 +157,7 @@ class Streams(Inputs):
         return sum(net.n_drifts for net in self.nets_) - self._drifts_in_fit
 
     def _note_drifts(self) -> None:
+        """Enter drifts that are not in the log yet."""
         if self.forgetting is not None and self._n_drifts() > self._log.n_drifts:
             self._take_in_stream()
             self._log.note_drifts(self._n_drifts(), self._n_rows)
@@ -198,6 +201,7 @@ class Streams(Inputs):
         return np.array([[values.get(key, float("nan")) for key in keys]])
 
     def _name_features(self, keys: list[Any]) -> None:
+        """Names of all features; ``feature_names_in_`` if all of them are strings."""
         self._feature_keys = keys
         self._table_format = None  # which was of other features
         if hasattr(self, "feature_names_in_"):

@@ -93,7 +93,15 @@ class TabularEstimator(TabularFiles):
         sample_weight: ArrayLike | None,
         callback: FitCallback | None,
     ) -> tuple[Array, NDArray[Any], Array | None, Array | None, float]:
-        """Arguments of a fit, checked, as :func:`counted` gives them; the parameters, too."""
+        """Check the parameters and the arguments of a fit.
+
+        Returns:
+            What :func:`counted` gives: rows, targets and standard deviations without rows of weight
+            0, weights in units of their mean, and this unit.
+
+        Raises:
+            ValueError, TypeError: as :meth:`TagiRegressor.fit`.
+        """
         self._check_parameters()
         check_callback(callback)
         rows, targets = self._validated(X, y, reset=True)
@@ -102,7 +110,11 @@ class TabularEstimator(TabularFiles):
     def _evaluation(
         self, eval_set: Any, learned: NDArray[Any]
     ) -> tuple[Array, NDArray[Any]] | None:
-        """Rows and targets of an ``eval_set``, as :meth:`_validated` gives them; None for none."""
+        """Rows and targets of an ``eval_set``, as :meth:`_validated` gives them; None for none.
+
+        Raises ValueError and TypeError, with the argument's name, for anything but a pair (X, y)
+        that goes with the targets ``learned``.
+        """
         if eval_set is None:
             return None
         with named("eval_set"):
@@ -182,6 +194,10 @@ class TabularEstimator(TabularFiles):
         return self.early_stopping and n_rows >= RECIPE.least_rows
 
     def _learn_table(self, table: TableTraining, length: Length[Any]) -> None:
+        """Train new networks so long, and learn what is novel beside the table.
+
+        Warns ConvergenceWarning where rows left out were predicted no better than by a constant.
+        """
         self._encoding = length.encoding
         seeds = [net.seed for net in self.nets_]
         self.nets_ = self._networks_of_seeds(table.x.shape[1], seeds, for_table=True)

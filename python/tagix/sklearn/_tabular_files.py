@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from tagix import nn
 from tagix.sklearn import _files
 from tagix.sklearn._encoding import Encoding, n_inputs
+from tagix.sklearn._files import SavedEstimator
 from tagix.sklearn._novelty import Novelty
 from tagix.sklearn._streams import Streams
 
@@ -16,7 +17,7 @@ from tagix.sklearn._streams import Streams
 MOST_UNNOTED_DRIFTS = 1000
 
 
-class TabularFiles(_files.SavedEstimator, Streams):
+class TabularFiles(SavedEstimator, Streams):
     """An estimator whose file has parameters, networks, units, names and counters.
 
     A derived class adds what it knows of targets.
@@ -118,6 +119,7 @@ class TabularFiles(_files.SavedEstimator, Streams):
         self._table_format = _files.read_table_format(learned.take("table_format"), keys)
 
     def _read_counters(self, learned: Any) -> None:
+        """What a stream has counted, and the unit of its weights."""
         self._n_rows, self._settled = learned.count("n_rows"), learned.flag("settled")
         self._drifts_in_fit = learned.count("drifts_in_fit")
         self._weight_unit = learned.number("weight_unit")

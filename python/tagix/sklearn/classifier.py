@@ -60,16 +60,10 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
     Attributes:
         classes_ : the labels, sorted.
         class_weight_ : (n_classes,), what the probability of each is multiplied by.
-        nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
-        histories_ : what each epoch of the last fit gave, for each network
-            (:class:`tagix.History`); ``history_`` is the first.
-        n_iter_ : epochs of the last fit.
-        n_features_in_ : columns of X.
-        feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
-        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
         prequential_log_ : what predictions of a stream were worth, each made before its row was
             learned (:class:`ClassificationLog`).
+        nets_, net_, histories_, history_, n_iter_, n_features_in_, feature_names_in_,
+        input_names_, x_mean_, x_scale_ : as those of :class:`TagiRegressor`.
 
     Example:
         >>> model = TagiClassifier().fit(X, labels)
@@ -133,26 +127,17 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
         """Learn a table from scratch.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value. In a DataFrame of pandas or
-                polars, text is categories, and dates and times become numbers: ``input_names_`` has
-                the names.
+            X, X_std, eval_set, callback: as for :meth:`TagiRegressor.fit`.
             y: labels of any kind, (n_rows,).
-            X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
             sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two with
                 the same label, one of 0 not at all. Weights are relative: their mean counts as 1.
-            eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
-                in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
-            callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
-                called in the epochs of the networks that are kept; returning true ends the training
-                of that network. With ``n_jobs`` it is called from several threads.
 
         Returns:
             The estimator.
 
         Raises:
-            ValueError, TypeError: if X is not a table of numbers, y are not classes, or shapes do
-                not fit, for infinity, and for parameters of the estimator that make no sense. After
-                any exception, KeyboardInterrupt included, the estimator is as it was before.
+            ValueError, TypeError: as :meth:`TagiRegressor.fit`, and if y are not classes. After any
+                exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Warns:
             OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
@@ -257,8 +242,7 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
         """The probability of each class.
 
         Args:
-            X: rows, (n_rows, n_features); NaN is a missing value.
-            X_std: standard deviations of X, as in :meth:`fit`.
+            X, X_std: as for :meth:`TagiRegressor.predict`.
 
         Returns:
             float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1. With a

@@ -23,12 +23,13 @@ from tagix.sklearn._compatibility import (
     validate_rows,
     validate_rows_and_targets,
 )
+from tagix.sklearn._files import SavedEstimator
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
 
-class TagiDiffusion(DensityMixin, _files.SavedEstimator, BaseEstimator):
+class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
     """Learns what rows are like: draws new ones, and tells how probable a row is.
 
     A :class:`tagix.DiffusionModel` with the interface of scikit-learn's density estimators. Columns
@@ -53,9 +54,7 @@ class TagiDiffusion(DensityMixin, _files.SavedEstimator, BaseEstimator):
         history_ : what each epoch of the last fit gave (:class:`tagix.History`).
         n_iter_ : epochs of the last fit.
         classes_ : the labels, sorted, of a conditional estimator.
-        n_features_in_ : columns of X.
-        feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : what the model sees: the columns of X, or what they become.
+        n_features_in_, feature_names_in_, input_names_ : as those of :class:`TagiRegressor`.
 
     Example:
         >>> model = TagiDiffusion().fit(X)
@@ -110,9 +109,8 @@ class TagiDiffusion(DensityMixin, _files.SavedEstimator, BaseEstimator):
         After an exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Args:
-            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or
-                polars, text is categories, and dates and times become numbers: ``input_names_`` has
-                the names.
+            X: rows, (n_rows, n_features), without missing values; a DataFrame becomes numbers as
+                for :meth:`TagiRegressor.fit`.
             y: labels, (n_rows,), for a conditional estimator; else ignored.
 
         Returns:
