@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,17 @@ from tagix.sklearn._tabular_estimator import TabularEstimator
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
-# Takes the place of a second class where there is only one so far.
-_NO_LABEL = object()
+
+class _Unseen(Enum):
+    """Takes the place of a second class where there is only one so far.
+
+    A member of an Enum is the same object after a copy and in a pickle.
+    """
+
+    NO_LABEL = 0
+
+
+_NO_LABEL = _Unseen.NO_LABEL
 
 # With more classes than that, rows are few for each, and an epoch is long and teaches much.
 MOST_CLASSES_TO_VALIDATE = 32
