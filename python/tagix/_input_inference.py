@@ -22,16 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tagix import _core
 from tagix._arrays import as_array, as_count, as_float32, as_number, refuse_gpu
-
-if TYPE_CHECKING:
-    from tagix.nn import Noise
-    from tagix.nn._predicting import Predicting
+from tagix.gaussian import Prediction
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -42,6 +40,26 @@ _MOST_HALVINGS = 12
 _COVARIANCE_STEP = 0.02
 _MOST_NUMBERS = 2**24  # in an array of intermediate results
 _MOST_WIDTHS = 8  # that are tried until a curvature is measured over the width that it gives
+
+
+class _Network(Protocol):
+    """What the search needs of a network of one input."""
+
+    @property
+    def likelihood(self) -> object: ...
+
+    @property
+    def _model(self) -> _core.Model: ...
+
+    def __call__(self, x: NDArray[np.float32], /) -> Prediction: ...
+
+    def jacobian(self, x: NDArray[np.float32], /) -> Any: ...
+
+    def covariance(self, x: NDArray[np.float32], /) -> NDArray[np.float32]: ...
+
+    def _noise_var(
+        self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]
+    ) -> NDArray[np.float32] | None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,10 +195,10 @@ class _Problem:
 
 
 def infer_inputs(
-    net: Predicting,
+    net: _Network,
     y: ArrayLike,
     prior: tuple[ArrayLike, ArrayLike],
-    noise: Noise | None,
+    noise: _core.Homoscedastic | ArrayLike | None,
     start: ArrayLike | None,
     n_iterations: int,
     tolerance: float,

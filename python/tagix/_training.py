@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 from tagix import _core
 from tagix._core import EpochRecord
+from tagix._network_state import Progress
 
 __all__ = [
     "Callback",
@@ -103,7 +104,7 @@ def undone_on_error(
     KeyboardInterrupt is the exception: a user who ends a long fit wants what it has learned.
     """
     mean, var = model.get_parameters()
-    epochs_trained, drift = model.epochs_trained, model.drift
+    progress = Progress.of(model)
     try:
         yield
     except KeyboardInterrupt:
@@ -113,7 +114,7 @@ def undone_on_error(
         # no prediction is finite, and so nothing was learned.
         with suppress(ValueError):
             model.set_parameters(mean, var)
-        model.epochs_trained, model.drift = epochs_trained, drift
+        progress.give_to(model)
         undo()
         raise
 

@@ -18,16 +18,12 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix._arrays import as_count, refuse_gpu
-from tagix._seeds import check_seed
-
-if TYPE_CHECKING:
-    from tagix.nn._predicting import Arrays, Predicting
+from tagix import _core
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -53,23 +49,26 @@ class VarianceAttribution:
 
 
 def attribute_variance(
-    net: Predicting,
-    x: Arrays,
-    x_var: Arrays | None,
+    model: _core.Model,
+    inputs: NDArray[np.float32],
+    input_var: NDArray[np.float32] | None,
+    known_noise_var: NDArray[np.float32] | None,
     n_orders: int | None,
     seed: int,
 ) -> VarianceAttribution:
-    """See :meth:`tagix.nn.Sequential.attribute_variance`."""
-    refuse_gpu("attribute_variance", x=x, x_var=x_var)
-    if n_orders is not None:
-        n_orders = as_count("n_orders", n_orders, least=1)
-    seed = check_seed(seed)
-    inputs = net._inputs.rows("x", x)
-    input_var = net._inputs.variances("x_var", x_var, len(inputs))
-    # One model for all, so that what other threads learn meanwhile stays out of it.
-    model = net._model.copy_to(net.device, net.precision)
+    """See :meth:`tagix.nn.Sequential.attribute_variance`.
+
+    Args:
+        model: a copy of the network's, whose parameters are changed.
+        inputs: (rows, features).
+        input_var: their variances, same shape, or None.
+        known_noise_var: one noise variance, or one for each output; None where the network infers
+            them or has no noise.
+        n_orders: at least 1, or None.
+        seed: in [0, 2**63).
+    """
     mean, var = model.get_parameters()
-    _, epistemic, noise_var, _ = model.predict(inputs, input_var, net._known_noise_var())
+    _, epistemic, noise_var, _ = model.predict(inputs, input_var, known_noise_var)
 
     layers: dict[str, NDArray[np.bool_]] = {}
     for _, name, shape, start in model.parameter_layout:
@@ -104,7 +103,7 @@ def attribute_variance(
         shares = _over_orders(
             variance, _random_orders(n_sources, n_orders or 16, seed), n_sources, epistemic.shape
         )
-    noise = np.zeros(epistemic.shape) if net.noise is None else np.asarray(noise_var, np.float64)
+    noise = np.zeros(epistemic.shape) if noise_var is None else np.asarray(noise_var, np.float64)
     by_feature = np.zeros((*epistemic.shape, inputs.shape[1]))
     for source, feature in enumerate(features, start=len(names)):
         by_feature[:, :, feature] = shares[source]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,10 +56,13 @@ def merge(
         raise ValueError("posteriors: got an empty list, needed at least one network")
     factors = [(f"posteriors[{i}]", each, 1) for i, each in enumerate(posteriors)]
     merged = _copy_with(prior, *_combine(factors, prior, improper))
-    before = prior.n_drifts
+    chi_square, weight, square_weight, before = merged._progress.drift
     n_drifts = before + sum(max(0, each.n_drifts - before) for each in posteriors)
-    merged._model.drift = (*prior._model.drift[:3], n_drifts)
-    merged._model.epochs_trained = max(each.epochs_trained for each in posteriors)
+    merged._progress = replace(
+        merged._progress,
+        epochs_trained=max(each.epochs_trained for each in posteriors),
+        drift=(chi_square, weight, square_weight, n_drifts),
+    )
     return merged
 
 
@@ -141,15 +145,10 @@ def _checked(
     _check_is_network(name, network)
     if not _same_layers(network, prior):
         raise ValueError(f"{name}: got\n{network!r}\nneeded the layers of the prior\n{prior!r}")
-    if network.noise != prior.noise:
-        raise ValueError(
-            f"{name}: got noise {network.noise!r}, needed the prior's, {prior.noise!r}"
-        )
-    if network.likelihood != prior.likelihood:
-        raise ValueError(
-            f"{name}: got likelihood {network.likelihood!r}, needed the prior's, "
-            f"{prior.likelihood!r}"
-        )
+    for option in ("noise", "likelihood"):
+        own, needed = getattr(network, option), getattr(prior, option)
+        if own != needed:
+            raise ValueError(f"{name}: got {option} {own!r}, needed the prior's, {needed!r}")
     if network.seed != prior.seed:
         raise ValueError(
             f"{name}: got seed {network.seed}, needed the prior's, {prior.seed}: another seed "

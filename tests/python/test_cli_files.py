@@ -19,7 +19,8 @@ import polars as pl  # noqa: E402
 
 from tagix._table_format import Conventions  # noqa: E402
 from tagix.cli import columns  # noqa: E402
-from tagix.cli.table_files import Table, read_table  # noqa: E402
+from tagix.cli.table import Table  # noqa: E402
+from tagix.cli.table_files import read_table  # noqa: E402
 
 N_ROWS = 40
 _GENERATOR = np.random.default_rng(0)

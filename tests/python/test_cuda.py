@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,9 +191,11 @@ def test_a_pickle_of_a_device_that_is_not_there(
         net.fit(x, y, noise=0.25, n_epochs=1, progress=False)
     state = net.__getstate__()
     assert state["device"] == "cpu"
-    net._device = model.net._device = "cuda"  # as if they were
+    for each in (net, model.net):  # as if they were on the GPU
+        each._options = replace(each._options, device="cuda")
     pickled = {name: pickle.dumps(each) for name, each in (("net", net), ("model", model))}
-    net._device = model.net._device = "cpu"
+    for each in (net, model.net):
+        each._options = replace(each._options, device="cpu")
     monkeypatch.setattr(_core, "cuda_why_not", lambda: "the GPU is on holiday")
     message = r"^device: .*was on 'cuda' when.*the GPU is on holiday, so it is on 'cpu'$"
     with pytest.warns(RuntimeWarning, match=message):

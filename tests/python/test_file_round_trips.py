@@ -134,7 +134,7 @@ def test_precision_and_mode(precision: str, tmp_path: Path) -> None:
                             precision=precision).eval()  # fmt: skip
         assert_goes_on_alike(net, tmp_path / "net")
         loaded = tx.load(tmp_path / "net")
-    assert loaded._wanted_precision == precision and loaded.training is False
+    assert loaded._options.precision == precision and loaded.training is False
 
 
 def assert_samples_alike(model: tx.DiffusionModel, path: Path) -> None:

@@ -356,3 +356,15 @@ def test_rows_left_out_hold_their_share_of_each_class() -> None:
     others = np.array([np.sum(fold != k) for k in fold])
     shares = np.where(labels == 0, 40, 8) / others
     assert verdict.constant_loss == pytest.approx(-np.log(shares[labels < 2]).mean())
+
+
+@pytest.mark.parametrize("by", ["deepcopy", "pickle"])
+def test_copies_of_one_class_learn_a_second_one(by: str) -> None:
+    """What stands for the second class until it comes is still that in the copy."""
+    X = np.array([[0.0, 1.0], [1.0, 0.0], [0.5, 0.5]])
+    model = small(max_epochs=2).partial_fit(X, ["a", "a", "a"])
+    copied = copy.deepcopy(model) if by == "deepcopy" else pickle.loads(pickle.dumps(model))
+    copied.partial_fit(X[:1], ["b"])
+    assert copied.classes_.tolist() == ["a", "b"]
+    assert model.classes_.tolist() == ["a"]
+    np.testing.assert_allclose(copied.predict_proba(X).sum(axis=1), 1, rtol=1e-5)

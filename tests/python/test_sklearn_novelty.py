@@ -21,7 +21,7 @@ from sklearn.model_selection import train_test_split
 import tagix as tx
 from tagix import metrics
 from tagix._rescaling import Units
-from tagix.sklearn import TagiClassifier, TagiRegressor, _novelty
+from tagix.sklearn import TagiClassifier, TagiRegressor, _prior_kernel
 
 Array = np.ndarray
 OLD_FILES = Path(__file__).parent / "old_files"
@@ -74,9 +74,11 @@ def test_kernel_is_the_covariance_of_random_networks(hidden: tuple[int, ...]) ->
     # Over the weights of the last layer the mean is known.
     products = np.matmul(values, values.transpose(0, 2, 1)).mean(axis=0)
     total = (products + gain) / values.shape[-1]
-    kernel = _novelty._kernel(rows, rows, hidden)
+    kernel = _prior_kernel.kernel(rows, rows, hidden)
     np.testing.assert_allclose(kernel, total, rtol=0.03, atol=0.01)
-    np.testing.assert_allclose(np.diagonal(kernel), _novelty._variances(rows, hidden), rtol=1e-12)
+    np.testing.assert_allclose(
+        np.diagonal(kernel), _prior_kernel.variances(rows, hidden), rtol=1e-12
+    )
 
 
 def test_variance_is_that_of_the_gaussian_process() -> None:

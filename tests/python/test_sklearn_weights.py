@@ -273,9 +273,9 @@ def test_novelty() -> None:
 
 def _left(novelty: Any, rows: Array, kernel: Array) -> Array:
     """What the inducing rows do not see."""
-    from tagix.sklearn._novelty import _variances
+    from tagix.sklearn._prior_kernel import variances
 
-    return np.asarray(_variances(novelty._seen(rows), (8,)) - np.sum(kernel**2, axis=1))
+    return np.asarray(variances(novelty._seen(rows), (8,)) - np.sum(kernel**2, axis=1))
 
 
 def test_scikit_learn_passes_weights_on() -> None:

@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from tagix._optional import MissingExtraError, import_optional
-from tagix.cli import bench, diffusion, doctor, tables
+from tagix.cli import bench, diffusion, doctor, fit, predict, update
 
 
 def build_app() -> Any:
@@ -54,7 +54,9 @@ def build_app() -> Any:
         print_version(True)
 
     doctor.add_commands(app)
-    tables.add_commands(app)
+    fit.add_command(app)
+    predict.add_command(app)
+    update.add_command(app)
     diffusion.add_commands(app)
     bench.add_commands(app)
     return app

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tagix._table_format import Conventions
 from tagix.cli import cells as of_text
-from tagix.cli.table_files import MOST_NAMES, Table
+from tagix.cli.table import MOST_NAMES, Table
 
 if TYPE_CHECKING:
     import polars as pl

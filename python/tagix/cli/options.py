@@ -1,11 +1,13 @@
-"""Kinds of options that several commands have."""
+"""Options and arguments that several commands have."""
 
 from __future__ import annotations
 
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from tagix._optional import import_optional
+from tagix.cli.paths import STDIN
 
 
 class Device(str, Enum):
@@ -28,3 +30,32 @@ def usage_error(message: str, option: str | None = None) -> Exception:
     error: Any = import_optional("typer", extra="cli").BadParameter
     result: Exception = error(message, param_hint=option)
     return result
+
+
+def table_argument() -> Any:
+    """The argument DATA of a typer command: the path of a table, or "-"."""
+
+    def existing(path: Path) -> Path:
+        # What typer checks itself would not let "-" pass.
+        if path != STDIN and not path.is_file() and not path.is_fifo():
+            raise usage_error(f"got {str(path)!r}, needed a file that exists, or - for stdin")
+        return path
+
+    return import_optional("typer", extra="cli").Argument(
+        callback=existing,
+        metavar="DATA",
+        help="A table: CSV, or by suffix .parquet, .arrow, .feather or .xlsx; - is CSV from stdin.",
+    )
+
+
+def model_argument() -> Any:
+    """The argument MODEL of a typer command: the path of a file that exists."""
+    return import_optional("typer", extra="cli").Argument(
+        exists=True, dir_okay=False, metavar="MODEL", help="A file that fit has written."
+    )
+
+
+def device_option() -> Any:
+    """The option --device of a typer command on models."""
+    typer = import_optional("typer", extra="cli")
+    return typer.Option(Device.cpu, help="Where the model is while it works.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,23 @@ import numpy as np
 from tagix._optional import import_optional
 from tagix._table_format import Conventions
 from tagix.cli import columns
-from tagix.cli.table_files import ARROW_SUFFIXES, PARQUET_SUFFIXES, STDIN, Table
+from tagix.cli.paths import ARROW_SUFFIXES, PARQUET_SUFFIXES, STDIN
+from tagix.cli.table import Table
 
 if TYPE_CHECKING:
     import polars as pl
 
 _BINARY_SUFFIXES = (*PARQUET_SUFFIXES, *ARROW_SUFFIXES, ".xlsx")
+
+
+def check_outputs(*paths: Path | None, inputs: Sequence[Path]) -> None:
+    """Raise ValueError for files that cannot be written, before there is work to lose."""
+    for path in paths:
+        if path is not None:
+            for other in inputs:
+                if other != STDIN and path.exists() and path.samefile(other):
+                    raise ValueError(f"{path}: got the file that is read, needed another to write")
+            check_writable(path)
 
 
 def check_writable(path: Path) -> None:

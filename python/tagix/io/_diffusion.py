@@ -12,11 +12,11 @@ from tagix import nn, schedules
 from tagix._arrays import MOST, as_count
 from tagix._classes import MOST_CLASSES, ClassFeatures, as_class_shares
 from tagix._data_units import DataUnits
+from tagix._network_state import CLASSES
 from tagix.diffusion import MOST_STEPS, DiffusionModel, network_layers
 from tagix.io._json import Record
 from tagix.io._networks import (
     MOST_LAYERS,
-    NOISE_MODELS,
     NetworkRecord,
     describe_layer,
     describe_use,
@@ -71,7 +71,7 @@ def rebuild_diffusion(
     parameters = dict(tensors)
     offset, constant = (parameters.pop(name, None) for name in (_OFFSET, _CONSTANT))
     network = NetworkRecord(record.take("network"), parameters)
-    arguments, counts = network.use()
+    arguments, progress = network.use()
     activation = network.layer(record.take("activation"))
     if isinstance(activation, nn.Sequential):
         raise ValueError("its activation is a Sequential")
@@ -79,7 +79,7 @@ def rebuild_diffusion(
     network.check_parameters(network_layers(settings, activation))
     data_units = _data_units(offset, constant, settings["n_features"])
     units = [_units(parameters, name, settings["n_features"]) for name in (_SHIFT, _SCALE)]
-    noise = rebuild_value(record.take("noise"), "noise", NOISE_MODELS)
+    noise = rebuild_value(record.take("noise"), "noise", CLASSES["noise"])
     fitted, sample_calls = record.flag("fitted"), record.count("sample_calls")
     shares = record.take("class_shares")
     record.done()
@@ -87,7 +87,7 @@ def rebuild_diffusion(
     model = DiffusionModel(
         **settings, activation=activation, noise=noise, device=device, **arguments
     )
-    restore(model.net, parameters, counts)
+    restore(model.net, parameters, progress)
     model._process.set_standardization(*units)
     model._fitted, model._units = fitted, data_units
     if shares is not None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tagix import _core, nn
 from tagix._arrays import MOST
 from tagix._core import Layer
+from tagix._network_state import CLASSES, EXTRAS, Progress
 from tagix.io._json import Record, shown
 from tagix.io._traced import rebuild_traced
 from tagix.nn._tracing import as_layer
@@ -29,24 +30,6 @@ _LAYERS: dict[str, Any] = {
     and issubclass(getattr(nn, name), Layer)
 }
 _CONTAINERS = ("Sequential", "Residual", "Concat", "Traced")
-_RULES: dict[str, Any] = {"Information": _core.Information, "Capped": _core.Capped}
-NOISE_MODELS: dict[str, Any] = {
-    "Homoscedastic": _core.Homoscedastic,
-    "Heteroscedastic": _core.Heteroscedastic,
-}
-# What a network may be made with beside layers and a rule: the arguments of nn.Sequential, which
-# are None or an instance of one of these classes, with its constructor's arguments as `config`.
-# What is added here needs its None in _versions.py, for older files.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "noise": NOISE_MODELS,
-    "likelihood": {
-        "HierarchicalSoftmax": _core.HierarchicalSoftmax,
-        "OneVsRest": _core.OneVsRest,
-        "Remax": _core.Remax,
-        "Softmax": _core.Softmax,
-    },
-    "forgetting": {"Forgetting": _core.Forgetting},
-}
 
 
 def describe_network(net: nn.Network) -> dict[str, Any]:
@@ -66,23 +49,24 @@ def describe_network(net: nn.Network) -> dict[str, Any]:
     n_layers = _count_layers(layers)
     if n_layers > MOST_LAYERS:
         raise ValueError(f"layers: got {n_layers}, of which a file holds at most {MOST_LAYERS}")
-    options = {name: getattr(net, name) for name in _OPTIONS}
+    extras = {name: getattr(net, name) for name in EXTRAS}
     return {
         **parts,
-        **{name: None if it is None else describe_value(it) for name, it in options.items()},
+        **{name: None if it is None else describe_value(it) for name, it in extras.items()},
         **describe_use(net),
     }
 
 
 def describe_use(net: nn.Network) -> dict[str, Any]:
     """How a network is used, whatever its layers: what :meth:`NetworkRecord.use` reads."""
+    progress = net._progress
     return {
         "seed": net.seed,
         "rule": describe_value(net.rule),
-        "precision": net._wanted_precision,
-        "training": net.training,
-        "epochs_trained": net.epochs_trained,
-        "drift": net._model.drift,
+        "precision": net._options.precision,
+        "training": progress.training,
+        "epochs_trained": progress.epochs_trained,
+        "drift": progress.drift,
     }
 
 
@@ -100,14 +84,14 @@ def rebuild_network(
     is_module = network.has("module")
     inputs = network.inputs("inputs" if is_module else "input_shape")
     layers = [network.module()] if is_module else network.layers()
-    options: dict[str, Any] = {name: network.option(name) for name in _OPTIONS}
-    arguments, counts = network.use()
+    extras: dict[str, Any] = {name: network.extra(name) for name in EXTRAS}
+    arguments, progress = network.use()
     net: nn.Network
     if is_module:
-        net = nn.Network(layers[0], inputs, device=device, **arguments, **options)
+        net = nn.Network(layers[0], inputs, device=device, **arguments, **extras)
     else:
-        net = nn.Sequential(*layers, input_shape=inputs, device=device, **arguments, **options)
-    restore(net, tensors, counts)
+        net = nn.Sequential(*layers, input_shape=inputs, device=device, **arguments, **extras)
+    restore(net, tensors, progress)
     return net
 
 
@@ -193,15 +177,15 @@ class NetworkRecord(Record):
                 f"layers: got layers of {needed} parameters, of which there are {self.n_numbers}"
             )
 
-    def option(self, name: str) -> Any:
-        """What a network may be made with beside its layers; None if it was made without."""
+    def extra(self, name: str) -> Any:
+        """One of the options in ``EXTRAS``; None if the network was made without."""
         value = self.take(name)
         if isinstance(value, dict):
             self._check_counts(name, value)  # a likelihood has fewer classes than there are numbers
-        return None if value is None else rebuild_value(value, name, _OPTIONS[name])
+        return None if value is None else rebuild_value(value, name, CLASSES[name])
 
-    def use(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Arguments of the constructor, and what changes with use, for :func:`restore`.
+    def use(self) -> tuple[dict[str, Any], Progress]:
+        """Arguments of the constructor that are not in ``EXTRAS``, and what use has changed.
 
         The last that is read: ValueError for an entry that is left.
         """
@@ -211,47 +195,47 @@ class NetworkRecord(Record):
         drift = Record(dict(zip(_DRIFT, sums, strict=True)), "network: drift")
         arguments = {
             "seed": self.count("seed", most=MOST),
-            "rule": rebuild_value(self.take("rule"), "rule", _RULES),
+            "rule": rebuild_value(self.take("rule"), "rule", CLASSES["rule"]),
             "precision": self.text("precision"),
         }
-        counts = {
-            "epochs_trained": self.count("epochs_trained"),
-            "drift": (*(drift.number(name) for name in _DRIFT[:3]), drift.count(_DRIFT[3])),
-            "training": self.flag("training"),
-        }
+        chi_square, weight, square_weight = (drift.number(name) for name in _DRIFT[:3])
+        progress = Progress(
+            epochs_trained=self.count("epochs_trained"),
+            drift=(chi_square, weight, square_weight, drift.count(_DRIFT[3])),
+            training=self.flag("training"),
+        )
         self.done()
-        return arguments, counts
+        return arguments, progress
 
 
 _DRIFT = ("chi_square", "weight", "square_weight", "n_drifts")
 
 
-def restore(
-    net: nn.Network, tensors: Mapping[str, NDArray[Any]], counts: Mapping[str, Any]
-) -> None:
-    """Give a network its parameters and what else :meth:`NetworkRecord.use` read."""
+def restore(net: nn.Network, tensors: Mapping[str, NDArray[Any]], progress: Progress) -> None:
+    """Give a network its parameters and its progress."""
     net.load_state_dict(tensors)
-    net._model.epochs_trained = counts["epochs_trained"]
-    net._model.drift = counts["drift"]
-    net.train(counts["training"])
+    net._progress = progress
 
 
 def count_parameters(layer: Any) -> int:
-    """Means that a layer has, or variances; of containers, those of all within."""
+    """Means that a layer has, or variances; of containers, those of all within.
+
+    The count takes no memory for parameters: there may be more of them than a file holds.
+    """
     if isinstance(layer, nn.Traced):
         return layer.n_parameters
     if isinstance(layer, (nn.Sequential, nn.Concat, nn.Residual)):
         return sum(count_parameters(each) for each in _within(layer))
-    config = layer.config
-    if isinstance(layer, nn.Linear):
-        rows, columns = config["out_features"], config["in_features"] + bool(config["bias"])
-    elif isinstance(layer, nn.Gated):
-        rows, columns = 2 * config["out_features"], config["in_features"] + 1
-    elif isinstance(layer, nn.ClassEmbedding):
+    if isinstance(layer, nn.ClassEmbedding):
+        # The core lists each constant of its matrix, which takes memory before it can be counted.
+        config = layer.config
         rows, columns = (config["n_values"] + config[key] for key in ("embedding_dim", "n_classes"))
-    else:
-        rows, columns = 0, 0
-    return int(rows * columns)
+        return int(rows * columns)
+    topology = _core.Topology(layer, [], None)
+    if topology.in_features is None:  # takes any number of features, and has no parameters
+        return 0
+    arrays = topology.parameters(topology.in_features)
+    return sum(math.prod(array["shape"]) for array in arrays)
 
 
 def describe_layer(layer: Any, input_shape: Sequence[int] | None = None) -> dict[str, Any]:

@@ -26,9 +26,9 @@ from tagix._core import (
     Softplus,
     Tanh,
 )
-from tagix.nn._base import Likelihood as Likelihood
+from tagix._network_state import Likelihood as Likelihood
+from tagix._network_state import NoiseModel as NoiseModel
 from tagix.nn._base import Noise as Noise
-from tagix.nn._base import NoiseModel as NoiseModel
 from tagix.nn._summary import Flops, LayerSummary
 from tagix.nn._traced import Traced
 from tagix.nn._tracing import Value, concat

@@ -6,31 +6,20 @@ import logging
 import math
 import threading
 import warnings
-from typing import Any, TypeAlias, TypeVar
+from dataclasses import replace
+from typing import TypeAlias, TypeVar
 
 from numpy.typing import ArrayLike
 
 from tagix import _core
 from tagix._arrays import as_flag
-from tagix._core import (
-    Forgetting,
-    Heteroscedastic,
-    HierarchicalSoftmax,
-    Homoscedastic,
-    Layer,
-    OneVsRest,
-    Remax,
-    Softmax,
-    UpdateRule,
-)
-from tagix._seeds import resolve_seed
+from tagix._core import Forgetting, Heteroscedastic, Homoscedastic, Layer, UpdateRule
+from tagix._network_state import Likelihood, NoiseModel, Options, Progress
 from tagix.nn._inputs import Inputs
 
 log = logging.getLogger("tagix.nn")
 
-NoiseModel: TypeAlias = "Homoscedastic | Heteroscedastic"
 Noise: TypeAlias = "Homoscedastic | ArrayLike"
-Likelihood: TypeAlias = "HierarchicalSoftmax | OneVsRest | Remax | Softmax"
 
 
 S = TypeVar("S", bound="NetworkBase")
@@ -42,43 +31,27 @@ class NetworkBase:
     _inputs: Inputs
     _layer: Layer
 
-    def _set_up(
-        self,
-        layer: Layer,
-        inputs: Inputs,
-        *,
-        seed: int | None,
-        device: str,
-        rule: UpdateRule | None,
-        noise: NoiseModel | None,
-        likelihood: Likelihood | None,
-        forgetting: Forgetting | None,
-        precision: str,
-    ) -> None:
-        """What constructors have in common, after the options have been checked."""
-        self._layer, self._inputs = layer, inputs
+    def _set_up(self, layer: Layer, inputs: Inputs, options: Options) -> None:
+        """What constructors have in common."""
+        self._layer, self._inputs, self._options = layer, inputs, options
         self._made_topology: _core.Topology | None = None
-        self._noise, self._likelihood, self._forgetting = noise, likelihood, forgetting
         if inputs.shapes or layer.in_features is not None or self._infers_noise:
             self._check_noise()
-        self._seed = resolve_seed(seed)
-        _core.backend_name(device)  # raises for a device that is not there
-        self._device = device
-        self._wanted_precision = precision
-        self._precision = available_precision(precision, device, stacklevel=4)
-        self._rule = _core.Information() if rule is None else rule
+        self._options = options.resolved()
+        _core.backend_name(options.device)  # raises for a device that is not there
+        self._precision = available_precision(options.precision, options.device, stacklevel=4)
         self._made_model: _core.Model | None = None
         self._making_model = threading.Lock()
         self._training = True
-        if forgetting is not None or likelihood is not None:
+        if options.forgetting is not None or options.likelihood is not None:
             _ = self._model  # raises for layers that have constants, or other outputs
 
     def _check_noise(self) -> None:
         """ValueError for noise that the network cannot have."""
         topology = self._topology
-        if topology.in_features is None or self._noise is None or self._infers_noise:
+        if topology.in_features is None or self.noise is None or self._infers_noise:
             return
-        n_stds, outputs = len(self._noise.var(0)), self._n_outputs  # type: ignore[union-attr]
+        n_stds, outputs = len(self.noise.var(0)), self._n_outputs  # type: ignore[union-attr]
         if n_stds not in (1, outputs):
             raise ValueError(f"noise: got {n_stds} standard deviations, needed 1 or {outputs}")
 
@@ -87,7 +60,7 @@ class NetworkBase:
         """What the network computes, written down at the first use or when it is made."""
         if self._made_topology is None:
             shapes = list(self._inputs.shapes.values())
-            self._made_topology = _core.Topology(self._layer, shapes, self._noise)
+            self._made_topology = _core.Topology(self._layer, shapes, self.noise)
         return self._made_topology
 
     @property
@@ -105,16 +78,16 @@ class NetworkBase:
                 if self._made_model is None:
                     self._made_model = _core.Model(
                         self._topology,
-                        self._rule,
-                        self._seed,
-                        self._device,
-                        self._precision,
-                        self._noise,
-                        self._forgetting,
-                        self._likelihood,
+                        self.rule,
+                        self.seed,
+                        self.device,
+                        self.precision,
+                        self.noise,
+                        self.forgetting,
+                        self.likelihood,
                     )
                     if log.isEnabledFor(logging.DEBUG):
-                        backend = _core.backend_name(self._device, self._precision)
+                        backend = _core.backend_name(self.device, self._precision)
                         log.debug("a network of %d layers on %s", self._n_layers, backend)
         return self._made_model
 
@@ -133,27 +106,29 @@ class NetworkBase:
     @property
     def seed(self) -> int:
         """The seed of the initial means and of the order of batches."""
-        return self._seed
+        assert self._options.seed is not None  # since _set_up
+        return self._options.seed
 
     @property
     def rule(self) -> UpdateRule:
         """How observations change the parameters."""
-        return self._rule
+        assert self._options.rule is not None  # since _set_up
+        return self._options.rule
 
     @property
     def noise(self) -> NoiseModel | None:
         """The noise of targets as it was given; None where each call says."""
-        return self._noise
+        return self._options.noise
 
     @property
     def likelihood(self) -> Likelihood | None:
         """What the outputs say of classes; None for a network of numbers."""
-        return self._likelihood
+        return self._options.likelihood
 
     @property
     def forgetting(self) -> Forgetting | None:
         """What the network forgets after each update."""
-        return self._forgetting
+        return self._options.forgetting
 
     @property
     def n_drifts(self) -> int:
@@ -162,18 +137,18 @@ class NetworkBase:
 
     @property
     def _infers_noise(self) -> bool:
-        return isinstance(self._noise, Heteroscedastic) or (
-            self._noise is not None and self._noise.learn
+        return isinstance(self.noise, Heteroscedastic) or (
+            self.noise is not None and self.noise.learn
         )
 
     @property
     def _takes_no_noise_var(self) -> bool:
-        return self._infers_noise or self._likelihood is not None
+        return self._infers_noise or self.likelihood is not None
 
     @property
     def device(self) -> str:
         """Where the parameters are and the work is done."""
-        return self._device
+        return self._options.device
 
     def to(self: S, device: str) -> S:
         """Move the network to a device, in place; returns it.
@@ -203,13 +178,14 @@ class NetworkBase:
 
     def _move(self: S, device: str, stacklevel: int = 4) -> S:
         _core.backend_name(device)  # raises for a device that is not there
-        if device == self._device:
+        if device == self.device:
             return self
-        precision = available_precision(self._wanted_precision, device, stacklevel)
+        precision = available_precision(self._options.precision, device, stacklevel)
         with self._making_model:
             if self._made_model is not None:
                 self._made_model = self._made_model.copy_to(device, precision)
-            self._device, self._precision = device, precision
+            self._options = replace(self._options, device=device)
+            self._precision = precision
         return self
 
     @property
@@ -236,29 +212,18 @@ class NetworkBase:
         """As ``train(False)``."""
         return self.train(False)
 
+    @property
+    def _progress(self) -> Progress:
+        """What use has changed, except the parameters; does not make the model."""
+        if self._made_model is None:
+            return Progress(training=self._training)
+        return Progress.of(self._made_model, self._training)
 
-def check_options(rule: Any, noise: Any, likelihood: Any, forgetting: Any) -> None:
-    """TypeError or ValueError for options of a constructor that a network cannot have."""
-    if rule is not None and not isinstance(rule, UpdateRule):
-        raise TypeError(f"rule: got {rule!r}, needed tagix.Information() or tagix.Capped()")
-    if noise is not None and not isinstance(noise, (Homoscedastic, Heteroscedastic)):
-        raise TypeError(
-            f"noise: got {noise!r}, needed tagix.Homoscedastic() or tagix.Heteroscedastic()"
-        )
-    if forgetting is not None and not isinstance(forgetting, Forgetting):
-        raise TypeError(f"forgetting: got {forgetting!r}, needed tagix.Forgetting()")
-    if likelihood is not None and not isinstance(
-        likelihood, (HierarchicalSoftmax, OneVsRest, Remax, Softmax)
-    ):
-        raise TypeError(
-            f"likelihood: got {likelihood!r}, needed tagix.Softmax(), "
-            "tagix.HierarchicalSoftmax(), tagix.OneVsRest() or tagix.Remax()"
-        )
-    if likelihood is not None and noise is not None:
-        raise ValueError(
-            f"noise: got {noise!r}, needed None: with likelihood={likelihood!r} targets are "
-            "labels, which have no noise"
-        )
+    @_progress.setter
+    def _progress(self, progress: Progress) -> None:
+        self._training = progress.training
+        if self._made_model is not None or progress != self._progress:
+            progress.give_to(self._model)
 
 
 def available_precision(precision: str, device: str, stacklevel: int = 3) -> str:

@@ -74,7 +74,7 @@ class Learning(Predicting):
                 it, and none where it does not know it, and if the prediction or the update
                 overflows float32. The network is then as it was.
         """
-        if self._forgetting is not None and log.isEnabledFor(logging.INFO):
+        if self.forgetting is not None and log.isEnabledFor(logging.INFO):
             n_drifts = self.n_drifts
             prediction = self._update(x, y, noise, x_var, sample_weight)
             log_drifts(n_drifts, self.n_drifts)
@@ -82,7 +82,7 @@ class Learning(Predicting):
         return self._update(x, y, noise, x_var, sample_weight)
 
     def _update(self, x: Any, y: Any, noise: Any, x_var: Any, sample_weight: Any) -> Prediction:
-        if is_on_gpu("x", x, self._device):
+        if is_on_gpu("x", x, self.device):
             return self._update_on_gpu(x, y, noise, x_var, sample_weight)
         inputs = self._inputs.rows("x", x)
         targets, shape = self._targets("y", y, *inputs.shape)
@@ -110,7 +110,7 @@ class Learning(Predicting):
 
     def _targets_on_gpu(self, inputs: _core.CudaArgument, y: Any) -> _core.CudaArgument:
         """Targets of inputs on the GPU: there, too, but for labels, which come from the CPU."""
-        if self._likelihood is None or len(inputs.shape) != 2:
+        if self.likelihood is None or len(inputs.shape) != 2:
             return self._argument("y", y)
         return self._argument("y", self._targets("y", y, *inputs.shape)[0])
 
@@ -173,7 +173,7 @@ class Learning(Predicting):
         batch_size = as_count("batch_size", batch_size, least=1)
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
-        if is_on_gpu("x", x, self._device):
+        if is_on_gpu("x", x, self.device):
             inputs_on_gpu = _core.CudaArgument("x", x)
             on_gpu = self._targets_on_gpu(inputs_on_gpu, y)
             source = _core.RegressionSource(self._model, inputs_on_gpu, on_gpu)
@@ -230,10 +230,10 @@ class Learning(Predicting):
         self, name: str, y: Any, n_rows: int, n_features: int
     ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
         """Targets as the core takes them (classes as numbers or NaN), and their shape as given."""
-        if self._likelihood is None:
+        if self.likelihood is None:
             return as_targets(name, y, self._model.out_features(n_features))
         refuse_gpu("a network of classes", **{name: y})
-        labels = as_labels(name, y, n_rows, self._likelihood.n_classes)
+        labels = as_labels(name, y, n_rows, self.likelihood.n_classes)
         targets = np.where(labels == UNKNOWN, np.float32("nan"), labels.astype(np.float32))
         return targets[:, np.newaxis], labels.shape
 

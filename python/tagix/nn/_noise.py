@@ -17,33 +17,33 @@ class Noisy(NetworkBase):
 
     def _known_noise_var(self) -> NDArray[np.float32] | None:
         """The noise variances that the network was told: one, or one for each output."""
-        if self._noise is None or self._infers_noise:
+        if self.noise is None or self._infers_noise:
             return None
-        assert isinstance(self._noise, Homoscedastic)
-        return np.asarray(self._noise.var(self.epochs_trained), dtype=np.float32)
+        assert isinstance(self.noise, Homoscedastic)
+        return np.asarray(self.noise.var(self.epochs_trained), dtype=np.float32)
 
     def _noise_model(self, noise: Any) -> Homoscedastic | None:
         """The known noise model that a call goes by, its own or the network's; else None.
 
         Raises ValueError for noise that the call must not name, TypeError if it has to name some.
         """
-        if self._likelihood is not None:
+        if self.likelihood is not None:
             if noise is not None:
                 raise ValueError(
-                    f"noise: got {noise!r}, needed none: the network has {self._likelihood!r}"
+                    f"noise: got {noise!r}, needed none: the network has {self.likelihood!r}"
                 )
             return None
         if noise is None:
-            if self._noise is None:
+            if self.noise is None:
                 raise TypeError(
                     "noise: got None, needed tagix.Homoscedastic(std) or noise variances, as the "
                     "network was made without noise"
                 )
-            return None if self._infers_noise else self._noise  # type: ignore[return-value]
+            return None if self._infers_noise else self.noise  # type: ignore[return-value]
         if self._infers_noise:
             shape = getattr(noise, "shape", ())
             given = f"an array of shape {tuple(shape)}" if shape else repr(noise)
-            raise ValueError(f"noise: got {given}, needed none: the network infers {self._noise!r}")
+            raise ValueError(f"noise: got {given}, needed none: the network infers {self.noise!r}")
         if isinstance(noise, Heteroscedastic) or (isinstance(noise, Homoscedastic) and noise.learn):
             raise ValueError(
                 f"noise: got {noise!r}, which a network has to be made with to infer it: "

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tagix import _core
-from tagix._arrays import SupportsDLPack, as_float32, is_on_gpu, like, refuse_gpu
+from tagix._arrays import SupportsDLPack, as_count, as_float32, is_on_gpu, like, refuse_gpu
 from tagix._input_inference import InputPosterior, infer_inputs
 from tagix._seeds import check_seed
 from tagix._variance_attribution import VarianceAttribution, attribute_variance
@@ -74,7 +74,7 @@ class Predicting(Noisy):
         if inputs:
             x = inputs if x is None else {"x": x, **inputs}  # type: ignore[dict-item]
         noise_var = self._known_noise_var()
-        if is_on_gpu("x", x, self._device):
+        if is_on_gpu("x", x, self.device):
             on_gpu = self._model.predict_on_device(
                 _core.CudaArgument("x", x), self._optional_argument("x_var", x_var), noise_var
             )
@@ -88,7 +88,7 @@ class Predicting(Noisy):
         mean, var, noise_var, total_var = (
             array if x is None or array is None else like(x, array) for array in arrays
         )
-        if self._noise is None:  # what a call says of the noise is not the network's knowledge
+        if self.noise is None:  # what a call says of the noise is not the network's knowledge
             return Prediction(mean, var)
         return Prediction(mean, var, noise_var, total_var)
 
@@ -109,7 +109,7 @@ class Predicting(Noisy):
             ValueError, TypeError: as calling the network, for an array on the GPU, and for a
                 network without a likelihood.
         """
-        if self._likelihood is None:
+        if self.likelihood is None:
             raise ValueError(
                 "predict_proba: got a network without a likelihood, needed one made with "
                 "likelihood=tagix.Softmax(n_classes) or another"
@@ -237,7 +237,15 @@ class Predicting(Noisy):
             ValueError, TypeError: as calling the network; for arrays on the GPU; for an n_orders
                 below 1 and a seed outside [0, 2**63), and for either if it is not an integer.
         """
-        return attribute_variance(self, x, x_var, n_orders, seed)
+        refuse_gpu("attribute_variance", x=x, x_var=x_var)
+        if n_orders is not None:
+            n_orders = as_count("n_orders", n_orders, least=1)
+        seed = check_seed(seed)
+        rows = self._inputs.rows("x", x)
+        variances = self._inputs.variances("x_var", x_var, len(rows))
+        # One model for all predictions, so that they know nothing of what other threads learn.
+        model = self._model.copy_to(self.device, self.precision)
+        return attribute_variance(model, rows, variances, self._known_noise_var(), n_orders, seed)
 
     def draw(self: S, seed: int) -> S:
         """A network without uncertainty, its weights drawn from what this one believes of them.
@@ -260,12 +268,12 @@ class Predicting(Noisy):
 
     def _argument(self, name: str, value: Any) -> _core.CudaArgument:
         """An array of a user on the GPU; from the CPU it is uploaded."""
-        on_gpu = is_on_gpu(name, value, self._device)
+        on_gpu = is_on_gpu(name, value, self.device)
         return _core.CudaArgument(name, value if on_gpu else as_float32(name, value))
 
     def _on_host(self, name: str, value: Any) -> Any:
         """A copy on the CPU of an array on the GPU; anything else as it is."""
-        on_gpu = value is not None and is_on_gpu(name, value, self._device)
+        on_gpu = value is not None and is_on_gpu(name, value, self.device)
         return _core.CudaArgument(name, value).numpy() if on_gpu else value
 
     def _optional_argument(self, name: str, value: Any) -> _core.CudaArgument | None:

@@ -1,11 +1,9 @@
-"""Parameters of networks, and copies of them in dicts, files and pickles."""
+"""Parameters of networks, and copies of them in dicts."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from tagix._arrays import as_float32
 from tagix.gaussian import Gaussian
 from tagix.nn._base import NetworkBase
-
-if TYPE_CHECKING:
-    from tagix.nn.network import Network
 
 
 class Stateful(NetworkBase):
@@ -86,25 +81,3 @@ class Stateful(NetworkBase):
                     )
                 plane[start : start + array.size] = array.ravel()
         self._model.set_parameters(planes["mean"], planes["var"])
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that the network is made of, and what it has learned, to a safetensors file.
-
-        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole, and on the disk; of a symbolic link, the file that it points to.
-
-        Raises:
-            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
-                with more than 10 000 layers.
-            TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
-        """
-        from tagix.io import save_model
-
-        save_model(self, path)
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[np.float32]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
-        from tagix.io._networks import describe_network
-
-        return {"network": describe_network(cast("Network", self))}, self.state_dict()

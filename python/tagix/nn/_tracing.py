@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from tagix import _core
 from tagix._core import Layer
 
-if TYPE_CHECKING:
-    from tagix.nn.module import Module
+
+class HasForward(Protocol):
+    """A module, whose attributes are layers and other modules."""
+
+    def forward(self, *inputs: Any, **named: Any) -> Any:
+        """The symbolic output for symbolic inputs."""
 
 
 class Value:
@@ -71,7 +75,7 @@ class Value:
 class Frame:
     """One call of a module's ``forward``: the builder, and the names of the module's children."""
 
-    def __init__(self, module: Module, builder: _core.GraphBuilder) -> None:
+    def __init__(self, module: HasForward, builder: _core.GraphBuilder) -> None:
         self._builder: _core.GraphBuilder | None = builder
         self._children = {id(child): name for name, child in children_of(module)}
         self._module = module
@@ -150,7 +154,7 @@ def concat(values: Sequence[Value]) -> Value:
 
 
 def trace(
-    module: Module,
+    module: HasForward,
     names: Sequence[str] | None,
     builder: _core.GraphBuilder,
     inputs: Sequence[int],

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 from numpy.typing import NDArray
 
 from tagix._arrays import as_count
 from tagix._core import Forgetting, Layer, UpdateRule
-from tagix.nn._base import Likelihood, NoiseModel, available_device, check_options
+from tagix._network_state import OPTION_NAMES, Likelihood, NoiseModel, Options, Progress
+from tagix.nn._base import available_device
 from tagix.nn._inputs import Inputs
 from tagix.nn._learning import Learning
 from tagix.nn._state import Stateful
@@ -18,8 +21,6 @@ from tagix.nn._tracing import as_layer
 from tagix.nn.module import Module
 
 __all__ = ["Network"]
-
-_OPTIONS = ("seed", "rule", "noise", "likelihood", "forgetting", "precision")
 
 
 class Network(Learning, Stateful):
@@ -86,16 +87,7 @@ class Network(Learning, Stateful):
             )
         if inputs is None:
             raise TypeError("inputs: got None, needed a shape, or a dict of shapes by name")
-        check_options(rule, noise, likelihood, forgetting)
-        shapes = Inputs(inputs)
-        self._module = module
-        if isinstance(module, Module):
-            layer = module._as_layer(list(shapes.shapes) if shapes.is_named else None)
-        else:
-            layer = as_layer(module)
-        self._set_up(
-            layer,
-            shapes,
+        options = Options(
             seed=seed,
             device=device,
             rule=rule,
@@ -104,6 +96,13 @@ class Network(Learning, Stateful):
             forgetting=forgetting,
             precision=precision,
         )
+        shapes = Inputs(inputs)
+        self._module = module
+        if isinstance(module, Module):
+            layer = module._as_layer(list(shapes.shapes) if shapes.is_named else None)
+        else:
+            layer = as_layer(module)
+        self._set_up(layer, shapes, options)
 
     @property
     def module(self) -> Any:
@@ -154,6 +153,28 @@ class Network(Learning, Stateful):
             return repr(self)
         return table(type(self).__name__, self._inputs, self._topology, self._model)
 
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write all that the network is made of, and what it has learned, to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole, and on the disk; of a symbolic link, the file that it points to.
+
+        Raises:
+            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
+                with more than 10 000 layers.
+            TypeError: for anything but a path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+        from tagix.io._networks import describe_network
+
+        return {"network": describe_network(self)}, self.state_dict()
+
     @classmethod
     def _from_file(
         cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
@@ -172,22 +193,17 @@ class Network(Learning, Stateful):
         Network.__init__(self, state["module"], state["inputs"], **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {**self._parts(), "seed": self._seed, "device": self._device}
-        state["rule"], state["noise"] = self._rule, self._noise
-        state["likelihood"], state["forgetting"] = self._likelihood, self._forgetting
-        state["precision"] = self._wanted_precision
-        state["training"] = self._training
+        state = {**self._parts(), **self._options.arguments(), **vars(self._progress)}
         if self._made_model is not None:
             state["state_dict"] = self.state_dict()
-            state["epochs_trained"] = self.epochs_trained
-            state["drift"] = self._model.drift
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        options = {key: state[key] for key in _OPTIONS}
-        self._restore_parts(state, device=available_device(state["device"]), **options)
-        self._training = state["training"]
+        # A pickle of an older version may lack an entry, for which the default stands.
+        options = {name: state[name] for name in OPTION_NAMES if name in state}
+        options["device"] = available_device(state["device"])
+        self._restore_parts(state, **options)
         if "state_dict" in state:
             self.load_state_dict(state["state_dict"])
-            self._model.epochs_trained = state["epochs_trained"]
-            self._model.drift = state["drift"]
+        names = [each.name for each in fields(Progress)]
+        self._progress = Progress(**{name: state[name] for name in names if name in state})

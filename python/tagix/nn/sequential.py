@@ -7,7 +7,7 @@ from typing import Any
 
 from tagix import _core
 from tagix._core import Forgetting, Layer, UpdateRule
-from tagix.nn._base import Likelihood, NoiseModel, check_options
+from tagix._network_state import Likelihood, NoiseModel, Options
 from tagix.nn._inputs import Inputs
 from tagix.nn._tracing import as_layer
 from tagix.nn.module import Module
@@ -50,18 +50,12 @@ class Sequential(Network):
                 raise TypeError(
                     f"layers: got {layer!r} at position {position}, needed a layer of tagix.nn"
                 )
-            if isinstance(layer, Sequential) and layer._has_options:
+            if isinstance(layer, Sequential) and layer._options.has_extras:
                 raise ValueError(
                     "layers: got a Sequential with noise, a likelihood or forgetting at position "
                     f"{position}, needed them on the outer network, which has the parameters"
                 )
-        check_options(rule, noise, likelihood, forgetting)
-        if input_shape is not None and not isinstance(input_shape, (list, tuple)):
-            raise TypeError(f"input_shape: got {input_shape!r}, needed a shape such as (features,)")
-        self._layers = layers
-        self._set_up(
-            _core.Container([as_layer(layer) for layer in layers]),
-            Inputs(input_shape, "input_shape"),
+        options = Options(
             seed=seed,
             device=device,
             rule=rule,
@@ -69,6 +63,14 @@ class Sequential(Network):
             likelihood=likelihood,
             forgetting=forgetting,
             precision=precision,
+        )
+        if input_shape is not None and not isinstance(input_shape, (list, tuple)):
+            raise TypeError(f"input_shape: got {input_shape!r}, needed a shape such as (features,)")
+        self._layers = layers
+        self._set_up(
+            _core.Container([as_layer(layer) for layer in layers]),
+            Inputs(input_shape, "input_shape"),
+            options,
         )
 
     @property
@@ -87,16 +89,12 @@ class Sequential(Network):
         return self._inputs.shapes.get("x")
 
     @property
-    def _has_options(self) -> bool:
-        return (self.noise or self.likelihood or self.forgetting) is not None
-
-    @property
     def _n_layers(self) -> int:
         return len(self._layers)
 
     def _as_layer(self) -> Layer:
         """The layers as a part of another network."""
-        if self._has_options:
+        if self._options.has_extras:
             raise ValueError(
                 "layers: got a Sequential with noise, a likelihood or forgetting as a part of "
                 "another network, needed them on the outer one, which has the parameters"

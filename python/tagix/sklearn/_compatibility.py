@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sklearn.utils import check_array, check_X_y
 from sklearn.utils.validation import check_is_fitted
 
-from tagix.sklearn._columns import NUMBER, Column, ColumnEncoder, Values
+from tagix.sklearn._columns import NUMBER, Column, ColumnEncoder
 from tagix.sklearn._explanations import (
     nan_for_missing,
     refuse_not_finite,
@@ -19,6 +19,7 @@ from tagix.sklearn._explanations import (
 )
 from tagix.sklearn._frames import columns_of
 from tagix.sklearn._targets import targets_of
+from tagix.sklearn._values import Values
 
 try:
     from sklearn.utils.validation import validate_data

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tagix.sklearn._columns import is_missing, name_of_value, numbers_of, shown
 from tagix.sklearn._frames import narwhals
+from tagix.sklearn._values import is_missing, name_of_value, numbers_of, shown
 
 
 def refuse_other_than_numbers(name: str, X: Any) -> None:

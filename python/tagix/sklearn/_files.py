@@ -6,6 +6,7 @@ are float64 arrays. The networks describe themselves.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
@@ -40,6 +41,39 @@ def read_record(description: Any, name: str) -> Record:
     from tagix.io import Record
 
     return Record(description, name)
+
+
+class SavedEstimator:
+    """An estimator that a file can hold.
+
+    A derived class has ``_read_learned(learned, tensors, device)``, too, which takes over what
+    :meth:`_to_file` says that was learned.
+    """
+
+    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """What :func:`tagix.io.save_model` writes: a description for JSON, and arrays by name."""
+        raise NotImplementedError
+
+    @classmethod
+    def _from_file(
+        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
+    ) -> Any:
+        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
+        return rebuild(cls, description, tensors, device)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write parameters and all that was learned to a safetensors file.
+
+        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
+        whole.
+
+        Raises:
+            TypeError: for anything but a path.
+            OSError: if the file cannot be written; an old one is then as it was.
+        """
+        from tagix.io import save_model
+
+        save_model(self, path)
 
 
 def rebuild(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tagix.sklearn._columns import Values, is_missing
+from tagix.sklearn._values import Values, is_missing
 
 
 def columns_of(name: str, X: Any) -> dict[Any, Values] | None:

@@ -25,16 +25,8 @@ def wider(
     if likelihood is not None:
         n_before = net.likelihood.n_outputs if net.likelihood is not None else 0
         layers[-1] = _linear(layers[-1], "out_features", likelihood.n_outputs - n_before)
-    new = nn.Sequential(
-        *layers,
-        seed=net.seed,
-        device=net.device,
-        rule=net.rule,
-        noise=net.noise,
-        likelihood=likelihood or net.likelihood,
-        forgetting=net.forgetting,
-        precision=net._wanted_precision,
-    )
+    options = net._options.arguments() | {"likelihood": likelihood or net.likelihood}
+    new = nn.Sequential(*layers, **options)
     state = new.state_dict()
     before = net.likelihood
     if isinstance(before, OneVsRest) and likelihood is not None:
@@ -44,8 +36,7 @@ def wider(
     for name, array in net.state_dict().items():
         state[name][tuple(slice(length) for length in array.shape)] = array
     new.load_state_dict(state)
-    new._model.epochs_trained = net._model.epochs_trained
-    new._model.drift = net._model.drift
+    new._progress = net._progress
     return new
 
 

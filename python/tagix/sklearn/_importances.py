@@ -33,8 +33,8 @@ from tagix._arrays import as_count
 from tagix.sklearn import _ensemble
 
 if TYPE_CHECKING:
-    from tagix.sklearn._base import TabularEstimator
-    from tagix.sklearn.regressor import TagiRegressor
+    from tagix.sklearn._regressor_moments import RegressorMoments
+    from tagix.sklearn._tabular_estimator import TabularEstimator
 
 Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
@@ -70,7 +70,7 @@ class Importances(NamedTuple):
     """The standard deviation over repeats of what it falls by."""
 
 
-def attribute_variance(model: TagiRegressor, X: Any, X_std: Any) -> VarianceParts:
+def attribute_variance(model: RegressorMoments, X: Any, X_std: Any) -> VarianceParts:
     """See :meth:`TagiRegressor.attribute_variance`."""
     check_is_fitted(model)
     x, x_var = model._inputs_to_predict(X, X_std)
@@ -122,7 +122,7 @@ def permutation_importance(
     return Importances(falls.mean(axis=1), falls.std(axis=1))
 
 
-def _shares(model: TagiRegressor, x: Float32, x_var: Float32) -> Array:
+def _shares(model: RegressorMoments, x: Float32, x_var: Float32) -> Array:
     """Shares of the inputs, (rows, outputs, inputs), of rows all of which are uncertain."""
     var = _ensemble.var_of_each_input(model.nets_, x, x_var, model._encoding)
     total = var.sum(axis=2, keepdims=True)

@@ -3,16 +3,11 @@
 Networks whose weights count as independent do not know it: what two clusters have taught the
 weights one by one looks as certain between and beyond the clusters as in them. What is lost are
 covariances, and there is a model of the same prior that keeps them all. A network of the recipe's
-prior becomes, the wider it is, a Gaussian process with the kernel (Cho & Saul, NIPS 2009)
-
-    k_0(x, x') = (gain_bias^2 + sum_j s_j^2 x_j x'_j) / n_features
-    k_l(x, x') = sqrt(k k') (sin t + (pi - t) cos t) / (2 pi) + 1/width
-    cos t = k_l-1(x, x') / sqrt(k k'),   k = k_l-1(x, x),   k' = k_l-1(x', x')
-
-and its posterior variance given the rows, v(x) = amplitude u(x), has no use for their targets but
-for one scale and the noise, which are those of the greatest likelihood (type II). The factors s_j^2
-are how strongly the trained networks' means follow each column: a gap in a column without
-influence does not count. By the process, the squared error of the networks' mean m at x is
+prior becomes, the wider it is, a Gaussian process with the kernel of ``_prior_kernel.py``, of
+columns x_j times s_j. Its posterior variance given the rows, v(x) = amplitude u(x), has no use for
+their targets but for one scale and the noise, which are those of the greatest likelihood (type II).
+The factors s_j^2 are how strongly the trained networks' means follow each column: a gap in a column
+without influence does not count. By the process, the squared error of the networks' mean m at x is
 v(x) + (m - m_k)^2 with its own mean m_k. A row is novel as far as u(x) is more than it is for rows
 like those of the fit, held out one by one, and only then is that error added:
 
@@ -20,9 +15,6 @@ like those of the fit, held out one by one, and only then is that error added:
     level = a high quantile of u(x_i) without row i
 
 It is 0 for most rows like those that were learned, and grows with the square of the distance.
-
-The kernel's matrix is taken through some rows (Nystroem's approximation), chosen one by one where
-the variance that those before leave is greatest: an incomplete Cholesky factorization with pivots.
 """
 
 from __future__ import annotations
@@ -40,7 +32,7 @@ from tagix import nn
 from tagix._rescaling import Units
 from tagix.sklearn._encoding import Encoding
 from tagix.sklearn._files import take_array
-from tagix.sklearn._recipe import RECIPE
+from tagix.sklearn._prior_kernel import LEAST_RESIDUAL, factored, kernel, pivots, variances
 
 if TYPE_CHECKING:
     from tagix.io import Record
@@ -64,7 +56,6 @@ SMALL = 0.01
 NOISE_RATIOS = np.logspace(-6, 1, 36)
 """Variances of the noise, in units of the amplitude, of which the likeliest is taken."""
 
-_LEAST_RESIDUAL = 1e-8  # of the greatest prior variance: below it is rounding
 _ROWS_AT_A_TIME = 512  # what the passes of a prediction write stays in cache
 _MOST_TANGENTS = 20_000  # rows times columns of which Jacobians are taken
 _MOST_JACOBIANS = 200
@@ -133,8 +124,8 @@ class Novelty:
         """
         (unknown, process_mean), rows = self.posterior(x), self._seen(x)
         known = self._factors(rows)
-        factors = _pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
-        unseen = np.maximum(_variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
+        factors = pivots(rows, self.hidden, known, MOST_INDUCING, SMALL * self.level)[1]
+        unseen = np.maximum(variances(rows, self.hidden) - np.sum(factors**2, axis=1), 0.0)
         values, vectors = _spectrum(self.gram)
         factors[:, : len(values)] = known @ (
             vectors * np.sqrt(self.noise_ratio / (values + self.noise_ratio))
@@ -161,13 +152,13 @@ class Novelty:
         for start in range(0, len(x), _ROWS_AT_A_TIME):
             part = slice(start, start + _ROWS_AT_A_TIME)
             rows = self._seen(x[part])
-            core, of_rows, of_inducing, constant = _factored(rows, self.inducing, self.hidden)
+            core, of_rows, of_inducing, constant = factored(rows, self.inducing, self.hidden)
             # k A of k = a C b + c, without writing k.
             along = core @ (of_inducing[:, np.newaxis] * self._explaining)
             along *= of_rows[:, np.newaxis]
             along += constant * totals
             explained = np.einsum("ij,ij->i", along[:, :n_explaining], along[:, :n_explaining])
-            left[part] = _variances(rows, self.hidden) - explained
+            left[part] = variances(rows, self.hidden) - explained
             mean[part] = along[:, n_explaining:] + self.centre
         return np.maximum(left, 0.0, out=left), mean
 
@@ -190,7 +181,7 @@ class Novelty:
         known, root = self._factors(rows), _root(weight)
         about = about * root
         least = SMALL * self.noise_ratio
-        unseen = _variances(rows, self.hidden) - np.sum(known**2, axis=1)
+        unseen = variances(rows, self.hidden) - np.sum(known**2, axis=1)
         before, most = len(self.inducing), MOST_INDUCING_LATER
         if before >= most or unseen.max() <= least:
             known = known * root
@@ -198,7 +189,7 @@ class Novelty:
             more = replace(self, gram=gram, sums=sums)
             more.__dict__["_whitening"] = self._whitening  # of the same rows
             return more
-        chosen, factors = _pivots(rows, self.hidden, known, most - before, least)
+        chosen, factors = pivots(rows, self.hidden, known, most - before, least)
         size = before + len(chosen)
         cholesky = np.zeros((size, size))
         cholesky[:before, :before] = self.cholesky
@@ -221,7 +212,7 @@ class Novelty:
 
     def _factors(self, rows: Array) -> Array:
         """What the inducing rows see of others: cholesky^-1 k for each, (n_rows, n_inducing)."""
-        return _kernel(rows, self.inducing, self.hidden) @ self._whitening
+        return kernel(rows, self.inducing, self.hidden) @ self._whitening
 
     @cached_property
     def _whitening(self) -> Array:
@@ -280,9 +271,9 @@ class Novelty:
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ValueError("novelty: got NaN or infinity, needed finite numbers")
         cholesky, widths = arrays["cholesky"], tuple(hidden)
-        prior = _variances(inducing, widths)
-        wrong = np.abs(cholesky @ cholesky.T - _kernel(inducing, inducing, widths)).max()
-        least = np.sqrt(0.5 * _LEAST_RESIDUAL * prior.min())
+        prior = variances(inducing, widths)
+        wrong = np.abs(cholesky @ cholesky.T - kernel(inducing, inducing, widths)).max()
+        least = np.sqrt(0.5 * LEAST_RESIDUAL * prior.min())
         if (
             np.triu(cholesky, 1).any()
             or (np.diagonal(cholesky) < least).any()
@@ -327,12 +318,12 @@ def learn(
     scale = np.sqrt(_relevance(nets, x, encoding))
     rows = np.asarray(x * scale, dtype=np.float64)
     nothing = np.empty((len(rows), 0))
-    chosen, factors = _pivots(rows, widths, nothing, MOST_INDUCING, 0.0)
+    chosen, factors = pivots(rows, widths, nothing, MOST_INDUCING, 0.0)
     weighted = factors * root
     values, vectors = _spectrum(weighted.T @ weighted)
     noise_ratio, amplitude = _likeliest(values, (weighted @ vectors).T @ targets, targets)
     # A variance that is small beside the noise's need not be explained: fewer rows may do.
-    left = _variances(rows, widths)[:, np.newaxis] - np.cumsum(factors**2, axis=1)
+    left = variances(rows, widths)[:, np.newaxis] - np.cumsum(factors**2, axis=1)
     enough = int(np.count_nonzero(left.max(axis=0) > SMALL * noise_ratio)) + 1
     chosen, factors, left = chosen[:enough], factors[:, :enough], left[:, :enough]
     weighted = weighted[:, :enough]
@@ -406,96 +397,3 @@ def _likeliest(values: Array, along: Array, targets: Array) -> tuple[float, Arra
         if likelihood > best:
             best, found = likelihood, (float(ratio), np.where(varies, amplitude, 0.0))
     return found
-
-
-def _pivots(
-    rows: Array, hidden: tuple[int, ...], known: Array, most: int, least_residual: float
-) -> tuple[NDArray[np.intp], Array]:
-    """Rows that explain the others best, chosen one by one, and what they explain.
-
-    Args:
-        rows: as the kernel sees them.
-        known: (n_rows, n_before), factors of earlier inducing rows.
-        most: how many to choose at most.
-        least_residual: variance from which on a row is worth choosing.
-
-    Returns:
-        The positions of the chosen rows, and factors (n_rows, n_before + n_chosen), whose products
-        are the kernel as far as it is explained.
-    """
-    before, prior = known.shape[1], _variances(rows, hidden)
-    least = max(least_residual, _LEAST_RESIDUAL * float(prior.max()))
-    residual = np.maximum(prior - np.sum(known**2, axis=1), 0.0)
-    factors = np.hstack([known, np.zeros((len(rows), min(most, len(rows))))])
-    chosen: list[int] = []
-    for column in range(before, factors.shape[1]):
-        pivot = int(residual.argmax())
-        if residual[pivot] <= least:
-            break
-        covariance = _kernel(rows, rows[pivot : pivot + 1], hidden)[:, 0]
-        covariance -= factors[:, :column] @ factors[pivot, :column]
-        factors[:, column] = covariance / np.sqrt(residual[pivot])
-        factors[chosen, column] = 0.0
-        factors[pivot, column] = np.sqrt(residual[pivot])
-        residual = np.maximum(residual - factors[:, column] ** 2, 0.0)
-        residual[pivot] = 0.0
-        chosen.append(pivot)
-    return np.array(chosen, np.intp), factors[:, : before + len(chosen)]
-
-
-def _kernel(rows: Array, others: Array, hidden: tuple[int, ...]) -> Array:
-    """The prior's covariance of outputs, (n_rows, n_others)."""
-    core, of_rows, of_others, constant = _factored(rows, others, hidden)
-    core *= of_rows[:, np.newaxis]
-    core *= of_others
-    core += constant
-    return core
-
-
-def _factored(
-    rows: Array, others: Array, hidden: tuple[int, ...]
-) -> tuple[Array, Array, Array, float]:
-    """The kernel as C, a, b and c with k[i, j] = a[i] C[i, j] b[j] + c: less to be written."""
-    (unit_rows, a), (unit_others, b) = _directions(rows, hidden), _directions(others, hidden)
-    core = unit_rows @ unit_others.T  # cosines of the angles between them
-    constant = 0.0
-    for width in hidden:
-        if constant:
-            above_a, above_b = (np.sqrt(np.pi * each**2 + constant) for each in (a, b))
-            core *= (a / above_a)[:, np.newaxis]
-            core *= b / above_b
-            core += constant / np.multiply.outer(above_a, above_b)
-            a, b = above_a, above_b
-        np.clip(core, -1.0, 1.0, out=core)
-        angle = np.arccos(core)
-        np.subtract(np.pi, angle, out=angle)
-        angle *= core
-        np.multiply(core, core, out=core)
-        np.subtract(1.0, core, out=core)
-        np.sqrt(core, out=core)
-        core += angle
-        a, b, constant = a / np.sqrt(2.0 * np.pi), b / np.sqrt(2.0 * np.pi), 1.0 / width
-    return core, a, b, constant
-
-
-def _directions(rows: Array, hidden: tuple[int, ...]) -> tuple[Array, Array]:
-    """Rows with the bias's input, of length 1, and the lengths that they had, (n_rows,)."""
-    wide = np.empty((len(rows), rows.shape[1] + 1))
-    wide[:, :-1], wide[:, -1] = rows, np.sqrt(_bias_var(hidden))
-    wide /= np.sqrt(rows.shape[1])
-    lengths = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-    wide /= lengths[:, np.newaxis]
-    return wide, lengths
-
-
-def _variances(rows: Array, hidden: tuple[int, ...]) -> Array:
-    """The diagonal of the kernel, (n_rows,)."""
-    variances: Array = (np.einsum("ij,ij->i", rows, rows) + _bias_var(hidden)) / rows.shape[1]
-    for width in hidden:
-        variances = 0.5 * variances + 1.0 / width
-    return variances
-
-
-def _bias_var(hidden: tuple[int, ...]) -> float:
-    """Prior variance of a first layer's bias, in units of that of its weights."""
-    return RECIPE.gain_bias**2 if hidden else 1.0

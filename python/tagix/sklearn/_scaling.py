@@ -78,6 +78,37 @@ class Moments:
         return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
 
 
+def moments_with(
+    moments: Moments,
+    rows: Array,
+    name: str,
+    weight: Array | None = None,
+    *,
+    is_all: bool = False,
+) -> Moments:
+    """New moments, which count further rows, too; ``moments`` stay as they are.
+
+    Args:
+        moments: those so far.
+        rows: float64 (n, columns); NaN is a missing number.
+        name: what errors call the rows.
+        weight: (n,), above 0; None: 1 for each row.
+        is_all: whether no rows will follow. A column of equal numbers may then have any size.
+
+    Raises:
+        ValueError: where a mean or a square overflows, or, unless ``is_all``, where a mean is so
+            large that a square of later rows would.
+    """
+    more = Moments(moments.count, moments.mean, moments.squares)
+    try:
+        more.add(rows, weight)
+        if not is_all and (np.abs(more.mean) > LARGEST_MEAN).any():
+            raise ValueError(OVERFLOW)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    return more
+
+
 # Of so many columns it is no chance if most of them begin and end with the same numbers.
 LEAST_COLUMNS_OF_ONE_UNIT = 8
 

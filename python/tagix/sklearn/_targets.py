@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tagix._arrays import as_number
-from tagix.sklearn._columns import is_missing, name_of_value, names_of_values, numbers_of, shown
 from tagix.sklearn._frames import columns_of, series_of
+from tagix.sklearn._values import is_missing, name_of_value, names_of_values, numbers_of, shown
 
 Array = NDArray[np.float64]
 

@@ -10,6 +10,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import numpy as np
 
 from tagix import nn
+from tagix._network_state import Progress
 from tagix.sklearn._prequential import PrequentialLog
 
 P = ParamSpec("P")
@@ -76,18 +77,18 @@ class Snapshot:
 
 
 class _NetworkState:
-    """Parameters and counters of a network, copied."""
+    """Parameters and progress of a network, copied."""
 
     def __init__(self, net: nn.Sequential) -> None:
         self._model = net._model
         self._parameters = self._model.get_parameters()
-        self._epochs_trained, self._drift = self._model.epochs_trained, self._model.drift
+        self._progress = Progress.of(self._model)
 
     def restore(self) -> None:
         # Parameters that were not finite before, written through a view, cannot be set.
         with suppress(ValueError):
             self._model.set_parameters(*self._parameters)
-        self._model.epochs_trained, self._model.drift = self._epochs_trained, self._drift
+        self._progress.give_to(self._model)
 
 
 def _entries_of(log: PrequentialLog) -> dict[str, Any]:

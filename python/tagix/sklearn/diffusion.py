@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,13 @@ from tagix.sklearn._compatibility import (
     validate_rows,
     validate_rows_and_targets,
 )
+from tagix.sklearn._files import SavedEstimator
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
 
 
-class TagiDiffusion(DensityMixin, BaseEstimator):
+class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
     """Learns what rows are like: draws new ones, and tells how probable a row is.
 
     A :class:`tagix.DiffusionModel` with the interface of scikit-learn's density estimators. Columns
@@ -54,9 +54,7 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         history_ : what each epoch of the last fit gave (:class:`tagix.History`).
         n_iter_ : epochs of the last fit.
         classes_ : the labels, sorted, of a conditional estimator.
-        n_features_in_ : columns of X.
-        feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : what the model sees: the columns of X, or what they become.
+        n_features_in_, feature_names_in_, input_names_ : as those of :class:`TagiRegressor`.
 
     Example:
         >>> model = TagiDiffusion().fit(X)
@@ -111,9 +109,8 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         After an exception, KeyboardInterrupt included, the estimator is as it was before.
 
         Args:
-            X: rows, (n_rows, n_features), without missing values. In a DataFrame of pandas or
-                polars, text is categories, and dates and times become numbers: ``input_names_`` has
-                the names.
+            X: rows, (n_rows, n_features), without missing values; a DataFrame becomes numbers as
+                for :meth:`TagiRegressor.fit`.
             y: labels, (n_rows,), for a conditional estimator; else ignored.
 
         Returns:
@@ -231,7 +228,6 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
         return float(self.score_samples(X).mean())
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and arrays."""
         parameters = _files.describe_parameters(self.get_params(deep=False))
         if not self.__sklearn_is_fitted__():
             return {"parameters": parameters, "learned": None}, {}
@@ -249,13 +245,6 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             "labels": None if labels is None else _files.describe_labels("classes_", labels),
         }
         return {"parameters": parameters, "learned": learned}, tensors
-
-    @classmethod
-    def _from_file(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
-    ) -> Any:
-        """The estimator that :meth:`_to_file` described; ValueError or TypeError for no such."""
-        return _files.rebuild(cls, description, tensors, device)
 
     def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
         model = DiffusionModel._from_file(
@@ -286,16 +275,6 @@ class TagiDiffusion(DensityMixin, BaseEstimator):
             if len(self.classes_) != n_classes:
                 raise ValueError(f"labels: got {labels!r:.80}, needed ones of a kind")
         self.model_ = model
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write parameters and model to a safetensors file; :func:`tagix.load` reads it back.
-
-        Raises TypeError for anything but a path, OSError if the file cannot be written; an old one
-        is then as it was.
-        """
-        from tagix.io import save_model
-
-        save_model(self, path)
 
     def _numbers(self, labels: NDArray[Any]) -> NDArray[np.int64]:
         """The model's classes of labels; ValueError for a label that is unknown."""

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from statistics import NormalDist
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import RegressorMixin, clone
-from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from tagix._arrays import as_choice, as_count, as_flag, as_number
-from tagix._core import Forgetting, Heteroscedastic, Homoscedastic
-from tagix._rescaling import rescale
-from tagix._training import FitCallback, check_callback
-from tagix.sklearn import _ensemble, _files, _importances, _novelty, _river
-from tagix.sklearn._base import (
-    Float32,
-    TabularEstimator,
-    as_pair,
-    counted,
-    first_keys,
-    moments_with,
-    named,
-)
-from tagix.sklearn._compatibility import validate_rows, validate_rows_and_targets
-from tagix.sklearn._ensemble import Mixture
+from tagix._arrays import as_flag
+from tagix._core import Forgetting
+from tagix._training import FitCallback
+from tagix.sklearn import _importances, _river
+from tagix.sklearn._compatibility import validate_rows
 from tagix.sklearn._importances import VarianceParts
 from tagix.sklearn._judges import RegressionJudge, moved_in
-from tagix.sklearn._law import TailedLaw, crps, distribution, log_density
+from tagix.sklearn._law import TailedLaw
 from tagix.sklearn._missing import columns_to_indicate
 from tagix.sklearn._outliers import warn_of_outliers
 from tagix.sklearn._prequential import RegressionLog
 from tagix.sklearn._recipe import RECIPE
-from tagix.sklearn._residuals import Residuals
-from tagix.sklearn._scaling import Moments, Scaler
+from tagix.sklearn._regressor_laws import RegressorLaws
+from tagix.sklearn._regressor_streams import RegressorStreams
+from tagix.sklearn._sample_weights import counted
+from tagix.sklearn._scaling import Moments, Scaler, moments_with
 from tagix.sklearn._table_training import Length, TableTraining
-from tagix.sklearn._targets import target_of_row
 from tagix.sklearn._undo import all_or_nothing
 
 Array = NDArray[np.float64]
@@ -59,7 +46,7 @@ class PredictedVar(NamedTuple):
     """What no data would: the noise of a target, as far as the networks know it."""
 
 
-class TagiRegressor(RegressorMixin, TabularEstimator):
+class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
     """Regression with calibrated error bars.
 
     A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
@@ -128,15 +115,6 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         >>> low, high = model.predict_interval(X_new, level=0.9).T
     """
 
-    _log: RegressionLog
-    _y_moments: Moments
-    _y_scaler: Scaler
-    _y_is_vector: bool
-    _law: TailedLaw | None = None
-    """The law of targets about the networks' mixture; None for its Gaussian."""
-    _residuals: Residuals | None = None
-    """Errors out of fold, where there is a law."""
-
     def __init__(
         self,
         hidden: str | Sequence[int] = "auto",
@@ -173,25 +151,12 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
         tags.target_tags.multi_output = True
         return tags
 
     def _more_tags(self) -> dict[str, Any]:
         """The same before scikit-learn 1.6."""
-        return {"allow_nan": True, "multioutput": True}
-
-    @property
-    def y_mean_(self) -> Array:
-        """What is taken from y, (n_outputs,)."""
-        check_is_fitted(self)
-        return self._y_scaler.mean
-
-    @property
-    def y_scale_(self) -> Array:
-        """What y is divided by then, (n_outputs,)."""
-        check_is_fitted(self)
-        return self._y_scaler.scale
+        return {"multioutput": True}
 
     @property
     def prequential_log_(self) -> RegressionLog:
@@ -239,12 +204,8 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         Warns:
             OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
         """
-        self._check_parameters()
-        check_callback(callback)
-        rows, targets = self._validated(X, y, reset=True)
-        std = self._as_std(X_std, rows)
-        rows, targets, std, weight, unit = counted(sample_weight, None, rows, targets, std)
-        evaluation = self._as_evaluation(eval_set, targets.shape[1])
+        rows, targets, std, weight, unit = self._rows_to_fit(X, y, X_std, sample_weight, callback)
+        evaluation = self._evaluation(eval_set, targets)
         indicators = columns_to_indicate(rows)
         self._start_regression(rows.shape[1], targets.shape[1], for_table=True)
         self._weight_unit = unit
@@ -303,6 +264,20 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         self._y_scaler = self._y_moments.scaler()
         return table, length
 
+    def _length(self, table: TableTraining, y: Array, scaler: Scaler) -> Length[TailedLaw]:
+        """How long to learn a table, by the likelihood of targets (rows, outputs)."""
+        judge = RegressionJudge(
+            *table.judged_inputs(),
+            (y - scaler.mean) / scaler.scale,
+            scaler.mean,
+            scaler.scale,
+            len(self.nets_),
+            scaler.varies,
+            table.encoding,
+            table.judged_weights(),
+        )
+        return table.length(judge, self.net_.seed)
+
     @all_or_nothing
     def partial_fit(
         self,
@@ -330,65 +305,13 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
         std = self._as_std(X_std, rows)
         if first:
             self._start_regression(rows.shape[1], targets.shape[1])
-        elif targets.shape[1] != self._n_outputs():
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
+        else:
+            self._require_outputs(targets)
         rows, targets, std, weight, _ = counted(
             sample_weight, self._weight_unit, rows, targets, std
         )
-        batch_size = self._batch_size(0)
-        for start in range(0, len(rows), batch_size):
-            part = slice(start, start + batch_size)
-            self._learn(
-                rows[part],
-                targets[part],
-                None if std is None else std[part],
-                None if weight is None else weight[part],
-            )
+        self._learn_in_batches(rows, targets, std, weight)
         return self
-
-    def learn_one(self, x: Mapping[Any, Any], y: Any) -> None:
-        """Learn one row of a stream, as River's models do.
-
-        Args:
-            x: features by name. What a row lacks is missing; features that appear later get inputs
-                of their own, with the prior's weights.
-            y: the target, or a sequence of them for several outputs.
-
-        Raises:
-            TypeError, ValueError: if x is not a dict of numbers, or a target is not finite. The
-                estimator is then as it was before.
-        """
-        stream = self._stream
-        if (
-            stream is not None
-            and type(x) is dict
-            and isinstance(y, (float, int))
-            and y - y == 0  # finite
-            and x.keys() <= stream.keys
-        ):
-            if stream.rows_left == 1:
-                self._learn_by_stream(x, y)
-                return
-            stream.learn(x, y)
-            stream.rows_left -= 1
-            self._note_drifts()
-            return
-        self._learn_row(x, y)
-
-    @all_or_nothing
-    def _learn_row(self, x: Mapping[Any, Any], y: Any) -> None:
-        """:meth:`learn_one` without the core's stream, which it begins where it can."""
-        targets = np.atleast_2d(target_of_row(y))
-        if not np.isfinite(targets).all():
-            raise ValueError(f"y: got {y!r}, needed finite numbers")
-        if not self.__sklearn_is_fitted__():
-            keys = first_keys(x)
-            self._y_is_vector = np.ndim(y) == 0
-            self._start_regression(len(keys), targets.shape[1], keys)
-        elif targets.shape[1] != self._n_outputs():
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        self._learn(self._row_of(x, learn=True), targets, None, None)
-        self._begin_stream()
 
     def prior(self, X: Any) -> TagiRegressor:
         """An estimator with these parameters that has learned nothing, and predicts all the same.
@@ -474,464 +397,3 @@ class TagiRegressor(RegressorMixin, TabularEstimator):
             never varied, ``networks`` is all.
         """
         return _importances.attribute_variance(self, X, X_std)
-
-    def predict_interval(
-        self,
-        X: Any,
-        level: float = 0.9,
-        X_std: ArrayLike | None = None,
-        *,
-        conformal: bool = False,
-    ) -> Array:
-        """Central intervals that hold a target with probability ``level``.
-
-        Args:
-            X, X_std: as for :meth:`predict`.
-            level: between 0 and 1.
-            conformal: take the ends from the ranks of the errors that networks made of rows of
-                :meth:`fit` which they had not learned, in units of the standard deviations
-                predicted, in place of Student's t. Such intervals hold about that share of new rows
-                like those of the fit whatever the law, skewed ones too; a little more, as those
-                errors are of fewer networks, which had seen fewer rows. They are infinite where
-                there were too few rows for ``level``.
-
-        Returns:
-            float64 (n_rows, 2), lower and upper bounds; (n_rows, n_outputs, 2) for such y.
-
-        Raises:
-            ValueError: unless 0 < level < 1, and with ``conformal`` where :meth:`fit` has left no
-                rows out: in a stream that was never fitted, without ``early_stopping``, or with
-                fewer than 15 rows.
-            NotFittedError, TypeError: as :meth:`predict`.
-        """
-        share = as_number("level", level)
-        if not 0.0 < share < 1.0:
-            raise ValueError(f"level: got {level!r}, needed a number between 0 and 1")
-        if as_flag("conformal", conformal):
-            return self._conformal_interval(X, share, X_std)
-        return self.predict_quantiles(X, (0.5 - 0.5 * share, 0.5 + 0.5 * share), X_std)
-
-    def predict_quantiles(
-        self, X: Any, quantiles: ArrayLike, X_std: ArrayLike | None = None
-    ) -> Array:
-        """Quantiles of the targets' predicted laws.
-
-        Args:
-            X, X_std: as for :meth:`predict`.
-            quantiles: probabilities between 0 and 1, exclusive: (n_quantiles,) or one.
-
-        Returns:
-            float64 (n_rows, n_quantiles); (n_rows, n_outputs, n_quantiles) for such y.
-        """
-        levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
-        if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
-            raise ValueError(f"quantiles: got {quantiles!r}, needed numbers between 0 and 1")
-        prediction = self._predict(X, X_std)
-        mean, std = prediction.mean[..., np.newaxis], np.sqrt(prediction.var)[..., np.newaxis]
-        if self._law is None:
-            reach = np.array([NormalDist().inv_cdf(level) for level in levels])
-        else:
-            reach = self._law.quantiles(levels)  # (outputs, levels)
-            reach = reach[0] if self._y_is_vector else reach
-        return np.asarray(mean + std * reach)
-
-    def log_prob(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Log densities of targets by the laws that are predicted for them.
-
-        These are the laws of :meth:`predict_interval` and :meth:`predict_quantiles`. The mean over
-        rows that were not learned is the log-likelihood by which models are compared, in the units
-        of y.
-
-        Args:
-            X, X_std: as for :meth:`predict`.
-            y: targets, (n_rows,), or (n_rows, n_outputs) after a fit to such y.
-
-        Returns:
-            float64 natural logarithms, (n_rows,), or (n_rows, n_outputs) for such y, each output
-            by itself.
-
-        Raises:
-            NotFittedError: before anything was learned.
-            ValueError, TypeError: for a table unlike that of :meth:`fit`, another number of
-                outputs, and targets that are not finite numbers.
-        """
-        targets, expected = self._expected(X, y, X_std)
-        return self._by_row(log_density(self._law, targets, expected.mean, expected.var))
-
-    def cdf(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Probabilities of targets below y, by the laws that are predicted for them.
-
-        Of rows that were not learned they are spread evenly between 0 and 1 where the laws are
-        right. Args, Returns (but probabilities), Raises: as :meth:`log_prob`.
-        """
-        reached, _ = self._reached(X, y, X_std)
-        return self._by_row(distribution(self._law, reached))
-
-    def crps(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Continuous ranked probability scores of targets, in the units of y: low is good.
-
-        The integral over t of (F(t) - [y <= t])^2, with F the distribution that is predicted; for
-        a law without spread it is the absolute error. Args, Returns, Raises: as :meth:`log_prob`.
-        """
-        reached, std = self._reached(X, y, X_std)
-        return self._by_row(std * crps(self._law, reached))
-
-    def sample_y(
-        self,
-        X: Any,
-        n_samples: int = 1,
-        random_state: Any = 0,
-        X_std: ArrayLike | None = None,
-    ) -> Array:
-        """Draw targets as they might be, with what rows have in common.
-
-        For each sample one network is chosen and its weights are drawn from what it believes
-        (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together.
-        Missing and uncertain inputs are drawn, too, and each row has noise of its own, with the
-        tails of the law.
-
-        Args:
-            X, X_std: as for :meth:`predict`.
-            n_samples: how many.
-            random_state: an int, a numpy RandomState or None.
-
-        Returns:
-            float64 (n_rows, n_samples), or (n_rows, n_outputs, n_samples) for such y.
-        """
-        count = as_count("n_samples", n_samples, least=1)
-        generator = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))
-        check_is_fitted(self)
-        x, x_var = self._inputs_to_predict(X, X_std)
-        samples = np.empty((count, len(x), self._n_outputs()))
-        mixture = _ensemble.predict(self.nets_, x, x_var, self._encoding)
-        moments = self._in_units(mixture)
-        varies, scale = self._y_scaler.varies, self._y_scaler.scale
-        tiny = np.finfo(np.float64).tiny
-        # What the law makes of standard deviations, those of functions and those of noise; of
-        # what never varied there is neither.
-        learned = np.where(varies, moments.epistemic, 0.0), np.where(varies, moments.aleatoric, 0.0)
-        of_function = np.sqrt(learned[0] / np.maximum(mixture.epistemic, tiny)) / scale
-        of_noise = np.sqrt(learned[1] / np.maximum(mixture.aleatoric, tiny)) / scale
-        for sample in samples:
-            inputs = x
-            if x_var is not None:
-                noise = generator.standard_normal(x.shape)
-                inputs = (x + np.sqrt(x_var) * noise).astype(np.float32)
-            member = self.nets_[generator.integers(len(self.nets_))]
-            function = _ensemble.predict(
-                [member.draw(int(generator.integers(2**62)))], inputs, None, self._encoding
-            )
-            if self._residuals is None:
-                noise = generator.standard_normal(function.mean.shape)
-            else:
-                noise = self._residuals.draw(generator, len(x))
-            if self._law is not None:
-                noise *= self._law.tails(generator, len(x))
-            sample[:] = mixture.mean + of_function * (function.mean - mixture.mean)
-            sample += of_noise * np.sqrt(function.aleatoric) * noise
-        if not varies.all():  # what rows have in common is then all there is
-            samples[..., ~varies] = generator.standard_normal((count, 1, int((~varies).sum())))
-        samples = samples * np.where(varies, scale, self._constant_std()) + self._y_scaler.mean
-        if self._novelty is not None:
-            samples += self._novelty.draw(x, moments.mean, count, generator)
-        return np.asarray(np.moveaxis(samples[..., 0] if self._y_is_vector else samples, 0, -1))
-
-    def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
-        """The mean for a row of a stream, and its standard deviation with ``return_std``.
-
-        Features that the estimator does not know are left out, those that the row lacks are
-        missing. Before anything was learned it is the prior's, without regard to x.
-
-        Returns:
-            A float, or an array (n_outputs,) for several outputs; a pair of them with
-            ``return_std``.
-        """
-        if self._stream is not None and self._stream.has_all_of(x):
-            mean, var = self._stream.predict(x)
-            return (mean, math.sqrt(var)) if return_std else mean
-        model: TagiRegressor = self
-        if self.__sklearn_is_fitted__():
-            inputs = self._x_scaler.inputs(self._row_of(x, learn=False))
-        else:
-            model = clone(self)
-            keys = first_keys(x)
-            model._y_is_vector = True
-            model._start_regression(len(keys), 1, keys)
-            # The units of x are not known yet: its values say nothing.
-            inputs = model._x_scaler.inputs(np.full((1, len(x)), np.nan))
-        mixture = model._predict_rows(*inputs)
-        mean, std = mixture.mean[0], np.sqrt(mixture.var)[0]
-        if model._y_is_vector:
-            return (float(mean[0]), float(std[0])) if return_std else float(mean[0])
-        return (mean, std) if return_std else mean
-
-    def _check_parameters(self) -> None:
-        super()._check_parameters()
-        as_choice("noise", self.noise, ("auto", "heteroscedastic", "homoscedastic"))
-
-    def _n_outputs(self) -> int:
-        return len(self._y_scaler.mean)
-
-    def _network_arguments(self) -> dict[str, Any]:
-        if self.noise == "homoscedastic":
-            return {"noise": Homoscedastic(learn=True)}
-        return {"noise": Heteroscedastic()}
-
-    def _validated(self, X: Any, y: Any, *, reset: bool) -> tuple[Array, Array]:
-        rows, targets = validate_rows_and_targets(
-            self, X, y, reset=reset, multi_output=True, y_numeric=True
-        )
-        targets = np.asarray(targets, dtype=np.float64)
-        if reset:
-            self._y_is_vector = targets.ndim == 1
-        return rows, targets.reshape(len(rows), -1)
-
-    def _as_evaluation(self, eval_set: Any, n_outputs: int) -> Any:
-        """Rows and targets of ``eval_set``, (rows, outputs); None for none."""
-        if eval_set is None:
-            return None
-        with named("eval_set"):
-            rows, targets = self._validated(*as_pair(eval_set), reset=False)
-            if targets.shape[1] != n_outputs:
-                raise ValueError(f"y: got {targets.shape[1]} outputs, needed {n_outputs}")
-        return rows, targets
-
-    def _start_regression(
-        self,
-        n_features: int,
-        n_outputs: int,
-        keys: list[Any] | None = None,
-        for_table: bool = False,
-    ) -> None:
-        self._y_moments = Moments.of_nothing(n_outputs)
-        self._y_scaler = Scaler.identity(n_outputs)
-        self._law = self._residuals = None
-        self._log = RegressionLog()
-        self._start(n_features, keys, for_table)
-
-    def _length(self, table: TableTraining, y: Array, scaler: Scaler) -> Length[TailedLaw]:
-        """How long to learn a table, by the likelihood of targets (rows, outputs)."""
-        judge = RegressionJudge(
-            *table.judged_inputs(),
-            (y - scaler.mean) / scaler.scale,
-            scaler.mean,
-            scaler.scale,
-            len(self.nets_),
-            scaler.varies,
-            table.encoding,
-            table.judged_weights(),
-        )
-        return table.length(judge, self.net_.seed)
-
-    def _learn(self, X: Array, y: Array, std: Array | None, weight: Array | None) -> None:
-        """Learn a batch of a stream, and log what was expected of it."""
-        moments = moments_with(self._y_moments, y, "y", weight)
-        # In units that do not come from these rows.
-        counts = self._settled and bool(self._y_scaler.varies.all())
-        if not self._settled:
-            self._y_scaler = moments.scaler()
-        elif not counts:
-            scaler = moments.scaler()
-            if (scaler.varies & ~self._y_scaler.varies).any():  # for the first time
-                self._take_over_target_units(scaler)
-
-        def update(x: Float32, x_var: Float32 | None) -> None:
-            scaled = self._y_scaler.targets(y)
-            before = _ensemble.update(self.nets_, x, scaled, x_var, weight, self._encoding)
-            if self._novelty is not None:
-                self._novelty = self._novelty.with_rows(x, y, weight)
-            if counts:
-                before = self._in_units(before)
-                self._log.add(y, before.mean, before.var, self._law)
-            self._y_moments = moments
-
-        self._learn_batch(X, std, weight, update)
-        self._note_drifts()
-
-    def _units(self) -> list[tuple[Scaler, Moments]]:
-        return [(self._x_scaler, self._x_moments), (self._y_scaler, self._y_moments)]
-
-    def _sums(self) -> list[float]:
-        log = self._log
-        errors = [log.log_likelihood, log.squared_error, log.absolute_error, log.covered]
-        return [float(log.n_rows), *errors, 0.0]
-
-    def _set_sums(self, sums: list[float]) -> None:
-        log = self._log
-        log.n_rows = int(sums[0])
-        log.log_likelihood, log.squared_error, log.absolute_error, log.covered = sums[1:5]
-
-    def _set_moments(self, inputs: Moments, target: Moments) -> None:
-        super()._set_moments(inputs, target)
-        self._y_moments = target
-
-    def _fits_the_core(self) -> bool:
-        # The core's predictions are Gaussians.
-        return super()._fits_the_core() and self._y_is_vector and self._law is None
-
-    def _take_over_units(self) -> None:
-        super()._take_over_units()
-        self._take_over_target_units(self._y_moments.scaler())
-
-    def _take_over_target_units(self, scaler: Scaler) -> None:
-        for net in self.nets_:
-            rescale(net, targets=self._y_scaler.units_towards(scaler))
-        self._y_scaler = scaler
-
-    def _describe_targets(self, tensors: _files.Tensors) -> dict[str, Any]:
-        _files.put_units(tensors, "y", self._y_scaler, self._y_moments)
-        if self._law is not None:
-            tensors["law"] = self._law.array()
-        if self._residuals is not None:
-            self._residuals.describe(tensors)
-        return {
-            "y_is_vector": self._y_is_vector,
-            "has_law": self._law is not None,
-            "has_residuals": self._residuals is not None,
-        }
-
-    def _read_targets(self, learned: Any, tensors: _files.Tensors) -> None:
-        n_outputs = tensors["y"].shape[-1] if "y" in tensors and tensors["y"].ndim else 0
-        self._y_scaler, self._y_moments = _files.take_units(tensors, "y", n_outputs)
-        self._law = None
-        if learned.flag("has_law"):
-            shape = (n_outputs, TailedLaw.n_numbers())
-            self._law = TailedLaw.of_array(_files.take_array(tensors, "law", shape))
-        has_residuals = learned.flag("has_residuals")
-        self._residuals = Residuals.read(tensors, n_outputs) if has_residuals else None
-        self._y_is_vector = learned.flag("y_is_vector")
-        if self._y_is_vector and n_outputs != 1:
-            raise ValueError(f"y: got {n_outputs} outputs, needed 1 for targets without columns")
-        self._log = RegressionLog()
-
-    def _predict(self, X: Any, X_std: Any) -> Mixture:
-        """Moments of targets in their own units, the first dimension of which are rows."""
-        check_is_fitted(self)
-        mixture = self._predict_rows(*self._inputs_to_predict(X, X_std))
-        return Mixture(*(part[:, 0] for part in mixture)) if self._y_is_vector else mixture
-
-    def _predict_rows(self, x: Float32, x_var: Float32 | None) -> Mixture:
-        """Of standardized inputs: the networks' mixture, and what is not known of novel rows."""
-        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var, self._encoding))
-        if self._novelty is None:
-            return mixture
-        excess = self._novelty.excess(x, mixture.mean)
-        return mixture._replace(epistemic=mixture.epistemic + excess)
-
-    def _expected(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Mixture]:
-        """Targets (rows, outputs), and what is predicted of them."""
-        check_is_fitted(self)
-        rows, targets = self._validated(X, y, reset=False)
-        return targets, self._expected_of(rows, targets, self._as_std(X_std, rows))
-
-    def _expected_of(self, rows: Array, targets: Array, std: Array | None) -> Mixture:
-        """What is predicted of targets (rows, outputs), which have to be as many as there are."""
-        if targets.shape[1] != self._n_outputs():
-            raise ValueError(f"y: got {targets.shape[1]} outputs, needed {self._n_outputs()}")
-        return self._predict_rows(*self._x_scaler.inputs(rows, std))
-
-    def _log_likelihoods(self, rows: Array, targets: NDArray[Any]) -> Array:
-        expected = self._expected_of(rows, targets, None)
-        return log_density(self._law, targets, expected.mean, expected.var)
-
-    def _reached(self, X: Any, y: Any, X_std: Any) -> tuple[Array, Array]:
-        """How far targets are from their means, in standard deviations, and these."""
-        targets, expected = self._expected(X, y, X_std)
-        std = np.sqrt(expected.var)
-        return (targets - expected.mean) / std, std
-
-    def _by_row(self, values: Array) -> Array:
-        """(rows,) of (rows, outputs) after a fit to such y."""
-        return values[:, 0] if self._y_is_vector else values
-
-    def _conformal_interval(self, X: Any, level: float, X_std: Any) -> Array:
-        check_is_fitted(self)
-        if self._residuals is None:
-            raise ValueError(
-                "conformal: got True, needed a fit that left rows out: of 15 rows or more, with "
-                "early_stopping"
-            )
-        ends = self._residuals.interval(level)  # (outputs, 2)
-        if self._y_is_vector:
-            ends = ends[0]
-        prediction = self._predict(X, X_std)
-        mean, std = prediction.mean[..., np.newaxis], np.sqrt(prediction.var)[..., np.newaxis]
-        interval = np.asarray(mean + std * ends)
-        varies = self._y_scaler.varies
-        if not varies.all():  # a constant's errors were all 0, which says nothing of the next
-            of_law = self.predict_quantiles(X, (0.5 - 0.5 * level, 0.5 + 0.5 * level), X_std)
-            interval[:, ~varies] = of_law[:, ~varies]
-        return interval
-
-    def _predict_cov(self, X: Any, X_std: Any) -> tuple[Array, Array]:
-        check_is_fitted(self)
-        if self._y_is_vector:
-            raise ValueError(
-                "return_cov: got True, needed a fit to targets (n_rows, n_outputs); of one target, "
-                "return_std says all"
-            )
-        x, x_var = self._inputs_to_predict(X, X_std)
-        mixture = self._in_units(_ensemble.predict(self.nets_, x, x_var, self._encoding))
-        of_networks, of_inputs = _ensemble.covariance(self.nets_, x, x_var, self._encoding)
-        scale = np.where(self._y_scaler.varies, self._y_scaler.scale, 0.0)
-        own = mixture.var - mixture.of_inputs
-        if self._residuals is None:
-            cov = of_networks * scale[:, np.newaxis] * scale
-        else:
-            std = np.sqrt(own)
-            cov = self._residuals.correlation * std[:, :, np.newaxis] * std[:, np.newaxis]
-        diagonal = np.arange(len(scale))
-        cov[:, diagonal, diagonal] = own
-        cov += of_inputs * scale[:, np.newaxis] * scale
-        if self._novelty is not None:
-            cov[:, diagonal, diagonal] += self._novelty.excess(x, mixture.mean)
-        return mixture.mean, cov
-
-    def _learn_novelty(self, x: Float32, y: NDArray[Any], weight: Array | None) -> _novelty.Novelty:
-        varies = self._y_scaler.varies  # a constant is known wherever X goes
-        y, scale = np.where(varies, y, 0.0), np.where(varies, self._y_scaler.scale, 0.0)
-        mean = np.average(y.astype(np.float64), axis=0, weights=weight)
-        hidden = self._hidden_widths(for_table=True)
-        novelty = _novelty.learn(self.nets_, x, y - mean, hidden, weight, self._encoding)
-        return replace(
-            novelty,
-            amplitude=novelty.amplitude * scale**2,
-            sums=novelty.sums * scale,
-            centre=self._y_scaler.mean + mean * scale,
-        )
-
-    def _n_novelty_outputs(self) -> int:
-        return self._n_outputs()
-
-    def _in_units(self, mixture: Mixture) -> Mixture:
-        """Moments of targets in their own units, by their law; constants where none varied."""
-        scaler = self._y_scaler
-        mean = mixture.mean * scaler.scale + scaler.mean
-        epistemic, aleatoric, of_inputs = (part * scaler.scale**2 for part in mixture[1:])
-        if self._law is not None:
-            # What is not known of inputs does not concern the law. Of the rest, both parts are in
-            # proportion: rows left out tell of their sum alone.
-            own = epistemic - of_inputs + aleatoric
-            change = self._law.var(mean, own) / own
-            epistemic = (epistemic - of_inputs) * change + of_inputs
-            aleatoric = aleatoric * change
-        if not scaler.varies.all():
-            # So that squares neither overflow nor vanish, whatever the constant.
-            limits = np.finfo(np.float64)
-            with np.errstate(over="ignore", under="ignore"):
-                constant_var = np.clip(self._constant_std() ** 2, limits.tiny, limits.max)
-            mean = np.where(scaler.varies, mean, scaler.mean)
-            epistemic = np.where(scaler.varies, epistemic, constant_var)
-            aleatoric = np.where(scaler.varies, aleatoric, 0.0)
-            of_inputs = np.where(scaler.varies, of_inputs, 0.0)
-        return Mixture(mean, epistemic, aleatoric, of_inputs)
-
-    def _constant_std(self) -> Array:
-        """How far from its constant a target may be that has never varied, (n_outputs,).
-
-        After n equal numbers another one has a probability of about 1 / (n + 1) (Laplace's rule of
-        succession); what it would be is not known, and differs, say, by as much as the constant
-        from 0, or by 1 from 0 itself: an expected deviation of |constant| / (n + 1).
-        """
-        magnitude = np.abs(self._y_scaler.mean)
-        return np.asarray(np.where(magnitude > 0, magnitude, 1.0) / (self._y_moments.count + 1.0))

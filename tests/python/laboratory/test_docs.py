@@ -11,6 +11,9 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the extra sklearn")
 
+import tagix as tx
+from tagix import nn
+
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 PAGES = [DOCS / "index.md", *sorted((DOCS / "how-to").glob("*.md"))]
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -19,6 +22,16 @@ BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 def test_every_page_has_python() -> None:
     assert len(PAGES) >= 9
     assert all(BLOCK.search(page.read_text(encoding="utf-8")) for page in PAGES)
+
+
+@pytest.mark.parametrize("module", [tx, nn])
+def test_every_public_name_is_in_the_reference(module: types.ModuleType) -> None:
+    text = (DOCS / "api" / f"{module.__name__.rpartition('.')[2]}.md").read_text(encoding="utf-8")
+    shown = set(re.findall(rf"^::: {re.escape(module.__name__)}\.(\w+)$", text, re.MULTILINE))
+    modules = {
+        name for name in module.__all__ if isinstance(getattr(module, name), types.ModuleType)
+    }
+    assert shown == set(module.__all__) - modules - {"__version__"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
