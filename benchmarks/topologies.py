@@ -37,8 +37,7 @@ class TwoInputs(nn.Module):
 
     def forward(self, first: nn.Value, second: nn.Value) -> nn.Value:
         """The output (1,) for the first features (n_first,) and the others (n_second,)."""
-        joined: nn.Value = self.head(nn.concat([self.first(first), self.second(second)]))
-        return joined
+        return self.head(nn.concat([self.first(first), self.second(second)]))
 
 
 def plain(n_features: int, seed: int, bias_gain: float) -> nn.Network:

@@ -30,12 +30,12 @@ inline void require_same_rows(const char* name, const py::array& array, const ch
           other.shape(0), " as in ", other_name);
 }
 
-/// The values of an array, which outlives what is done with them.
+/// The values of an array. It must live as long as they are read.
 template <class T>
 HostPointer<const T> values_of(const py::array_t<T, py::array::c_style>& array) {
   return HostPointer<const T>(array.data());
 }
-/// The same, to be written; the array must be new.
+/// The values of a new array, to be written.
 template <class T>
 HostPointer<T> new_values_of(py::array_t<T, py::array::c_style>& array) {
   return HostPointer<T>(array.mutable_data());

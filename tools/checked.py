@@ -19,8 +19,21 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = ROOT / "tools" / "checked.json"
 
+# Of the Python package, what nothing else in it needs.
+LABORATORY = ["bench", "cli", "datasets", "lab.py", "metrics", "plotting"]
+
 # What git ls-files lists for these.
 GROUPS = {
+    # What the tests of formulas compile.
+    "formulas": [
+        "cpp/math",
+        "tests/cpp/test_activations.cpp",
+        "tests/cpp/test_activation_slopes.cpp",
+        "tests/cpp/test_normal.cpp",
+        "tests/cpp/test_scalar.cpp",
+        "tests/cpp/*.h",
+        "tests/CMakeLists.txt",
+    ],
     # What runs under sanitizers.
     "core": [
         "cpp",
@@ -34,14 +47,24 @@ GROUPS = {
     ],
     # What nvcc compiles, beyond what the emulated device compiles of it.
     "kernels": ["cuda", "cpp/math", "cpp/ops", "cpp/core/*.h", "tools/kernel_resources.py"],
+    # What estimators are made of. That the rest of the core gives the recorded bits is for
+    # tests/python/test_bits.py to say.
+    "estimators": [
+        "python/tagix",
+        *(f":(exclude)python/tagix/{name}" for name in LABORATORY),
+        ":(exclude)python/tagix/reference",
+        "cpp/core",
+        "bindings",
+        "benchmarks/everyday_tables.py",
+        "tests/python/estimators",
+        "tests/python/helpers.py",
+        "tests/python/recorded_bits.json",
+    ],
+    # The PyTorch reference, which shares no code with the core, beside closed forms and integrals.
+    "reference": ["python/tagix/reference", "tests/python/reference", "tests/python/helpers.py"],
     # What measures, draws and explains: nothing in the library needs it.
     "laboratory": [
-        "python/tagix/bench",
-        "python/tagix/datasets",
-        "python/tagix/metrics",
-        "python/tagix/plotting",
-        "python/tagix/lab.py",
-        "python/tagix/cli",
+        *(f"python/tagix/{name}" for name in LABORATORY),
         "benchmarks",
         "docs",
         "examples",

@@ -7,9 +7,10 @@
 #
 # The fast command builds once, with device cuda emulated: the wheel that Python tests run on and the
 # C++ tests share their objects. It leaves out what tools/checked.py finds unchanged since --all last
-# passed (C++ tests with sanitizers; what nvcc makes of the kernels; tests, figures and benchmarks of
-# the laboratory), instruction sets that this processor lacks, most of the sanitizers, and the wheel
-# with CUDA. docs/architecture.md says what runs where, and why.
+# passed (C++ tests with sanitizers and of formulas; what nvcc makes of the kernels; tests of the
+# estimators and of the PyTorch reference by itself; tests, figures and benchmarks of the laboratory),
+# instruction sets that this processor lacks, most of the sanitizers, and the wheel with CUDA.
+# docs/architecture.md says what runs where, and why.
 #
 # Needs Python with its headers, and a C++20 compiler; uses ccache and nvcc where they are installed.
 # TAGIX_VENV is the environment that tests run in (default .venv-test).
@@ -77,10 +78,13 @@ installing=$!
 rm -rf build/wheel
 instruction_sets=native
 [ -z "$everything" ] || instruction_sets=all
+formula_tests=OFF
+! changed formulas || formula_tests=ON
 python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir build/wheel \
   --config-settings=build-dir=build/release \
   --config-settings=cmake.define.TAGIX_CUDA=EMULATED \
   --config-settings=cmake.define.TAGIX_TESTS=ON \
+  --config-settings=cmake.define.TAGIX_FORMULA_TESTS="$formula_tests" \
   --config-settings=cmake.define.TAGIX_INSTRUCTION_SETS="$instruction_sets" \
   --config-settings=cmake.define.TAGIX_WARNINGS_AS_ERRORS=ON .
 wheel="$(ls build/wheel/*.whl)"
@@ -112,9 +116,13 @@ if command -v nvcc >/dev/null && changed kernels; then
 fi
 
 step "Python tests, on the CPU and on the emulated device"
+left_out=(tests/python/laboratory)  # which is further down
+for group in estimators reference; do
+  changed "$group" || left_out+=("tests/python/$group")
+done
 # Two processes, and no threads of other libraries beside them.
 export OMP_NUM_THREADS=1
-TAGIX_REQUIRE_CUDA=emulated python -m pytest -n 2 tests/python --ignore tests/python/laboratory
+TAGIX_REQUIRE_CUDA=emulated python -m pytest -n 2 tests/python "${left_out[@]/#/--ignore=}"
 unset OMP_NUM_THREADS
 
 if changed laboratory; then

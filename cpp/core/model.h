@@ -173,7 +173,8 @@ class Model {
   template <class Input, class Target, class Output>
   void update_rows(const Input& input, Target target, const HostNoise& noise,
                    const Output& prediction);
-  /// Throws for a batch that cannot be learned from, and takes it to where it can.
+  /// Checks a batch, and takes its arrays to where the backend can use them. Throws
+  /// std::invalid_argument for what cannot be learned from.
   template <class Input, class Target>
   Batch checked_batch(Workspace& workspace, const Sizes& sizes, const Input& input, Target target,
                       const HostNoise& noise) const;

@@ -33,7 +33,7 @@ class Options:
 
     See :class:`tagix.nn.Network` for what each means. A field may name classes: the option is then
     None or an instance of one of them, which has the arguments of its constructor as ``config``. An
-    extra is such an option that is left None where a network has no such thing.
+    extra is such an option that a network may go without: None then means that it does.
 
     Raises:
         TypeError: for an option of another class.

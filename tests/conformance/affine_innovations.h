@@ -150,10 +150,15 @@ struct AffineInnovations final : Operation {
       var.values.push_back(exactly(before.var[i]));
     }
     for (const HostPass& pass : passes) {
+      // What is added to counts among the terms, whatever has cancelled in it so far.
+      const auto begin = [&](Sum& sum) {
+        if (!pass.add) sum = Sum{};
+        if (sum.magnitude == 0) sum = sum_of({sum.value});
+      };
       const auto start = [&](Index first, Index size) {
         for (auto i = static_cast<std::size_t>(first); size > 0; ++i, --size) {
-          mean.values[i] = pass.add ? sum_of({mean.values[i].value}) : Sum{};
-          var.values[i] = pass.add ? sum_of({var.values[i].value}) : Sum{};
+          begin(mean.values[i]);
+          begin(var.values[i]);
         }
       };
       start(pass.weight, pass.shape.in * pass.shape.out);

@@ -302,8 +302,8 @@ struct ClassProblem {
   /// Makes an Operation for every shape, head and kind of outputs.
   template <class Make>
   static void for_all(const Make& make) {
-    const std::vector<std::pair<Index, Index>> shapes{{1, 2},  {5, 3},   {17, 10}, {131, 7},
-                                                      {3, 33}, {4, 129}, {2, 1000}};
+    const std::vector<std::pair<Index, Index>> shapes{{1, 2},   {5, 3},  {17, 10}, {131, 7},
+                                                      {257, 7}, {3, 33}, {4, 129}, {2, 1000}};
     for (const auto& [rows, n_classes] : shapes) {
       for (const math::ClassHead& head :
            {math::ClassHead{math::ClassLink::tree, n_classes, 0},

@@ -40,6 +40,8 @@ needs_cuda = pytest.mark.skipif(
 on_every_device = pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=needs_cuda)])
 
 GOLDEN = Path(__file__).resolve().parents[2].parent / "shared" / "golden"
+# Written by releases before this one.
+OLD_FILES = Path(__file__).parent / "old_files"
 
 
 # The networks of the golden data that the layers here cover.

@@ -16,14 +16,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import rewrite_file, same_bits
+from helpers import OLD_FILES, rewrite_file, same_bits
 
 import tagix as tx
 from tagix import nn
 from tagix.io._json import MOST_DEPTH
 from tagix.io._networks import MOST_LAYERS
 
-OLD_FILES = Path(__file__).parent / "old_files"
 Header = dict[str, Any]
 
 

@@ -18,7 +18,7 @@ from tagix.cli.table import Table
 if TYPE_CHECKING:
     import polars as pl
 
-# Names that pandas gives to an index in a file, which has none itself.
+# Names that pandas writes for an index without a name.
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 
 

@@ -90,7 +90,8 @@ def training_table(
         categories: columns to take as categories, whatever they hold.
         missing: cells that stand for no value, beside the usual ones.
 
-    Raises ValueError for columns that are not there, and for all those at once that are of no use.
+    Raises ValueError for columns that are not there, and one for all the columns that cannot be
+    used.
     """
     table = table.without(drop).with_missing(missing)
     table.require(targets, "target")

@@ -63,7 +63,7 @@ class Table:
         return self._cells[name]
 
     def require(self, names: Sequence[str], what: str = "column") -> None:
-        """Raise ValueError, with all of the names that no column has."""
+        """Raise ValueError with all the names that are not those of a column."""
         shown = self.names
         known = set(shown)
         lacking = [name for name in names if name not in known]

@@ -242,7 +242,7 @@ class DiffusionModel(Parts):
         equations and their error). It integrates to 1 over the data's units.
 
         The mean absolute difference between log_prob and ln p of the data, at held-out rows, was
-        0.01 to 0.03 nats for one Gaussian in the plane and 0.11 to 0.13 for two that overlap, of
+        0.01 to 0.03 nats for one Gaussian in the plane and 0.11 to 0.14 for two that overlap, of
         models with default settings fitted to 2 000 rows. With prediction_type "epsilon" or
         "sample" it was 0.24 to 0.32 for both: an error of the noise counts sigma times as much in
         x_0, and "sample" errs most at little noise. A constant column counts as one that holds the

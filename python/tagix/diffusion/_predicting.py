@@ -43,5 +43,5 @@ def network_input(
     if labels is not None:
         classes = as_labels("labels", labels, len(noisy), model.n_classes)
     features = schedules.time_features(model._settings["time_features"], timesteps, model.alpha_bar)
-    # Row -1 of the table, its last, is that of no class.
+    # Row -1 of the table, its last, is for rows without a class.
     return np.hstack([noisy, features.astype(np.float32), table[classes]])

@@ -65,7 +65,10 @@ class Noisy(NetworkBase):
             return np.asarray(model.var(self.epochs_trained), dtype=np.float32)
         if self._takes_no_noise_var:
             return None
-        return self._noise_var_per_target(noise, shape, matrix_shape)
+        noise_var = as_float32("noise", noise)
+        if noise_var.ndim == 0:
+            return noise_var
+        return self._noise_var_per_target(noise_var, shape, matrix_shape)
 
     def _noise_var_per_target(
         self, noise: Any, shape: tuple[int, ...], matrix_shape: tuple[int, ...]

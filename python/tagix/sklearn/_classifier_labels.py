@@ -132,7 +132,7 @@ class ClassifierLabels(TabularEstimator):
         keys: list[Any] | None = None,
         for_table: bool = False,
     ) -> None:
-        """An estimator that has seen nothing but labels; others as for :meth:`_start`."""
+        """Begin an estimator with labels alone; the other arguments are as for :meth:`_start`."""
         self._labels = _two_or_more(labels)
         self._likelihood = self._first_likelihood()
         self._counts = {}

@@ -58,8 +58,8 @@ class TabularEstimator(TabularFiles):
         By how much the mean log-likelihood of targets falls where the values of one column are
         permuted among the rows, the others staying as they are: of numbers the log density of
         ``log_prob``, the mean over outputs, of labels the log of ``predict_proba``, which counts as
-        1e-4 at least. With rows that were not learned it is what the column is worth for others; 0
-        is nothing, and what is below 0 is chance. Columns that say the same share what they are
+        1e-4 at least. On rows that were not learned, it says what the column is worth for new rows;
+        0 is nothing, and a value below 0 is chance. Columns that say the same share what they are
         worth, in ways that differ from fit to fit. A column counts with all inputs that it becomes.
         It takes a prediction of X for each column and repeat.
 

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
-from helpers import rewrite_file
+from helpers import OLD_FILES, rewrite_file
 from sklearn.datasets import load_breast_cancer, load_digits, make_blobs, make_moons
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
@@ -24,7 +24,6 @@ from tagix._rescaling import Units
 from tagix.sklearn import TagiClassifier, TagiRegressor, _prior_kernel
 
 Array = np.ndarray
-OLD_FILES = Path(__file__).parent / "old_files"
 
 
 def two_clusters() -> tuple[Array, Array]:

@@ -12,12 +12,11 @@ import pytest
 
 pytest.importorskip("sklearn", reason="needs the sklearn extra")
 
-import tagix as tx
-from tagix import io, nn
-from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
+from helpers import OLD_FILES
 
-if not hasattr(nn.Sequential, "_to_file"):
-    pytest.skip("files hold no estimators yet", allow_module_level=True)
+import tagix as tx
+from tagix import io
+from tagix.sklearn import TagiClassifier, TagiDiffusion, TagiRegressor
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((120, 3)) * [1.0, 100.0, 0.01] + [0.0, 5.0, 0.0]
@@ -108,9 +107,8 @@ def test_round_trip(name: str, tmp_path: Path) -> None:
 
 def test_estimators_of_the_release_before() -> None:
     """What they predicted there; rules to stop that they had are gone, and they have no law."""
-    folder = Path(__file__).parent / "old_files"
     X = np.arange(60.0).reshape(20, 3) % 7
-    model = tx.load(folder / "regressor_4.safetensors")
+    model = tx.load(OLD_FILES / "regressor_4.safetensors")
     moments = model.predict(X[:3], return_std=True)
     # Noise has been joined with a belief of it since.
     expected = [[-0.0288962, -5.3817598, 3.6597393], [6.3775265, 4.2611521, 8.4366353]]
@@ -122,7 +120,7 @@ def test_estimators_of_the_release_before() -> None:
     )
     assert "tol" not in model.get_params() and model.n_iter_ == 4
     model.partial_fit(X, X[:, 0])
-    labels = tx.load(folder / "classifier_4.safetensors")
+    labels = tx.load(OLD_FILES / "classifier_4.safetensors")
     expected = [[0.9025866, 0.0974134], [0.9975338, 0.0024662], [0.5083198, 0.4916802]]
     np.testing.assert_allclose(labels.predict_proba(X[:3]), expected, atol=1e-5)
 

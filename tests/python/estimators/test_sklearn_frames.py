@@ -22,6 +22,7 @@ pytest.importorskip("polars")
 
 import pandas as pd
 import polars as pl
+from helpers import OLD_FILES
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -425,16 +426,15 @@ def test_a_refit_forgets_the_columns(frame: Any) -> None:
 
 def test_files_of_the_release_before() -> None:
     """They have no columns; figures are those that the release printed."""
-    folder = Path(__file__).parent / "old_files"
     rows = np.random.default_rng(0).normal(size=(40, 3)).round(2)[:3]
     named = pd.DataFrame(rows, columns=list("abc"))
-    mean, std = tx.load(folder / "named_regressor_4.safetensors").predict(named, return_std=True)
+    mean, std = tx.load(OLD_FILES / "named_regressor_4.safetensors").predict(named, return_std=True)
     np.testing.assert_allclose(mean, [-0.15201375, -0.10716502, -0.14953145], rtol=1e-6)
     # Its noise had no belief beside the network's word.
     np.testing.assert_allclose(std, [1.33905582, 1.34297349, 1.35815731], rtol=1e-4)
-    probabilities = tx.load(folder / "unnamed_classifier_4.safetensors").predict_proba(rows)
+    probabilities = tx.load(OLD_FILES / "unnamed_classifier_4.safetensors").predict_proba(rows)
     np.testing.assert_allclose(probabilities[:, 0], [0.53889245, 0.5079217, 0.50698847], rtol=1e-6)
-    density = tx.load(folder / "named_density_4.safetensors")
+    density = tx.load(OLD_FILES / "named_density_4.safetensors")
     np.testing.assert_allclose(
         density.score_samples(named), [-2.84224627, -2.95977208, -5.95502738], rtol=1e-5
     )
