@@ -1,5 +1,3 @@
-#include "core/diffusion.h"
-
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -9,6 +7,10 @@
 
 #include "arguments.h"
 #include "bindings.h"
+#include "models/batch_source.h"
+#include "models/diffusion_process.h"
+#include "models/diffusion_source.h"
+#include "models/sampling.h"
 
 namespace tagix::python {
 namespace {
@@ -122,10 +124,10 @@ void bind_diffusion(py::module_& m) {
                 if (PyErr_CheckSignals() != 0) throw py::error_already_set();
                 return false;
               };
-              process.sample(network, plan, request, output, interrupted);
+              sample(process, network, plan, request, output, interrupted);
               if (ensemble > 0) {
-                process.sample_draws(network, plan, request, ensemble, arrays.epistemic,
-                                     interrupted);
+                sample_draws(process, network, plan, request, ensemble, arrays.epistemic,
+                             interrupted);
               }
             }
             return py::make_tuple(x, var, chain, epistemic, aleatoric, score);

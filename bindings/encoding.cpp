@@ -1,4 +1,4 @@
-#include "core/encoding.h"
+#include "models/encoding.h"
 
 #include <algorithm>
 #include <tuple>
@@ -65,7 +65,7 @@ Array written(const Encoding& encoding, const Array& x, Write write) {
 void bind_encoding(py::module_& m) {
   py::class_<Encoding>(m, "Encoding",
                        "Inputs that are piecewise linear in the columns of standardized rows; see "
-                       "core/encoding.h.")
+                       "models/encoding.h.")
       .def(py::init(&make), py::arg("n_columns"), py::arg("scores"), py::arg("knots"),
            py::arg("ramps"),
            "scores: float64 (3, n_scores): column, slope beyond the knots, number of knots; knots: "

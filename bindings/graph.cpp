@@ -9,7 +9,7 @@
 #include "graph/builder.h"
 #include "graph/topology.h"
 #include "layers/activation.h"
-#include "noise.h"
+#include "noise_models.h"
 #include "python_layer.h"
 
 namespace tagix::python {

@@ -1,4 +1,4 @@
-#include "core/model.h"
+#include "models/model.h"
 
 #include <cmath>
 #include <memory>
@@ -9,11 +9,13 @@
 
 #include "arguments.h"
 #include "bindings.h"
-#include "core/training.h"
 #include "cuda_array.h"
 #include "graph/topology.h"
 #include "likelihood.h"
-#include "noise.h"
+#include "models/batch_source.h"
+#include "models/regression_source.h"
+#include "models/trainer.h"
+#include "noise_models.h"
 #include "prediction.h"
 
 namespace tagix::python {

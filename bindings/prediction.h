@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "bindings.h"
-#include "core/model.h"
 #include "cuda_array.h"
+#include "models/model.h"
 
 namespace tagix::python {
 

@@ -1,4 +1,4 @@
-#include "core/stream.h"
+#include "models/stream.h"
 
 #include <cmath>
 #include <memory>
@@ -149,7 +149,7 @@ void bind_stream(py::module_& m) {
         "math/leverage.h.");
   m.def("leverage_slope", py::vectorize(math::leverage_slope), py::arg("z"),
         "The derivative of bounded_leverage.");
-  py::class_<NamedStream>(m, "Stream", "One row after the other, as dicts; see core/stream.h.")
+  py::class_<NamedStream>(m, "Stream", "One row after the other, as dicts; see models/stream.h.")
       .def(
           py::init<std::shared_ptr<Model>, std::vector<std::string>, const Doubles&, const Doubles&,
                    py::function>(),

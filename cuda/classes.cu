@@ -1,7 +1,7 @@
 #include "device.h"
-#include "kernels.h"
 #include "launch.h"
 #include "math/classes.h"
+#include "operations.h"
 #include "ops/observe_classes.h"
 
 namespace tagix::cuda {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "affine.h"
+#include "affine_kernels.h"
 #include "architectures.h"
 #include "core/backend.h"
 #include "core/cuda.h"
@@ -12,8 +12,8 @@
 #include "core/require.h"
 #include "fused_activation.h"
 #include "fused_executor.h"
-#include "graph.h"
-#include "kernels.h"
+#include "operations.h"
+#include "recorded_graph.h"
 #include "runtime.h"
 
 namespace tagix::cuda {

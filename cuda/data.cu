@@ -1,6 +1,6 @@
-#include "kernels.h"
 #include "launch.h"
 #include "math/permutation.h"
+#include "operations.h"
 #include "ops/append_conditions.h"
 #include "ops/combine.h"
 #include "ops/denoise.h"

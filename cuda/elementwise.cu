@@ -1,8 +1,8 @@
 #include "failure.h"
-#include "kernels.h"
 #include "launch.h"
 #include "math/quadrature.h"
 #include "noise.h"
+#include "operations.h"
 #include "ops/weigh_rows.h"
 
 namespace tagix::cuda {

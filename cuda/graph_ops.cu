@@ -1,5 +1,5 @@
-#include "kernels.h"
 #include "launch.h"
+#include "operations.h"
 #include "ops/mix.h"
 #include "ops/product.h"
 #include "ops/residual_activation.h"

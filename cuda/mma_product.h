@@ -5,9 +5,9 @@
 #include "async_copy.h"
 #include "core/precision.h"
 #include "mma.h"
-#include "moments_product.h"
+#include "product_tiles.h"
 
-// The products of moments_product.h on tensor cores, whose factors are rounded to tf32 or bfloat16.
+// The products of product_tiles.h on tensor cores, whose factors are rounded to tf32 or bfloat16.
 //
 // What is to be as good as float32 takes three products of tf32 (Ootomo & Yokota, International
 // Journal of High Performance Computing Applications 36, 2022): with x = high + low, both rounded,

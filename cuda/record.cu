@@ -1,5 +1,5 @@
-#include "kernels.h"
 #include "launch.h"
+#include "operations.h"
 #include "record.h"
 
 namespace tagix::cuda {

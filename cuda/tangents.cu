@@ -1,7 +1,7 @@
-#include "kernels.h"
 #include "launch.h"
 #include "math/affine.h"
 #include "math/quadrature.h"
+#include "operations.h"
 #include "ops/denoise_covariance.h"
 #include "ops/scale_covariance.h"
 

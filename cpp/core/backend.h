@@ -23,10 +23,10 @@
 #include "core/training_state.h"
 #include "math/activations.h"
 #include "math/classes.h"
-#include "math/diffusion.h"
-#include "math/forgetting.h"
+#include "math/denoising.h"
+#include "math/drift.h"
 #include "math/inference.h"
-#include "math/noise.h"
+#include "math/inferred_noise.h"
 #include "math/philox.h"
 
 namespace tagix {
@@ -371,7 +371,7 @@ class Backend {
 
   /// A training batch of denoising. Row i takes the clean row r that `rows` selects, a timestep t
   /// and noise eps keyed by (seed; rows.state->epoch, r), and the label of r unless it is dropped,
-  /// by the same key. It gives input row [x_t, conditions] and the target row of math/diffusion.h.
+  /// by the same key. It gives input row [x_t, conditions] and the target row of math/denoising.h.
   virtual void diffuse(const DiffusionTables& tables, std::uint64_t seed, const float* clean,
                        Index n_features, TrainingLabels labels, RowSelection rows, Index n_rows,
                        float* input, float* target) = 0;
@@ -382,7 +382,7 @@ class Backend {
                                  const Index* timestep, const Index* labels, Index n_rows,
                                  float* input) = 0;
 
-  /// One stage of a sampler (math/diffusion.h), stages[*stage], in place on `noisy` and, unless
+  /// One stage of a sampler (math/denoising.h), stages[*stage], in place on `noisy` and, unless
   /// null, `carry` (each prediction.rows x n_features), with noise keyed by (seed; *stage,
   /// *first_row + i). The first n_features columns of the prediction count. Writes the variance
   /// that the network's uncertainty adds in this stage to `var`.
@@ -391,7 +391,7 @@ class Backend {
                        const Index* first_row, float* noisy, float* carry, float* var) = 0;
 
   /// What a stage without a carry does to the covariances of n_rows rows, each n_features x
-  /// n_features (formulas in math/diffusion.h): `epistemic`, in place, that of x to that of x';
+  /// n_features (formulas in math/denoising.h): `epistemic`, in place, that of x to that of x';
   /// `aleatoric`, written, that of x_0 given x. `jacobian` is that of the prediction by x and
   /// `prediction_covariance` its covariance.
   virtual void denoise_covariance(const math::SamplerStage* stages, const Index* stage,

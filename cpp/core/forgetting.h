@@ -1,14 +1,14 @@
 #pragma once
 
 #include "core/index.h"
-#include "math/forgetting.h"
+#include "math/drift.h"
 #include "math/scalar.h"
 #include "math/target.h"
 
 namespace tagix {
 
 /// How the parameters of a network forget after each update, so that it can follow a stream that
-/// changes (formulas in math/forgetting.h).
+/// changes (formulas in math/drift.h).
 class Forgetting {
  public:
   /// Throws std::invalid_argument unless process_noise and inflation are in [0, 1], window is at

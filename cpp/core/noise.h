@@ -3,7 +3,7 @@
 #include <vector>
 
 #include "core/index.h"
-#include "math/noise.h"
+#include "math/inferred_noise.h"
 
 namespace tagix {
 

@@ -4,7 +4,7 @@
 
 #include "core/index.h"
 #include "math/classes.h"
-#include "math/forgetting.h"
+#include "math/drift.h"
 #include "math/normal.h"
 #include "math/target.h"
 

@@ -7,7 +7,7 @@
 #include "core/require.h"
 #include "cpu/covariance.h"
 #include "cpu/data.h"
-#include "cpu/fused_executor.h"
+#include "cpu/executor_choice.h"
 #include "cpu/graph_ops.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"

@@ -9,7 +9,7 @@
 #include "cpu/simd.h"
 #include "math/affine.h"
 #include "math/classes.h"
-#include "math/forgetting.h"
+#include "math/drift.h"
 #include "math/inference.h"
 #include "math/quadrature.h"
 

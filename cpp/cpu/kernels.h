@@ -4,7 +4,7 @@
 #include "core/slopes.h"
 #include "math/activations.h"
 #include "math/inference.h"
-#include "math/noise.h"
+#include "math/inferred_noise.h"
 
 namespace tagix::cpu {
 
@@ -115,7 +115,8 @@ struct OuterFactors {
   const float* input_square;
 };
 
-/// Values and outputs of a noise head for `size` targets, and their innovations (math/noise.h).
+/// Values and outputs of a noise head for `size` targets, and their innovations
+/// (math/inferred_noise.h).
 struct NoisyTargets {
   const float* mean;
   const float* var;

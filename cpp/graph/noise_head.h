@@ -6,8 +6,8 @@
 namespace tagix {
 
 /// The graph with a noise head on the affine map that gives its output: outputs 0 .. n - 1 are the
-/// values, n .. 2 n - 1 say how noisy their targets are (math/noise.h). The head's parameters stand
-/// behind the values', as "2.noise_weight" behind "2.weight".
+/// values, n .. 2 n - 1 say how noisy their targets are (math/inferred_noise.h). The head's
+/// parameters stand behind the values', as "2.noise_weight" behind "2.weight".
 ///
 /// Where the noise follows the input, the head's priors are those of the values times the gain, and
 /// the means of its biases start at 0: a noise variance of about 1. Where it does not, the head is

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "core/index.h"
-#include "math/diffusion.h"
+#include "math/denoising.h"
 #include "math/target.h"
 
 namespace tagix::ops {

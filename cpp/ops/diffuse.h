@@ -3,7 +3,7 @@
 #include <cstdint>
 
 #include "core/backend.h"
-#include "math/diffusion.h"
+#include "math/denoising.h"
 #include "math/philox.h"
 #include "math/target.h"
 

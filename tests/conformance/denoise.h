@@ -4,7 +4,7 @@
 #include "conformance/random_inputs.h"
 #include "conformance/random_truth.h"
 #include "conformance/shapes.h"
-#include "math/diffusion.h"
+#include "math/denoising.h"
 
 namespace tagix::conformance {
 

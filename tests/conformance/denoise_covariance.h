@@ -2,7 +2,7 @@
 
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
-#include "math/diffusion.h"
+#include "math/denoising.h"
 
 namespace tagix::conformance {
 

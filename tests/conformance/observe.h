@@ -14,8 +14,8 @@ namespace tagix::conformance {
 ///
 ///   delta_mean = (target - mean) / S,   delta_var = -1 / S,   both 0 where the target is missing
 ///
-/// and those of a noise head (math/noise.h), from the posterior of v^2 by AGVI, with e the target's
-/// error, V = E v, T = 2 V^2 + 3 spread Var v, J = Cov(w, v) / Var w:
+/// and those of a noise head (math/inferred_noise.h), from the posterior of v^2 by AGVI, with e the
+/// target's error, V = E v, T = 2 V^2 + 3 spread Var v, J = Cov(w, v) / Var w:
 ///
 ///   e ~ N(V r / (V + var), V - V^2 / (V + var)),  delta_mean = J (E e^2 - V) / T
 ///   delta_var = -J^2 (V / (V + var))^2 / T, or AGVI's J^2 (Var e^2 - T) / T^2

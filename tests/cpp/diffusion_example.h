@@ -5,7 +5,8 @@
 #include <numbers>
 #include <vector>
 
-#include "core/diffusion.h"
+#include "models/diffusion_process.h"
+#include "models/sampling.h"
 
 namespace tagix::test {
 

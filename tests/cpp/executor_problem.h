@@ -13,7 +13,7 @@
 #include "core/memory.h"
 #include "graph/builder.h"
 #include "graph/chain.h"
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"

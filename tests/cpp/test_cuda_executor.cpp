@@ -3,10 +3,11 @@
 #include <tuple>
 
 #include "core/cuda.h"
-#include "core/training.h"
 #include "cuda_is_there.h"
 #include "graph_problem.h"
 #include "layers/residual.h"
+#include "models/regression_source.h"
+#include "models/trainer.h"
 
 using namespace tagix;
 using namespace tagix::test;

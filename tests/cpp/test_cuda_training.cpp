@@ -7,11 +7,14 @@
 #include <thread>
 
 #include "core/cuda.h"
-#include "core/diffusion.h"
-#include "core/training.h"
 #include "cuda_is_there.h"
 #include "diffusion_example.h"
 #include "executor_problem.h"
+#include "models/diffusion_process.h"
+#include "models/diffusion_source.h"
+#include "models/regression_source.h"
+#include "models/sampling.h"
+#include "models/trainer.h"
 
 using namespace tagix;
 using namespace tagix::test;
@@ -301,9 +304,9 @@ TEST_CASE("a diffusion model trains and samples on the GPU as on the CPU") {
         request.labels = labels;
         request.guidance = {2, -1};
       }
-      REQUIRE(process.sample(*model, plan, request, {samples[k], variances[k]}, {}));
+      REQUIRE(sample(process, *model, plan, request, {samples[k], variances[k]}, {}));
       std::vector<float> again(2 * 50), again_var(2 * 50);
-      REQUIRE(process.sample(*model, plan, request, {again, again_var, chains[k]}, {}));
+      REQUIRE(sample(process, *model, plan, request, {again, again_var, chains[k]}, {}));
       // With the chain each step is waited for; without it they are recorded and run in a row.
       CHECK(same_bits(again, samples[k]));
       CHECK(same_bits(again_var, variances[k]));

@@ -3,11 +3,14 @@
 #include <cmath>
 #include <memory>
 
-#include "core/diffusion.h"
 #include "core/require.h"
 #include "diffusion_example.h"
 #include "layers/linear.h"
 #include "math/philox.h"
+#include "models/batch_source.h"
+#include "models/diffusion_process.h"
+#include "models/diffusion_source.h"
+#include "models/sampling.h"
 #include "test_helpers.h"
 
 using namespace tagix;
@@ -71,8 +74,8 @@ struct Samples {
     if (with_trajectory) {
       trajectory.assign(size * static_cast<std::size_t>(process.n_steps()), missing);
     }
-    CHECK(process.sample(model, cosine_ddpm(process.n_steps()), request,
-                         {x, var, with_trajectory ? on_host(trajectory) : nullptr}, {}));
+    CHECK(sample(process, model, cosine_ddpm(process.n_steps()), request,
+                 {x, var, with_trajectory ? on_host(trajectory) : nullptr}, {}));
   }
 };
 
@@ -188,7 +191,7 @@ TEST_CASE("a sampler of two stages a step hands its carry on") {
   CHECK(plan.n_steps() == 2);
   constexpr Index rows = 30;
   std::vector<float> x(2 * rows), var(x.size()), trajectory(3 * x.size());
-  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {x, var, trajectory}, {}));
+  REQUIRE(sample(process, denoiser.model, plan, {rows, 9}, {x, var, trajectory}, {}));
   double worst = 0;
   for (Index row = 0; row < rows; ++row) {
     std::vector<double> state =
@@ -220,20 +223,22 @@ TEST_CASE("a sampler of two stages a step hands its carry on") {
   CHECK(worst < 3e-6);
   // In one go, without the trajectory, it is the same.
   std::vector<float> again(x.size()), again_var(x.size());
-  REQUIRE(process.sample(denoiser.model, plan, {rows, 9}, {again, again_var}, {}));
+  REQUIRE(sample(process, denoiser.model, plan, {rows, 9}, {again, again_var}, {}));
   CHECK(again == x);
   CHECK(again_var == var);
 
   std::vector<float> matrices(4 * rows);
   SampleUncertainty uncertainty{matrices, matrices, matrices};
   check_refused(
-      [&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var, nullptr, &uncertainty}, {}); },
+      [&] {
+        sample(process, denoiser.model, plan, {rows, 9}, {x, var, nullptr, &uncertainty}, {});
+      },
       {"uncertainty: got a sampler whose steps use what an earlier stage left"});
   plan.ends_step.back() = false;
-  check_refused([&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var}, {}); },
+  check_refused([&] { sample(process, denoiser.model, plan, {rows, 9}, {x, var}, {}); },
                 {"sampler: got a plan whose last stage ends no step"});
   plan.time_features.push_back(0);
-  check_refused([&] { process.sample(denoiser.model, plan, {rows, 9}, {x, var}, {}); },
+  check_refused([&] { sample(process, denoiser.model, plan, {rows, 9}, {x, var}, {}); },
                 {"sampler: time_features: got 5 values"});
 }
 
@@ -258,8 +263,8 @@ TEST_CASE("sampling stops when asked") {
   const LinearDenoiser denoiser(process, backend);
   std::vector<float> x(8), var(8), trajectory(6 * 8);
   int asked = 0;
-  CHECK_FALSE(process.sample(denoiser.model, cosine_ddpm(6), {4, 1}, {x, var, trajectory},
-                             [&] { return ++asked == 3; }));
+  CHECK_FALSE(sample(process, denoiser.model, cosine_ddpm(6), {4, 1}, {x, var, trajectory},
+                     [&] { return ++asked == 3; }));
   CHECK(asked == 3);
 }
 
@@ -372,9 +377,9 @@ TEST_CASE("processes and networks that do not fit are refused") {
   const Index label = 0;
   const Model network = model(3, 2);
   check_refused(
-      [&] { process.sample(network, cosine_ddpm(40), {1, 1, on_host(&label)}, {x, var}, {}); },
+      [&] { sample(process, network, cosine_ddpm(40), {1, 1, on_host(&label)}, {x, var}, {}); },
       {"labels: got 0 at position 0"});
   check_refused(
-      [&] { process.sample(network, cosine_ddpm(40), {1, 1, nullptr, {2, -1}}, {x, var}, {}); },
+      [&] { sample(process, network, cosine_ddpm(40), {1, 1, nullptr, {2, -1}}, {x, var}, {}); },
       {"guidance: got no label"});
 }

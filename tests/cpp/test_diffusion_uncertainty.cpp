@@ -4,9 +4,10 @@
 #include <memory>
 
 #include "conformance/suite.h"
-#include "core/diffusion.h"
 #include "diffusion_example.h"
 #include "layers/linear.h"
+#include "models/diffusion_process.h"
+#include "models/sampling.h"
 #include "test_helpers.h"
 
 using namespace tagix;
@@ -53,8 +54,8 @@ struct Uncertain {
     for (std::vector<float>* array : {&epistemic, &aleatoric}) array->assign(size * n, missing);
     score.assign(static_cast<std::size_t>(rows), missing);
     SampleUncertainty arrays{epistemic, aleatoric, score};
-    CHECK(network.process.sample(network.model, cosine_ddpm(n_steps), {rows, seed},
-                                 {x, var, trajectory, uncertain ? &arrays : nullptr}, {}));
+    CHECK(sample(network.process, network.model, cosine_ddpm(n_steps), {rows, seed},
+                 {x, var, trajectory, uncertain ? &arrays : nullptr}, {}));
   }
 };
 
@@ -125,12 +126,12 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
     std::vector<float> covariance(rows * n * n, missing);
     const SamplerPlan plan = cosine_ddpm(n_steps);
     const SampleRequest request{rows, 9};
-    CHECK(network.process.sample_draws(network.model, plan, request, n_draws, covariance, {}));
+    CHECK(sample_draws(network.process, network.model, plan, request, n_draws, covariance, {}));
     std::vector<std::vector<float>> samples;
     for (Index draw = 0; draw < n_draws; ++draw) {
       const std::uint64_t seed = math::derived_seed(9, static_cast<std::uint64_t>(draw));
       std::vector<float> x(rows * n), var(rows * n);
-      network.process.sample(*network.model.draw(seed), plan, request, {x, var}, {});
+      sample(network.process, *network.model.draw(seed), plan, request, {x, var}, {});
       samples.push_back(x);
       for (float each : var) CHECK(each == 0);
     }
@@ -145,11 +146,11 @@ TEST_CASE("an ensemble has the covariance of what its networks make of the same 
       CHECK(covariance[i] == doctest::Approx(sum / (n_draws - 1)).epsilon(1e-4));
     }
     check_refused(
-        [&] { network.process.sample_draws(network.model, plan, request, 1, covariance, {}); },
+        [&] { sample_draws(network.process, network.model, plan, request, 1, covariance, {}); },
         {"ensemble: got 1", "at least 2"});
     int asked = 0;
-    CHECK_FALSE(network.process.sample_draws(network.model, plan, request, n_draws, covariance,
-                                             [&] { return ++asked == 3; }));
+    CHECK_FALSE(sample_draws(network.process, network.model, plan, request, n_draws, covariance,
+                             [&] { return ++asked == 3; }));
   }
 }
 
@@ -163,8 +164,8 @@ TEST_CASE("guided samples carry the combined Jacobian and covariance, on every d
         score(rows);
     SampleUncertainty arrays{epistemic, aleatoric, score};
     SampleRequest request{rows, 5, labels, {3, -2}};
-    REQUIRE(network.process.sample(network.model, cosine_ddpm(n_steps), request,
-                                   {x, var, nullptr, &arrays}, {}));
+    REQUIRE(sample(network.process, network.model, cosine_ddpm(n_steps), request,
+                   {x, var, nullptr, &arrays}, {}));
     // The Jacobian of a linear network does not depend on the class, and 3 J - 2 J is J. Its
     // covariance is that of the bias, which counts 3^2 + 2^2 times.
     const Uncertain plain(network, rows, 5);

@@ -2,8 +2,9 @@
 #include <doctest/doctest.h>
 
 #include "core/cuda.h"
-#include "core/training.h"
 #include "executor_problem.h"
+#include "models/regression_source.h"
+#include "models/trainer.h"
 
 using namespace tagix;
 using namespace tagix::test;

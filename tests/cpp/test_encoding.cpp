@@ -4,7 +4,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "core/encoding.h"
+#include "models/encoding.h"
 
 using tagix::Encoding;
 using tagix::Index;

@@ -11,9 +11,10 @@
 #include <vector>
 
 #include "core/memory.h"
-#include "core/model.h"
-#include "core/training.h"
 #include "float64_network.h"
+#include "models/batch_source.h"
+#include "models/model.h"
+#include "models/trainer.h"
 
 namespace tagix::test {
 

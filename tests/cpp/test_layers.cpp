@@ -7,7 +7,7 @@
 
 #include "core/layer.h"
 #include "graph/builder.h"
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 #include "graph/topology.h"
 #include "layers/activation.h"
 #include "layers/linear.h"

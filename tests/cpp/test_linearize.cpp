@@ -5,11 +5,11 @@
 #include <string>
 
 #include "conformance/suite.h"
-#include "core/model.h"
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
 #include "cpu/threads.h"
 #include "executor_problem.h"
+#include "models/model.h"
 #include "thread_count.h"
 
 using namespace tagix;

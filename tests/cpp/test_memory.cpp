@@ -5,15 +5,15 @@
 #include <new>
 
 #include "core/memory.h"
-#include "core/model.h"
 #include "cpu/threads.h"
 #include "graph/builder.h"
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 #include "layers/activation.h"
 #include "layers/concat.h"
 #include "layers/linear.h"
 #include "layers/residual.h"
 #include "layers/sequential.h"
+#include "models/model.h"
 #include "test_helpers.h"
 #include "thread_count.h"
 

@@ -6,10 +6,10 @@
 #include <thread>
 
 #include "core/executor.h"
-#include "core/model.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"
+#include "models/model.h"
 #include "test_helpers.h"
 
 using namespace tagix;

@@ -3,10 +3,10 @@
 #include <functional>
 #include <memory>
 
-#include "core/model.h"
 #include "layers/activation.h"
 #include "layers/linear.h"
 #include "layers/sequential.h"
+#include "models/model.h"
 #include "test_helpers.h"
 
 using namespace tagix;

@@ -4,7 +4,7 @@
 #include <limits>
 #include <random>
 
-#include "math/noise.h"
+#include "math/inferred_noise.h"
 
 using namespace tagix::math;
 

@@ -7,8 +7,10 @@
 #include <numeric>
 #include <thread>
 
-#include "core/training.h"
 #include "layers/linear.h"
+#include "models/batch_source.h"
+#include "models/regression_source.h"
+#include "models/trainer.h"
 #include "test_helpers.h"
 
 using namespace tagix;

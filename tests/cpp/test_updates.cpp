@@ -2,9 +2,9 @@
 
 #include <memory>
 
-#include "core/model.h"
 #include "core/noise.h"
 #include "layers/linear.h"
+#include "models/model.h"
 #include "test_helpers.h"
 
 using namespace tagix;

@@ -35,7 +35,7 @@ class CoreStream:
         units: list[tuple[Scaler, Moments]],
         sums: list[float],
     ) -> None:
-        """``units`` are those of the inputs and of the target, ``sums`` as in core/stream.h."""
+        """``units`` are those of the inputs and of the target, ``sums`` as in models/stream.h."""
         owned = weakref.ref(owner)  # the core's objects are unknown to the garbage collector
 
         def rescale() -> None:
@@ -78,7 +78,7 @@ class CoreStream:
         return Moments(*table[:-1].T.copy()), Moments(*table[-1:].T.copy())
 
     def sums(self) -> list[float]:
-        """The sums so far, as in core/stream.h."""
+        """The sums so far, as in models/stream.h."""
         sums: list[float] = self._stream.sums.tolist()
         return sums
 

@@ -1,4 +1,4 @@
-#include "core/encoding.h"
+#include "models/encoding.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,4 +1,4 @@
-#include "noise.h"
+#include "noise_models.h"
 
 #include <string>
 #include <utility>

@@ -5,12 +5,12 @@
 #include <limits>
 #include <type_traits>
 
-#include "affine.h"
+#include "affine_kernels.h"
 #include "failure.h"
 #include "fused_activation.h"
 #include "launch.h"
 #include "mma_product.h"
-#include "moments_product.h"
+#include "product_tiles.h"
 #include "runtime.h"
 
 namespace tagix::cuda {

@@ -1,4 +1,4 @@
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "core/model.h"
+#include "models/model.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/require.h"
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 
 namespace tagix {
 namespace {

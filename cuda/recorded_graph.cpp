@@ -1,4 +1,4 @@
-#include "graph.h"
+#include "recorded_graph.h"
 
 #include "runtime.h"
 

@@ -3,7 +3,7 @@
 #include <memory>
 #include <vector>
 
-#include "core/model.h"
+#include "models/model.h"
 
 namespace tagix {
 

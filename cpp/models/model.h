@@ -15,8 +15,8 @@
 #include "core/forgetting.h"
 #include "core/memory.h"
 #include "core/noise.h"
-#include "core/workspace.h"
 #include "graph/topology.h"
+#include "models/workspace.h"
 
 namespace tagix {
 

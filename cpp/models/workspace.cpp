@@ -1,10 +1,10 @@
-#include "core/workspace.h"
+#include "models/workspace.h"
 
 #include <cmath>
 #include <utility>
 
 #include "core/require.h"
-#include "graph/executor.h"
+#include "graph/graph_executor.h"
 
 namespace tagix {
 namespace {

@@ -1,4 +1,4 @@
-#include "cpu/fused_executor.h"
+#include "cpu/executor_choice.h"
 
 #include <algorithm>
 #include <utility>

@@ -1,4 +1,4 @@
-#include "core/stream.h"
+#include "models/stream.h"
 
 #include <algorithm>
 #include <cmath>
