@@ -164,12 +164,12 @@ class CudaBackend final : public Backend {
     cuda::check_innovation(innovation, state);
   }
 
-  void start_tangents(Index n_directions, MomentsView tangents) override {
-    cuda::start_tangents(n_directions, tangents);
+  void start_adjoint(Index n_outputs, MomentsView adjoint) override {
+    cuda::start_adjoint(n_outputs, adjoint);
   }
-  void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
-                       MomentsView output) override {
-    cuda::affine_tangents(input, weight, tangents, output);
+  void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView adjoint,
+                      MomentsView below) override {
+    cuda::affine_adjoint(input, weight, adjoint, below);
   }
   void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
                          SlopesView slopes) override {
@@ -180,20 +180,28 @@ class CudaBackend final : public Backend {
                                      SlopesView slopes) override {
     cuda::activation_slopes_from_points(form, input, values, derivatives, slopes);
   }
-  void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) override {
-    cuda::scale_tangents(slopes, size, tangents);
+  void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
+                     MomentsView below) override {
+    cuda::scale_adjoint(slopes, size, adjoint, add, below);
   }
-  void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+  void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                     float* spread) override {
+    cuda::affine_spread(input, weight, bias, spread);
+  }
+  void activation_excess(const float* input_var, const float* jacobian, const float* var,
+                         Index size, float* excess) override {
+    cuda::activation_excess(input_var, jacobian, var, size, excess);
+  }
+  void product_excess(const float* a_var, const float* b_var, Index size, float* excess) override {
+    cuda::product_excess(a_var, b_var, size, excess);
+  }
+  void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+                  float* covariance) override {
+    cuda::add_spread(adjoint, var, n_outputs, covariance);
+  }
+  void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                        float* jacobian) override {
-    cuda::gather_jacobian(tangents, n_directions, n_outputs, jacobian);
-  }
-  void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
-                         Index n_outputs, float* covariance) override {
-    cuda::affine_covariance(input, weight, var, n_outputs, covariance);
-  }
-  void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
-                        float* covariance) override {
-    cuda::scale_covariance(jacobian, output, n_outputs, covariance);
+    cuda::gather_jacobian(adjoint, n_outputs, n_inputs, jacobian);
   }
 
   void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {

@@ -46,22 +46,28 @@ void observe_classes(ConstMomentsView prediction, const float* target,
 void class_probabilities(ConstMomentsView prediction, const math::ClassHead& classes,
                          float* probabilities);
 
-// tangents.cu: one thread for each element of the output.
+// adjoint.cu: one thread for each element of the output.
 
-void start_tangents(Index n_directions, MomentsView tangents);
-void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
-                     MomentsView output);
+void start_adjoint(Index n_outputs, MomentsView adjoint);
+void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView adjoint,
+                    MomentsView below);
 void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, SlopesView slopes);
 void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
                                    const float* values, const float* derivatives,
                                    SlopesView slopes);
-void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents);
-void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
-                     float* jacobian);
-void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
-                       Index n_outputs, float* covariance);
-void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
-                      float* covariance);
+void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
+                   MomentsView below);
+void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                   float* spread);
+void activation_excess(const float* input_var, const float* jacobian, const float* var, Index size,
+                       float* excess);
+void product_excess(const float* a_var, const float* b_var, Index size, float* excess);
+void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs, float* covariance);
+void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian);
+
+// denoise_covariance.cu: one thread for each element of a matrix, and three kernels one after the
+// other.
+
 void denoise_covariance(const math::SamplerStage* stages, const Index* stage, const float* jacobian,
                         const float* prediction_covariance, Index n_rows, Index n_features,
                         float* epistemic, float* aleatoric);

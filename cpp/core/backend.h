@@ -308,19 +308,20 @@ class Backend {
   /// Sets the failure of `state` if a mean or a variance of an innovation is not finite.
   virtual void check_innovation(ConstMomentsView innovation, TrainingState* state) = 0;
 
-  // Tangents: how the moments of a layer change along a direction of the network's input. A tangent
-  // keeps d mean in `mean` and d var in `var`. Those of a batch in several directions lie one
-  // direction after the other: tangents.rows = n_directions x batch.
+  // The adjoint: how the means of outputs follow the moments of a value. It keeps the derivatives G
+  // by means in `mean` and G_v by variances in `var`. Adjoints of several outputs lie one output
+  // after the other: adjoint.rows = n_outputs x batch.
 
-  /// Tangents of the input of `n_directions` x batch rows: in direction k the mean in column k
-  /// grows at rate 1, all else stays.
-  virtual void start_tangents(Index n_directions, MomentsView tangents) = 0;
+  /// The adjoint of a network's output for its first n_outputs columns: 1 by the mean of column k in
+  /// that of output k, all else 0.
+  virtual void start_adjoint(Index n_outputs, MomentsView adjoint) = 0;
 
-  /// Tangents of affine_forward's output (n_directions x batch, out) from those of its input
-  /// (n_directions x batch, in), with `input` the moments that it had:
-  /// d mean = W_mean d a_mean, d var = (W_mean^2 + W_var) d a_var + 2 W_var a_mean d a_mean.
-  virtual void affine_tangents(ConstMomentsView input, ConstMomentsView weight,
-                               ConstMomentsView tangents, MomentsView output) = 0;
+  /// The adjoint of affine_forward's input (n_outputs x batch, in) from that of its output
+  /// (n_outputs x batch, out), with `input` the moments that it had:
+  /// G W_mean + 2 a_mean (G_v W_var) and G_v (W_mean^2 + W_var). An adjoint without `var` is 0
+  /// there.
+  virtual void affine_adjoint(ConstMomentsView input, ConstMomentsView weight,
+                              ConstMomentsView adjoint, MomentsView below) = 0;
 
   /// The slopes of activation_forward's moments, elementwise, each input.size() values.
   virtual void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -332,24 +333,32 @@ class Backend {
                                              const float* values, const float* derivatives,
                                              SlopesView slopes) = 0;
 
-  /// Tangents above an activation, in place, in each direction of `size` values:
-  /// d mean = mean_by_mean d z_mean + mean_by_var d z_var, and likewise d var.
-  virtual void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) = 0;
+  /// The adjoint below an elementwise function, for each output by the same `size` slopes:
+  /// mean_by_mean G + var_by_mean G_v and mean_by_var G + var_by_var G_v, written or, with `add`,
+  /// added. `below` may be `adjoint` itself.
+  virtual void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
+                             MomentsView below) = 0;
 
-  /// jacobian (batch x n_outputs x n_directions): d mean of the first n_outputs columns.
-  virtual void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
+  // What a node adds to the variances that come from below, elementwise.
+
+  /// Of an affine map, by its parameters: spread (batch x out) = W_var (a_mean^2 + a_var) + b_var.
+  virtual void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                             float* spread) = 0;
+  /// Of an activation, by what is not linear in it: max(0, var - jacobian^2 input_var).
+  virtual void activation_excess(const float* input_var, const float* jacobian, const float* var,
+                                 Index size, float* excess) = 0;
+  /// Of a product: a_var b_var.
+  virtual void product_excess(const float* a_var, const float* b_var, Index size,
+                              float* excess) = 0;
+
+  /// covariance (batch x n_outputs x n_outputs) += G diag(var) G^T for each row, with `var` batch x
+  /// adjoint.cols. Symmetric to the bit.
+  virtual void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+                          float* covariance) = 0;
+
+  /// jacobian (batch x n_outputs x n_inputs): G by the first n_inputs columns of the network's input.
+  virtual void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                                float* jacobian) = 0;
-
-  /// Covariances (batch x n_outputs x n_outputs) of the first n_outputs outputs of affine_forward:
-  /// Cov(z_i, z_j) = sum_k W_mean[i, k] W_mean[j, k] a_var[k], and on the diagonal the variances
-  /// `var` (batch x out) that it gave.
-  virtual void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
-                                 Index n_outputs, float* covariance) = 0;
-
-  /// Covariances above an activation, in place: J_i J_j Cov(z_i, z_j), and on the diagonal the
-  /// variances output.var. `jacobian` is output.rows x output.cols.
-  virtual void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
-                                float* covariance) = 0;
 
   // Data, metrics and diffusion.
 

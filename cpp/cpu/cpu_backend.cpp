@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "core/require.h"
-#include "cpu/covariance.h"
+#include "cpu/adjoint.h"
 #include "cpu/data.h"
 #include "cpu/executor_choice.h"
 #include "cpu/graph_ops.h"
@@ -26,7 +26,6 @@ struct DeltaCells {};
 struct PartialSums {};
 struct AddedSums {};
 struct Innovations {};
-struct TangentFactors {};
 
 constexpr Index row_piece = 96;  // rows of a product: whole register tiles at every level
 
@@ -237,46 +236,35 @@ class CpuBackend final : public Backend {
     }
   }
 
-  void start_tangents(Index n_directions, MomentsView tangents) override {
-    const Index batch = tangents.rows / n_directions;
-    std::fill_n(tangents.mean, tangents.size(), 0.0f);
-    std::fill_n(tangents.var, tangents.size(), 0.0f);
-    for (Index row = 0; row < tangents.rows; ++row) {
-      tangents.mean[row * tangents.cols + row / batch] = 1;
-    }
+  void start_adjoint(Index n_outputs, MomentsView adjoint) override {
+    cpu::start_adjoint(n_outputs, adjoint);
   }
-
-  void affine_tangents(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView tangents,
-                       MomentsView output) override {
-    const Index depth = input.cols, columns = output.cols;
-    constexpr ProductKind kind = ProductKind::both;
-    float* packed = scratch<PackedWeight>(product_.packed_size(kind, depth, columns));
-    product_.pack(kind, {weight.mean, weight.var, 1, depth}, depth, columns, nullptr, nullptr,
-                  packed);
-    const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
-    for_pieces(tangents.rows, row_piece, row_cost, [&](Index first, Index count) {
-      float* products = scratch<TangentFactors>(row_piece * depth);
-      for (Index row = 0; row < count; ++row) {
-        kernels_.twice_product(input.mean + (first + row) % input.rows * depth,
-                               tangents.mean + (first + row) * depth, depth,
-                               products + row * depth);
-      }
-      const Index mean_stride = spread_stride(cell_count(formats_.mean, depth));
-      const Index var_stride = spread_stride(cell_count(formats_.var, depth));
-      float* mean = scratch<ProductCells>(row_piece * (mean_stride + 2 * var_stride));
-      float* var = mean + row_piece * mean_stride;
-      float* square = var + row_piece * var_stride;
-      const auto pack = [&](Format format, const float* plane, float* cells, Index stride) {
-        kernels_.pack_factors(format, /*squared=*/false, plane, depth, count, depth,
-                              {cells, stride}, {});
-      };
-      pack(formats_.mean, tangents.mean + first * depth, mean, mean_stride);
-      pack(formats_.var, tangents.var + first * depth, var, var_stride);
-      pack(formats_.var, products, square, var_stride);
-      product_.multiply_tangents(kind, {mean, mean_stride, var, square, var_stride}, count, depth,
-                                 columns, packed, /*padded=*/false, output.mean + first * columns,
-                                 output.var + first * columns, columns);
-    });
+  void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView adjoint,
+                      MomentsView below) override {
+    cpu::affine_adjoint(kernels_, formats_, input, weight, adjoint, below);
+  }
+  void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
+                     MomentsView below) override {
+    cpu::scale_adjoint(kernels_, slopes, size, adjoint, add, below);
+  }
+  void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                     float* spread) override {
+    cpu::affine_spread(kernels_, formats_, input, weight, bias, spread);
+  }
+  void activation_excess(const float* input_var, const float* jacobian, const float* var,
+                         Index size, float* excess) override {
+    cpu::activation_excess(kernels_, input_var, jacobian, var, size, excess);
+  }
+  void product_excess(const float* a_var, const float* b_var, Index size, float* excess) override {
+    cpu::product_excess(a_var, b_var, size, excess);
+  }
+  void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+                  float* covariance) override {
+    cpu::add_spread(kernels_, adjoint, var, n_outputs, covariance);
+  }
+  void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
+                       float* jacobian) override {
+    cpu::gather_jacobian(adjoint, n_outputs, n_inputs, jacobian);
   }
 
   void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -292,48 +280,6 @@ class CpuBackend final : public Backend {
                                      SlopesView slopes) override {
     kernels_.activation_slopes_from_points(form, input.var, input.size(), values, derivatives,
                                            slopes);
-  }
-
-  void scale_tangents(ConstSlopesView slopes, Index size, MomentsView tangents) override {
-    for (Index start = 0; start < tangents.size(); start += size) {
-      for_element_pieces(size, [&](Index first, Index count) {
-        kernels_.scale_tangents(slopes.from(first), count, tangents.mean + start + first,
-                                tangents.var + start + first);
-      });
-    }
-  }
-
-  void gather_jacobian(ConstMomentsView tangents, Index n_directions, Index n_outputs,
-                       float* jacobian) override {
-    const Index batch = tangents.rows / n_directions;
-    for_pieces(batch, 512, static_cast<double>(n_outputs * n_directions) * element_ns,
-               [&](Index first, Index count) {
-                 write_jacobian(tangents.mean + first * tangents.cols, batch * tangents.cols,
-                                tangents.cols, n_directions, count, n_outputs,
-                                jacobian + first * n_outputs * n_directions, n_directions);
-               });
-  }
-
-  void affine_covariance(ConstMomentsView input, ConstMomentsView weight, const float* var,
-                         Index n_outputs, float* covariance) override {
-    const double cost = static_cast<double>(n_outputs * n_outputs * (1 + input.cols)) * element_ns;
-    for_pieces(input.rows, 64, cost, [&](Index first, Index count) {
-      write_affine_covariance(kernels_, {weight.mean, n_outputs, input.cols},
-                              offset(input.var, first * input.cols), input.cols, count,
-                              var + first * weight.rows, weight.rows,
-                              covariance + first * n_outputs * n_outputs);
-    });
-  }
-
-  void scale_covariance(const float* jacobian, ConstMomentsView output, Index n_outputs,
-                        float* covariance) override {
-    const Index cols = output.cols;
-    for_pieces(output.rows, 512, static_cast<double>(n_outputs * n_outputs) * element_ns,
-               [&](Index first, Index count) {
-                 take_through_activation(jacobian + first * cols, cols, output.var + first * cols,
-                                         cols, count, n_outputs,
-                                         covariance + first * n_outputs * n_outputs);
-               });
   }
 
   void shuffle(std::uint64_t seed, std::uint64_t epoch, Index n_rows, Index* order) override {

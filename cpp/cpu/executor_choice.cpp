@@ -15,10 +15,11 @@ namespace {
 class FusedExecutor final : public Executor {
  public:
   FusedExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
-                std::unique_ptr<Executor> many_rows)
+                std::unique_ptr<Executor> by_graph)
       : Executor(backend),
-        many_rows_(std::move(many_rows)),
-        few_rows_(make_online_executor(backend, kernels, steps, *many_rows_)) {}
+        by_graph_(std::move(by_graph)),
+        tiled_(make_tiled_executor(backend, kernels, steps, *by_graph_)),
+        few_rows_(make_online_executor(backend, kernels, steps, many_rows())) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     const DenormalsAsZero mode;
@@ -46,12 +47,16 @@ class FusedExecutor final : public Executor {
     learned_->update(rule, batch_size, parameters, state);
   }
 
-  Index prediction_rows() const override { return many_rows_->prediction_rows(); }
+  Index prediction_rows() const override { return many_rows().prediction_rows(); }
 
  private:
-  Executor& executor_for(Index rows) { return rows <= max_online_rows ? *few_rows_ : *many_rows_; }
+  Executor& many_rows() const { return tiled_ != nullptr ? *tiled_ : *by_graph_; }
+  Executor& executor_for(Index rows) const {
+    return rows <= max_online_rows ? *few_rows_ : many_rows();
+  }
 
-  std::unique_ptr<Executor> many_rows_;
+  std::unique_ptr<Executor> by_graph_;
+  std::unique_ptr<Executor> tiled_;  // null for a network that is too wide
   std::unique_ptr<Executor> few_rows_;
   Executor* learned_ = nullptr;  // that of the last batch that was learned
 };
@@ -65,9 +70,7 @@ std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& k
     return std::holds_alternative<AffineStep>(step);
   });
   if (!has_parameters) return by_graph;
-  std::unique_ptr<Executor> tiled = make_tiled_executor(backend, kernels, steps);
-  return std::make_unique<FusedExecutor>(backend, kernels, steps,
-                                         tiled ? std::move(tiled) : std::move(by_graph));
+  return std::make_unique<FusedExecutor>(backend, kernels, steps, std::move(by_graph));
 }
 
 }  // namespace tagix::cpu

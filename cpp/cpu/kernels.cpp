@@ -3,6 +3,7 @@
 
 #include "cpu/kernels.h"
 
+#include "cpu/adjoint_kernels.h"
 #include "cpu/factors.h"
 #include "cpu/formats.h"
 #include "cpu/products.h"
@@ -334,38 +335,6 @@ void activation_slopes_from_points(math::MomentsForm form, const float* input_va
   });
 }
 
-void scale_tangents(ConstSlopesView slopes, Index size, float* mean, float* var) {
-  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-    const Vector d_mean = load_part(mean + i), d_var = load_part(var + i);
-    store_part(
-        load_part(slopes.mean_by_mean + i) * d_mean + load_part(slopes.mean_by_var + i) * d_var,
-        mean + i);
-    store_part(
-        load_part(slopes.var_by_mean + i) * d_mean + load_part(slopes.var_by_var + i) * d_var,
-        var + i);
-  });
-}
-
-void twice_product(const float* a, const float* b, Index size, float* product) {
-  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-    store_part(2 * load_part(a + i) * load_part(b + i), product + i);
-  });
-}
-
-void weighted_products(const float* weight, Index n, Index in, const float* var,
-                       float* covariance) {
-  for (Index row = 0; row < n; ++row) {
-    for (Index col = row + 1; col < n; ++col) {
-      Vector sums{};
-      for_each_vector(in, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
-        sums += load_part(weight + row * in + i) * load_part(var + i) *
-                load_part(weight + col * in + i);
-      });
-      covariance[row * n + col] = element_sum(sums);
-    }
-  }
-}
-
 void scale_deltas(const float* jacobian, Index size, float* delta_mean, float* delta_var) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     const math::Innovation<Vector> below = math::through_jacobian(
@@ -657,9 +626,11 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           activation_from_points,
                           activation_slopes,
                           activation_slopes_from_points,
-                          scale_tangents,
-                          twice_product,
-                          weighted_products,
+                          scale_adjoint,
+                          join_adjoint,
+                          second_moment,
+                          activation_excess,
+                          add_spread,
                           scale_deltas,
                           observe,
                           observe_noisy,

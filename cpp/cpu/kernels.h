@@ -210,13 +210,21 @@ struct Kernels {
   void (*activation_slopes_from_points)(math::MomentsForm form, const float* input_var, Index size,
                                         const float* values, const float* derivatives,
                                         SlopesView slopes);
-  /// In place.
-  void (*scale_tangents)(ConstSlopesView slopes, Index size, float* mean, float* var);
-  /// product = 2 a b.
-  void (*twice_product)(const float* a, const float* b, Index size, float* product);
-  /// covariance (n x n) above the diagonal: sum_k weight[i][k] weight[j][k] var[k] over `in`.
-  void (*weighted_products)(const float* weight, Index n, Index in, const float* var,
-                            float* covariance);
+  /// Backend::scale_adjoint for one output; `below` may be what is read.
+  void (*scale_adjoint)(ConstSlopesView slopes, Index size, const float* mean, const float* var,
+                        bool add, float* below_mean, float* below_var);
+  /// mean += 2 input_mean by_var, var += by_var, for by_var = G_v W_var.
+  void (*join_adjoint)(const float* input_mean, const float* by_var, Index size, float* mean,
+                       float* var);
+  /// moment = mean^2 + var; a null var is 0.
+  void (*second_moment)(const float* mean, const float* var, Index size, float* moment);
+  /// excess = max(0, var - jacobian^2 input_var).
+  void (*activation_excess)(const float* input_var, const float* jacobian, const float* var,
+                            Index size, float* excess);
+  /// covariance[k][l] += sum_c adjoint[k][c] adjoint[l][c] var[c] for one row, n_outputs squared,
+  /// where the adjoints of outputs are `output_stride` floats apart.
+  void (*add_spread)(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
+                     Index cols, float* covariance);
   void (*scale_deltas)(const float* jacobian, Index size, float* delta_mean, float* delta_var);
   /// noise_stride 0 repeats one noise variance, 1 has one for each element.
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,

@@ -43,30 +43,14 @@ void MomentsProduct::pack(ProductKind kind, const WeightView& weight, Index dept
 void MomentsProduct::multiply(ProductKind kind, const ProductFactors& input, Index rows,
                               Index depth, Index columns, const float* packed, bool padded,
                               float* output_mean, float* output_var, Index output_stride) const {
-  multiply_planes(kind, input, rows, depth, columns, packed, /*with_bias=*/true, padded,
-                  output_mean, output_var, output_stride);
-}
-
-void MomentsProduct::multiply_tangents(ProductKind kind, const ProductFactors& tangents, Index rows,
-                                       Index depth, Index columns, const float* packed, bool padded,
-                                       float* output_mean, float* output_var,
-                                       Index output_stride) const {
-  multiply_planes(kind, tangents, rows, depth, columns, packed, /*with_bias=*/false, padded,
-                  output_mean, output_var, output_stride);
-}
-
-void MomentsProduct::multiply_planes(ProductKind kind, const ProductFactors& input, Index rows,
-                                     Index depth, Index columns, const float* packed,
-                                     bool with_bias, bool padded, float* output_mean,
-                                     float* output_var, Index output_stride) const {
   kernels_.product_rows(WeightTerms::mean, formats_.mean, input.mean, nullptr, input.mean_stride,
-                        rows, depth, columns, packed, with_bias, padded, output_mean,
+                        rows, depth, columns, packed, /*with_bias=*/true, padded, output_mean,
                         output_stride);
-  if (output_var == nullptr) return;
   packed += plane_size(WeightTerms::mean, formats_.mean, depth, columns);
   const float* first = kind == ProductKind::known ? input.square : input.var;
   kernels_.product_rows(var_terms(kind), formats_.var, first, input.square, input.var_stride, rows,
-                        depth, columns, packed, with_bias, padded, output_var, output_stride);
+                        depth, columns, packed, /*with_bias=*/true, padded, output_var,
+                        output_stride);
 }
 
 }  // namespace tagix::cpu

@@ -48,17 +48,7 @@ class MomentsProduct {
                 Index columns, const float* packed, bool padded, float* output_mean,
                 float* output_var, Index output_stride) const;
 
-  /// The same for tangents, by the same packed weight: they have no bias, `square` holds
-  /// 2 a_mean d a_mean, and a null output_var is not asked for.
-  void multiply_tangents(ProductKind kind, const ProductFactors& tangents, Index rows, Index depth,
-                         Index columns, const float* packed, bool padded, float* output_mean,
-                         float* output_var, Index output_stride) const;
-
  private:
-  void multiply_planes(ProductKind kind, const ProductFactors& input, Index rows, Index depth,
-                       Index columns, const float* packed, bool with_bias, bool padded,
-                       float* output_mean, float* output_var, Index output_stride) const;
-
   /// The number of floats in one packed plane.
   Index plane_size(WeightTerms terms, Format format, Index depth, Index columns) const;
 

@@ -6,7 +6,6 @@
 #include <variant>
 
 #include "core/memory.h"
-#include "cpu/covariance.h"
 #include "cpu/moments_product.h"
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
@@ -28,7 +27,6 @@ constexpr Index max_parameters = 1 << 17;
 constexpr Index max_tile_size = 1 << 20;
 
 struct TileMemory {};
-struct LinearizationMemory {};
 
 Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
@@ -73,25 +71,24 @@ struct PlannedActivation {
   math::ActivationSpec spec;
   Index stride;
   Index jacobian;  ///< in the tile
-  Index slopes;    ///< four planes, in what linearize keeps
 };
 
 using PlannedStep = std::variant<PlannedAffine, PlannedActivation>;
 
 class TiledExecutor final : public Executor {
  public:
-  TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps)
+  TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
+                Executor& linearizer)
       : Executor(backend),
         kernels_(kernels),
+        linearizer_(linearizer),
         formats_(formats_of(backend.precision())),
         product_(kernels, formats_),
         packed_(backend),
         sums_(backend),
         prediction_(backend),
         input_delta_(backend),
-        innovation_(backend),
-        jacobian_(backend),
-        covariance_(backend) {
+        innovation_(backend) {
     plan(steps);
   }
 
@@ -110,33 +107,7 @@ class TiledExecutor final : public Executor {
 
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
-    parameters_ = parameters;
-    pack(input, /*learns=*/false, /*need_input_delta=*/false);
-    const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
-    const Index n_covariance = wanted.covariance ? wanted.n_outputs * wanted.n_outputs : 0;
-    prediction_.resize(input.rows, out_features_);
-    jacobian_.resize(input.rows * n_jacobian);
-    covariance_.resize(input.rows * n_covariance);
-    const MomentsView prediction = prediction_.view();
-    const Index n_tiles = ceil_div(input.rows, tile_rows);
-    const double operations = 6 * static_cast<double>(1 + wanted.n_directions);
-    parallel_for(n_tiles, nanoseconds(input.rows, operations), [&](Index i) {
-      const Tile tile(scratch<TileMemory>(tile_size_), i, input.rows);
-      float* kept = scratch<LinearizationMemory>(linearization_size_);
-      const MomentsView output = rows_of(prediction, tile);
-      forward(tile, /*learns=*/false, rows_of(input, tile), output, kept);
-      for (Index k = 0; k < wanted.n_directions; ++k) {
-        write_jacobian(forward_tangent(tile, input, k, kept), /*direction_stride=*/0,
-                       stride_for(out_features_), /*n_directions=*/1, tile.rows, wanted.n_outputs,
-                       jacobian_.data() + tile.first * n_jacobian + k, wanted.n_directions);
-      }
-      if (wanted.covariance) {
-        write_covariance(tile, input, output, wanted.n_outputs, kept,
-                         covariance_.data() + tile.first * n_covariance);
-      }
-    });
-    return {prediction, n_jacobian > 0 ? jacobian_.data() : nullptr,
-            n_covariance > 0 ? covariance_.data() : nullptr};
+    return linearize_with(linearizer_, *this, parameters, input, wanted);
   }
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
@@ -220,7 +191,7 @@ class TiledExecutor final : public Executor {
   }
 
   void plan(const std::vector<Step>& steps) {
-    Arena packed, tile, group, linearization;
+    Arena packed, tile, group;
     Index features = 0;
     for (const Step& step : steps) {
       if (const auto* affine = std::get_if<AffineStep>(&step)) {
@@ -235,15 +206,13 @@ class TiledExecutor final : public Executor {
     for (const Step& step : steps) {
       if (const auto* affine = std::get_if<AffineStep>(&step)) {
         if (first_affine_ < 0) first_affine_ = static_cast<Index>(steps_.size());
-        last_affine_ = static_cast<Index>(steps_.size());
-        steps_.emplace_back(planned(*affine, packed, tile, group));
+            steps_.emplace_back(planned(*affine, packed, tile, group));
         features = affine->out_features;
         max_stride = std::max(max_stride, stride_for(features));
       } else {
         const Index stride = stride_for(features);
         steps_.emplace_back(PlannedActivation{std::get<math::ActivationSpec>(step), stride,
-                                              tile.take(tile_rows * stride),
-                                              linearization.take(4 * tile_rows * stride)});
+                                              tile.take(tile_rows * stride)});
       }
     }
     out_features_ = features;
@@ -257,12 +226,6 @@ class TiledExecutor final : public Executor {
       square_by_row_ = tile.take(tile_rows * max_stride);
       by_sample_ = planes();
     }
-    const auto plane = [&] { return linearization.take(tile_rows * max_stride); };
-    tangent_ = {plane(), plane()};
-    next_tangent_ = {plane(), plane()};
-    tangent_product_ = plane();
-    last_input_var_ = plane();
-    linearization_size_ = linearization.size();
     tile_size_ = tile.size();
     group_size_ = group.size();
     packed_.resize(packed.size());
@@ -434,9 +397,8 @@ class TiledExecutor final : public Executor {
   }
 
   /// Moments of the output for the rows of a tile; keeps in the tile what backward needs if the
-  /// network learns, and in `kept`, unless null, what linearize needs.
-  void forward(const Tile& tile, bool learns, ConstMomentsView input, MomentsView output,
-               float* kept = nullptr) const {
+  /// network learns.
+  void forward(const Tile& tile, bool learns, ConstMomentsView input, MomentsView output) const {
     float* var = tile.at(delta_.var);
     float* next_var = tile.at(other_.var);
     copy_rows(input.mean, in_features_, input_mean(tile, 0), in_stride_, tile);
@@ -446,17 +408,10 @@ class TiledExecutor final : public Executor {
       float* mean = input_mean(tile, i);
       float* next_mean = input_mean(tile, i + 1);
       if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
-        if (kept != nullptr && i == last_affine_ && known_or_var != nullptr) {
-          std::copy_n(var, tile.rows * affine->input_stride, kept + last_input_var_);
-        }
         forward_affine(*affine, tile, learns, known_or_var, next_mean, next_var);
         std::swap(var, next_var);
       } else {
         const auto& activation = std::get<PlannedActivation>(step(i));
-        if (kept != nullptr) {
-          kernels_.activation_slopes(activation.spec, mean, known_or_var,
-                                     tile.rows * activation.stride, slopes_of(activation, kept));
-        }
         kernels_.activation(activation.spec, mean, known_or_var, tile.rows * activation.stride,
                             next_mean, var, learns ? tile.at(activation.jacobian) : nullptr);
       }
@@ -464,80 +419,6 @@ class TiledExecutor final : public Executor {
     const Index stride = stride_for(out_features_);
     copy_rows(input_mean(tile, n_steps()), stride, output.mean, out_features_, tile);
     copy_rows(var, stride, output.var, out_features_, tile);
-  }
-
-  static SlopesView slopes_of(const PlannedActivation& activation, float* kept) {
-    return SlopesView::planes(kept + activation.slopes, tile_rows * activation.stride);
-  }
-
-  /// Takes the tangent along input column `direction` of a tile that forward has passed through the
-  /// steps, and returns the plane of d mean of the outputs.
-  const float* forward_tangent(const Tile& tile, ConstMomentsView input, Index direction,
-                               float* kept) const {
-    PlanePair tangent = tangent_, next = next_tangent_;
-    std::fill_n(kept + tangent.mean, tile.rows * in_stride_, 0.0f);
-    std::fill_n(kept + tangent.var, tile.rows * in_stride_, 0.0f);
-    for (Index row = 0; row < tile.rows; ++row) {
-      kept[tangent.mean + row * in_stride_ + direction] = 1;
-    }
-    for (Index i = 0; i < n_steps(); ++i) {
-      if (const auto* affine = std::get_if<PlannedAffine>(&step(i))) {
-        // Nobody asks how the variance of the outputs changes.
-        float* next_var = i == n_steps() - 1 ? nullptr : kept + next.var;
-        forward_affine_tangent(*affine, tile, forward_kind(i, input), kept + tangent.mean,
-                               kept + tangent.var, kept + tangent_product_, kept + next.mean,
-                               next_var);
-        std::swap(tangent, next);
-      } else {
-        const auto& activation = std::get<PlannedActivation>(step(i));
-        kernels_.scale_tangents(slopes_of(activation, kept), tile.rows * activation.stride,
-                                kept + tangent.mean, kept + tangent.var);
-      }
-    }
-    return kept + tangent.mean;
-  }
-
-  /// The tangent of an affine step's output from that of its input; `product` is memory for
-  /// 2 a_mean d a_mean.
-  void forward_affine_tangent(const PlannedAffine& affine, const Tile& tile, ProductKind kind,
-                              const float* mean, const float* var, float* product,
-                              float* output_mean, float* output_var) const {
-    const Index in = affine.shape.in_features, stride = affine.input_stride;
-    kernels_.twice_product(tile.at(affine.input_mean), mean, tile.rows * stride, product);
-    ProductFactors factors{mean, stride, var, product, stride};
-    const auto pack = [&](const float* plane, Index cells) {
-      kernels_.pack_factors(Format::bfloat16, /*squared=*/false, plane, stride, tile.rows, in,
-                            {tile.at(cells), stride / 2}, {});
-      return tile.at(cells);
-    };
-    if (formats_.mean == Format::bfloat16) {
-      factors.mean = pack(mean, by_row_.mean);
-      factors.mean_stride = stride / 2;
-    }
-    if (formats_.var == Format::bfloat16) {
-      factors.var = pack(var, by_row_.var);
-      factors.square = pack(product, square_by_row_);
-      factors.var_stride = stride / 2;
-    }
-    product_.multiply_tangents(kind, factors, tile.rows, in, affine.shape.out_features,
-                               packed_weight(affine.packed_forward), /*padded=*/true, output_mean,
-                               output_var, affine.output_stride);
-  }
-
-  /// Covariances of the first outputs of a tile that forward has passed.
-  void write_covariance(const Tile& tile, ConstMomentsView input, ConstMomentsView output,
-                        Index n_outputs, float* kept, float* covariance) const {
-    const auto& affine = std::get<PlannedAffine>(step(last_affine_));
-    const bool known = forward_kind(last_affine_, input) == ProductKind::known;
-    write_affine_covariance(
-        kernels_, {parameters_of(affine).weight_mean, n_outputs, affine.shape.in_features},
-        known ? nullptr : kept + last_input_var_, affine.input_stride, tile.rows, output.var,
-        output.cols, covariance);
-    for (Index i = last_affine_ + 1; i < n_steps(); ++i) {
-      const auto& activation = std::get<PlannedActivation>(step(i));
-      take_through_activation(slopes_of(activation, kept).mean_by_mean, activation.stride,
-                              output.var, output.cols, tile.rows, n_outputs, covariance);
-    }
   }
 
   /// Innovations of the outputs, where backward reads them.
@@ -645,6 +526,7 @@ class TiledExecutor final : public Executor {
   const PlannedStep& step(Index i) const { return steps_[static_cast<std::size_t>(i)]; }
 
   const Kernels& kernels_;
+  Executor& linearizer_;
   Formats formats_;
   MomentsProduct product_;
   std::vector<PlannedStep> steps_;
@@ -652,7 +534,6 @@ class TiledExecutor final : public Executor {
   Index in_stride_ = 0;
   Index out_features_ = 0;
   Index first_affine_ = 0;
-  Index last_affine_ = 0;
   Index parameter_count_ = 0;
   Index tile_size_ = 0;
   Index group_size_ = 0;
@@ -663,27 +544,19 @@ class TiledExecutor final : public Executor {
   PlanePair by_row_;
   Index square_by_row_ = 0;
   PlanePair by_sample_;
-  // In what linearize keeps of a tile: a tangent on its way up and the next one, their products
-  // with the means, and the variances that enter the last affine step.
-  PlanePair tangent_;
-  PlanePair next_tangent_;
-  Index tangent_product_ = 0;
-  Index last_input_var_ = 0;
-  Index linearization_size_ = 0;
   ConstMomentsView parameters_;  // of the call in progress
   Buffer<float> packed_;
   Buffer<float> sums_;
   Moments prediction_;
   Moments input_delta_;
   Moments innovation_;
-  Buffer<float> jacobian_;
-  Buffer<float> covariance_;
 };
 
 }  // namespace
 
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps) {
+                                              const std::vector<Step>& steps,
+                                              Executor& linearizer) {
   Index parameter_count = 0;
   for (const Step& step : steps) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) {
@@ -691,7 +564,7 @@ std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& k
     }
   }
   if (parameter_count == 0 || parameter_count > max_parameters) return nullptr;
-  auto executor = std::make_unique<TiledExecutor>(backend, kernels, steps);
+  auto executor = std::make_unique<TiledExecutor>(backend, kernels, steps, linearizer);
   if (executor->tile_size() > max_tile_size) return nullptr;
   return executor;
 }

@@ -17,6 +17,7 @@ namespace tagix::cpu {
 /// the time and a sum of innovations for each thread would take too much memory, and for layers so
 /// wide that a tile would leave the cache.
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps);
+                                              const std::vector<Step>& steps,
+                                              Executor& linearizer);
 
 }  // namespace tagix::cpu

@@ -1,26 +1,16 @@
-#include "graph/rules.h"
+#include "graph/pass_down.h"
 
 namespace tagix::graph {
 namespace {
 
-struct Backward {
-  const Pass& pass;
+struct Backward : PassDown {
   const Plan& plan;
-  Value node;
-  MomentsView delta;
-  std::span<const Below> below;
+  MomentsView own_delta;  // the delta that goes down, to be changed in place
   MomentsView spare;
 
-  Backend& backend() const { return pass.backend; }
+  using PassDown::operator();
+
   const Plan::NodePlan& planned(Value x) const { return plan.nodes[static_cast<std::size_t>(x)]; }
-
-  /// Writes or adds columns of `delta` to the innovation of an input, or to columns of it.
-  void hand_over(Handover handover, ConstColumnsView part, ColumnsView target) const {
-    if (handover == Handover::write) backend().copy_columns(part, target);
-    if (handover == Handover::add) backend().add_columns(part, target);
-  }
-
-  void operator()(const Input&) const {}
 
   void operator()(const Affine& op) const {
     const auto& [handover, delta_input] = below[0];
@@ -46,45 +36,10 @@ struct Backward {
   void scale(const float* jacobian, const Below& input) const {
     if (input.handover == Handover::none) return;
     if (input.handover == Handover::in_place) {
-      backend().scale_deltas(jacobian, delta);
+      backend().scale_deltas(jacobian, own_delta);
     } else {
       backend().scale_deltas_to(jacobian, delta, input.handover == Handover::add, input.delta);
     }
-  }
-
-  void operator()(const Mix& op) const {
-    const auto& [handover, delta_input] = below[0];
-    if (handover == Handover::none) return;
-    backend().mix(delta, pass.taps.of(op.taps->transposed()), handover == Handover::add,
-                  delta_input);
-  }
-
-  void operator()(const Add&) const {
-    for (const auto& [handover, delta_input] : below) {
-      hand_over(handover, all_columns(delta), all_columns(delta_input));
-    }
-  }
-
-  void operator()(const Concat&) const {
-    Index first = 0;
-    for (const auto& [handover, delta_input] : below) {
-      const Index cols = delta_input.cols;
-      hand_over(handover, delta.columns(first, cols), all_columns(delta_input));
-      first += cols;
-    }
-  }
-
-  void operator()(const Slice& op) const {
-    const auto& [handover, delta_input] = below[0];
-    if (handover == Handover::write) backend().clear_columns(all_columns(delta_input));
-    hand_over(handover, all_columns(delta), delta_input.columns(op.first_channel, delta.cols));
-  }
-
-  void operator()(const Reshape&) const {
-    const auto& [handover, delta_input] = below[0];
-    if (handover == Handover::none) return;
-    hand_over(handover, all_columns(delta.slice(0, delta_input.rows, delta_input.cols)),
-              all_columns(delta_input));
   }
 
   void operator()(const Product& op) const {
@@ -97,7 +52,7 @@ struct Backward {
 
 void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
               std::span<const Below> below, MomentsView spare) {
-  std::visit(Backward{pass, plan, node, delta, below, spare}, pass.graph.node(node).op);
+  std::visit(Backward{{pass, node, delta, below}, plan, delta, spare}, pass.graph.node(node).op);
 }
 
 AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta) {

@@ -1,6 +1,7 @@
 #include "graph/graph_executor.h"
 
 #include <algorithm>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -28,15 +29,16 @@ class GraphExecutor final : public Executor {
         sums_together_(backend.sums_innovations_together()),
         for_prediction_(graph::plan_prediction(*graph_, backend)),
         for_linearization_(graph::plan_linearization(*graph_)),
-        for_tangents_(graph::plan_tangents(*graph_)),
+        for_adjoint_(graph::plan_adjoint(*graph_, /*need_input=*/false)),
+        for_input_adjoint_(graph::plan_adjoint(*graph_, /*need_input=*/true)),
         for_learning_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/false)),
         for_input_delta_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/true)),
         taps_(backend, *graph_),
         pass_{backend, *graph_, taps_, {}, {}, {}, {}},
         memory_(backend),
-        tangent_memory_(backend),
+        adjoint_memory_(backend),
         slopes_(backend),
-        second_factor_(backend),
+        spread_(backend),
         innovations_(backend, for_learning_),
         prediction_(backend),
         input_delta_(backend),
@@ -44,8 +46,6 @@ class GraphExecutor final : public Executor {
         covariance_(backend) {
     pass_.values.resize(graph_->nodes.size());
     pass_.jacobians.resize(graph_->nodes.size());
-    for (std::size_t i = 0; i < graph_->nodes.size(); ++i)
-      covariance_scratch_.emplace_back(backend);
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
@@ -61,7 +61,7 @@ class GraphExecutor final : public Executor {
     const Index n_covariance = wanted.covariance ? wanted.n_outputs * wanted.n_outputs : 0;
     jacobian_.resize(input.rows * n_jacobian);
     covariance_.resize(input.rows * n_covariance);
-    const Index at_once = rows_linearized_at_once(wanted.n_directions);
+    const Index at_once = rows_linearized_at_once(wanted.n_outputs);
     ConstMomentsView prediction;
     Index first = 0;
     do {
@@ -154,12 +154,11 @@ class GraphExecutor final : public Executor {
                        [](const Plan::NodePlan& node) { return node.has_epilogue; });
   }
 
-  Index rows_linearized_at_once(Index n_directions) const {
-    constexpr Index most_tangents = 8192;
+  Index rows_linearized_at_once(Index n_outputs) const {
+    constexpr Index most_rows = 8192;
     const Index bytes =
-        for_linearization_.bytes_per_row() + n_directions * for_tangents_.bytes_per_row();
-    return std::min(std::max<Index>(1, most_tangents / std::max<Index>(1, n_directions)),
-                    rows_of(bytes));
+        for_linearization_.bytes_per_row() + n_outputs * for_input_adjoint_.bytes_per_row();
+    return std::min(std::max<Index>(1, most_rows / n_outputs), rows_of(bytes));
   }
 
   /// The moments of the output, as far as memory allows at once, in memory of their own.
@@ -190,27 +189,45 @@ class GraphExecutor final : public Executor {
 
   /// `linearize` for the rows whose values are there.
   void linearize_piece(const Linearization& wanted, float* jacobian, float* covariance) {
-    if (wanted.n_directions > 0) {
-      const Index rows = wanted.n_directions * pass_.rows();
-      tangent_memory_.arrange(for_tangents_, rows);
-      float* const row = tangent_memory_[for_tangents_.row];
-      graph::TangentPass tangents{pass_,
-                                  {row, row + rows * graph_->row_size, rows, graph_->row_size},
-                                  std::vector<MomentsView>(graph_->nodes.size()),
-                                  slopes_,
-                                  second_factor_};
-      backend_.start_tangents(wanted.n_directions, tangents.row);
-      for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
-        float* const room = tangent_memory_[for_tangents_.nodes[at(node)].value];
-        forward_tangents(tangents, node, pass_.view(node, room, rows));
-      }
-      const MomentsView of_output = tangents.tangents[at(graph_->output)];
-      backend_.gather_jacobian(of_output.slice(0, rows, outputs()), wanted.n_directions,
-                               wanted.n_outputs, jacobian);
-    }
+    const bool needs_input = wanted.n_directions > 0 || pass_.input.var != nullptr;
+    const Plan& plan = needs_input ? for_input_adjoint_ : for_adjoint_;
+    const Index rows = wanted.n_outputs * pass_.rows();
+    adjoint_memory_.arrange(plan, rows);
+    const graph::AdjointPass adjoint{pass_, wanted.n_outputs, slopes_, spread_,
+                                     wanted.covariance ? covariance : nullptr};
     if (wanted.covariance) {
-      graph::covariance({pass_, covariance_scratch_}, graph_->output, wanted.n_outputs, covariance);
+      if (for_learning_.shares_parameters()) {
+        throw std::logic_error(
+            "outputs of weights that are used more than once have no covariances");
+      }
+      const Index size = pass_.rows() * wanted.n_outputs * wanted.n_outputs;
+      backend_.clear_columns({covariance, nullptr, 1, size, size});
     }
+    const auto delta_of_node = [&](Value node) {
+      return pass_.view(node, adjoint_memory_[plan.nodes[at(node)].delta], rows);
+    };
+    const MomentsView of_output = delta_of_node(graph_->output);
+    backend_.start_adjoint(wanted.n_outputs, of_output.slice(0, rows, outputs()));
+    for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
+      if (plan.nodes[at(node)].delta == Plan::nowhere) continue;
+      ConstMomentsView delta = delta_of_node(node);
+      // The output's own follows no variance.
+      if (node == graph_->output && is_affine(node)) delta.var = nullptr;
+      below_.clear();
+      MomentsView spare;
+      graph::for_each_input(graph_->node(node).op, [&](Value x) {
+        below_.push_back({plan.nodes[at(node)].to_inputs[below_.size()], delta_of_node(x)});
+        spare = pass_.view(x, adjoint_memory_[plan.nodes[at(node)].spare], rows);
+      });
+      graph::adjoint(adjoint, node, delta, below_, spare);
+    }
+    if (wanted.n_directions == 0) return;
+    const ConstMomentsView row = whole_row(plan, adjoint_memory_, rows);
+    backend_.gather_jacobian(row, wanted.n_outputs, wanted.n_directions, jacobian);
+  }
+
+  bool is_affine(Value node) const {
+    return std::holds_alternative<graph::Affine>(graph_->node(node).op);
   }
 
   /// `learn` for rows that go through the graph together.
@@ -224,7 +241,7 @@ class GraphExecutor final : public Executor {
       if (plan.nodes[at(node)].delta != Plan::nowhere) run_backward(plan, node);
     }
     innovations_.end_piece();
-    return {prediction, need_input_delta ? gathered_input_delta(plan) : MomentsView{}};
+    return {prediction, need_input_delta ? whole_row(plan, memory_, pass_.rows()) : MomentsView{}};
   }
 
   MomentsView delta_of(const Plan& plan, Value node) {
@@ -233,7 +250,7 @@ class GraphExecutor final : public Executor {
 
   void run_backward(const Plan& plan, Value node) {
     const MomentsView delta = delta_of(plan, node);
-    if (std::holds_alternative<graph::Affine>(graph_->node(node).op)) {
+    if (is_affine(node)) {
       innovations_.take(affine_pass(pass_, plan, node, delta));
     }
     below_.clear();
@@ -245,17 +262,22 @@ class GraphExecutor final : public Executor {
     backward(pass_, plan, node, delta, below_, spare);
   }
 
-  /// The innovation of the whole row of data; columns that no input reads have none.
-  MomentsView gathered_input_delta(const Plan& plan) {
-    const Index rows = pass_.rows();
-    if (plan.row == Plan::nowhere) return pass_.as_rows(0, delta_of(plan, 0));
-    float* const memory = memory_[plan.row];
-    const MomentsView row{memory, memory + rows * graph_->row_size, rows, graph_->row_size};
+  /// The innovation or the adjoint of the whole row of data, from those of its inputs; columns that
+  /// no input reads have none.
+  MomentsView whole_row(const Plan& plan, graph::SlotMemory& memory, Index rows) {
+    const auto delta_of_input = [&](Value node) {
+      const MomentsView delta = pass_.view(node, memory[plan.nodes[at(node)].delta], rows);
+      return delta.slice(0, rows, graph_->shape(node).size());
+    };
+    if (plan.row == Plan::nowhere) return delta_of_input(0);
+    float* const row_memory = memory[plan.row];
+    const MomentsView row{row_memory, row_memory + rows * graph_->row_size, rows,
+                          graph_->row_size};
     backend_.clear_columns(graph::all_columns(row));
     for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
       const auto* op = std::get_if<graph::Input>(&graph_->node(node).op);
       if (op == nullptr) continue;
-      const MomentsView delta = pass_.as_rows(node, delta_of(plan, node));
+      const MomentsView delta = delta_of_input(node);
       backend_.add_columns(graph::all_columns(delta), row.columns(op->first_column, delta.cols));
     }
     return row;
@@ -267,16 +289,16 @@ class GraphExecutor final : public Executor {
   bool sums_together_;
   Plan for_prediction_;
   Plan for_linearization_;
-  Plan for_tangents_;
+  Plan for_adjoint_;
+  Plan for_input_adjoint_;
   Plan for_learning_;
   Plan for_input_delta_;
   graph::TapBuffers taps_;
   graph::Pass pass_;
   graph::SlotMemory memory_;
-  graph::SlotMemory tangent_memory_;
-  Buffer<float> slopes_;
-  Moments second_factor_;
-  std::vector<Buffer<float>> covariance_scratch_;  // by node
+  graph::SlotMemory adjoint_memory_;
+  Buffer<float> slopes_;  // of the node whose adjoint goes down
+  Buffer<float> spread_;
   graph::InnovationSums innovations_;
   // What the pieces of a batch give together.
   Moments prediction_;

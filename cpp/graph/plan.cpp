@@ -239,32 +239,11 @@ Plan plan_linearization(const Graph& graph) {
   return plan;
 }
 
-Plan plan_tangents(const Graph& graph) {
+Plan plan_adjoint(const Graph& graph, bool need_input) {
   Plan plan;
   Arrays arrays;
   plan.nodes.resize(graph.nodes.size());
-  plan.row = arrays.add(2 * graph.row_size, 0, 0);
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    if (std::holds_alternative<Input>(graph.nodes[i].op)) {
-      arrays.extend(plan.row, static_cast<Index>(i));
-    }
-  }
-  const std::vector<Index> read_until = last_readers(graph, static_cast<Index>(graph.nodes.size()));
-  for (std::size_t i = 0; i < graph.nodes.size(); ++i) {
-    const Node& node = graph.nodes[i];
-    const auto now = static_cast<Index>(i);
-    Index& tangents = plan.nodes[i].value;
-    if (graph.is_whole_row(static_cast<Value>(i))) {
-      tangents = plan.row;
-    } else if (const auto* view = std::get_if<Reshape>(&node.op)) {
-      tangents = plan.nodes[at(view->x)].value;
-    } else if (const auto* activation = std::get_if<Activate>(&node.op)) {
-      const Index below = plan.nodes[at(activation->x)].value;
-      if (arrays.dies(below) == now) tangents = below;
-    }
-    if (tangents == Plan::nowhere) tangents = arrays.add(2 * node.shape.size(), now, now);
-    arrays.extend(tangents, read_until[i]);
-  }
+  add_deltas(graph, need_input, /*keep=*/false, plan, arrays);
   arrays.finish(plan);
   return plan;
 }

@@ -31,7 +31,7 @@ struct Plan {
   static constexpr Index nowhere = -1;
 
   struct NodePlan {
-    Index value = nowhere;     ///< slot of the moments, or of their tangents; nowhere: a view
+    Index value = nowhere;     ///< slot of the moments; nowhere: a view
     Index jacobian = nowhere;  ///< of an activation
     Index delta = nowhere;     ///< of the innovation of the value
     Index spare = nowhere;     ///< of an innovation of the input before it is added
@@ -42,7 +42,7 @@ struct Plan {
   };
 
   std::vector<NodePlan> nodes;
-  Index row = nowhere;  ///< of tangents or innovations of the whole row of data
+  Index row = nowhere;  ///< of the innovation of the whole row of data
   /// Parameters whose innovation is 0 before affine maps add to it: those that no map reads, and
   /// those that a map which adds is the first to read.
   std::vector<ParameterRange> cleared;
@@ -58,9 +58,9 @@ Plan plan_prediction(const Graph& graph, const Backend& backend);
 /// A forward pass that keeps every value and Jacobian, and runs nothing together.
 Plan plan_linearization(const Graph& graph);
 
-/// The tangents of a forward pass, whose sizes are for each direction, too. An activation works in
-/// place where it is the last reader.
-Plan plan_tangents(const Graph& graph);
+/// The adjoints of a linearization on their way down, whose sizes are for each output, too; with
+/// `need_input`, as far as the inputs.
+Plan plan_adjoint(const Graph& graph, bool need_input);
 
 /// A forward pass, then the rules of nodes in reverse. What a rule reads stays until it has run;
 /// the memory of what has been read is used again. Inputs and innovations of affine maps stay to

@@ -10,10 +10,9 @@
 
 namespace tagix::graph {
 
-// What each operation does to moments, innovations, tangents and covariances, on any backend. A
-// rule is a file (forward.cpp, backward.cpp, tangents.cpp, covariance.cpp) with a function for each
-// operation. A rule that comes later, such as an adjoint of total derivatives by means and
-// variances, is one more such file; it finds all that it reads in a Pass.
+// What each operation does to moments, innovations and adjoints, on any backend. A rule is a file
+// (forward.cpp, backward.cpp, adjoint.cpp) with a function for each operation, and finds all that it
+// reads in a Pass.
 //
 // A value lies in memory as (rows x positions) x channels, where a batch has `rows` rows.
 
@@ -90,30 +89,35 @@ void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
 /// What the parameters of an affine map learn from, with the innovation of its value.
 AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta);
 
-/// Tangents (core/backend.h) in some directions, by node.
-struct TangentPass {
+/// Adjoints (core/backend.h) of some outputs on their way down, and what they are worked out from.
+struct AdjointPass {
   const Pass& pass;
-  MomentsView row;  ///< of the whole row of data
-  std::vector<MomentsView> tangents;
-  Buffer<float>& slopes;
-  Moments& second_factor;  ///< the tangents that the second factor of a product gives
+  Index n_outputs;
+  Buffer<float>& slopes;  ///< of a node that is at work
+  Buffer<float>& spread;  ///< the same
+  float* covariance;      ///< rows x n_outputs x n_outputs, or null
 };
 
-/// Works out the tangents of a node's value from those below it; `room` is memory for them, which
-/// may be that of the input for an activation. Throws std::logic_error for x + f(x), which would
-/// take derivatives of f that are not there.
-void forward_tangents(TangentPass& tangents, Value node, MomentsView room);
-
-/// What covariances are worked out from, and memory for those that a node takes apart or together.
-struct CovariancePass {
-  const Pass& pass;
-  std::vector<Buffer<float>>& scratch;  ///< by node
-};
-
-/// Writes the covariances of the first n_outputs channels of a node's value (rows x n_outputs x
-/// n_outputs): those of the affine maps next below, which take their inputs as independent, through
-/// activations by their Jacobians; sums add theirs up, and blocks of channels are independent.
-/// Throws std::logic_error for products and sums over positions.
-void covariance(const CovariancePass& of, Value node, Index n_outputs, float* covariance);
+/// Passes the adjoint of a node's value on to its inputs, in their order, with G and G_v what it
+/// keeps of mean and variance:
+///
+///   affine       G W_mean + 2 a_mean (G_v W_var),  G_v (W_mean^2 + W_var)
+///   activation   G dE/dm + G_v dVar/dm,            G dE/dv + G_v dVar/dv
+///   product      as an activation, by the slopes for each factor
+///   others       as innovations, variances by squared weights
+///
+/// and adds what the node contributes to the covariance of the outputs, G diag(s) G^T, where s is
+/// the variance that the node adds to what comes from below:
+///
+///   affine       W_var (a_mean^2 + a_var) + b_var
+///   activation   Var f - J^2 z_var
+///   product      a_var b_var
+///   input        its variances
+///
+/// `delta` may become the adjoint of an input (Handover::in_place), and `spare` is as in backward.
+/// Throws std::logic_error for x + f(x), whose adjoint would take derivatives of f that are not
+/// there, and for covariances where weights are shared by positions.
+void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta, std::span<const Below> below,
+             MomentsView spare);
 
 }  // namespace tagix::graph

@@ -40,6 +40,15 @@ struct ProductSlopes {
   }
 };
 
+/// Backend::product_excess at element i.
+struct ProductExcess {
+  const float* a_var;
+  const float* b_var;
+  float* excess;
+
+  TAGIX_HD void operator()(Index i) const { excess[i] = a_var[i] * b_var[i]; }
+};
+
 /// Backend::scale_deltas_to at element i.
 struct ScaleDeltasTo {
   const float* jacobian;

@@ -5,39 +5,39 @@
 
 namespace tagix::conformance {
 
-/// jacobian[row][output][direction] = d mean[direction][row][output].
+/// jacobian[row][output][input] = G[output][row][input].
 struct GatherJacobian final : Operation {
-  Index n_directions, n_outputs;
-  HostGaussians tangents;
+  Index n_outputs, n_inputs;
+  HostGaussians adjoint;
 
-  GatherJacobian(Index n_directions, Index batch, Index cols, Index n_outputs)
-      : n_directions(n_directions), n_outputs(n_outputs) {
-    tangents = RandomInputs(batch + 71 * cols).gaussians(n_directions * batch, cols);
+  GatherJacobian(Index n_outputs, Index batch, Index cols, Index n_inputs)
+      : n_outputs(n_outputs), n_inputs(n_inputs) {
+    adjoint = RandomInputs(batch + 71 * cols).gaussians(n_outputs * batch, cols);
   }
 
   std::string name() const override {
-    return text("gather_jacobian ", n_directions, " directions, ", tangents.rows, " x ",
-                tangents.cols, ", ", n_outputs, " outputs");
+    return text("gather_jacobian ", n_outputs, " outputs, ", adjoint.rows, " x ", adjoint.cols, ", ",
+                n_inputs, " inputs");
   }
 
-  Cost cost() const override { return {0, 8.0 * static_cast<double>(tangents.rows * n_outputs)}; }
+  Cost cost() const override { return {0, 8.0 * static_cast<double>(adjoint.rows * n_inputs)}; }
 
   std::function<void()> prepare(Arrays& arrays) const override {
-    const ConstMomentsView d = arrays.input(tangents);
-    float* jacobian = arrays.output(tangents.rows * n_outputs);
+    const ConstMomentsView g = arrays.input(adjoint);
+    float* jacobian = arrays.output(adjoint.rows * n_inputs);
     return [=, this, &backend = arrays.backend()] {
-      backend.gather_jacobian(d, n_directions, n_outputs, jacobian);
+      backend.gather_jacobian(g, n_outputs, n_inputs, jacobian);
     };
   }
 
   std::vector<Expected> expected() const override {
     Expected jacobian{"jacobian", 0, {}};
-    const Index batch = tangents.rows / n_directions;
+    const Index batch = adjoint.rows / n_outputs;
     for (Index row = 0; row < batch; ++row) {
       for (Index output = 0; output < n_outputs; ++output) {
-        for (Index direction = 0; direction < n_directions; ++direction) {
-          const Index at = (direction * batch + row) * tangents.cols + output;
-          jacobian.values.push_back(exactly(tangents.mean[static_cast<std::size_t>(at)]));
+        for (Index input = 0; input < n_inputs; ++input) {
+          const Index at = (output * batch + row) * adjoint.cols + input;
+          jacobian.values.push_back(exactly(adjoint.mean[static_cast<std::size_t>(at)]));
         }
       }
     }
@@ -47,9 +47,9 @@ struct GatherJacobian final : Operation {
   static Operations cases() {
     Operations cases;
     for (Index batch : {1, 3, 511, 512, 1025}) {
-      for (Index n_directions : {1, 2, 5}) {
-        cases.push_back(std::make_unique<GatherJacobian>(n_directions, batch, 3, 3));
-        cases.push_back(std::make_unique<GatherJacobian>(n_directions, batch, 4, 2));
+      for (Index n_outputs : {1, 2, 5}) {
+        cases.push_back(std::make_unique<GatherJacobian>(n_outputs, batch, 3, 3));
+        cases.push_back(std::make_unique<GatherJacobian>(n_outputs, batch, 4, 2));
       }
     }
     return cases;

@@ -3,19 +3,21 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "conformance/activation_excess.h"
 #include "conformance/activation_forward.h"
 #include "conformance/activation_from_points.h"
 #include "conformance/activation_points.h"
 #include "conformance/activation_slopes.h"
 #include "conformance/activation_slopes_from_points.h"
 #include "conformance/add.h"
+#include "conformance/add_spread.h"
 #include "conformance/advance.h"
+#include "conformance/affine_adjoint.h"
 #include "conformance/affine_backward.h"
-#include "conformance/affine_covariance.h"
 #include "conformance/affine_epilogue.h"
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovations.h"
-#include "conformance/affine_tangents.h"
+#include "conformance/affine_spread.h"
 #include "conformance/append_conditions.h"
 #include "conformance/check_innovation.h"
 #include "conformance/class_probabilities.h"
@@ -33,16 +35,16 @@
 #include "conformance/observe.h"
 #include "conformance/observe_classes.h"
 #include "conformance/product.h"
+#include "conformance/product_excess.h"
 #include "conformance/record_classes.h"
 #include "conformance/record_predictions.h"
 #include "conformance/residual_activation.h"
-#include "conformance/scale_covariance.h"
+#include "conformance/scale_adjoint.h"
 #include "conformance/scale_deltas.h"
 #include "conformance/scale_deltas_to.h"
-#include "conformance/scale_tangents.h"
 #include "conformance/shuffle.h"
 #include "conformance/split_prediction.h"
-#include "conformance/start_tangents.h"
+#include "conformance/start_adjoint.h"
 #include "conformance/test_drift.h"
 #include "conformance/update.h"
 #include "conformance/update_by_passes.h"
@@ -97,14 +99,16 @@ const std::vector<Method>& methods() {
       method<ScaleDeltasTo>("scale_deltas_to"),
       method<ResidualActivation>("residual_activation"),
       method<CheckInnovation>("check_innovation"),
-      method<StartTangents>("start_tangents"),
-      method<AffineTangents>("affine_tangents"),
+      method<StartAdjoint>("start_adjoint"),
+      method<AffineAdjoint>("affine_adjoint"),
       method<ActivationSlopes>("activation_slopes"),
       method<ActivationSlopesFromPoints>("activation_slopes_from_points"),
-      method<ScaleTangents>("scale_tangents"),
+      method<ScaleAdjoint>("scale_adjoint"),
+      method<AffineSpread>("affine_spread"),
+      method<ActivationExcess>("activation_excess"),
+      method<ProductExcess>("product_excess"),
+      method<AddSpread>("add_spread"),
       method<GatherJacobian>("gather_jacobian"),
-      method<AffineCovariance>("affine_covariance"),
-      method<ScaleCovariance>("scale_covariance"),
       method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),
       method<RecordPredictions>("record_predictions"),

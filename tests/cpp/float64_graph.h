@@ -41,8 +41,14 @@ class Float64Graph {
   /// The values of all nodes for rows of data; an empty variance is 0.
   std::vector<GraphValue> forward(const std::vector<double>& mean, const std::vector<double>& var,
                                   std::size_t rows) const {
-    std::vector<GraphValue> values;
-    for (const graph::Node& node : graph_.nodes) {
+    return forward({}, mean, var, rows);
+  }
+
+  /// The same where the first values are given.
+  std::vector<GraphValue> forward(std::vector<GraphValue> values, const std::vector<double>& mean,
+                                  const std::vector<double>& var, std::size_t rows) const {
+    for (std::size_t i = values.size(); i < graph_.nodes.size(); ++i) {
+      const graph::Node& node = graph_.nodes[i];
       GraphValue out(rows * static_cast<std::size_t>(node.shape.size()));
       std::visit([&](const auto& op) { forward(op, node.shape, values, out, rows, mean, var); },
                  node.op);

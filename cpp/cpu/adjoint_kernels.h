@@ -1,0 +1,72 @@
+#pragma once
+
+// Included by kernels.cpp, once for each instruction set.
+
+#include "core/slopes.h"
+#include "cpu/simd.h"
+
+namespace tagix::cpu {
+namespace {
+
+void scale_adjoint(ConstSlopesView slopes, Index size, const float* mean, const float* var,
+                   bool add, float* below_mean, float* below_var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector by_mean = load_part(mean + i), by_var = load_part(var + i);
+    Vector new_mean =
+        load_part(slopes.mean_by_mean + i) * by_mean + load_part(slopes.var_by_mean + i) * by_var;
+    Vector new_var =
+        load_part(slopes.mean_by_var + i) * by_mean + load_part(slopes.var_by_var + i) * by_var;
+    if (add) {
+      new_mean += load_part(below_mean + i);
+      new_var += load_part(below_var + i);
+    }
+    store_part(new_mean, below_mean + i);
+    store_part(new_var, below_var + i);
+  });
+}
+
+void join_adjoint(const float* input_mean, const float* by_var, Index size, float* mean,
+                  float* var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector weighted = load_part(by_var + i);
+    store_part(load_part(mean + i) + 2 * load_part(input_mean + i) * weighted, mean + i);
+    store_part(load_part(var + i) + weighted, var + i);
+  });
+}
+
+void second_moment(const float* mean, const float* var, Index size, float* moment) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector value = load_part(mean + i);
+    const Vector spread = var == nullptr ? Vector{} : load_part(var + i);
+    store_part(value * value + spread, moment + i);
+  });
+}
+
+void activation_excess(const float* input_var, const float* jacobian, const float* var, Index size,
+                       float* excess) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector slope = load_part(jacobian + i);
+    const Vector linear = slope * slope * load_part(input_var + i);
+    store_part(math::max(load_part(var + i) - linear, Vector{}), excess + i);
+  });
+}
+
+void add_spread(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
+                Index cols, float* covariance) {
+  for (Index k = 0; k < n_outputs; ++k) {
+    for (Index l = k; l < n_outputs; ++l) {
+      Vector sums{};
+      for_each_vector(cols, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
+        // The product of the adjoints first, so that the order of outputs does not matter.
+        sums += load_part(adjoint + k * output_stride + i) *
+                load_part(adjoint + l * output_stride + i) * load_part(var + i);
+      });
+      const float sum = element_sum(sums);
+      covariance[k * n_outputs + l] += sum;
+      if (l > k) covariance[l * n_outputs + k] += sum;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tagix::cpu

@@ -1,0 +1,43 @@
+#include "cpu/plane_product.h"
+
+#include "cpu/pieces.h"
+#include "cpu/scratch.h"
+
+namespace tagix::cpu {
+namespace {
+
+struct PackedPlane {};
+struct PlaneCells {};
+
+constexpr Index row_piece = 96;  // whole register tiles at every level
+
+/// A rough cost of a product, which decides whether other threads are woken.
+constexpr double multiply_add_ns = 0.02;
+
+/// A distance between rows, at least `size` floats, at which they do not compete for the same few
+/// lines of the first-level cache.
+Index spread_stride(Index size) {
+  const Index lines = ceil_div(size, 16);
+  return 16 * (lines % 2 == 0 ? lines + 1 : lines);
+}
+
+}  // namespace
+
+void PlaneProduct::multiply(const WeightPlane& weight, const float* values, float* output) const {
+  const Index cells = cell_count(weight.format, depth);
+  float* const packed = scratch<PackedPlane>(kernels.layout.padded_columns(columns) * (1 + cells));
+  kernels.pack_weight(weight.terms, weight.format, weight.weight, depth, columns, weight.bias,
+                      packed);
+  const Index stride = spread_stride(cells);
+  const double row_cost = static_cast<double>(depth * columns) * multiply_add_ns;
+  for_pieces(rows, row_piece, row_cost, [&](Index first, Index count) {
+    float* const factors = scratch<PlaneCells>(row_piece * stride);
+    kernels.pack_factors(weight.format, /*squared=*/false, values + first * depth, depth, count,
+                         depth, {factors, stride}, {});
+    kernels.product_rows(weight.terms, weight.format, factors, nullptr, stride, count, depth,
+                         columns, packed, /*with_bias=*/true, /*padded=*/false,
+                         output + first * columns, columns);
+  });
+}
+
+}  // namespace tagix::cpu

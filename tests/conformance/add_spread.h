@@ -1,0 +1,77 @@
+#pragma once
+
+#include "conformance/operation.h"
+#include "conformance/random_inputs.h"
+
+namespace tagix::conformance {
+
+/// covariance[row][k][l] += sum_c G[k][row][c] G[l][row][c] var[row][c].
+struct AddSpread final : Operation {
+  Index n_outputs, batch;
+  HostGaussians adjoint;
+  std::vector<float> var, before;
+
+  AddSpread(Index n_outputs, Index batch, Index cols) : n_outputs(n_outputs), batch(batch) {
+    RandomInputs random(batch + 61 * cols);
+    adjoint = random.gaussians(n_outputs * batch, cols);
+    adjoint.var.clear();
+    var = random.uniforms(batch * cols, 0, 1);
+    before = random.uniforms(batch * n_outputs * n_outputs, -1, 1);
+  }
+
+  std::string name() const override {
+    return text("add_spread ", n_outputs, " outputs, ", batch, " x ", adjoint.cols);
+  }
+
+  Cost cost() const override {
+    const double size = static_cast<double>(batch * adjoint.cols);
+    const double n = static_cast<double>(n_outputs);
+    return {3 * size * n * (n + 1) / 2, 4 * size * (n + 1)};
+  }
+
+  std::function<void()> prepare(Arrays& arrays) const override {
+    const ConstMomentsView g = arrays.input(adjoint);
+    const float* const variances = arrays.values(var).data();
+    float* const covariance = arrays.in_place(before);
+    return [=, this, &backend = arrays.backend()] {
+      backend.add_spread(g, variances, n_outputs, covariance);
+    };
+  }
+
+  std::vector<Expected> expected() const override {
+    Expected covariance{"covariance", 64, {}};
+    const Index cols = adjoint.cols;
+    const auto at = [](Index i) { return static_cast<std::size_t>(i); };
+    for (Index row = 0; row < batch; ++row) {
+      for (Index k = 0; k < n_outputs; ++k) {
+        for (Index l = 0; l < n_outputs; ++l) {
+          Sum sum = sum_of({before[covariance.values.size()]});
+          for (Index c = 0; c < cols; ++c) {
+            sum.add(double{adjoint.mean[at((k * batch + row) * cols + c)]} *
+                    adjoint.mean[at((l * batch + row) * cols + c)] * var[at(row * cols + c)]);
+          }
+          covariance.values.push_back(sum);
+        }
+      }
+    }
+    return {covariance};
+  }
+
+  static Operations cases() {
+    Operations cases;
+    for (Index batch : {1, 5, 130}) {
+      cases.push_back(std::make_unique<AddSpread>(1, batch, 1));
+      cases.push_back(std::make_unique<AddSpread>(2, batch, 64));
+      cases.push_back(std::make_unique<AddSpread>(5, batch, 19));
+    }
+    return cases;
+  }
+
+  static Operations benchmarks() {
+    Operations cases;
+    cases.push_back(std::make_unique<AddSpread>(2, 2048, 64));
+    return cases;
+  }
+};
+
+}  // namespace tagix::conformance
