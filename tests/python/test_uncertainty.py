@@ -57,11 +57,7 @@ def test_covariances_follow_the_recursion(device: str) -> None:
     model = fitted(device)
     layers = [reference.Linear(7, 16), reference.ReLU(), reference.Linear(16, 16)]
     other = reference.Sequential(*layers, reference.ReLU(), reference.Linear(16, 2), seed=0)
-    state = model.net.state_dict()
-    other.load_state_dict(state)
-    below = reference.Sequential(*layers, reference.ReLU(), seed=0)
-    below.load_state_dict({k: v for k, v in state.items() if not k.startswith("4")})
-    weight = state["4.weight.mean"].astype(np.float64)
+    other.load_state_dict(model.net.state_dict())
 
     samples = model.sample(50, seed=3, trajectory=True, uncertainty=True)
     assert samples.trajectory is not None and samples.score is not None
@@ -82,9 +78,7 @@ def test_covariances_follow_the_recursion(device: str) -> None:
             ],
             axis=-1,
         )
-        inner = below(network_input(x))
-        covariance = np.einsum("ik,bk,jk->bij", weight, inner.var, weight)
-        covariance[:, range(2), range(2)] = other(network_input(x)).var
+        covariance = reference.prediction_covariance(model, x, np.full(50, t))
         signal = model.alpha_bar[t]
         alpha = signal / model.alpha_bar[t - 1]
         c2 = (1 - alpha) / math.sqrt(alpha * (1 - signal))
@@ -103,6 +97,21 @@ def test_covariances_follow_the_recursion(device: str) -> None:
     np.testing.assert_allclose(samples.score, score, rtol=1e-3)
     trace = 1 - math.sqrt(1 - signal) * np.trace(jacobian, axis1=1, axis2=2) / 2
     np.testing.assert_allclose(samples.score, trace, rtol=1e-3)
+
+
+def test_it_is_that_of_chains_with_redrawn_weights() -> None:
+    """The median of 100 chains, each with an error of 6 %, between data without branches."""
+    pytest.importorskip("torch", reason="needs the torch extra")
+    from tagix import reference
+
+    data = np.random.default_rng(0).standard_normal((2000, 2)) @ [[1.0, 0.5], [0.0, 0.6]]
+    model = tx.DiffusionModel(2, hidden=(32, 32), n_steps=10, prediction_type="epsilon", seed=0)
+    model.fit(data, n_epochs=20, progress=False)
+    samples = model.sample(100, seed=2, trajectory=True, uncertainty=True)
+    assert samples.trajectory is not None and samples.epistemic is not None
+    expected = reference.redrawn_covariance(model, samples.trajectory, 300)
+    ratio = np.trace(samples.epistemic, axis1=1, axis2=2) / np.trace(expected, axis1=1, axis2=2)
+    assert np.median(ratio) == pytest.approx(1, abs=0.06)
 
 
 @on_every_device

@@ -155,7 +155,7 @@ def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
 
 
 def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
-    """Covariances as ``samples.epistemic``, with hidden units correlated, (n, n_features, ...).
+    """Covariances as ``samples.epistemic``, in float64, (n, n_features, n_features).
 
         S_{t-1} = A S_t A^T + c2^2 W,   A = c1 I - c2 J,   W = `prediction_covariance`
 
@@ -177,13 +177,14 @@ def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> A
 
 
 def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.ArrayLike) -> Array:
-    """Covariances of the predicted noise with hidden units correlated, (n, n_features, ...).
+    """Covariances of the predicted noise, (n, n_features, n_features).
 
-        W = sum over affine maps z = W a + b of B diag(Wv (a_mean^2 + a_var) + b_var) B^T,
-        B = d eps / d z, through the Jacobians of the activations
+        W = sum over affine maps z = W a + b of G diag(Wv (a_mean^2 + a_var) + b_var) G^T
+          + sum over activations a = f(z) of    H diag(a_var - J^2 z_var) H^T
 
-    What each affine map adds to the variance goes up to the output by itself, where TAGI's moments
-    take the units of a layer as independent, anew at each layer. To first order it is exact.
+    with G = d eps / d z_mean and H = d eps / d a_mean. These are total derivatives, through the
+    means and the variances of all layers above, and J = E f'. TAGI's own variance takes the units
+    of each layer as independent; here every noise goes up to the output by itself.
 
     Args:
         model: Of linear layers and ReLU, without a noise head.
@@ -237,32 +238,73 @@ def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
     return network, np.concatenate([state[key].ravel() for key in state if key.endswith("var")])
 
 
-def _linearized(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
-    """d output / d input (n, outputs, features), and `prediction_covariance` for these inputs."""
+class _LinearPass(NamedTuple):
+    """An affine map in a forward pass: what enters it, and the variance that it adds."""
+
+    layer: Linear
+    mean: Tensor
+    added: Tensor
+
+
+class _ReLUPass(NamedTuple):
+    """A ReLU in a forward pass, elementwise: the derivatives of its moments, and its excess."""
+
+    mean_by_mean: Tensor
+    mean_by_var: Tensor
+    var_by_mean: Tensor
+    var_by_var: Tensor
+    excess: Tensor
+
+
+def _passes(network: Sequential, inputs: Tensor) -> list[_LinearPass | _ReLUPass]:
     mean, var = inputs, torch.zeros_like(inputs)
-    kept: list[Tensor] = []  # of an affine map what it adds to the variance, else the Jacobian
+    passes: list[_LinearPass | _ReLUPass] = []
     for layer in network.layers:
         if isinstance(layer, Linear):
             added = (mean**2 + var) @ layer.weight.var.T
             if layer.bias is not None:
                 added = added + layer.bias.var
-            kept.append(added)
+            passes.append(_LinearPass(layer, mean, added))
             mean = mean @ layer.weight.mean.T
             mean = mean if layer.bias is None else mean + layer.bias.mean
             var = var @ (layer.weight.mean**2).T + added
         elif isinstance(layer, ReLU):
-            mean, var, jacobian = layer.forward(mean, var)
-            kept.append(jacobian)
-    n, n_outputs = mean.shape
-    below = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
+            std = var.sqrt()
+            share = torch.special.ndtr(mean / std)
+            density = torch.exp(-((mean / std) ** 2) / 2) / math.sqrt(2 * math.pi)
+            above, above_var, jacobian = layer.forward(mean, var)
+            by_var = share - above * density / std
+            excess = (above_var - jacobian**2 * var).clamp(min=0)
+            slopes = (share, density / (2 * std), 2 * above * (1 - share), by_var)
+            passes.append(_ReLUPass(*slopes, excess))
+            mean, var = above, above_var
+    return passes
+
+
+def _linearized(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
+    """d output / d input (n, outputs, features), and `prediction_covariance` for these inputs."""
+    passes = _passes(network, inputs)
+    last = passes[-1]
+    assert isinstance(last, _LinearPass)
+    n, n_outputs = last.added.shape
+    # By means and by variances, on the way down.
+    by_mean = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
+    by_var = torch.zeros_like(by_mean)
     covariance = torch.zeros((n, n_outputs, n_outputs), dtype=torch.float64)
-    for layer, each in zip(reversed(network.layers), reversed(kept), strict=True):
-        if isinstance(layer, Linear):
-            covariance = covariance + (below * each[:, None, :]) @ below.transpose(1, 2)
-            below = below @ layer.weight.mean
+    for each in reversed(passes):
+        noise = each.added if isinstance(each, _LinearPass) else each.excess
+        covariance = covariance + (by_mean * noise[:, None, :]) @ by_mean.transpose(1, 2)
+        if isinstance(each, _LinearPass):
+            weight = each.layer.weight
+            by_mean = by_mean @ weight.mean + 2 * each.mean[:, None, :] * (by_var @ weight.var)
+            by_var = by_var @ (weight.mean**2 + weight.var)
         else:
-            below = below * each[:, None, :]
-    return below.numpy(), covariance.numpy()
+            slopes = [slope[:, None, :] for slope in each[:4]]
+            by_mean, by_var = (
+                by_mean * slopes[0] + by_var * slopes[2],
+                by_mean * slopes[1] + by_var * slopes[3],
+            )
+    return by_mean.numpy(), covariance.numpy()
 
 
 def _derivatives(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
