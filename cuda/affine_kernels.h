@@ -12,17 +12,6 @@
 
 namespace tagix::cuda {
 
-/// How products are worked out: as their shape and the GPU suggest; by float32 multiply-adds; or on
-/// tensor cores, whatever the shape, on a GPU of compute capability 8.0 or more.
-enum class Products { automatic, multiply_adds, tensor_cores };
-
-/// The tiles that they are cut into: as many tiles as it takes suggests, or these wherever there is
-/// a choice.
-enum class TileSize { automatic, narrow, wide };
-
-/// For tests: holds for everything that is queued, or recorded, by the process from now on.
-void use_products(Products products, TileSize tiles = TileSize::automatic);
-
 // What runs on tensor cores rounds its factors as `precision` says; what does not, rounds nothing.
 
 /// Backend::affine_forward; of epilogues, those of fused activations.

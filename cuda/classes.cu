@@ -71,6 +71,13 @@ __device__ __forceinline__ float sum_in_block(float value, float* values) {
   return combine_in_block(value, values, Sum{});
 }
 
+/// Turns the weights of a row's n classes into probabilities. A thread gives the sum of those that
+/// it has written, and divides the same.
+__device__ __forceinline__ void divide_by_sum_in_block(float own_sum, Index n, float* weights) {
+  const float sum = sum_in_block(own_sum, shared_memory());
+  for (Index i = threadIdx.x; i < n; i += row_threads) weights[i] /= sum;
+}
+
 /// math::remax_totals by a block.
 __device__ __forceinline__ math::RemaxTotals totals_in_block(const float* mean, const float* var,
                                                              Index n, float* sums) {
@@ -108,9 +115,7 @@ __global__ void __launch_bounds__(row_threads)
     probabilities[first + i] = math::remax_weight(mean[i], var[i], totals);
     sum += probabilities[first + i];
   }
-  sum = sum_in_block(sum, shared_memory());
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads)
-    probabilities[first + i] /= sum;
+  divide_by_sum_in_block(sum, prediction.cols, probabilities + first);
 }
 
 /// math::softmax_totals by a block. Numbers of outputs are exact as floats (up to 2^24).
@@ -190,9 +195,7 @@ __global__ void __launch_bounds__(row_threads, 1)
     probabilities[first + i] = softmax_term_of(totals, mean, var, i).weight;
     sum += probabilities[first + i];
   }
-  sum = sum_in_block(sum, shared_memory());
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads)
-    probabilities[first + i] /= sum;
+  divide_by_sum_in_block(sum, prediction.cols, probabilities + first);
 }
 
 __global__ void __launch_bounds__(row_threads)
@@ -213,8 +216,7 @@ __global__ void __launch_bounds__(row_threads)
     of_class[i] = math::exp(of_class[i] - top);
     sum += of_class[i];
   }
-  sum = sum_in_block(sum, shared_memory());
-  for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) of_class[i] /= sum;
+  divide_by_sum_in_block(sum, prediction.cols, of_class);
 }
 
 LaunchSize one_block_a_row(Index rows) {

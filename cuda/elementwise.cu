@@ -1,9 +1,9 @@
 #include "failure.h"
 #include "launch.h"
 #include "math/quadrature.h"
-#include "noise.h"
 #include "operations.h"
 #include "ops/weigh_rows.h"
+#include "target_noise.h"
 
 namespace tagix::cuda {
 namespace {

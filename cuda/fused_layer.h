@@ -6,7 +6,7 @@
 #include "fused_activation.h"
 #include "fused_network.h"
 #include "math/affine.h"
-#include "noise.h"
+#include "target_noise.h"
 
 // What the kernels of fused networks have in common. All functions are called by every thread of a
 // block.

@@ -8,6 +8,9 @@
 
 namespace tagix::cuda {
 
+/// How many parts of size b cover a.
+constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
 /// The size of a launch: blocks, threads of a block, bytes of shared memory of a block, and blocks
 /// of a cluster.
 struct LaunchSize {
@@ -60,7 +63,7 @@ template <class Function>
 void for_each(const char* operation, Index size, const Function& function) {
   if (size == 0) return;
   constexpr Index block = 256, most_blocks = 1 << 20;
-  const Index blocks = std::min((size + block - 1) / block, most_blocks);
+  const Index blocks = std::min(ceil_div(size, block), most_blocks);
   launch(operation, for_each_kernel<Function>,
          {dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(block))}, function, size);
 }

@@ -3,8 +3,8 @@
 #include "core/training_state.h"
 #include "device.h"
 #include "failure.h"
-#include "noise.h"
 #include "ops/recorded_sums.h"
+#include "target_noise.h"
 
 namespace tagix::cuda {
 

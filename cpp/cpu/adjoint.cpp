@@ -40,17 +40,25 @@ void affine_adjoint(const Kernels& kernels, Formats formats, ConstMomentsView in
   // The input is the same for every output.
   const Index size = input.size();
   for (Index start = 0; start < below.size(); start += size) {
-    for_pieces(size, elementwise_piece, element_ns, [&](Index first, Index count) {
+    for_element_pieces(size, [&](Index first, Index count) {
       const Index at = start + first;
       kernels.join_adjoint(input.mean + first, by_var + at, count, below.mean + at, below.var + at);
     });
   }
 }
 
+void activation_slopes(const Kernels& kernels, const math::ActivationSpec& spec,
+                       ConstMomentsView input, SlopesView slopes) {
+  for_element_pieces(input.size(), [&](Index first, Index count) {
+    kernels.activation_slopes(spec, input.mean + first, plane_from(input.var, first), count,
+                              slopes.from(first));
+  });
+}
+
 void scale_adjoint(const Kernels& kernels, ConstSlopesView slopes, Index size,
                    ConstMomentsView adjoint, bool add, MomentsView below) {
   for (Index start = 0; start < below.size(); start += size) {
-    for_pieces(size, elementwise_piece, element_ns, [&](Index first, Index count) {
+    for_element_pieces(size, [&](Index first, Index count) {
       const Index at = start + first;
       kernels.scale_adjoint(slopes.from(first), count, adjoint.mean + at, adjoint.var + at, add,
                             below.mean + at, below.var + at);
@@ -61,9 +69,8 @@ void scale_adjoint(const Kernels& kernels, ConstSlopesView slopes, Index size,
 void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView input,
                    ConstMomentsView weight, ConstMomentsView bias, float* spread) {
   float* const moments = scratch<SecondMoments>(input.size());
-  for_pieces(input.size(), elementwise_piece, element_ns, [&](Index first, Index count) {
-    const float* const var = input.var == nullptr ? nullptr : input.var + first;
-    kernels.second_moment(input.mean + first, var, count, moments + first);
+  for_element_pieces(input.size(), [&](Index first, Index count) {
+    kernels.second_moment(input.mean + first, plane_from(input.var, first), count, moments + first);
   });
   const PlaneProduct product{kernels, input.rows, input.cols, weight.rows};
   const WeightView view{weight.mean, weight.var, 1, input.cols};
@@ -72,7 +79,7 @@ void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView inp
 
 void activation_excess(const Kernels& kernels, const float* input_var, const float* jacobian,
                        const float* var, Index size, float* excess) {
-  for_pieces(size, elementwise_piece, element_ns, [&](Index first, Index count) {
+  for_element_pieces(size, [&](Index first, Index count) {
     kernels.activation_excess(input_var + first, jacobian + first, var + first, count,
                               excess + first);
   });
@@ -82,8 +89,8 @@ void product_excess(const float* a_var, const float* b_var, Index size, float* e
   for_elements(size, ops::ProductExcess{a_var, b_var, excess});
 }
 
-void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var,
-                Index n_outputs, float* covariance) {
+void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
+                float* covariance) {
   const Index batch = adjoint.rows / n_outputs, cols = adjoint.cols;
   const double cost = static_cast<double>(n_outputs * n_outputs * cols) * element_ns;
   for_pieces(batch, 64, cost, [&](Index first, Index count) {

@@ -12,6 +12,8 @@ namespace tagix::cpu {
 void start_adjoint(Index n_outputs, MomentsView adjoint);
 void affine_adjoint(const Kernels& kernels, Formats formats, ConstMomentsView input,
                     ConstMomentsView weight, ConstMomentsView adjoint, MomentsView below);
+void activation_slopes(const Kernels& kernels, const math::ActivationSpec& spec,
+                       ConstMomentsView input, SlopesView slopes);
 void scale_adjoint(const Kernels& kernels, ConstSlopesView slopes, Index size,
                    ConstMomentsView adjoint, bool add, MomentsView below);
 void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView input,
@@ -19,8 +21,8 @@ void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView inp
 void activation_excess(const Kernels& kernels, const float* input_var, const float* jacobian,
                        const float* var, Index size, float* excess);
 void product_excess(const float* a_var, const float* b_var, Index size, float* excess);
-void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var,
-                Index n_outputs, float* covariance);
+void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
+                float* covariance);
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian);
 
 }  // namespace tagix::cpu

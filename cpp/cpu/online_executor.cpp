@@ -6,21 +6,15 @@
 #include <variant>
 
 #include "core/memory.h"
+#include "cpu/step_places.h"
 
 namespace tagix::cpu {
 namespace {
 
-/// Two planes of max_online_rows rows in one buffer, by their offsets.
-struct PlanePair {
-  Index mean = 0;
-  Index var = 0;
-};
-
-struct OnlineAffine {
-  AffineStep shape;
-  Index parameters;  ///< offset in the flat parameters
-  PlanePair input;   ///< a_mean and a_mean^2
-  PlanePair delta;   ///< innovations of the output
+/// An affine step with its places in memory, planes of max_online_rows rows.
+struct OnlineAffine : PlacedAffine {
+  PlanePair input;  ///< a_mean and a_mean^2
+  PlanePair delta;  ///< innovations of the output
 };
 
 struct OnlineActivation {
@@ -40,19 +34,17 @@ class OnlineExecutor final : public Executor {
         linearizer_(linearizer),
         memory_(backend),
         innovation_(backend) {
-    const auto first = std::find_if(steps.begin(), steps.end(), [](const Step& step) {
-      return std::holds_alternative<AffineStep>(step);
-    });
-    in_features_ = first == steps.end() ? 0 : std::get<AffineStep>(*first).in_features;
+    in_features_ = input_features(steps);
     Index features = in_features_;
     Index widest = features;
     for (const Step& step : steps) {
       if (const auto* affine = std::get_if<AffineStep>(&step)) {
         features = affine->out_features;
         widest = std::max(widest, features);
-        steps_.emplace_back(OnlineAffine{
-            *affine, std::exchange(parameter_count_, parameter_count_ + affine->parameter_count()),
-            planes(affine->in_features), planes(features)});
+        const Index offset =
+            std::exchange(parameter_count_, parameter_count_ + affine->parameter_count());
+        steps_.emplace_back(
+            OnlineAffine{{*affine, offset}, planes(affine->in_features), planes(features)});
       } else {
         steps_.emplace_back(
             OnlineActivation{std::get<math::ActivationSpec>(step), features, plane(features)});
@@ -63,7 +55,7 @@ class OnlineExecutor final : public Executor {
     var_ = planes(widest);
     below_ = planes(in_features_);
     prediction_ = planes(out_features_);
-    memory_.resize(size_);
+    memory_.resize(arena_.size());
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
@@ -140,9 +132,7 @@ class OnlineExecutor final : public Executor {
   /// A plane of `features` columns. A vector may be read past its end.
   Index plane(Index features) {
     const Index end_padding = 2 * kernels_.layout.lanes;
-    const Index size = max_online_rows * features + end_padding;
-    constexpr Index line = 16;
-    return std::exchange(size_, size_ + (size + line - 1) / line * line);
+    return arena_.take(max_online_rows * features + end_padding);
   }
   PlanePair planes(Index features) { return {plane(features), plane(features)}; }
 
@@ -154,14 +144,6 @@ class OnlineExecutor final : public Executor {
   }
   ConstMomentsView prediction(Index rows) {
     return {at(prediction_.mean), at(prediction_.var), rows, out_features_};
-  }
-
-  static AffineParameters parameters_of(const OnlineAffine& affine, ConstMomentsView parameters) {
-    const float* mean = parameters.mean + affine.parameters;
-    const float* var = parameters.var + affine.parameters;
-    if (!affine.shape.bias) return {mean, var, nullptr, nullptr};
-    const Index bias = affine.shape.weight_size();
-    return {mean, var, mean + bias, var + bias};
   }
 
   /// Where step i reads its means; past the last step, where the prediction has them.
@@ -187,7 +169,7 @@ class OnlineExecutor final : public Executor {
         for (Index row = 0; row < rows; ++row) {
           const float* row_var = known_or_var == nullptr ? nullptr : known_or_var + row * in;
           kernels_.affine_row({mean + row * in, row_var, square + row * in}, in,
-                              parameters_of(*affine, parameters), out, next_mean + row * out,
+                              affine->parameters_in(parameters), out, next_mean + row * out,
                               next_var + row * out);
         }
       } else {
@@ -217,7 +199,7 @@ class OnlineExecutor final : public Executor {
       if (at_input && !need_input_delta) return;
       if (const OnlineAffine* affine = affine_at(i)) {
         const Index in = affine->shape.in_features, out = affine->shape.out_features;
-        const float* weight = parameters_of(*affine, parameters).weight_mean;
+        const float* weight = affine->parameters_in(parameters).weight_mean;
         for (Index row = 0; row < rows_; ++row) {
           kernels_.affine_row_backward(at(affine->delta.mean) + row * out,
                                        at(affine->delta.var) + row * out, out, weight, in,
@@ -279,7 +261,7 @@ class OnlineExecutor final : public Executor {
   Index out_features_ = 0;
   Index parameter_count_ = 0;
   Index rows_ = 0;   // of what was learned last
-  Index size_ = 0;   // of memory_
+  Arena arena_;      // of memory_
   Index input_ = 0;  // means that enter a step without a place of its own
   PlanePair var_;    // variances on their way up, in turn
   PlanePair below_;  // the innovation of the input

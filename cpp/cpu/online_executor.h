@@ -14,7 +14,7 @@ constexpr Index max_online_rows = 8;
 
 /// An executor for batches of at most max_online_rows, as they come from a stream. It reads weights
 /// where they lie, because packing them would take longer, works on the calling thread, and updates
-/// a weight while it sums its innovations. Computes in float32 in every precision. Tangents and
+/// a weight while it sums its innovations. Computes in float32 in every precision. Jacobians and
 /// covariances come from `linearizer`, an executor of the same network that outlives it.
 std::unique_ptr<Executor> make_online_executor(Backend& backend, const Kernels& kernels,
                                                const std::vector<Step>& steps,

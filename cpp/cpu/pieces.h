@@ -16,6 +16,9 @@ constexpr Index elementwise_piece = 8192;
 /// A rough cost of an elementwise operation, which decides whether other threads are woken.
 constexpr double element_ns = 0.5;
 
+/// The same of a multiply-add in a matrix product.
+constexpr double multiply_add_ns = 0.02;
+
 /// Calls body(first, count) over pieces of `size` elements, on several threads where that pays.
 template <class Body>
 void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
@@ -24,6 +27,17 @@ void for_pieces(Index size, Index piece, double nanoseconds_each, Body&& body) {
                  const Index first = chunk * piece;
                  body(first, std::min(piece, size - first));
                });
+}
+
+/// Calls body(first, count) for the pieces of an elementwise operation.
+template <class Body>
+void for_element_pieces(Index size, Body&& body) {
+  for_pieces(size, elementwise_piece, element_ns, body);
+}
+
+/// A plane from element `first` on; null for a plane that is not there.
+inline const float* plane_from(const float* plane, Index first) {
+  return plane == nullptr ? nullptr : plane + first;
 }
 
 /// Calls op(i) for every element.

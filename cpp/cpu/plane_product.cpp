@@ -11,16 +11,6 @@ struct PlaneCells {};
 
 constexpr Index row_piece = 96;  // whole register tiles at every level
 
-/// A rough cost of a product, which decides whether other threads are woken.
-constexpr double multiply_add_ns = 0.02;
-
-/// A distance between rows, at least `size` floats, at which they do not compete for the same few
-/// lines of the first-level cache.
-Index spread_stride(Index size) {
-  const Index lines = ceil_div(size, 16);
-  return 16 * (lines % 2 == 0 ? lines + 1 : lines);
-}
-
 }  // namespace
 
 void PlaneProduct::multiply(const WeightPlane& weight, const float* values, float* output) const {

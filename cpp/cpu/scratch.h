@@ -10,6 +10,13 @@ namespace tagix::cpu {
 /// Where vectors start that are read whole: a cache line.
 constexpr std::align_val_t alignment{64};
 
+/// A distance between rows, at least `size` floats, at which they do not compete for the same few
+/// lines of the first-level cache.
+constexpr Index spread_stride(Index size) {
+  const Index lines = (size + 15) / 16;
+  return 16 * (lines % 2 == 0 ? lines + 1 : lines);
+}
+
 /// Working memory of one thread, aligned to `alignment`: it grows to the largest size asked for and
 /// stays. A purpose is a type of its own, so that two uses on one thread do not collide.
 template <class Purpose>

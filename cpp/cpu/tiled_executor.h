@@ -15,9 +15,9 @@ namespace tagix::cpu {
 ///
 /// Returns null for steps without a parameter, for so many parameters that the products alone fill
 /// the time and a sum of innovations for each thread would take too much memory, and for layers so
-/// wide that a tile would leave the cache.
+/// wide that a tile would leave the cache. Adjoints of many outputs are left to `by_graph`, an
+/// executor of the same network that outlives it.
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps,
-                                              Executor& linearizer);
+                                              const std::vector<Step>& steps, Executor& by_graph);
 
 }  // namespace tagix::cpu

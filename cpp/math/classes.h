@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-#include "math/activations.h"
 #include "math/inference.h"
 #include "math/normal.h"
+#include "math/piecewise_activations.h"
 #include "math/scalar.h"
 #include "math/target.h"
 

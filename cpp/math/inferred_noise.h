@@ -1,8 +1,8 @@
 #pragma once
 
-#include "math/activations.h"
 #include "math/inference.h"
 #include "math/scalar.h"
+#include "math/smooth_activations.h"
 #include "math/target.h"
 
 namespace tagix::math {

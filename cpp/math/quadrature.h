@@ -1,26 +1,10 @@
 #pragma once
 
+#include "math/activation_moments.h"
 #include "math/scalar.h"
 #include "math/target.h"
 
 namespace tagix::math {
-
-/// Moments of f(z) for z ~ N(mean, var).
-template <class T>
-struct ActivationMoments {
-  T mean;      ///< E f(z)
-  T var;       ///< Var f(z)
-  T jacobian;  ///< Cov(z, f(z)) / var = E f'(z)
-};
-
-/// How the moments of f(z) follow those of z: their derivatives by (mean, var).
-template <class T>
-struct ActivationSlopes {
-  T mean_by_mean;  ///< d E f / d mean = E f'
-  T mean_by_var;   ///< d E f / d var = E f'' / 2
-  T var_by_mean;   ///< d Var f / d mean = 2 Cov(f, f')
-  T var_by_var;    ///< d Var f / d var = E f'^2 + Cov(f, f'')
-};
 
 constexpr int n_quadrature_nodes = 30;
 
@@ -105,14 +89,6 @@ class QuadratureSums {
  private:
   T pivot_, first_, second_, jacobian_;
 };
-
-/// 1 / sd, and 0 where sd is 0.
-template <class T>
-TAGIX_HD TAGIX_INLINE T inverse_or_zero(T sd) {
-  using S = scalar_of_t<T>;
-  const T inverse = 1 / max(sd, broadcast<T>(S(1e-30)));
-  return select(sd > 0, inverse, broadcast<T>(0));
-}
 
 /// The slopes of the moments that QuadratureSums gives, from the same values and derivatives. With
 /// z = mean + sd u, d z / d mean = 1 and d z / d var = u / (2 sd):

@@ -339,4 +339,12 @@ TAGIX_HD TAGIX_INLINE T softplus(T x) {
   return max(x, broadcast<T>(0)) + log1p(exp(-abs(x)));
 }
 
+/// 1 / sd, and 0 where sd is 0.
+template <class T>
+TAGIX_HD TAGIX_INLINE T inverse_or_zero(T sd) {
+  using S = scalar_of_t<T>;
+  const T inverse = 1 / max(sd, broadcast<T>(S(1e-30)));
+  return select(sd > 0, inverse, broadcast<T>(0));
+}
+
 }  // namespace tagix::math

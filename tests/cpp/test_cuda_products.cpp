@@ -11,7 +11,7 @@
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovations.h"
 #include "core/cuda.h"
-#include "cuda/affine_kernels.h"
+#include "cuda/product_choice.h"
 #include "cuda_is_there.h"
 #include "executor_problem.h"
 

@@ -6,7 +6,7 @@
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovations.h"
 #include "core/cuda.h"
-#include "cuda/affine_kernels.h"
+#include "cuda/product_choice.h"
 #include "test_helpers.h"
 
 using namespace tagix;

@@ -1,0 +1,118 @@
+#pragma once
+
+// Kernels that take moments through activations, and innovations through the slopes of
+// activations, for kernels.cpp (cpu/kernels.h says what each does).
+
+#include "core/slopes.h"
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+#include "math/activations.h"
+#include "math/inference.h"
+#include "math/quadrature.h"
+
+namespace tagix::cpu {
+namespace {
+
+void activation(const math::ActivationSpec& spec, const float* input_mean, const float* input_var,
+                Index size, float* output_mean, float* output_var, float* jacobian) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      const math::ActivationMoments<Vector> moments = function(load_part(input_mean + i), var);
+      store_part(moments.mean, output_mean + i);
+      store_part(moments.var, output_var + i);
+      if (jacobian != nullptr) store_part(moments.jacobian, jacobian + i);
+    });
+  });
+}
+
+void activation_points(math::MomentsForm form, const float* input_mean, const float* input_var,
+                       Index size, float* points) {
+  if (form == math::MomentsForm::first_order) {
+    for (Index i = 0; i < size; ++i) points[i] = input_mean[i];
+    return;
+  }
+  for (int node = 0; node < math::n_quadrature_nodes; ++node, points += size) {
+    const float position = math::quadrature_nodes[node];
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      store_part(math::quadrature_point(load_part(input_mean + i), math::sqrt(var), position),
+                 points + i);
+    });
+  }
+}
+
+void activation_from_points(math::MomentsForm form, const float* input_var, Index size,
+                            const float* values, const float* derivatives, float* output_mean,
+                            float* output_var, float* jacobian) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    math::ActivationMoments<Vector> moments;
+    if (form == math::MomentsForm::first_order) {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      moments = math::first_order_moments(load_part(values + i), load_part(derivatives + i), var);
+    } else {
+      math::QuadratureSums<Vector> sums(
+          load_part(values + math::n_quadrature_nodes / 2 * size + i));
+      for (int node = 0; node < math::n_quadrature_nodes; ++node) {
+        sums.add(math::quadrature_weights[node], load_part(values + node * size + i),
+                 load_part(derivatives + node * size + i));
+      }
+      moments = sums.moments();
+    }
+    store_part(moments.mean, output_mean + i);
+    store_part(moments.var, output_var + i);
+    store_part(moments.jacobian, jacobian + i);
+  });
+}
+
+template <class Store>
+TAGIX_INLINE void store_slopes(const math::ActivationSlopes<Vector>& slopes, SlopesView target,
+                               Index i, const Store& store_part) {
+  store_part(slopes.mean_by_mean, target.mean_by_mean + i);
+  store_part(slopes.mean_by_var, target.mean_by_var + i);
+  store_part(slopes.var_by_mean, target.var_by_mean + i);
+  store_part(slopes.var_by_var, target.var_by_var + i);
+}
+
+void activation_slopes(const math::ActivationSpec& spec, const float* input_mean,
+                       const float* input_var, Index size, SlopesView slopes) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+      store_slopes(function.slopes(load_part(input_mean + i), var), slopes, i, store_part);
+    });
+  });
+}
+
+void activation_slopes_from_points(math::MomentsForm form, const float* input_var, Index size,
+                                   const float* values, const float* derivatives,
+                                   SlopesView slopes) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+    if (form == math::MomentsForm::first_order) {
+      store_slopes(math::first_order_slopes(load_part(derivatives + i), Vector{}, var), slopes, i,
+                   store_part);
+      return;
+    }
+    math::QuadratureSlopes<Vector> sums(load_part(values + math::n_quadrature_nodes / 2 * size + i),
+                                        math::sqrt(var));
+    for (int node = 0; node < math::n_quadrature_nodes; ++node) {
+      sums.add(math::quadrature_weights[node], math::quadrature_nodes[node],
+               load_part(values + node * size + i), load_part(derivatives + node * size + i));
+    }
+    store_slopes(sums.slopes(), slopes, i, store_part);
+  });
+}
+
+void scale_deltas(const float* jacobian, Index size, float* delta_mean, float* delta_var) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const math::Innovation<Vector> below = math::through_jacobian(
+        math::Innovation<Vector>{load_part(delta_mean + i), load_part(delta_var + i)},
+        load_part(jacobian + i));
+    store_part(below.delta_mean, delta_mean + i);
+    store_part(below.delta_var, delta_var + i);
+  });
+}
+
+}  // namespace
+}  // namespace tagix::cpu

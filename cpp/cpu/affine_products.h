@@ -1,0 +1,44 @@
+#pragma once
+
+#include "core/moments.h"
+#include "cpu/moments_product.h"
+
+namespace tagix::cpu {
+
+/// The products of rows with the weight (out x in) of an affine map: a batch on its way forward and
+/// backward. The weight is packed anew for each.
+class AffineProducts {
+ public:
+  AffineProducts(const Kernels& kernels, Formats formats)
+      : kernels_(kernels), formats_(formats), product_(kernels, formats) {}
+
+  /// Backend::affine_forward, without an epilogue.
+  void forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+               MomentsView output) const;
+
+  /// Backend::affine_backward, down to the activation below.
+  void backward(ConstMomentsView delta, ConstMomentsView weight, MomentsView delta_input) const;
+
+ private:
+  /// Some rows of a plane of `depth` columns: `squared`, or as they are.
+  struct FactorRows {
+    const float* plane;
+    bool squared;
+  };
+
+  void multiply(ProductKind kind, ConstMomentsView input, const WeightView& weight,
+                ConstMomentsView bias, MomentsView output) const;
+
+  template <class Body>
+  void for_row_pieces(ProductKind kind, const WeightView& weight, ConstMomentsView bias, Index rows,
+                      Index depth, Index columns, const Body& body) const;
+
+  ProductFactors packed_factors(FactorRows mean, FactorRows var, FactorRows square, Index rows,
+                                Index depth) const;
+
+  const Kernels& kernels_;
+  Formats formats_;
+  MomentsProduct product_;
+};
+
+}  // namespace tagix::cpu

@@ -1,0 +1,60 @@
+#include "cpu/elementwise.h"
+
+#include <algorithm>
+
+#include "cpu/pieces.h"
+
+namespace tagix::cpu {
+
+void activation_forward(const Kernels& kernels, const math::ActivationSpec& spec,
+                        ConstMomentsView input, MomentsView output, float* jacobian) {
+  for_element_pieces(input.size(), [&](Index first, Index count) {
+    kernels.activation(spec, input.mean + first, plane_from(input.var, first), count,
+                       output.mean + first, output.var + first, jacobian + first);
+  });
+}
+
+void scale_deltas(const Kernels& kernels, const float* jacobian, MomentsView delta) {
+  for_element_pieces(delta.size(), [&](Index first, Index count) {
+    kernels.scale_deltas(jacobian + first, count, delta.mean + first, delta.var + first);
+  });
+}
+
+void update(const Kernels& kernels, const UpdateRule& rule, Index batch_size,
+            ConstMomentsView innovation, MomentsView parameters, const TrainingState* state) {
+  if (state->failure != Failure::none) return;
+  for_element_pieces(parameters.size(), [&](Index first, Index count) {
+    kernels.update(rule.kind, rule.bound_for(batch_size), innovation.mean + first,
+                   innovation.var + first, count, parameters.mean + first, parameters.var + first);
+  });
+}
+
+void forget(const Kernels& kernels, const ForgettingStep& step, const math::DriftState* drift,
+            const TrainingState* state, Index size, float* var) {
+  if (state->failure != Failure::none) return;
+  const float least_var = step.least(drift);
+  for_element_pieces(size, [&](Index first, Index count) {
+    kernels.forget(step.process_var, step.prior_var, least_var, count, var + first);
+  });
+}
+
+void copy(ConstMomentsView values, MomentsView target) {
+  std::copy_n(values.mean, values.size(), target.mean);
+  std::copy_n(values.var, values.size(), target.var);
+}
+
+void add(const Kernels& kernels, ConstMomentsView values, MomentsView sum) {
+  for_element_pieces(values.size(), [&](Index first, Index count) {
+    kernels.add(values.mean + first, count, sum.mean + first);
+    kernels.add(values.var + first, count, sum.var + first);
+  });
+}
+
+void check_innovation(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state) {
+  if (state->failure == Failure::none && !(kernels.all_finite(innovation.mean, innovation.size()) &&
+                                           kernels.all_finite(innovation.var, innovation.size()))) {
+    state->failure = Failure::innovation;
+  }
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,237 @@
+#include "cpu/tile_adjoint.h"
+
+#include <algorithm>
+
+#include "cpu/pieces.h"
+#include "cpu/step_places.h"
+#include "cpu/threads.h"
+
+namespace tagix::cpu {
+
+TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats formats,
+                         const TilePlan& plan)
+    : kernels_(kernels), formats_(formats), plan_(plan), packed_(backend) {
+  Arena packed, memory;
+  const auto packed_plane = [&](Format format, Index depth, Index columns) {
+    const Index cells = cell_count(format, depth);
+    return packed.take(kernels.layout.padded_columns(columns) * (1 + cells));
+  };
+  Index widest = plan.in_stride;
+  first_from_above_ = -1;
+  for (Index i = 0; i < plan.n_steps(); ++i) {
+    Places places;
+    if (const PlannedAffine* affine = plan.affine_at(i)) {
+      const Index in = affine->shape.in_features, out = affine->shape.out_features;
+      places.mean = packed_plane(formats.mean, out, in);
+      places.square = packed_plane(formats.var, out, in);
+      places.var = packed_plane(formats.var, out, in);
+      places.spread = packed_plane(formats.var, in, out);
+      places.noise = memory.take(TilePlan::tile_rows * affine->output_stride);
+      widest = std::max(widest, affine->output_stride);
+    } else {
+      const Index stride = std::get<PlannedActivation>(plan.step(i)).stride;
+      places.slopes = memory.take(4 * TilePlan::tile_rows * stride);
+      places.noise = memory.take(TilePlan::tile_rows * stride);
+      first_from_above_ = i;
+    }
+    places_.push_back(places);
+  }
+  plane_size_ = TilePlan::tile_rows * widest;
+  scratch_plane_ = memory.take(plane_size_);
+  cells_ = memory.take(plane_size_);
+  fixed_size_ = memory.size();
+  packed_size_ = packed.size();
+}
+
+void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted, bool uncertain) {
+  wanted_ = wanted;
+  memory_size_ = fixed_size_ + 4 * plane_size_ * wanted.n_outputs;
+  const bool needs_input = wanted.n_directions > 0 || (wanted.covariance && uncertain);
+  lowest_ = needs_input ? 0 : plan_.first_affine + 1;
+  packed_.resize(packed_size_);
+  constexpr double packing = 0.7;
+  parallel_for(plan_.n_steps(), packing * static_cast<double>(plan_.parameter_count), [&](Index i) {
+    const PlannedAffine* affine = plan_.affine_at(i);
+    if (affine == nullptr) return;
+    const Index in = affine->shape.in_features, out = affine->shape.out_features;
+    const AffineParameters from = affine->parameters_in(parameters);
+    const Places& places = places_[static_cast<std::size_t>(i)];
+    const auto pack = [&](WeightTerms terms, Format format, bool transposed, const float* bias,
+                          Index place) {
+      const WeightView view{from.weight_mean, from.weight_var, transposed ? in : 1,
+                            transposed ? 1 : in};
+      kernels_.pack_weight(terms, format, view, transposed ? out : in, transposed ? in : out, bias,
+                           packed_.data() + place);
+    };
+    if (wanted.covariance) {
+      pack(WeightTerms::var, formats_.var, /*transposed=*/false, from.bias_var, places.spread);
+    }
+    if (i < lowest_) return;
+    pack(WeightTerms::mean, formats_.mean, /*transposed=*/true, nullptr, places.mean);
+    if (!follows_var(i)) return;
+    pack(WeightTerms::square, formats_.var, /*transposed=*/true, nullptr, places.square);
+    pack(WeightTerms::var, formats_.var, /*transposed=*/true, nullptr, places.var);
+  });
+}
+
+void TileAdjoint::keep_affine(Index i, const float* mean, const float* var, const float* output_var,
+                              Index rows, float* memory) const {
+  if (!wanted_.covariance) return;
+  const PlannedAffine& affine = *plan_.affine_at(i);
+  const Places& places = places_[static_cast<std::size_t>(i)];
+  if (var == nullptr) {  // nothing comes from below
+    std::copy_n(output_var, rows * affine.output_stride, memory + places.noise);
+    return;
+  }
+  float* const moments = memory + scratch_plane_;
+  kernels_.second_moment(mean, var, rows * affine.input_stride, moments);
+  multiply(WeightTerms::var, formats_.var, packed_.data() + places.spread, moments,
+           affine.input_stride, rows, affine.shape.in_features, affine.shape.out_features,
+           /*with_bias=*/true, memory + places.noise, affine.output_stride, memory);
+}
+
+void TileAdjoint::keep_slopes(Index i, const float* mean, const float* var, Index rows,
+                              float* memory) const {
+  const auto& activation = std::get<PlannedActivation>(plan_.step(i));
+  const Places& places = places_[static_cast<std::size_t>(i)];
+  const Index size = rows * activation.stride;
+  kernels_.activation_slopes(activation.spec, mean, var, size,
+                             SlopesView::planes(memory + places.slopes, size));
+  if (var == nullptr) {
+    std::fill_n(memory + places.noise, size, 0.0f);
+  } else {
+    std::copy_n(var, size, memory + places.noise);
+  }
+}
+
+void TileAdjoint::keep_excess(Index i, const float* var, Index rows, float* memory) const {
+  if (!wanted_.covariance) return;
+  const Places& places = places_[static_cast<std::size_t>(i)];
+  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  // The slope of the mean by the mean is the Jacobian.
+  float* const noise = memory + places.noise;
+  kernels_.activation_excess(noise, memory + places.slopes, var, size, noise);
+}
+
+bool TileAdjoint::is_swapped(Index i) const {
+  Index n_affine = 0;
+  for (Index above = plan_.n_steps() - 1; above > i; --above) {
+    if (plan_.affine_at(above) != nullptr) ++n_affine;
+  }
+  return n_affine % 2 == 1;
+}
+
+PlanePair TileAdjoint::adjoint(Index output, Index i) const {
+  const Index first = fixed_size_ + (4 * output + (is_swapped(i) ? 2 : 0)) * plane_size_;
+  return {first, first + plane_size_};
+}
+
+PlanePair TileAdjoint::next(Index output, Index i) const {
+  const Index first = fixed_size_ + (4 * output + (is_swapped(i) ? 0 : 2)) * plane_size_;
+  return {first, first + plane_size_};
+}
+
+void TileAdjoint::begin(Index rows, float* memory, float* covariance) const {
+  const Index top = plan_.n_steps() - 1, stride = plan_.out_stride;
+  for (Index output = 0; output < wanted_.n_outputs; ++output) {
+    const PlanePair planes = adjoint(output, top);
+    std::fill_n(memory + planes.mean, rows * stride, 0.0f);
+    std::fill_n(memory + planes.var, rows * stride, 0.0f);
+    for (Index row = 0; row < rows; ++row) memory[planes.mean + row * stride + output] = 1;
+  }
+  if (wanted_.covariance) {
+    std::fill_n(covariance, rows * wanted_.n_outputs * wanted_.n_outputs, 0.0f);
+  }
+}
+
+void TileAdjoint::add_spread(const float* noise, Index step, Index cols, Index stride, Index rows,
+                             float* memory, float* covariance) const {
+  const Index n = wanted_.n_outputs;
+  const float* const adjoints = memory + adjoint(0, step).mean;
+  for (Index row = 0; row < rows; ++row) {
+    kernels_.add_spread(adjoints + row * stride, 4 * plane_size_, n, noise + row * stride, cols,
+                        covariance + row * n * n);
+  }
+}
+
+void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covariance) const {
+  if (!wanted_.covariance) return;
+  const PlannedAffine* affine = plan_.affine_at(i);
+  const Index stride =
+      affine != nullptr ? affine->output_stride : std::get<PlannedActivation>(plan_.step(i)).stride;
+  const Index cols = affine != nullptr ? affine->shape.out_features : stride;
+  add_spread(memory + places_[static_cast<std::size_t>(i)].noise, i, cols, stride, rows, memory,
+             covariance);
+}
+
+void TileAdjoint::pass_activation(Index i, Index rows, float* memory) const {
+  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  const ConstSlopesView slopes =
+      SlopesView::planes(memory + places_[static_cast<std::size_t>(i)].slopes, size);
+  for (Index output = 0; output < wanted_.n_outputs; ++output) {
+    const PlanePair planes = adjoint(output, i);
+    kernels_.scale_adjoint(slopes, size, memory + planes.mean, memory + planes.var, /*add=*/false,
+                           memory + planes.mean, memory + planes.var);
+  }
+}
+
+void TileAdjoint::pass_affine(Index i, const float* input_mean, Index rows, float* memory) const {
+  const PlannedAffine& affine = *plan_.affine_at(i);
+  const Places& places = places_[static_cast<std::size_t>(i)];
+  const Index in = affine.shape.in_features, out = affine.shape.out_features;
+  const Index below_size = rows * affine.input_stride;
+  for (Index output = 0; output < wanted_.n_outputs; ++output) {
+    const PlanePair from = adjoint(output, i), to = next(output, i);
+    const auto product = [&](WeightTerms terms, Format format, Index packed, Index values,
+                             float* target) {
+      multiply(terms, format, packed_.data() + packed, memory + values, affine.output_stride, rows,
+               out, in, /*with_bias=*/false, target, affine.input_stride, memory);
+    };
+    product(WeightTerms::mean, formats_.mean, places.mean, from.mean, memory + to.mean);
+    if (!follows_var(i)) {
+      std::fill_n(memory + to.var, below_size, 0.0f);
+      continue;
+    }
+    float* const by_var = memory + scratch_plane_;
+    product(WeightTerms::square, formats_.var, places.square, from.var, memory + to.var);
+    product(WeightTerms::var, formats_.var, places.var, from.var, by_var);
+    kernels_.join_adjoint(input_mean, by_var, below_size, memory + to.mean, memory + to.var);
+  }
+}
+
+void TileAdjoint::end(const float* input_var, Index rows, float* memory, float* jacobian,
+                      float* covariance) const {
+  const Index n = wanted_.n_outputs, stride = plan_.in_stride;
+  for (Index output = 0; output < n && wanted_.n_directions > 0; ++output) {
+    const float* const by_input = memory + adjoint(output, -1).mean;
+    for (Index row = 0; row < rows; ++row) {
+      std::copy_n(by_input + row * stride, wanted_.n_directions,
+                  jacobian + (row * n + output) * wanted_.n_directions);
+    }
+  }
+  if (!wanted_.covariance || input_var == nullptr) return;
+  for (Index row = 0; row < rows; ++row) {
+    kernels_.add_spread(memory + adjoint(0, -1).mean + row * stride, 4 * plane_size_, n,
+                        input_var + row * plan_.in_features, plan_.in_features,
+                        covariance + row * n * n);
+  }
+}
+
+void TileAdjoint::multiply(WeightTerms terms, Format format, const float* packed,
+                           const float* values, Index stride, Index rows, Index depth,
+                           Index columns, bool with_bias, float* output, Index output_stride,
+                           float* memory) const {
+  const float* factors = values;
+  Index factor_stride = stride;
+  if (format == Format::bfloat16) {
+    float* const cells = memory + cells_;
+    factor_stride = stride / 2;
+    kernels_.pack_factors(format, /*squared=*/false, values, stride, rows, depth,
+                          {cells, factor_stride}, {});
+    factors = cells;
+  }
+  kernels_.product_rows(terms, format, factors, nullptr, factor_stride, rows, depth, columns,
+                        packed, with_bias, /*padded=*/true, output, output_stride);
+}
+
+}  // namespace tagix::cpu

@@ -1,0 +1,101 @@
+#pragma once
+
+#include <vector>
+
+#include "core/executor.h"
+#include "core/memory.h"
+#include "cpu/kernels.h"
+#include "cpu/tile_plan.h"
+
+namespace tagix::cpu {
+
+/// The adjoint of a tile of rows: what the tiled executor keeps on the way up, and the reverse pass
+/// that turns it into Jacobians and covariances (formulas in graph/rules.h). A thread works in
+/// memory_size() floats of its own.
+class TileAdjoint {
+ public:
+  TileAdjoint(Backend& backend, const Kernels& kernels, Formats formats, const TilePlan& plan);
+
+  /// Sets what is to be worked out from the next tile on, and packs the weights. `uncertain` says
+  /// whether inputs have variances.
+  void start(ConstMomentsView parameters, const Linearization& wanted, bool uncertain);
+  /// The floats that a thread works in.
+  Index memory_size() const { return memory_size_; }
+
+  /// What is kept of step i on the way up, for `rows` rows: of an affine step from the moments that
+  /// enter it (a null `var` is known exactly) and the variances that it gave; of an activation
+  /// before and after it has run.
+  void keep_affine(Index i, const float* mean, const float* var, const float* output_var,
+                   Index rows, float* memory) const;
+  void keep_slopes(Index i, const float* mean, const float* var, Index rows, float* memory) const;
+  void keep_excess(Index i, const float* var, Index rows, float* memory) const;
+
+  /// Goes down through a tile whose affine steps keep their input means at mean_of(step), and whose
+  /// rows have these input variances (rows x in_features, or null). Writes the Jacobian (rows x
+  /// n_outputs x n_directions) and the covariance (rows x n_outputs x n_outputs), as far as they
+  /// are wanted.
+  template <class MeanOf>
+  void run(const MeanOf& mean_of, const float* input_var, Index rows, float* memory,
+           float* jacobian, float* covariance) const {
+    begin(rows, memory, covariance);
+    for (Index i = plan_.n_steps() - 1; i >= 0; --i) {
+      add_noise(i, rows, memory, covariance);
+      if (i < lowest_) continue;
+      const PlannedAffine* affine = plan_.affine_at(i);
+      if (affine == nullptr) {
+        pass_activation(i, rows, memory);
+      } else {
+        pass_affine(i, mean_of(*affine), rows, memory);
+      }
+    }
+    end(input_var, rows, memory, jacobian, covariance);
+  }
+
+ private:
+  /// Where an affine step has its packed weights, and what is kept of a step of a tile.
+  struct Places {
+    Index mean = 0, square = 0, var = 0;  ///< packed: W_mean, W_mean^2 and W_var, out x in
+    Index spread = 0;                     ///< packed: W_var and b_var, in x out
+    Index noise = 0;                      ///< in memory: the variances that the step adds
+    Index slopes = 0;                     ///< of an activation: four planes
+  };
+
+  void begin(Index rows, float* memory, float* covariance) const;
+  void add_noise(Index i, Index rows, float* memory, float* covariance) const;
+  void pass_activation(Index i, Index rows, float* memory) const;
+  void pass_affine(Index i, const float* input_mean, Index rows, float* memory) const;
+  void end(const float* input_var, Index rows, float* memory, float* jacobian,
+           float* covariance) const;
+
+  /// Where the adjoint of an output lies above step i, and where an affine step writes that below:
+  /// two pairs of planes in turn.
+  PlanePair adjoint(Index output, Index i) const;
+  PlanePair next(Index output, Index i) const;
+  bool is_swapped(Index i) const;
+  /// Whether the adjoint above step i has derivatives by variances: below the first activation.
+  bool follows_var(Index i) const { return i < first_from_above_; }
+
+  void add_spread(const float* noise, Index step, Index cols, Index stride, Index rows,
+                  float* memory, float* covariance) const;
+  /// output = values * packed plane, for padded planes of a tile.
+  void multiply(WeightTerms terms, Format format, const float* packed, const float* values,
+                Index stride, Index rows, Index depth, Index columns, bool with_bias, float* output,
+                Index output_stride, float* memory) const;
+
+  const Kernels& kernels_;
+  Formats formats_;
+  const TilePlan& plan_;
+  std::vector<Places> places_;  // by step
+  Index first_from_above_ = 0;  // the number of the topmost activation, or -1
+  Index fixed_size_ = 0;        // of memory, without the adjoints
+  Index plane_size_ = 0;
+  Index packed_size_ = 0;
+  Index scratch_plane_ = 0;
+  Index cells_ = 0;
+  Buffer<float> packed_;
+  Linearization wanted_{};
+  Index memory_size_ = 0;
+  Index lowest_ = 0;  // the lowest step that hands its adjoint on
+};
+
+}  // namespace tagix::cpu

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <variant>
+#include <vector>
+
+#include "core/step.h"
+#include "cpu/kernels.h"
+#include "cpu/moments_product.h"
+#include "cpu/step_places.h"
+
+// How the tiled executor lays out its memory. Everything in it has its place from the start, as an
+// offset in one of three buffers: the packed weights, what a thread keeps of a tile on its way
+// forward and backward, and the sums of a group of tiles.
+
+namespace tagix::cpu {
+
+/// An affine step: where its packed weights are, and where a tile keeps its input for the way back.
+struct PlannedAffine : PlacedAffine {
+  Index packed_forward;
+  Index packed_backward;
+  Index input_stride;
+  Index output_stride;
+  Index input_mean;  ///< in the tile
+  PlanePair factor;  ///< what outer products read of a_mean and a_mean^2, in the tile
+  bool transposed;   ///< innovations are summed as in x out, which takes fewer vectors
+  Index sum_rows;
+  Index sum_cols;
+  Index sum_stride;
+  PlanePair sum;       ///< of the weight, in a group's sums
+  PlanePair bias_sum;  ///< of the bias
+};
+
+/// An activation, in place but for its means.
+struct PlannedActivation {
+  math::ActivationSpec spec;
+  Index stride;
+  Index jacobian;  ///< in the tile
+};
+
+using PlannedStep = std::variant<PlannedAffine, PlannedActivation>;
+
+/// The steps of a network with their places. Sizes are in floats; strides are the floats between
+/// two rows of a tile, whose planes are padded to whole panels.
+struct TilePlan {
+  /// Rows that pass through the network together. Twice this many of width 64 fill the first-level
+  /// cache in an outer product, and those of a deep network the second.
+  static constexpr Index tile_rows = 64;
+
+  TilePlan(const Kernels& kernels, Formats formats, const std::vector<Step>& steps);
+
+  Index n_steps() const { return static_cast<Index>(steps.size()); }
+  const PlannedStep& step(Index i) const { return steps[static_cast<std::size_t>(i)]; }
+  /// Step i if it is affine, else null.
+  const PlannedAffine* affine_at(Index i) const { return std::get_if<PlannedAffine>(&step(i)); }
+
+  std::vector<PlannedStep> steps;
+  Index in_features = 0;
+  Index in_stride = 0;
+  Index out_features = 0;
+  Index out_stride = 0;
+  Index first_affine = -1;  ///< the number of that step; -1 where there is none
+  Index parameter_count = 0;
+  Index packed_size = 0;
+  Index tile_size = 0;
+  Index group_size = 0;
+
+  // In the tile.
+  PlanePair delta;  ///< the innovation on its way down; forward keeps moments there
+  PlanePair other;  ///< where a product writes what becomes current
+  // Cells of bfloat16 in the tile: of what enters a product, and of an innovation that enters an
+  // outer product.
+  PlanePair by_row;
+  Index square_by_row = 0;
+  PlanePair by_sample;
+};
+
+}  // namespace tagix::cpu
