@@ -22,11 +22,12 @@ from tagix.bench import TABLES, compare, measures, models, run_toy  # noqa: E402
 from tagix.bench.compare import Summary, reaches_floor, verdict  # noqa: E402
 from tagix.bench.document import check_document, replace_table, write_document  # noqa: E402
 from tagix.bench.jobs import Job, Sampling  # noqa: E402
+from tagix.bench.markdown import markdown_table  # noqa: E402
 from tagix.bench.problems import load_problem  # noqa: E402
 from tagix.bench.recipes import Scale, pytorch_job, tagix_job  # noqa: E402
 from tagix.bench.results import Results  # noqa: E402
 from tagix.bench.runner import Workers, run_jobs  # noqa: E402
-from tagix.bench.section import Cell, Comparison, markdown_table, show  # noqa: E402
+from tagix.bench.section import Cell, Comparison, show  # noqa: E402
 from tagix.bench.store import Store, write_atomically  # noqa: E402
 from tagix.bench.tables import timesteps, training_time  # noqa: E402
 
