@@ -186,10 +186,7 @@ def run_diffusion(
     n_samples = as_count("n_samples", n_samples, least=1)
     import_optional("matplotlib.figure")
     import_optional("ot.sliced", package="POT")
-    data = load_toy(name, n_train=n_train)
-    if data.train.shape[1] != 2:
-        raise ValueError(f"name: got {name!r}, needed data in two dimensions, which figures show")
-
+    data = _data(name, n_train)
     model = build_model(recipe, data.train.shape[1], seed, device)
     start = time.perf_counter()
     history = model.fit(
@@ -240,6 +237,14 @@ def _recipe(preset: str, n_epochs: int | None) -> Preset:
     if n_epochs is None:
         return recipe
     return replace(recipe, n_epochs=as_count("n_epochs", n_epochs, least=1))
+
+
+def _data(name: str, n_train: int) -> ToyData:
+    """A toy data set; ValueError unless it has two dimensions."""
+    data = load_toy(name, n_train=n_train)
+    if data.train.shape[1] != 2:
+        raise ValueError(f"name: got {name!r}, needed data in two dimensions, which figures show")
+    return data
 
 
 def _figures(
