@@ -40,6 +40,11 @@ class Summary:
         """Number of values."""
         return len(self.values)
 
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, std / sqrt(n)."""
+        return self.std / math.sqrt(self.n)
+
 
 @dataclass(frozen=True)
 class Verdict:

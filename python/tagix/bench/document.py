@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from tagix.bench.store import write_atomically
+from tagix.bench.store import write_text
 
 _END = "<!-- end of table -->"
 
@@ -41,4 +41,4 @@ def write_document(path: Path, tables: dict[str, str]) -> None:
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
         text = replace_table(text, name, table)
-    write_atomically(path, lambda file: file.write(text.encode()))
+    write_text(path, text)

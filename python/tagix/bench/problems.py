@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tagix import datasets
-from tagix.bench.jobs import Job
+from tagix.bench.training import Training
 
 FloatArray = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.int64]
@@ -54,7 +54,7 @@ class Problem:
         return points[np.random.default_rng(seed).integers(0, len(points), size=n)]
 
 
-def load_problem(job: Job) -> Problem:
+def load_problem(job: Training) -> Problem:
     """The data of a job, kept for the next one; ValueError for an unknown name."""
     return _load(job.protocol, job.data, job.n_train)
 

@@ -53,6 +53,14 @@ def pytorch_job(data: str, seed: int, **settings: Any) -> Job:
     return Job("pytorch", data, seed=seed, **{"learning_rate": LEARNING_RATE, **settings})
 
 
+def jobs_of_both(scale: Scale, data: str, **settings: Any) -> dict[str, list[Job]]:
+    """Trainings of tagix and of the peer by the same settings, for each seed, by method."""
+    return {
+        "tagix": [tagix_job(data, seed, **settings) for seed in scale.seeds],
+        "PyTorch": [pytorch_job(data, seed, **settings) for seed in scale.seeds],
+    }
+
+
 def real_jobs(scale: Scale, data: str, sampling: Sampling, **settings: Any) -> list[Job]:
     """Measurements of real points in the place of samples: the floor."""
     return [

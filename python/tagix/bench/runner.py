@@ -9,18 +9,15 @@ import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import tagix as tx
 from tagix.bench.jobs import BenchmarkJob
 from tagix.bench.store import Store
-
-_LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+from tagix.bench.threads import one_library_thread, set_threads
 
 
 @dataclass
@@ -80,7 +77,7 @@ class Workers:
     def _together(
         self, jobs: Sequence[BenchmarkJob], store: Store
     ) -> Iterator[tuple[BenchmarkJob, Future[str | None]]]:
-        with _one_library_thread():  # processes start as jobs are submitted
+        with one_library_thread():  # processes start as jobs are submitted
             futures = {self._submit(job, store): job for job in jobs}
         for future in as_completed(futures):
             if isinstance(future.exception(), BrokenProcessPool):
@@ -165,27 +162,8 @@ def _begin_process() -> None:
 def _run_job(job: BenchmarkJob, folder: Path) -> str | None:
     """Run a job and store what it gives; returns the traceback if it fails."""
     try:
-        tx.set_num_threads(job.n_threads)
-        if job.needs_torch:
-            import torch
-
-            torch.set_num_threads(job.n_threads)
+        set_threads(job.n_threads, torch=job.needs_torch)
         Store(folder).save(job, *job.run())
     except Exception:
         return traceback.format_exc()
     return None
-
-
-@contextmanager
-def _one_library_thread() -> Iterator[None]:
-    """Processes started within take one thread for what the libraries below do by themselves."""
-    before = {name: os.environ.get(name) for name in _LIBRARY_THREADS}
-    os.environ.update(dict.fromkeys(_LIBRARY_THREADS, "1"))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tagix.bench.compare import Goal, Summary, reaches_floor, verdict
+from tagix.bench.markdown import markdown_table
 
 
 @dataclass(frozen=True)
@@ -65,13 +66,6 @@ class Section:
             "numbers": self.numbers,
             "figures": [each.name for each in self.figures],
         }
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 1) -> str:
-    """A Markdown table; columns after the first n_left are aligned to the right."""
-    marks = ["---"] * n_left + ["---:"] * (len(header) - n_left)
-    lines = [header, marks, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def show(value: Summary | None, digits: int) -> str:

@@ -33,6 +33,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, whole or not at all."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, document: Any, indent: int = 2) -> None:
+    """Write what JSON can hold, whole or not at all."""
+    write_text(path, json.dumps(document, indent=indent) + "\n")
+
+
 class Store:
     """Files of finished jobs in a folder: <key>.json with numbers, <key>.npz with arrays."""
 
@@ -47,8 +57,8 @@ class Store:
         write_atomically(
             self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
         )
-        text = json.dumps({"job": job.description(), **result}, indent=1) + "\n"
-        write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
+        numbers = {"job": job.description(), **result}
+        write_json(self.folder / f"{job.key()}.json", numbers, indent=1)
 
     def load(self, job: BenchmarkJob) -> dict[str, Any] | None:
         """The numbers of a finished job, or None where there are none, or none that can be read."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ from tagix.diffusion._settings import (
     network_layers,
 )
 from tagix.gaussian import Prediction
+from tagix.io import save_model
 from tagix.samplers import Sampler
 from tagix.samples import Samples
 from tagix.schedules import Schedule
@@ -410,21 +411,4 @@ class DiffusionModel(Parts):
             TypeError: for anything but a path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_model
-
         save_model(self, path)
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and the arrays."""
-        from tagix.io._diffusion import describe_diffusion
-
-        return describe_diffusion(self)
-
-    @classmethod
-    def _from_file(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
-    ) -> DiffusionModel:
-        """The model that :meth:`_to_file` described; ValueError or TypeError if there is none."""
-        from tagix.io._diffusion import rebuild_diffusion
-
-        return rebuild_diffusion(description, tensors, device)

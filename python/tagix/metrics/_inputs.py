@@ -88,6 +88,17 @@ def as_point_sets(**points: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
     return points_a, points_b
 
 
+def require_rows(n_rows: int, needed: str = "", **points: FloatArray) -> None:
+    """ValueError, which names the argument, for an array of fewer than n_rows rows.
+
+    ``needed`` says in words how many are, by default "at least" so many.
+    """
+    for name, array in points.items():
+        if len(array) < n_rows:
+            got = f"{len(array)} row{'' if len(array) == 1 else 's'}"
+            raise ValueError(f"{name}: got {got}, needed {needed or f'at least {n_rows}'}")
+
+
 def _broadcast(name: str, value: npt.ArrayLike, targets: FloatArray) -> FloatArray:
     array = np.asarray(as_array(name, value), dtype=np.float64)
     if array.shape == (*targets.shape, 1) or (*array.shape, 1) == targets.shape:

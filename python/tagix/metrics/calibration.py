@@ -85,11 +85,10 @@ def coverage_curve(
         TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
-    nominal = as_levels(levels)
     y, mu, variance = as_predictions(y_true, mean, var)
     # The level of the interval that ends at y: 2 Phi(|z|) - 1.
     level_at_y = import_optional("scipy.special").erf(np.abs(y - mu) / np.sqrt(2.0 * variance))
-    return FrequencyCurve(nominal, _share_at_most(level_at_y, nominal))
+    return _frequency_curve(level_at_y, levels)
 
 
 def quantile_calibration_curve(
@@ -115,8 +114,7 @@ def quantile_calibration_curve(
         TypeError: Not an array of numbers.
         ImportError: scipy is not installed.
     """
-    nominal = as_levels(levels)
-    return FrequencyCurve(nominal, _share_at_most(pit(y_true, mean, var), nominal))
+    return _frequency_curve(pit(y_true, mean, var), levels)
 
 
 def quantile_calibration_error(
@@ -255,6 +253,8 @@ def expected_normalized_calibration_error(
     return float(np.mean(np.abs(curve.predicted - curve.actual) / curve.predicted))
 
 
-def _share_at_most(values: FloatArray, levels: FloatArray) -> FloatArray:
-    """Share of the values that are no larger than each level."""
-    return np.searchsorted(np.sort(values), levels, side="right") / len(values)
+def _frequency_curve(level_of_target: FloatArray, levels: npt.ArrayLike | None) -> FrequencyCurve:
+    """Share of the targets whose own level is no larger, by level."""
+    nominal = as_levels(levels)
+    n_at_most = np.searchsorted(np.sort(level_of_target), nominal, side="right")
+    return FrequencyCurve(nominal, n_at_most / len(level_of_target))

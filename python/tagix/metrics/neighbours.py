@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_array, as_count
 from tagix._optional import import_optional
-from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets
+from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets, require_rows
 
 
 class PrecisionRecall(NamedTuple):
@@ -48,9 +48,7 @@ def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) ->
     """
     k = as_count("k", k, least=1)
     sampled, observed = as_point_sets(samples=samples, real=real)
-    for name, points in (("samples", sampled), ("real", observed)):
-        if len(points) <= k:
-            raise ValueError(f"{name}: got {len(points)} rows, needed more than k = {k}")
+    require_rows(k + 1, f"more than k = {k}", samples=sampled, real=observed)
     return PrecisionRecall(
         precision=_share_in_support(sampled, observed, k),
         recall=_share_in_support(observed, sampled, k),
@@ -87,8 +85,7 @@ def knn_accuracy(
     sampled, observed = as_point_sets(samples=samples, real=real)
     asked = _as_labels("labels", labels, len(sampled))
     observed_labels = _as_labels("real_labels", real_labels, len(observed))
-    if len(observed) < k:
-        raise ValueError(f"real: got {len(observed)} rows, needed at least k = {k}")
+    require_rows(k, f"at least k = {k}", real=observed)
     classes, class_of_real = np.unique(observed_labels, return_inverse=True)
     unknown = np.setdiff1d(asked, classes)
     if unknown.size:

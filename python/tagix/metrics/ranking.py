@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -182,9 +182,7 @@ def ood_auroc(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike
         TypeError: Not an array of numbers.
         ImportError: scikit-learn is not installed.
     """
-    is_strange, score = _labelled(in_distribution, out_of_distribution)
-    sklearn_metrics = import_optional("sklearn.metrics", package="scikit-learn")
-    return float(sklearn_metrics.roc_auc_score(is_strange, score))
+    return float(_of_scores("roc_auc_score", in_distribution, out_of_distribution))
 
 
 def ood_roc_curve(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike) -> RocCurve:
@@ -199,16 +197,18 @@ def ood_roc_curve(in_distribution: npt.ArrayLike, out_of_distribution: npt.Array
         TypeError: Not an array of numbers.
         ImportError: scikit-learn is not installed.
     """
-    is_strange, score = _labelled(in_distribution, out_of_distribution)
-    sklearn_metrics = import_optional("sklearn.metrics", package="scikit-learn")
-    false_positive_rate, true_positive_rate, _ = sklearn_metrics.roc_curve(is_strange, score)
+    false_positive_rate, true_positive_rate, _ = _of_scores(
+        "roc_curve", in_distribution, out_of_distribution
+    )
     return RocCurve(false_positive_rate, true_positive_rate)
 
 
-def _labelled(
-    in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike
-) -> tuple[npt.NDArray[np.bool_], FloatArray]:
+def _of_scores(
+    function: str, in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike
+) -> Any:
+    """What a function of sklearn.metrics says of scores, of which the strange ones are positive."""
     usual = as_finite("in_distribution", in_distribution)
     strange = as_finite("out_of_distribution", out_of_distribution)
     is_strange = np.repeat([False, True], [len(usual), len(strange)])
-    return is_strange, np.concatenate([usual, strange])
+    module = import_optional("sklearn.metrics", package="scikit-learn")
+    return getattr(module, function)(is_strange, np.concatenate([usual, strange]))

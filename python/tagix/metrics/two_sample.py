@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_count, as_number
 from tagix._optional import import_optional
-from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets
+from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets, require_rows
 
 
 def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
@@ -84,9 +84,7 @@ def emd_draws(
     n_draws = as_count("n_draws", n_draws, least=1)
     seed = as_count("seed", seed, least=0)
     points_a, points_b = as_point_sets(a=a, b=b)
-    for name, points in (("a", points_a), ("b", points_b)):
-        if len(points) < n_points:
-            raise ValueError(f"{name}: got {len(points)} rows, needed at least {n_points}")
+    require_rows(n_points, a=points_a, b=points_b)
     rng = np.random.default_rng(seed)
     draws = np.empty(n_draws)
     for draw in range(n_draws):
@@ -153,9 +151,7 @@ def mmd(a: npt.ArrayLike, b: npt.ArrayLike, bandwidth: float | None = None) -> f
     if bandwidth is not None:
         bandwidth = _positive("bandwidth", bandwidth)
     points_a, points_b = as_point_sets(a=a, b=b)
-    for name, points in (("a", points_a), ("b", points_b)):
-        if len(points) < 2:
-            raise ValueError(f"{name}: got 1 row, needed at least 2")
+    require_rows(2, a=points_a, b=points_b)
     if bandwidth is None:
         bandwidth = _median_distance(points_a, points_b)
     n_a, n_b = len(points_a), len(points_b)

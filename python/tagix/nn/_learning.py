@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,6 +33,18 @@ from tagix.nn._base import Noise, log
 from tagix.nn._predicting import AnyArrays, Arrays, Predicting
 
 T = TypeVar("T")
+
+
+class _Rows(NamedTuple):
+    """What a fit learns: rows in the core with their weights, and what goes with them."""
+
+    source: _core.RegressionSource
+    noise: Any
+    """As given, on the CPU."""
+    shape: tuple[int, ...]
+    """Of the targets, as given."""
+    rows_by_outputs: tuple[int, ...]
+    """Of the targets, as the core takes them."""
 
 
 class Learning(Predicting):
@@ -101,7 +113,7 @@ class Learning(Predicting):
         targets = self._targets_on_gpu(inputs, y)
         shape = targets.shape
         noise = self._on_host("noise", noise)
-        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
+        noise_var = self._noise_var(noise, shape, _by_outputs(shape))
         weights = _optional_weights(sample_weight, shape[0])
         on_gpu = self._model.update_on_device(
             inputs, targets, noise_var, self._optional_argument("x_var", x_var), for_core(weights)
@@ -173,22 +185,8 @@ class Learning(Predicting):
         batch_size = as_count("batch_size", batch_size, least=1)
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
-        if is_on_gpu("x", x, self.device):
-            inputs_on_gpu = _core.CudaArgument("x", x)
-            on_gpu = self._targets_on_gpu(inputs_on_gpu, y)
-            source = _core.RegressionSource(self._model, inputs_on_gpu, on_gpu)
-            noise = self._on_host("noise", noise)
-            shape = on_gpu.shape
-            rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
-            weights = _optional_weights(sample_weight, shape[0])
-        else:
-            refuse_gpu("fit", y=y, noise=noise)
-            inputs = self._inputs.rows("x", x)
-            targets, shape = self._targets("y", y, *inputs.shape)
-            weights = _optional_weights(sample_weight, len(inputs))
-            targets = without_targets(targets, weights)
-            source = _core.RegressionSource(self._model, inputs, targets)
-            rows_by_outputs = targets.shape
+        rows_of = self._rows_on_gpu if is_on_gpu("x", x, self.device) else self._rows_on_host
+        source, noise, shape, rows_by_outputs = rows_of(x, y, noise, sample_weight)
         model = self._noise_model(noise)
         validation_var = None
         if x_var is not None:
@@ -196,8 +194,6 @@ class Learning(Predicting):
             variances = self._inputs.variances("x_var", x_var, shape[0])
             if variances is not None:
                 source.set_x_var(variances)
-        if weights is not None:
-            source.set_weight(weights.astype(np.float32))
         if not self._takes_no_noise_var and model is None:
             noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
@@ -225,6 +221,27 @@ class Learning(Predicting):
                 progress=progress,
                 callback=callback,
             )
+
+    def _rows_on_host(self, x: Any, y: Any, noise: Any, sample_weight: Any) -> _Rows:
+        """What fit learns, of arrays on the CPU."""
+        refuse_gpu("fit", y=y, noise=noise)
+        inputs = self._inputs.rows("x", x)
+        targets, shape = self._targets("y", y, *inputs.shape)
+        weights = _optional_weights(sample_weight, len(inputs))
+        targets = without_targets(targets, weights)
+        source = _core.RegressionSource(self._model, inputs, targets)
+        _give_weights(source, weights)
+        return _Rows(source, noise, shape, targets.shape)
+
+    def _rows_on_gpu(self, x: Any, y: Any, noise: Any, sample_weight: Any) -> _Rows:
+        """The same of x on the GPU, where its rows stay."""
+        inputs = _core.CudaArgument("x", x)
+        targets = self._targets_on_gpu(inputs, y)
+        source = _core.RegressionSource(self._model, inputs, targets)
+        noise = self._on_host("noise", noise)
+        shape = targets.shape
+        _give_weights(source, _optional_weights(sample_weight, shape[0]))
+        return _Rows(source, noise, shape, _by_outputs(shape))
 
     def _targets(
         self, name: str, y: Any, n_rows: int, n_features: int
@@ -277,3 +294,13 @@ def _for_validation(call: Callable[[], T]) -> T:
 
 def _optional_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
     return None if sample_weight is None else as_weights("sample_weight", sample_weight, n_rows)
+
+
+def _give_weights(source: _core.RegressionSource, weights: NDArray[np.float64] | None) -> None:
+    if weights is not None:
+        source.set_weight(weights.astype(np.float32))
+
+
+def _by_outputs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of targets (rows,) or (rows, outputs) with their outputs."""
+    return shape if len(shape) == 2 else (*shape, 1)

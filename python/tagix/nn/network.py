@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tagix._arrays import as_count
 from tagix._core import Forgetting, Layer, UpdateRule
 from tagix._network_state import OPTION_NAMES, Likelihood, NoiseModel, Options, Progress
+from tagix.io import save_model
 from tagix.nn._base import available_device
 from tagix.nn._inputs import Inputs
 from tagix.nn._learning import Learning
@@ -165,24 +164,7 @@ class Network(Learning, Stateful):
             TypeError: for anything but a path.
             OSError: if the file cannot be written; an old one is then as it was.
         """
-        from tagix.io import save_model
-
         save_model(self, path)
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
-        from tagix.io._networks import describe_network
-
-        return {"network": describe_network(self)}, self.state_dict()
-
-    @classmethod
-    def _from_file(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
-    ) -> Any:
-        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
-        from tagix.io._networks import rebuild_network
-
-        return rebuild_network(description, tensors, device)
 
     def _parts(self) -> dict[str, Any]:
         """The first arguments of the constructor, as a pickle keeps them."""

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tagix._arrays import as_count
 from tagix._training import History
 from tagix.diffusion import DiffusionModel
+from tagix.io import _diffusion
 from tagix.samplers import DPMSolverMultistep, Sampler
 from tagix.sklearn import _files
 from tagix.sklearn._columns import ColumnEncoder
@@ -231,7 +232,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
         parameters = _files.describe_parameters(self.get_params(deep=False))
         if not self.__sklearn_is_fitted__():
             return {"parameters": parameters, "learned": None}, {}
-        model, arrays = self.model_._to_file()
+        model, arrays = _diffusion.to_file(self.model_)
         tensors: dict[str, NDArray[Any]] = {"history": _files.history_array(self.history_)}
         _files.put(tensors, "model", arrays)
         names = getattr(self, "feature_names_in_", None)
@@ -247,9 +248,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
         return {"parameters": parameters, "learned": learned}, tensors
 
     def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
-        model = DiffusionModel._from_file(
-            learned.take("model"), _files.take(tensors, "model"), device
-        )
+        model = _diffusion.from_file(learned.take("model"), _files.take(tensors, "model"), device)
         self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
         names, labels = learned.take("feature_names"), learned.take("labels")
         n_features = learned.count("n_features", least=1)
