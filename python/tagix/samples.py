@@ -1,4 +1,4 @@
-"""What a diffusion model has drawn."""
+"""Samples drawn from a diffusion model."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class Samples:
     """
 
     def keep(self, share: float) -> Samples:
-        """The samples without the least certain ones, in their order.
+        """The samples without the least certain ones, in the same order.
 
         Args:
-            share: in (0, 1], how many to keep; round(share * n_samples) of them.
+            share: the part to keep, in (0, 1]; round(share * n_samples) samples are kept.
 
         Raises:
             ValueError: if ``share`` is out of range, or the samples were drawn without

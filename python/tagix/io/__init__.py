@@ -1,6 +1,7 @@
 """Models in safetensors files, architecture included; docs/files.md describes the format.
 
-What a file says is checked before anything is made or allocated by it: a wrong one is a ValueError.
+The content of a file is checked before anything is built or allocated from it; a bad file raises a
+ValueError.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _KINDS = {
 
 
 class Savable(Protocol):
-    """What files hold: an instance of a class of ``_KINDS``.
+    """An object that files can hold: an instance of a class in ``_KINDS``.
 
-    The class has a ``_from_file(description, tensors, device)``, too, that makes the instance anew
-    and raises only ValueError and TypeError, whatever it is given.
+    The class also has ``_from_file(description, tensors, device)``, which rebuilds the instance and
+    raises only ValueError and TypeError, whatever its arguments are.
     """
 
     def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
@@ -45,23 +46,23 @@ class Savable(Protocol):
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
-    """Read what ``save`` of a network, a diffusion model or an estimator wrote.
+    """Load a network, a diffusion model or an estimator that its ``save`` wrote.
 
     Args:
         path: the file.
-        device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
+        device: where to put the model, "cpu" or "cuda"; files do not record the device.
 
     Returns:
         An object of the class that was saved: :class:`tagix.nn.Sequential`,
         :class:`tagix.nn.Network`, :class:`tagix.DiffusionModel`, or an estimator of
-        ``tagix.sklearn``. A :class:`tagix.nn.Module` of a user's own comes back as a
-        :class:`tagix.nn.Traced`, which computes the same.
+        ``tagix.sklearn``. A :class:`tagix.nn.Module` that a user wrote comes back as a
+        :class:`tagix.nn.Traced`, which computes the same function.
 
     Raises:
         TypeError: for anything but a path, and for a device that is not a string.
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
-            what is wrong.
+        ValueError: if the file was not written by tagix or is damaged, or if the device is not
+            available; the message says what is wrong.
         OSError: if the file cannot be read.
         ImportError: for an estimator where scikit-learn is not installed.
     """
@@ -91,11 +92,11 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
 
 
 def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
-    """Write a model to a file, in place of one of that name when the new one is whole.
+    """Write a model to a file; an existing file is replaced when the new one is complete.
 
     Where ``path`` is a symbolic link, the file that it points to is replaced. See
-    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
-    Of an instance of a subclass, only what its class here has is written.
+    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading. For
+    an instance of a subclass, only the state of its class here is written.
     """
     target = _as_path(path)
     description, tensors = model._to_file()
