@@ -72,15 +72,12 @@ class InputPosterior:
     covariance: NDArray[np.float64]
     """Their covariances, (rows, features, features)."""
     log_evidence: NDArray[np.float64]
-    """ln p(y) by Laplace's method, (rows,).
-
-    What this mode has of all inputs' share: of several starts, ``exp(log_evidence)`` are the
-    weights of the modes that they end at.
+    """ln p(y) by Laplace's method, (rows,): the contribution of this mode. If several starts end at
+    different modes, ``exp(log_evidence)`` are the weights of these modes.
     """
     converged: NDArray[np.bool_]
-    """Whether the search ended at a maximum of the density, (rows,).
-
-    That is, the next step would be shorter than the tolerance, and all curvatures are negative.
+    """Whether the search ended at a maximum of the density, (rows,): the next step would be shorter
+    than the tolerance, and all curvatures are negative.
     """
     n_iterations: NDArray[np.int64]
     """Steps taken, (rows,)."""

@@ -71,10 +71,9 @@ class History:
     noise_var: list[float] = field(default_factory=list)
     """Mean noise variance of the targets, known or inferred."""
     surprise: list[float] = field(default_factory=list)
-    """Mean of squared errors over their predicted variances, noise included.
-
-    1 where the variances are right, more where the network is too sure of itself. Of classes, the
-    mean of (1/p - 1) / (n_classes - 1), of which the same is true.
+    """Mean of squared errors divided by their predicted variances, noise included. It is 1 if the
+    variances are right, and more if the network is overconfident. For classes it is the mean of
+    (1/p - 1) / (n_classes - 1), which is also 1 if the probabilities are right.
     """
     seconds: list[float] = field(default_factory=list)
     """Wall-clock duration of the epoch, validation left out."""
@@ -83,10 +82,10 @@ class History:
     validation_log_likelihood: list[float] = field(default_factory=list)
     """Mean log density of a validation target after the epoch; empty without such data."""
     n_rows: list[int] = field(default_factory=list)
-    """Rows learned; fewer than the data have in an epoch that a callback ended early, and what the
-    lists say of training is then about these rows."""
+    """Rows learned. If a callback ends an epoch early, these are fewer than the rows of the data,
+    and the training entries of the lists are then about these rows only."""
     stopped: bool = False
-    """Whether a callback ended the fit, after the last epoch listed or, by ``n_rows``, in it."""
+    """Whether a callback ended the fit, after the last epoch listed or within it."""
 
 
 def check_callback(callback: FitCallback | None) -> None:

@@ -41,7 +41,7 @@ class VarianceAttribution:
     """
 
     inputs: NDArray[np.float64]
-    """By input feature, (rows, outputs, features); 0 for what is known exactly."""
+    """By input feature, (rows, outputs, features); 0 for inputs that are known exactly."""
     layers: dict[str, NDArray[np.float64]]
     """By layer, weights and biases together, (rows, outputs); keys as of parameters: "0", "2"."""
     noise: NDArray[np.float64]

@@ -50,8 +50,8 @@ class Prediction(Gaussian):
 
     ``var`` is the variance of a target, the sum of
 
-        epistemic due to what the network does not know: it shrinks with data, aleatoric the noise
-        of the target itself, as given or as inferred.
+        epistemic   due to what the network does not know: it shrinks with data,
+        aleatoric   the noise of the target itself, as given or as inferred.
 
     A network made without noise does not know the noise: there ``aleatoric`` is 0, and ``var`` is
     the variance of the mean alone.

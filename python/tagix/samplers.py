@@ -51,7 +51,7 @@ class Plan:
     """What a sampler does in each stage: float64 arrays (n_stages,) with the module's names."""
 
     t: Array
-    """The timestep at which the network is asked."""
+    """The timestep at which the network is called."""
     x_weight: Array
     prediction_weight: Array
     carry_weight: Array

@@ -65,8 +65,9 @@ class Predicting(Noisy):
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
                 :class:`Activation` gives NaN or infinity, and for an array on the GPU that is not
-                C-contiguous. TypeError: for something that is not an array of numbers, and for an
-                array on the GPU that is not float32 or is given to a network on the CPU.
+                C-contiguous.
+            TypeError: for something that is not an array of numbers, and for an array on the GPU
+                that is not float32 or is given to a network on the CPU.
         """
         if type(x) is Value:
             return apply(self, (x,))

@@ -46,7 +46,7 @@ class Traced(Module):
 
     @classmethod
     def of(cls, layer: _core.Layer, inputs: Sequence[Sequence[int]]) -> Traced:
-        """A layer traced for inputs of these shapes; ValueError for an :class:`Activation` in it."""
+        """A layer traced for these input shapes; ValueError for an :class:`Activation` in it."""
         topology = _core.Topology(layer, [list(shape) for shape in inputs], None)
         n_columns = sum(math.prod(shape) for shape in inputs)
         records = [record for record in topology.layers(n_columns) if record[0]]

@@ -64,12 +64,11 @@ class SavedEstimator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and all that was learned to a safetensors file.
 
-        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        :func:`tagix.load` reads it back. An existing file is replaced when the new one is complete.
 
         Raises:
             TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
+            OSError: if the file cannot be written; an existing file is then unchanged.
         """
         from tagix.io import save_model
 
