@@ -1,5 +1,4 @@
-"""How well an uncertainty ranks: large errors above small ones, strange inputs above usual ones."""
-others."""
+"""How well an uncertainty ranks: large errors first, strange inputs above usual ones."""
 
 from __future__ import annotations
 
