@@ -1,4 +1,4 @@
-"""The main job: train a diffusion model on toy data, sample from it, measure and draw."""
+"""Train a diffusion model on toy data, sample from it, measure the samples and draw figures."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Preset:
         rule: Parameter update, "information" or "capped".
         cap: Of the capped rule.
         noise_std: Standard deviation of the observed noise in the first epoch.
-        noise_min_std: It decays no further than this.
-        noise_decay: Factor on it per epoch.
+        noise_min_std: Lower bound of the decaying standard deviation.
+        noise_decay: Factor on the standard deviation per epoch.
         batch_size: Rows per update.
         n_epochs: Passes over the train set.
     """
@@ -88,9 +88,9 @@ class DiffusionReport:
         off_manifold: Share of samples off the manifold, see metrics.off_manifold_share.
         sliced_wasserstein: Between samples and held-out points, in standard deviations.
         held_out_mse: See metrics.denoising_mse.
-        floor: The same three measures where nothing could do better: held-out points for
-            off_manifold, train points for sliced_wasserstein, and the ideal denoiser for
-            held_out_mse (known for the standard size of the data only).
+        floor: The best possible values of the same three measures: of held-out points for
+            off_manifold, of train points for sliced_wasserstein, and of the ideal denoiser for
+            held_out_mse (known only for the standard size of the data).
         fit_seconds: Wall-clock time of training.
         sample_seconds: Wall-clock time of sampling, uncertainty included.
         train_mse: By epoch, error of the predictions made during training.
@@ -123,7 +123,7 @@ class DiffusionReport:
 def build_model(
     preset: Preset, n_features: int = 2, seed: int | None = None, device: str = "cpu"
 ) -> tx.DiffusionModel:
-    """An untrained DiffusionModel by a preset, for data that are already standardised."""
+    """An untrained DiffusionModel made from a preset, for data that are already standardised."""
     noise = tx.Homoscedastic(
         std=preset.noise_std,
         min_std=preset.noise_min_std or 0.0,
@@ -168,7 +168,7 @@ def run_diffusion(
         preset: Name in PRESETS.
         seed: Of the model's weights, training and samples.
         n_train: Train points.
-        n_epochs: Instead of the preset's.
+        n_epochs: Passes over the train set, instead of the preset's.
         n_samples: Samples to draw and judge.
         device: Where it trains and samples, "cpu" or "cuda".
         output_dir: Folder for figures and report, made if needed.
@@ -180,7 +180,7 @@ def run_diffusion(
         ValueError: Unknown name or preset, data in three dimensions, a size below 1, a negative
             seed, or a device that is not there.
         TypeError: A size or seed that is not an integer.
-        ImportError: A package of the extra "lab" is not installed; found before training.
+        ImportError: A package of the extra "lab" is not installed; this is checked before training.
     """
     recipe = _recipe(preset, n_epochs)
     n_samples = as_count("n_samples", n_samples, least=1)

@@ -1,4 +1,4 @@
-"""What a benchmark trains and measures, as plain data: equal descriptions are equal jobs."""
+"""What a benchmark trains and measures, as plain data: jobs with equal descriptions are equal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["BenchmarkJob", "Job", "Sampling"]
 
 
 class BenchmarkJob(ABC):
-    """One piece of work of a benchmark; the fields of the dataclass that derives from it say what.
+    """One piece of work of a benchmark, described by the fields of a derived dataclass.
 
-    The properties here may be fields there.
+    The properties here may be fields of the derived class.
     """
 
     @property
@@ -58,7 +58,7 @@ class BenchmarkJob(ABC):
         return described
 
     def key(self) -> str:
-        """Name of the job's files: readable, and by a hash its own."""
+        """Name of the job's files: readable, and unique by a hash."""
         canonical = json.dumps([self.format, self.description()], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
         return f"{self.title()}_{digest}"

@@ -12,13 +12,13 @@ from tagix.bench.store import write_json, write_text
 
 @dataclass(frozen=True)
 class TableRun:
-    """What came of a table.
+    """The outcome of a table.
 
     Attributes:
         section: Its report.
-        n_jobs: Jobs that it has results of.
-        n_run: Those among them that were not there before.
-        errors: What went wrong in the others, a text each.
+        n_jobs: Jobs with results.
+        n_run: Jobs with results that this run computed.
+        errors: What went wrong in the other jobs, one text each.
         seconds: Time that the jobs took together, by the clock.
         path: Its Markdown file.
     """

@@ -13,7 +13,7 @@ from tagix.bench.markdown import markdown_table
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at and what came of it."""
+    """A target and the measured result."""
 
     text: str
     got: str
@@ -37,7 +37,7 @@ class Section:
         name: Of the table, as on the command line.
         title: Its heading.
         text: Settings and Markdown tables.
-        targets: What was to be reached.
+        targets: The targets of the table.
         figures: To be drawn.
         numbers: Everything that the tables hold, for JSON.
     """

@@ -49,7 +49,7 @@ def run_toy(
     fresh: bool = False,
     progress: bool = True,
 ) -> list[TableRun]:
-    """Train, measure and draw what some tables need, and write their reports.
+    """Train, measure and draw everything that some tables need, and write their reports.
 
     The folder gets jobs/ (a pair of files for each training, which a later call reads instead of
     training again), figures/, and for each table <name>.md and <name>.json.
@@ -58,7 +58,7 @@ def run_toy(
         tables: Names in TABLES.
         quick: Few cells and epochs in place of the full grids.
         n_seeds: Models of each kind, by default 3, or 1 in quick runs.
-        n_workers: Processes at a time, by default one a processor.
+        n_workers: Parallel processes, by default one per processor.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose tables are replaced, see tagix.bench.document; figures go
             to images/toy/ beside it.

@@ -14,7 +14,7 @@ class Sampling:
     """One way to draw from a trained model, and what to measure of the samples.
 
     Attributes:
-        name: Of the results, unique in a job.
+        name: Name of the results, unique in a job.
         n_samples: Samples to draw; with by_class, of each class.
         metrics: Keys of tagix.bench.measures.MEASURES.
         sampler: Class in tagix.samplers; None is the model's own default, DDPM over all steps.
@@ -45,8 +45,8 @@ class Training:
     """One training of one model, and the measurements of it.
 
     Attributes:
-        method: "tagix", "pytorch" (the peer trained by Adam), or "real": no model, its samples are
-            held-out points, so that the same measurements give the floor.
+        method: "tagix", "pytorch" (the peer trained by Adam), or "real": no model, but held-out
+            points in the place of samples, so that the same measurements give the floor.
         data: Name of the data set.
         protocol: "classroom" (tagix.datasets.load_classroom) or "toy" (load_toy).
         n_train: Train points; None is the protocol's number.

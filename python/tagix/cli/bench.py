@@ -49,18 +49,18 @@ def _add_toy(bench: Any) -> None:
 
     @bench.command()  # type: ignore[untyped-decorator]
     def toy(
-        table: BenchTable = option(BenchTable.all, help="Which table."),
+        table: BenchTable = option(BenchTable.all, help="Table to make."),
         quick: bool = option(False, "--quick", help="Few cells and epochs."),
         seeds: int | None = option(None, min=1, help="Default: 3, or 1 with --quick."),
         workers: int | None = _workers(),
         output: Path = option(Path("output/toy"), help="Folder of results and figures."),
-        document: Path | None = _document("A Markdown file whose tables to replace."),
+        document: Path | None = _document("Markdown file in which to replace tables."),
         fresh: bool = _fresh(),
         quiet: bool = option(False, "--quiet", help="No progress bars."),
     ) -> None:
         """Train tagix and a PyTorch peer on toy data; write tables, figures and numbers.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench import TABLES, run_toy
 
@@ -85,25 +85,23 @@ def _add_uci(bench: Any) -> None:
     @bench.command()  # type: ignore[untyped-decorator]
     def uci(
         data: Path = option(exists=True, file_okay=False, help="Folder of the sets."),
-        dataset: list[str] = option(
-            [], help="Which set; may be repeated. Default: all that the folder has."
-        ),
+        dataset: list[str] = option([], help="Set; may be repeated. Default: all in the folder."),
         quick: bool = option(False, "--quick", help="The first 2 splits of each set."),
         peer: str = option(
             "none",
             metavar="NAMES",
-            help="Others on the same splits, with commas between: ngboost, catboost, "
+            help="Peers on the same splits, separated by commas: ngboost, catboost, "
             "catboost-rmse, xgboost-distribution, lightgbm, torch; all: those installed.",
         ),
         workers: int | None = _workers(),
         output: Path = option(Path("output/uci"), help="Folder of results."),
-        document: Path | None = _document("A Markdown file whose table to replace."),
+        document: Path | None = _document("Markdown file in which to replace the table."),
         fresh: bool = _fresh(),
         quiet: bool = option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor, as it is, and peers on the published splits of UCI sets.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.uci import run_uci
 
@@ -128,24 +126,24 @@ def _add_tables(bench: Any) -> None:
 
     @bench.command()  # type: ignore[untyped-decorator]
     def tables(
-        dataset: list[str] = option([], help="Which set; may be repeated. Default: all ten."),
+        dataset: list[str] = option([], help="Set; may be repeated. Default: all ten."),
         quick: bool = option(False, "--quick", help="One fold of each set."),
         peer: str = option(
             "all",
             metavar="NAMES",
-            help="Others on the same folds, with commas between: gaussian-process, mlp, "
+            help="Peers on the same folds, separated by commas: gaussian-process, mlp, "
             "random-forest, hist-gradient-boosting, ngboost, catboost, catboost-rmse (of numbers); "
             "all: those installed; none.",
         ),
         workers: int | None = _workers(),
         output: Path = option(Path("output/tables"), help="Folder of results."),
-        document: Path | None = _document("A Markdown file whose table to replace."),
+        document: Path | None = _document("Markdown file in which to replace the table."),
         fresh: bool = _fresh(),
         quiet: bool = option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor and TagiClassifier, as they are, and peers on sets of scikit-learn.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.sklearn_sets import run_tables
 
@@ -166,7 +164,7 @@ def _add_tables(bench: Any) -> None:
 def _workers() -> Any:
     """The option --workers."""
     typer = import_optional("typer", extra="cli")
-    return typer.Option(None, min=1, help="Default: one a processor.")
+    return typer.Option(None, min=1, help="Default: one per processor.")
 
 
 def _document(text: str) -> Any:
@@ -178,7 +176,7 @@ def _document(text: str) -> Any:
 def _fresh() -> Any:
     """The option --fresh."""
     typer = import_optional("typer", extra="cli")
-    return typer.Option(False, "--fresh", help="Run again what is there already.")
+    return typer.Option(False, "--fresh", help="Run finished jobs again, too.")
 
 
 @contextmanager

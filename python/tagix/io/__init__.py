@@ -1,6 +1,7 @@
 """Models in safetensors files, architecture included; docs/files.md describes the format.
 
-What a file says is checked before anything is made or allocated by it: a wrong one is a ValueError.
+The content of a file is checked before anything is built or allocated from it; a bad file raises a
+ValueError.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["FORMAT_VERSION", "Record", "load", "save_model"]
 
 Tensors = Mapping[str, NDArray[Any]]
 
-# The classes that files hold, and the module that describes instances of each and makes them anew,
+# The classes that files hold, and the module that describes and rebuilds instances of each,
 # imported when one is saved or a file names it. Estimators describe themselves.
 _KINDS = {
     "Sequential": "tagix.io._networks",
@@ -37,13 +38,13 @@ _KINDS = {
 
 
 class _Form(Protocol):
-    """How instances of a class go to files and come back."""
+    """How instances of a class are written to files and rebuilt from them."""
 
     def to_file(self, model: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """A description for JSON and arrays of float32, float64 or int64, by name."""
 
     def from_file(self, description: Mapping[str, Any], tensors: Tensors, device: str) -> Any:
-        """The instance anew; raises only ValueError and TypeError, whatever it is given."""
+        """Rebuild the instance; raises only ValueError and TypeError, whatever the arguments."""
 
 
 class _OfEstimators:
@@ -70,23 +71,23 @@ def _form_of(kind: str) -> _Form:
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
-    """Read what ``save`` of a network, a diffusion model or an estimator wrote.
+    """Load a network, a diffusion model or an estimator that its ``save`` wrote.
 
     Args:
         path: the file.
-        device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
+        device: where to put the model, "cpu" or "cuda"; files do not record the device.
 
     Returns:
         An object of the class that was saved: :class:`tagix.nn.Sequential`,
         :class:`tagix.nn.Network`, :class:`tagix.DiffusionModel`, or an estimator of
-        ``tagix.sklearn``. A :class:`tagix.nn.Module` of a user's own comes back as a
-        :class:`tagix.nn.Traced`, which computes the same.
+        ``tagix.sklearn``. A :class:`tagix.nn.Module` that a user wrote comes back as a
+        :class:`tagix.nn.Traced`, which computes the same function.
 
     Raises:
         TypeError: for anything but a path, and for a device that is not a string.
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
-            what is wrong.
+        ValueError: if the file was not written by tagix or is damaged, or if the device is not
+            available; the message says what is wrong.
         OSError: if the file cannot be read.
         ImportError: for an estimator where scikit-learn is not installed.
     """
@@ -115,12 +116,12 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
 
 
 def save_model(model: Any, path: str | os.PathLike[str]) -> None:
-    """Write an instance of a class of ``_KINDS`` to a file.
+    """Write a model, an instance of a class in ``_KINDS``, to a file.
 
-    It takes the place of a file of that name when the new one is whole.
+    An existing file is replaced when the new one is complete.
     Where ``path`` is a symbolic link, the file that it points to is replaced. See
-    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
-    Of an instance of a subclass, only what its class here has is written.
+    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading. For
+    an instance of a subclass, only the state of its class here is written.
     """
     target = _as_path(path)
     kind = _kind_of(model)

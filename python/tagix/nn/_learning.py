@@ -65,26 +65,26 @@ class Learning(Predicting):
             x: inputs as for calling the network, (batch, features) or a dict of several by name.
             y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
                 For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
-            noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
-                to y; None for a network that was made with its noise. The decay of a noise model
-                goes by the epochs of :meth:`fit`, and an update is not one: in a stream of updates
-                the noise does not decay.
+            noise: a known :class:`tagix.Homoscedastic`, or noise variances that broadcast to y;
+                None for a network that was made with its noise. A noise model decays with the
+                epochs of :meth:`fit`; an update is not an epoch, so the noise does not decay in a
+                stream of updates.
             x_var: variances of the inputs, same shape as x.
-            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row counts as so many
-                rows of the batch with the same targets, one of weight 0 as one without targets.
+            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row of weight n counts as
+                n rows of the batch with the same targets, a row of weight 0 as one without targets.
 
-        With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
-        Noise variances may, too; they are copied to the CPU, to be checked.
+        If x is on the GPU (see calling the network), y and x_var may be on the GPU or on the CPU.
+        So may noise variances; they are copied to the CPU to be checked.
 
         Returns:
-            The prediction made before the update, as from calling the network; the noise that it
-            counts, if the network knows one, is that of the update.
+            The prediction made before the update, as from calling the network. If the network knows
+            its noise, the prediction includes the noise of the update.
 
         Raises:
-            ValueError, TypeError: as calling the network, for noise variances that are not
-                positive, weights that are negative or all 0, for ``noise`` where the network infers
-                it, and none where it does not know it, and if the prediction or the update
-                overflows float32. The network is then as it was.
+            ValueError, TypeError: as calling the network; for noise variances that are not
+                positive, and weights that are negative or all 0; if ``noise`` is given to a network
+                that infers it, or not given to a network that does not know it; and if the
+                prediction or the update overflows float32. The network is then unchanged.
         """
         if self.forgetting is not None and log.isEnabledFor(logging.INFO):
             n_drifts = self.n_drifts
@@ -141,12 +141,12 @@ class Learning(Predicting):
         validation: tuple[Arrays, ArrayLike] | None = None,
         callback: FitCallback | None = None,
     ) -> History:
-        """Update by rows of data in batches, for some passes over them.
+        """Learn rows of data in batches, for a number of passes over them.
 
-        KeyboardInterrupt ends it within an epoch, and the network keeps what it has learned. With
-        any other exception, those of the callback included, parameters and
-        :attr:`epochs_trained` are put back to what they were before the call, together with what
-        other threads have changed meanwhile.
+        KeyboardInterrupt ends the fit within an epoch, and the network keeps what it has learned.
+        After any other exception, including exceptions of the callback, parameters and
+        :attr:`epochs_trained` are reset to their values before the call; this also undoes changes
+        that other threads have made meanwhile.
 
         Args:
             x: inputs as for calling the network, (rows, features) or a dict of several by name.
@@ -155,15 +155,16 @@ class Learning(Predicting):
             noise: as for :meth:`update`.
             x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
                 known exactly.
-            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row counts as so many.
+            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row of weight n counts as
+                n rows.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
             progress: show a progress bar on stderr.
-            validation: (x, y), on the CPU, on which to report error and log-likelihood after each
-                epoch. The likelihood counts the noise of a noise model in that epoch, or what the
-                network infers after it; of an array of noise variances it counts, for each
-                output, the mean over the training rows.
+            validation: (x, y), on the CPU, on which error and log-likelihood are reported after
+                each epoch. The likelihood includes the noise of a noise model in that epoch, or the
+                noise that the network infers after it. If noise variances are given as an array, it
+                includes their mean over the training rows, for each output.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
                 ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
                 end one early.
@@ -178,8 +179,8 @@ class Learning(Predicting):
             TypeError: for something that is not an array of numbers, an integer, a bool, a
                 function.
 
-        With x on the GPU, as calling the network takes it, the rows stay there, and must keep
-        their values; y and noise may be there or on the CPU.
+        If x is on the GPU (see calling the network), the rows stay there and must not change during
+        the fit; y and noise may be on the GPU or on the CPU.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)

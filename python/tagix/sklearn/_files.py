@@ -60,12 +60,11 @@ class SavedEstimator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and all that was learned to a safetensors file.
 
-        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        :func:`tagix.load` reads it back. An existing file is replaced when the new one is complete.
 
         Raises:
             TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
+            OSError: if the file cannot be written; an existing file is then unchanged.
         """
         save_model(self, path)
 
@@ -264,7 +263,7 @@ def describe_labels(name: str, labels: list[Any]) -> list[Any]:
     """Labels, or names of features, for JSON; ValueError for what it does not hold."""
     for label in labels:
         if not isinstance(label, (bool, int, float, str)):
-            raise ValueError(f"{name}: got {label!r}, of which a file holds none")
+            raise ValueError(f"{name}: got {label!r}, which a file cannot hold")
     return labels
 
 
