@@ -1278,7 +1278,7 @@ class DiffusionSource(BatchSource):
 
 class Encoding:
     """
-    Inputs that are piecewise linear in the columns of standardized rows; see core/encoding.h.
+    Inputs that are piecewise linear in the columns of standardized rows; see models/encoding.h.
     """
     def __init__(
         self,
@@ -1313,7 +1313,7 @@ class Encoding:
 
 class Stream:
     """
-    One row after the other, as dicts; see core/stream.h.
+    One row after the other, as dicts; see models/stream.h.
     """
     def __init__(
         self,
