@@ -3,6 +3,8 @@
 #include <optional>
 
 #include "arguments.h"
+#include "constructors.h"
+#include "value_class.h"
 
 namespace tagix::python {
 namespace {
@@ -91,19 +93,7 @@ void bind_likelihood_of(py::class_<Likelihood>& cls) {
   bind_as_value(cls);
 }
 
-}  // namespace
-
-math::ClassHead class_head(const py::object& likelihood) {
-  if (py::isinstance<HierarchicalSoftmax>(likelihood)) {
-    return likelihood.cast<HierarchicalSoftmax>().head();
-  }
-  if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
-  if (py::isinstance<OneVsRest>(likelihood)) return likelihood.cast<OneVsRest>().head();
-  if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
-  return {};
-}
-
-void bind_likelihood(py::module_& m) {
+void bind_hierarchical_softmax(py::module_& m) {
   py::class_<HierarchicalSoftmax> tree_class(m, "HierarchicalSoftmax",
                                              R"(Classes as the leaves of a balanced binary tree.
 
@@ -127,7 +117,9 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
                   }),
                   py::arg("n_classes"));
   bind_likelihood_of(tree_class);
+}
 
+void bind_remax(py::module_& m) {
   py::class_<Remax> remax_class(m, "Remax",
                                 R"(Classes by rectified outputs, one for each, over their sum.
 
@@ -154,7 +146,9 @@ anything but a number.)");
       }),
       py::arg("n_classes"), py::arg("std") = py::none());
   bind_likelihood_of(remax_class);
+}
 
+void bind_softmax(py::module_& m) {
   py::class_<Softmax> softmax_class(
       m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
 
@@ -175,7 +169,18 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
                   }),
                   py::arg("n_classes"));
   bind_likelihood_of(softmax_class);
+}
 
+/// A number in [1 / range, range], `value` for None.
+double checked_or(const Argument<std::optional<double>>& argument, const char* name, double value,
+                  double range) {
+  const double number = argument.as(name).value_or(value);
+  require(number >= 1 / range && number <= range, name, ": got ", number,
+          ", needed None or a number in [", 1 / range, ", ", range, "]");
+  return number;
+}
+
+void bind_one_vs_rest(py::module_& m) {
   py::class_<OneVsRest> one_vs_rest_class(
       m, "OneVsRest", R"(Classes by regressions, one for each: 1 where it is the label, and else 0.
 
@@ -202,21 +207,33 @@ sharpness None or in [1e-3, 1e3]; TypeError for anything but a number.)");
       py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std,
                   const Argument<std::optional<double>>& link_std,
                   const Argument<std::optional<double>>& sharpness) {
-        const auto checked = [](const Argument<std::optional<double>>& argument, const char* name,
-                                double value, double range) {
-          const double number = argument.as(name).value_or(value);
-          require(number >= 1 / range && number <= range, name, ": got ", number,
-                  ", needed None or a number in [", 1 / range, ", ", range, "]");
-          return number;
-        };
         return OneVsRest{checked_classes(n_classes),
-                         checked(std, "std", OneVsRest::default_std, 1e6),
-                         checked(link_std, "link_std", OneVsRest::default_link_std, 1e6),
-                         checked(sharpness, "sharpness", OneVsRest::default_sharpness, 1e3)};
+                         checked_or(std, "std", OneVsRest::default_std, 1e6),
+                         checked_or(link_std, "link_std", OneVsRest::default_link_std, 1e6),
+                         checked_or(sharpness, "sharpness", OneVsRest::default_sharpness, 1e3)};
       }),
       py::arg("n_classes"), py::arg("std") = py::none(), py::arg("link_std") = py::none(),
       py::arg("sharpness") = py::none());
   bind_likelihood_of(one_vs_rest_class);
+}
+
+}  // namespace
+
+math::ClassHead class_head(const py::object& likelihood) {
+  if (py::isinstance<HierarchicalSoftmax>(likelihood)) {
+    return likelihood.cast<HierarchicalSoftmax>().head();
+  }
+  if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
+  if (py::isinstance<OneVsRest>(likelihood)) return likelihood.cast<OneVsRest>().head();
+  if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
+  return {};
+}
+
+void bind_likelihood(py::module_& m) {
+  bind_hierarchical_softmax(m);
+  bind_remax(m);
+  bind_softmax(m);
+  bind_one_vs_rest(m);
 }
 
 }  // namespace tagix::python

@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "arguments.h"
+#include "arrays.h"
+#include "constructors.h"
+#include "value_class.h"
 
 namespace tagix::python {
 namespace {
@@ -19,7 +22,7 @@ std::vector<double> standard_deviations(const py::object& std) {
   }
   require(array.ndim() <= 1, "std: got an array of ", array.ndim(),
           " dimensions, needed a number or one for each output");
-  const py::array_t<double, py::array::c_style | py::array::forcecast> values(array);
+  const Doubles values(array);
   return {values.data(), values.data() + values.size()};
 }
 
@@ -35,24 +38,19 @@ py::dict noise_config(const Homoscedastic& noise) {
 constexpr Choice<math::NoiseLink> links[] = {{"exp", math::NoiseLink::exp},
                                              {"softplus", math::NoiseLink::softplus}};
 
+/// The name that users know the link of a noise head by.
+const char* link_name(const Heteroscedastic& noise) {
+  return links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
+}
+
 py::dict heteroscedastic_config(const Heteroscedastic& noise) {
   py::dict dict;
-  dict["link"] = links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
+  dict["link"] = link_name(noise);
   dict["gain"] = noise.gain();
   return dict;
 }
 
-}  // namespace
-
-std::optional<LearnedNoise> learned_noise(const py::object& noise) {
-  if (py::isinstance<Heteroscedastic>(noise)) return noise.cast<Heteroscedastic>().learned();
-  if (!py::isinstance<Homoscedastic>(noise)) return std::nullopt;
-  const auto homoscedastic = noise.cast<Homoscedastic>();
-  if (!homoscedastic.learn()) return std::nullopt;
-  return homoscedastic.learned();
-}
-
-void bind_noise(py::module_& m) {
+void bind_homoscedastic(py::module_& m) {
   py::class_<Homoscedastic> noise_class(m, "Homoscedastic",
                                         R"(Observation noise that is equal for all samples.
 
@@ -97,7 +95,9 @@ it is not learned.)");
           "The noise variances in an epoch: one, or one for each output. Raises ValueError for an "
           "epoch below 0, TypeError for anything but an integer.");
   bind_as_value(noise_class);
+}
 
+void bind_heteroscedastic(py::module_& m) {
   py::class_<Heteroscedastic> heteroscedastic_class(
       m, "Heteroscedastic",
       R"(Observation noise whose variance a network infers from the input, beside the values.
@@ -134,15 +134,26 @@ not a number and a link that is not a string.)");
   heteroscedastic_class
       .def_property_readonly("config", &heteroscedastic_config,
                              "The constructor's arguments by name.")
-      .def_property_readonly(
-          "link",
-          [](const Heteroscedastic& noise) {
-            return links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
-          },
-          "How the head gives a noise variance, \"exp\" or \"softplus\".")
+      .def_property_readonly("link", &link_name,
+                             "How the head gives a noise variance, \"exp\" or \"softplus\".")
       .def_property_readonly("gain", &Heteroscedastic::gain,
                              "Factor on the priors of the noise head.");
   bind_as_value(heteroscedastic_class);
+}
+
+}  // namespace
+
+std::optional<LearnedNoise> learned_noise(const py::object& noise) {
+  if (py::isinstance<Heteroscedastic>(noise)) return noise.cast<Heteroscedastic>().learned();
+  if (!py::isinstance<Homoscedastic>(noise)) return std::nullopt;
+  const auto homoscedastic = noise.cast<Homoscedastic>();
+  if (!homoscedastic.learn()) return std::nullopt;
+  return homoscedastic.learned();
+}
+
+void bind_noise(py::module_& m) {
+  bind_homoscedastic(m);
+  bind_heteroscedastic(m);
 }
 
 }  // namespace tagix::python
