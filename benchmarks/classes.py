@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import gzip
-import json
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn import datasets
 
 import tagix as tx
-from benchmarks.timing import interleaved_seconds
+from benchmarks.torch_network import torch_network
 from tagix import metrics, nn
+from tagix.bench.compare import Summary
+from tagix.bench.markdown import markdown_table
+from tagix.bench.section import show
+from tagix.bench.sklearn_sets import SETS
+from tagix.bench.store import write_json
+from tagix.bench.threads import set_threads
+from tagix.bench.timing import interleaved_seconds, timed
 
 Array = npt.NDArray[np.float64]
 Inputs = npt.NDArray[np.float32]
@@ -80,9 +85,9 @@ class Scores:
 
 def load(quick: bool) -> Iterator[Data]:
     """The sets of data that are there."""
-    for name, n_epochs in (("digits", 20), ("wine", 50), ("breast_cancer", 20)):
-        x, labels = getattr(datasets, f"load_{name}")(return_X_y=True)
-        yield Data(name, x.astype(np.float32), labels, 2 if quick else n_epochs)
+    for name, n_epochs in (("digits", 20), ("wine", 50), ("breast-cancer", 20)):
+        x, labels = SETS[name].load()
+        yield Data(name.replace("-", "_"), x.astype(np.float32), labels, 2 if quick else n_epochs)
     if quick:
         return
     yield places()
@@ -139,26 +144,17 @@ def learn(
 ) -> tuple[Predictor, float]:
     """A network of tagix with the settings that it comes with, and its seconds."""
     net = network(x.shape[1], head, seed)
-    start = time.perf_counter()
-    net.fit(x, labels, n_epochs=n_epochs, batch_size=BATCH_SIZE, progress=False)
-    return lambda rows: net.predict_proba(rows).astype(np.float64), time.perf_counter() - start
-
-
-def torch_network(n_features: int, n_classes: int, seed: int) -> torch.nn.Sequential:
-    """The same with an output for each class, initialized as PyTorch does."""
-    torch.manual_seed(seed)
-    return torch.nn.Sequential(
-        torch.nn.Linear(n_features, N_HIDDEN),
-        torch.nn.ReLU(),
-        torch.nn.Linear(N_HIDDEN, n_classes),
+    _, seconds = timed(
+        lambda: net.fit(x, labels, n_epochs=n_epochs, batch_size=BATCH_SIZE, progress=False)
     )
+    return lambda rows: net.predict_proba(rows).astype(np.float64), seconds
 
 
 def learn_softmax(
     rate: float, n_classes: int, x: Inputs, labels: Labels, n_epochs: int, seed: int
 ) -> tuple[Predictor, float]:
     """Cross-entropy of softmax by fused Adam, and its seconds."""
-    net = torch_network(x.shape[1], n_classes, seed)
+    net = torch_network((x.shape[1], N_HIDDEN, n_classes), seed)
     optimizer = torch.optim.Adam(net.parameters(), lr=rate, fused=True)
     inputs, targets = torch.from_numpy(x), torch.from_numpy(labels)
     start = time.perf_counter()
@@ -251,7 +247,7 @@ def calls_by_classes(n_classes: int, x: Inputs) -> dict[str, Callable[[], object
     generator = np.random.default_rng(0)
     batches = cycle([generator.integers(0, n_classes, len(x)) for _ in range(16)])
     inputs = torch.from_numpy(x)
-    module = torch_network(x.shape[1], n_classes, 0)
+    module = torch_network((x.shape[1], N_HIDDEN, n_classes))
     optimizer = torch.optim.Adam(module.parameters(), fused=True)
 
     def step() -> None:
@@ -295,54 +291,43 @@ def microseconds_by_classes(
     return found
 
 
-def table(rows: dict[str, list[Scores]]) -> list[str]:
+def table(rows: dict[str, list[Scores]]) -> str:
     """Means and standard deviations in Markdown."""
-
-    def cell(values: list[float], digits: int) -> str:
-        mean = f"{np.mean(values):.{digits}f}"
-        return mean if len(values) == 1 else f"{mean} ± {np.std(values, ddof=1):.{digits}f}"
-
-    lines = [
-        "| | accuracy | mean log p | calibration error | seconds |",
-        "|---|---|---|---|---|",
-    ]
+    lines = []
     for name, scores in rows.items():
-        columns = [[getattr(s, field) for s in scores] for field in Scores.__dataclass_fields__]
-        cells = [cell(c, 2 if i == 3 else 3) for i, c in enumerate(columns)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return lines
+        columns = (Summary.of(getattr(s, field.name) for s in scores) for field in fields(Scores))
+        lines.append([name, *(show(c, 2 if i == 3 else 3) for i, c in enumerate(columns))])
+    return markdown_table(["", "accuracy", "mean log p", "calibration error", "seconds"], lines)
 
 
 def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> None:
     """Measures and prints it all, table by table; also as JSON to ``output``."""
-    tx.set_num_threads(n_threads)
-    torch.set_num_threads(n_threads)
+    set_threads(n_threads, torch=True)
     results: dict[str, dict[str, list[Scores]]] = {}
 
-    def show(title: str, rows: dict[str, list[Scores]]) -> None:
+    def report(title: str, rows: dict[str, list[Scores]]) -> None:
         results[title] = rows
-        print(f"\n{title}\n\n" + "\n".join(table(rows)), flush=True)
+        print(f"\n{title}\n\n{table(rows)}", flush=True)
 
     for data in load(quick):
         seeds = range(n_seeds)
         size = f"{data.name}: {len(data.x)} rows, {data.n_classes} classes, {data.n_epochs} epochs"
-        show(f"{size}, {n_seeds} splits", compare(data, seeds))
+        report(f"{size}, {n_seeds} splits", compare(data, seeds))
         stds = {f"Remax(std={std})": s for std, s in by_std(data, seeds[:3]).items()}
-        show(f"{data.name}, the noise of shares, {len(seeds[:3])} splits", stds)
+        report(f"{data.name}, the noise of shares, {len(seeds[:3])} splits", stds)
         if data.n_classes > 3:
             orders = by_order(data, 2 if quick else 5)
-            show(f"{data.name}, HierarchicalSoftmax on one split", orders)
+            report(f"{data.name}, HierarchicalSoftmax on one split", orders)
 
     counts = (10, 100) if quick else (10, 100, 1000, 10_000)
     costs = microseconds_by_classes(counts, 2 if quick else 9, 0.01 if quick else 0.1)
     names = list(costs[counts[0]])
     print("\nMicroseconds a row, batches of 64, the best of rounds\n")
-    print(f"| classes | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
-    for n_classes, times in costs.items():
-        print(f"| {n_classes} | {' | '.join(f'{times[n]:.1f}' for n in names)} |")
+    lines = [[str(n), *(f"{times[name]:.1f}" for name in names)] for n, times in costs.items()]
+    print(markdown_table(["classes", *names], lines))
     if output is not None:
         scores = {
             title: {name: [asdict(s) for s in each] for name, each in rows.items()}
             for title, rows in results.items()
         }
-        output.write_text(json.dumps({"scores": scores, "microseconds": costs}, indent=1))
+        write_json(output, {"scores": scores, "microseconds": costs}, indent=1)

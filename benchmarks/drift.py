@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 import tagix as tx
+from tagix.bench.markdown import markdown_head, markdown_row
 from tagix.sklearn import TagiClassifier, TagiRegressor
 
 Row = dict[str, float]
@@ -226,15 +227,15 @@ def run(quick: bool) -> None:
     """Print accuracies, errors and likelihoods on both streams, means over streams of 3 seeds."""
     n_rows, seeds = (2_000, range(1)) if quick else (10_000, range(3))
     print(f"\nClasses that move, and change abruptly halfway; {n_rows} rows, {len(seeds)} seeds")
-    heads = "| | accuracy | log loss | accuracy after a change | log loss after it | us a row |"
-    print(f"{heads}\n|---|---|---|---|---|---|")
+    after = ["accuracy after a change", "log loss after it"]
+    print(markdown_head(["", "accuracy", "log loss", *after, "us a row"]))
     for name, make in classifiers():
         found = [prequential(make(), changing_classes(n_rows, seed), [0.5]) for seed in seeds]
         print(_line(name, found, lambda share: f"{share:.3f}"))
     print(f"\nNumbers whose law changes twice, noise 1; {n_rows} rows, {len(seeds)} seeds")
     print("-ln p is by a Gaussian, of River's models with the variance of their last errors")
-    heads = "| | RMSE | -ln p | RMSE after a change | -ln p after it | us a row |"
-    print(f"{heads}\n|---|---|---|---|---|---|")
+    after = ["RMSE after a change", "-ln p after it"]
+    print(markdown_head(["", "RMSE", "-ln p", *after, "us a row"]))
     for name, make_regressor in regressors():
         found = [
             prequential(make_regressor(), changing_numbers(n_rows, seed), [0.5, 0.75])
@@ -247,15 +248,16 @@ def _line(name: str, found: Sequence[Prequential], show: Callable[[float], str])
     def mean(of: str) -> float:
         return float(np.mean([getattr(each, of) for each in found]))
 
-    cells = [
-        name,
-        show(mean("first")),
-        f"{mean('second'):.3f}",
-        show(mean("first_after")),
-        f"{mean('second_after'):.3f}",
-        f"{1e6 * mean('seconds'):.0f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+    return markdown_row(
+        [
+            name,
+            show(mean("first")),
+            f"{mean('second'):.3f}",
+            show(mean("first_after")),
+            f"{mean('second_after'):.3f}",
+            f"{1e6 * mean('seconds'):.0f}",
+        ]
+    )
 
 
 def _named(x: Any) -> Row:

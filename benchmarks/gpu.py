@@ -1,15 +1,13 @@
-"""Speed of the workloads on a GPU beside PyTorch: the table, the JSON and the chart."""
+"""Speed of the workloads on a GPU beside PyTorch: the tables and their numbers."""
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import cycle, pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ import torch
 
 import tagix as tx
 from benchmarks import gpu_diffusion
+from benchmarks.contest import in_a_line, numbers_of, ratio_cells, ratios_of
 from benchmarks.gpu_opponents import (
     NOISE_VAR,
     OPPONENTS,
@@ -25,9 +24,9 @@ from benchmarks.gpu_opponents import (
     resident_batches,
     synchronised_block,
 )
-from benchmarks.timing import Spread, interleaved_blocks
-from benchmarks.workloads import Workload
+from benchmarks.workloads import Workload, tagix_network
 from tagix import _core, nn
+from tagix.bench.timing import Spread, interleaved_blocks
 
 # Floating point operations of an epoch of tagix: it is to take some 10 ms.
 _FLOPS_PER_EPOCH = {"cuda": 2e11, "cpu": 2e8}
@@ -81,8 +80,8 @@ def run(
     try:
         diffusion = gpu_diffusion.run(device, quick)
     except Exception as error:  # the workloads are measured all the same
-        diffusion = {"failures": {"diffusion": _in_a_line(error)}}
-        print(f"    does not run: {_in_a_line(error)}")
+        diffusion = {"failures": {"diffusion": in_a_line(error)}}
+        print(f"    does not run: {in_a_line(error)}")
     print(
         "\nshares of the peaks: FLOP of matrix products, and the fewest bytes that a step can move,"
         "\nwhich may be beyond that of memory where parameters stay in cache\n"
@@ -160,10 +159,7 @@ def tagix_contender(workload: Workload, device: str, precision: str) -> Contende
     An epoch runs in the core from end to end. What a fit does before its second epoch (checks, the
     table's way to the device, the capture of graphs) is not part of the time; it is in `details`.
     """
-    layers: list[nn.Layer] = []
-    for n_in, n_out in pairwise(workload.sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU()]
-    net = nn.Sequential(*layers[:-1], seed=0, device=device, precision=precision)
+    net = tagix_network(workload.sizes, device=device, precision=precision)
     if not workload.trains:
         return _prediction(net, workload, device)
     row_floats = workload.sizes[0] + workload.sizes[-1]
@@ -219,6 +215,64 @@ def _prediction(net: nn.Sequential, workload: Workload, device: str) -> Contende
     return Contender(block, is_tagi=True, note=f"{kinds[0]} in, {kinds[1]} out")
 
 
+@dataclass
+class _Field:
+    """Who takes part in a contest.
+
+    Attributes:
+        contenders: Those who are set up, by name.
+        failures: Why the others are not, in words.
+        setup_seconds: What setting them up took, by name, of those who failed at it, too.
+    """
+
+    contenders: dict[str, Contender] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    setup_seconds: dict[str, float] = field(default_factory=dict)
+
+    def set_up(self, name: str, make: Callable[[], Contender]) -> None:
+        """Make a contender; one that does not work here is named, not hidden."""
+        start = time.perf_counter()
+        try:
+            self.contenders[name] = make()
+        except Exception as error:
+            self.failures[name] = in_a_line(error)
+        self.setup_seconds[name] = time.perf_counter() - start
+
+
+def _field(
+    workload: Workload, opponents: list[str], precisions: list[str], device: str, stop: float
+) -> _Field:
+    """All contenders of a workload; from the clock's ``stop`` on no opponent is set up."""
+
+    def tagix(precision: str) -> Contender:
+        contender = tagix_contender(workload, device, precision)
+        contender.block(1)
+        return contender
+
+    contest = _Field()
+    for name in precisions:
+        contest.set_up(name, partial(tagix, name))
+    for name in opponents:
+        if time.perf_counter() > stop:
+            contest.failures[name] = "its share of the time is spent"
+        else:
+            contest.set_up(name, partial(OPPONENTS[name], workload, device))
+    return contest
+
+
+def _seconds_per_step(
+    contenders: dict[str, Contender], device: str, n_rounds: int, block_seconds: float
+) -> dict[str, list[float]]:
+    """By contender and round."""
+    blocks = {name: contender.block for name, contender in contenders.items()}
+    n_warm_up = 3 if device == "cuda" else 1
+    per_call = interleaved_blocks(blocks, n_rounds, block_seconds, n_warm_up)
+    return {
+        name: [value / contenders[name].steps_per_call for value in values]
+        for name, values in per_call.items()
+    }
+
+
 def _measure(
     workload: Workload,
     opponents: list[str],
@@ -230,52 +284,17 @@ def _measure(
     stop: float,
 ) -> dict[str, Any]:
     """Time one workload, print its lines and return its numbers."""
-    contenders: dict[str, Contender] = {}
-    failures: dict[str, str] = {}
-    setup_seconds: dict[str, float] = {}
-
-    def set_up(name: str, make: Callable[[], Contender]) -> None:
-        start = time.perf_counter()
-        try:
-            contenders[name] = make()
-        except Exception as error:  # what does not work here is named, not hidden
-            failures[name] = _in_a_line(error)
-        setup_seconds[name] = time.perf_counter() - start
-
-    def tagix(precision: str) -> Contender:
-        contender = tagix_contender(workload, device, precision)
-        contender.block(1)
-        return contender
-
-    for name in precisions:
-        set_up(name, partial(tagix, name))
+    contest = _field(workload, opponents, precisions, device, stop)
+    contenders, failures = contest.contenders, contest.failures
     precisions = [name for name in precisions if name in contenders]
-    for name in opponents:
-        if time.perf_counter() > stop:
-            failures[name] = "its share of the time is spent"
-        else:
-            set_up(name, partial(OPPONENTS[name], workload, device))
-    blocks = {name: contender.block for name, contender in contenders.items()}
-    n_warm_up = 3 if device == "cuda" else 1
-    per_call = interleaved_blocks(blocks, n_rounds, block_seconds, n_warm_up)
-    seconds = {
-        name: [value / contenders[name].steps_per_call for value in values]
-        for name, values in per_call.items()
-    }
+    opponents = [name for name in opponents if name in contenders]
+    seconds = _seconds_per_step(contenders, device, n_rounds, block_seconds)
     times = {name: Spread.of(values) for name, values in seconds.items()}
-    flops = {True: workload.tagix_flops(), False: workload.torch_flops()}
-    ratios: dict[str, dict[str, Spread]] = {}
+    ratios = ratios_of(seconds, opponents, precisions)
 
     def print_line(label: str, name: str, ending: str) -> None:
-        median, is_tagi = times[name].median, contenders[name].is_tagi
-        rate = flops[is_tagi] / median
-        bandwidth = fewest_bytes(workload, is_tagi) / median
-        print(
-            f"    {label:26}{median * 1e6:>10.4g}{rate / 1e12:>9.3g}"
-            f"{rate / peaks['flops']:>7.1%}{bandwidth / peaks['bytes_per_second']:>7.1%}"
-            f"  {ending}".rstrip(),
-            flush=True,
-        )
+        work = _shares_of_peaks(workload, contenders[name].is_tagi, times[name].median, peaks)
+        print(f"    {label:26}{work}  {ending}".rstrip(), flush=True)
 
     print(f"{workload.name} {workload.description}")
     for name in precisions:
@@ -284,32 +303,31 @@ def _measure(
         label = name if name in OPPONENTS else f"tagix {name}"
         print(f"    {label:26}not run: {failure}")
     for name in opponents:
-        if name in failures:
-            continue
-        ratios[name] = {
-            precision: Spread.of(
-                [a / b for a, b in zip(seconds[precision], seconds[name], strict=True)]
-            )
-            for precision in precisions
-        }
-        cells = [f"{r.median:.3g} ({r.min:.3g} - {r.max:.3g})" for r in ratios[name].values()]
-        print_line(name, name, "  ".join(f"{cell:24}" for cell in cells))
+        print_line(name, name, ratio_cells(ratios[name].values()))
     return {
         **asdict(workload),
-        "tagix_flops": flops[True],
-        "torch_flops": flops[False],
+        "tagix_flops": workload.tagix_flops(),
+        "torch_flops": workload.torch_flops(),
         "tagix_fewest_bytes": fewest_bytes(workload, True),
         "torch_fewest_bytes": fewest_bytes(workload, False),
-        "seconds": {name: asdict(spread) for name, spread in times.items()},
-        "ratio": {
-            name: {precision: asdict(spread) for precision, spread in by_precision.items()}
-            for name, by_precision in ratios.items()
-        },
+        **numbers_of(times, ratios),
         "notes": {name: contender.note for name, contender in contenders.items()},
         "details": {name: contender.details for name, contender in contenders.items()},
-        "setup_seconds": setup_seconds,
+        "setup_seconds": contest.setup_seconds,
         "failures": failures,
     }
+
+
+def _shares_of_peaks(
+    workload: Workload, is_tagi: bool, seconds: float, peaks: dict[str, float]
+) -> str:
+    """Microseconds and TFLOP/s of a step, and what these and its bytes are of the peaks."""
+    flops = workload.tagix_flops() if is_tagi else workload.torch_flops()
+    rate, bandwidth = flops / seconds, fewest_bytes(workload, is_tagi) / seconds
+    return (
+        f"{seconds * 1e6:>10.4g}{rate / 1e12:>9.3g}"
+        f"{rate / peaks['flops']:>7.1%}{bandwidth / peaks['bytes_per_second']:>7.1%}"
+    )
 
 
 def failures_of_tagix(results: dict[str, Any]) -> list[str]:
@@ -322,68 +340,3 @@ def failures_of_tagix(results: dict[str, Any]) -> list[str]:
             if name not in OPPONENTS
         ]
     return found
-
-
-def _in_a_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0]
-
-
-def write_json(path: Path, results: dict[str, Any]) -> None:
-    """Write what run returned to a file."""
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-
-
-def draw_chart(path: Path, results: dict[str, Any]) -> None:
-    """Draw times and ratios of what run returned, with their spread, to an image file."""
-    from matplotlib.figure import Figure
-
-    workloads = results["workloads"]
-    figure = Figure(figsize=(11, 2 + 0.8 * len(workloads)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    names = [
-        name
-        for name in ["float32", "mixed", "bfloat16", *OPPONENTS]
-        if any(name in workload["seconds"] for workload in workloads)
-    ]
-    for i, name in enumerate(names):
-        rows = [k for k, workload in enumerate(workloads) if name in workload["seconds"]]
-        style = {
-            "fmt": "o" if name in OPPONENTS else "s",
-            "color": f"C{i}",
-            "markersize": 4,
-        }
-        positions = [k + 0.7 * (i / max(len(names) - 1, 1) - 0.5) for k in rows]
-        times = [workloads[k]["seconds"][name] for k in rows]
-        label = name if name in OPPONENTS else f"tagix {name}"
-        _bars(left, times, positions, 1e6, label=label, **style)
-        if name in OPPONENTS:
-            ratios = [next(iter(workloads[k]["ratio"][name].values()), None) for k in rows]
-            pairs = [(r, at) for r, at in zip(ratios, positions, strict=True) if r is not None]
-            _bars(right, [r for r, _ in pairs], [at for _, at in pairs], 1, **style)
-    left.set_xlabel("microseconds a step")
-    right.set_xlabel("time of tagix / time of the opponent")
-    right.axvline(1, color="black", linewidth=0.8)
-    for axes in (left, right):
-        axes.set_xscale("log")
-        axes.grid(axis="x", linewidth=0.3)
-    left.set_yticks(range(len(workloads)), [f"{w['name']} {w['description']}" for w in workloads])
-    left.invert_yaxis()
-    figure.suptitle(results["device"], fontsize="medium")
-    if names:
-        figure.legend(loc="outside lower center", ncols=5, fontsize="small")
-    figure.savefig(path, dpi=150)
-
-
-def _bars(
-    axes: Any, spreads: list[dict[str, float]], positions: list[float], unit: float, **style: Any
-) -> None:
-    """Medians of spreads, times a unit, with bars from least to greatest."""
-    axes.errorbar(
-        [unit * spread["median"] for spread in spreads],
-        positions,
-        xerr=[
-            [unit * (spread["median"] - spread["min"]) for spread in spreads],
-            [unit * (spread["max"] - spread["median"]) for spread in spreads],
-        ],
-        **style,
-    )

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 import tagix as tx
-from benchmarks.gpu_opponents import captured, network, synchronised_block
-from benchmarks.timing import Spread, interleaved_blocks
+from benchmarks.gpu_opponents import captured, synchronised_block
+from benchmarks.torch_network import torch_network
 from benchmarks.workloads import WORKLOADS, Call
+from tagix.bench.timing import Spread, interleaved_blocks
 from tagix.datasets import swiss_roll
 from tagix.reference import schedule, time_features
 
@@ -37,7 +38,7 @@ class TorchDiffusion:
 
     def __init__(self, data: Tensor, n_samples: int, device: str) -> None:
         self._data = data.to(device)
-        self._net = network(WORKLOADS["W1"].sizes, device)
+        self._net = torch_network(WORKLOADS["W1"].sizes, device=device)
         self._optimizer = torch.optim.Adam(
             self._net.parameters(), lr=3e-3, fused=True, capturable=device == "cuda"
         )
@@ -154,10 +155,7 @@ def _compare(
     blocks = {name: synchronised_block(call, device) for name, call in calls.items()}
     seconds = interleaved_blocks(blocks, n_rounds, block_seconds=0.05, n_warm_up=1)
     times = {name: Spread.of(values) for name, values in seconds.items()}
-    ratio = Spread.of([a / b for a, b in zip(seconds["tagix"], seconds["torch"], strict=True)])
+    ratio = Spread.of_ratios(seconds["tagix"], seconds["torch"])
     medians = ", ".join(f"{name} {spread.median:.4g} s" for name, spread in times.items())
-    print(
-        f"    {label:44} {medians}, ratio {ratio.median:.3g} ({ratio.min:.3g} - {ratio.max:.3g})",
-        flush=True,
-    )
+    print(f"    {label:44} {medians}, ratio {ratio.text()}", flush=True)
     return {**{name: asdict(spread) for name, spread in times.items()}, "ratio": asdict(ratio)}

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import cycle, pairwise
+from itertools import cycle
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.timing import Block, clock_seconds
+from benchmarks.torch_network import torch_network
 from benchmarks.torch_tagi import TorchTagi
 from benchmarks.workloads import Call, Workload, batches_of
+from tagix.bench.timing import Block, clock_seconds
 
 NOISE_VAR = 1.0  # of the observations, wherever TAGI learns
 _N_WARM_UP = 3  # steps before one is captured: libraries and optimizers set themselves up in them
@@ -110,25 +111,25 @@ def captured(calls: Sequence[Call]) -> Call:
 
 def eager(workload: Workload, device: str) -> Contender:
     """PyTorch eager: a step of Adam as it comes, or a prediction without gradients."""
-    net = _network(workload, device)
+    net = torch_network(workload.sizes, device=device)
     return _in_turn(_steps(workload, device, net, net), device)
 
 
 def fused(workload: Workload, device: str) -> Contender:
     """The same with Adam(fused=True), which updates all parameters in one kernel."""
-    net = _network(workload, device)
+    net = torch_network(workload.sizes, device=device)
     return _in_turn(_steps(workload, device, net, net, fused=True), device)
 
 
 def graph(workload: Workload, device: str) -> Contender:
     """The same with Adam(fused=True, capturable=True), captured in a CUDA graph."""
-    net = _network(workload, device)
+    net = torch_network(workload.sizes, device=device)
     return _replayed(_steps(workload, device, net, net, fused=True, capturable=True), device)
 
 
 def compiled(workload: Workload, device: str, mode: str = "reduce-overhead") -> Contender:
     """Fused Adam and the network through torch.compile, which captures its own graphs."""
-    net = _network(workload, device)
+    net = torch_network(workload.sizes, device=device)
     torch._dynamo.reset()  # of the networks compiled before, whose number is limited
     run = torch.compile(net, mode=mode, dynamic=False)
     begin: Call = torch.compiler.cudagraph_mark_step_begin
@@ -145,7 +146,7 @@ def compiled(workload: Workload, device: str, mode: str = "reduce-overhead") -> 
 
 def compiled_graph(workload: Workload, device: str) -> Contender:
     """The network through torch.compile, and the whole step captured in a CUDA graph."""
-    net = _network(workload, device)
+    net = torch_network(workload.sizes, device=device)
     torch._dynamo.reset()
     run = torch.compile(net, dynamic=False)
     return _replayed(_steps(workload, device, net, run, fused=True, capturable=True), device)
@@ -186,23 +187,10 @@ def default_opponents(device: str, quick: bool) -> list[str]:
     return [name for name in OPPONENTS if name != "max_autotune"]
 
 
-def network(sizes: Sequence[int], device: str) -> torch.nn.Sequential:
-    """Linear layers of these sizes with ReLU between them, float32."""
-    torch.manual_seed(0)
-    layers: list[torch.nn.Module] = []
-    for n_in, n_out in pairwise(sizes):
-        layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1]).to(device)
-
-
 def resident_batches(workload: Workload, device: str) -> list[tuple[Tensor, Tensor]]:
     """Inputs and targets of a few steps, on the device."""
     arrays = batches_of(workload, workload.batch_size)
     return [(torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)) for x, y in arrays]
-
-
-def _network(workload: Workload, device: str) -> torch.nn.Module:
-    return network(workload.sizes, device)
 
 
 def _steps(

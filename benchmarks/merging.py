@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,8 +13,12 @@ import numpy.typing as npt
 import torch
 
 import tagix as tx
+from benchmarks.progress import Progress
+from benchmarks.torch_network import torch_network
 from tagix import metrics, nn
 from tagix.bench.document import check_document, write_document
+from tagix.bench.markdown import markdown_table
+from tagix.bench.threads import set_threads
 
 Array = npt.NDArray[np.float32]
 Rows = tuple[Array, Array]
@@ -177,9 +180,8 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> dict[
     names = [*TABLES, "merging-seeds", "merging-forget"]
     if output is not None:
         check_document(output, names)
-    tx.set_num_threads(n_threads)
-    torch.set_num_threads(n_threads)
-    start = time.perf_counter()
+    set_threads(n_threads, torch=True)
+    progress = Progress()
     merged: dict[Key, dict[str, list[Array]]] = defaultdict(lambda: defaultdict(list))
     seeds: dict[int, list[tuple[float, float]]] = defaultdict(list)
     forgotten: dict[tuple[str, str, str], list[Array]] = defaultdict(list)
@@ -190,8 +192,7 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> dict[
         for prior_name in ("fresh", "trained"):
             _measure_shards(merged, prior_name, common, train, test, sizes, seed)
             _measure_forgetting(forgotten, prior_name, common, train, test, sizes, seed)
-            seconds = time.perf_counter() - start
-            print(f"{seconds:7.0f} s  seed {seed}: {prior_name} prior", flush=True)
+            progress.done(f"seed {seed}: {prior_name} prior")
         _measure_seeds(seeds, train, test, sizes, seed)
     tables = {name: _shards_table(merged, column) for name, column in TABLES.items()}
     tables["merging-seeds"] = _table(
@@ -208,11 +209,14 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> dict[
 
 
 def _backprop_start(common: Rows | None, sizes: Sizes, seed: int) -> torch.nn.Sequential:
-    torch.manual_seed(seed)
-    net = torch.nn.Sequential(
-        torch.nn.Linear(N_FEATURES, N_HIDDEN), torch.nn.ReLU(), torch.nn.Linear(N_HIDDEN, 1)
-    )
+    net = torch_network((N_FEATURES, N_HIDDEN, 1), seed)
     return net if common is None else train_backprop(net, common, sizes, seed)
+
+
+def _prior(name: str, common: Rows, sizes: Sizes, seed: int) -> nn.Sequential:
+    """The network that all others start from, "fresh" or "trained" on the common rows."""
+    prior = make_net(seed)
+    return learn(prior, common, sizes) if name == "trained" else prior
 
 
 def _measure_shards(
@@ -224,9 +228,7 @@ def _measure_shards(
     sizes: Sizes,
     seed: int,
 ) -> None:
-    prior = make_net(seed)
-    if prior_name == "trained":
-        learn(prior, common, sizes)
+    prior = _prior(prior_name, common, sizes, seed)
     start = _backprop_start(common if prior_name == "trained" else None, sizes, seed)
     at_once = of_network(learn(copy.deepcopy(prior), train, sizes), test)
     for split in ("alike", "apart"):
@@ -286,9 +288,7 @@ def _measure_forgetting(
     Root mean square differences, on test rows in the region of the shard's, before and after
     forgetting; and the percentage of parameters that are put back to the prior.
     """
-    prior = make_net(seed)
-    if prior_name == "trained":
-        learn(prior, common, sizes)
+    prior = _prior(prior_name, common, sizes, seed)
     for split in ("alike", "apart"):
         shards = make_shards(train, 10, split, seed)
         others = (np.concatenate(part) for part in zip(*shards[:-1], strict=True))
@@ -332,5 +332,4 @@ def _forgetting_table(results: dict[tuple[str, str, str], list[Array]]) -> str:
 
 
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+    return markdown_table(head, list(rows), n_left=len(head))

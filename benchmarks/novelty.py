@@ -18,15 +18,15 @@ from sklearn.datasets import make_moons
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-import tagix as tx
+from benchmarks.hamiltonian import hmc
 from tagix import datasets
+from tagix.bench.compare import Summary
+from tagix.bench.markdown import markdown_table
+from tagix.bench.threads import set_threads
 from tagix.sklearn import TagiClassifier, TagiRegressor
 
 Array = NDArray[np.float64]
 
-WIDTH = 50
-GAIN_BIAS = 3.0
-N_CHAINS = 4
 UCI = ("bostonHousing", "concrete", "energy", "yacht")
 
 
@@ -121,110 +121,6 @@ def corner() -> Problem:
 PROBLEMS = (two_clusters, sine, ring, corner)
 
 
-class Chains(NamedTuple):
-    """Draws of functions: mean and standard deviation of each region, and how chains agree."""
-
-    std: dict[str, Array]
-    noise_std: float
-    r_hat: float
-
-
-def hmc(problem: Problem, n_warm: int, n_kept: int, seed: int = 0) -> Chains:
-    """Hamiltonian Monte Carlo in all weights, each in units of its prior's standard deviation.
-
-    Chains run side by side. Their steps, 60 to 160 a move, are adapted to an acceptance of .8 while
-    they warm up (Hoffman & Gelman, JMLR 2014).
-    """
-    rng = np.random.default_rng(seed)
-    shift, scale = problem.x.mean(axis=0), problem.x.std(axis=0)
-    x, unit = (problem.x - shift) / scale, problem.y.std()
-    y = (problem.y - problem.y.mean()) / unit
-    n_rows, n_features = x.shape
-    n_weights = WIDTH * n_features
-    spread = np.r_[
-        np.full(n_weights, 1 / np.sqrt(n_features)),
-        np.full(WIDTH, GAIN_BIAS / np.sqrt(n_features)),
-        np.full(WIDTH + 1, 1 / np.sqrt(WIDTH)),
-        1.0,
-    ]
-    centre = np.r_[np.zeros(len(spread) - 1), np.log(0.2)]  # the last one is log noise std
-
-    def parts(theta: Array) -> tuple[Array, Array, Array, Array, Array]:
-        real = centre + theta * spread
-        cuts = np.cumsum([n_weights, WIDTH, WIDTH, 1])
-        weights, bias, above, offset, log_std = np.split(real, cuts, axis=1)
-        weights = weights.reshape(-1, WIDTH, n_features)
-        return weights, bias, above, offset, log_std
-
-    def hidden(rows: Array, weights: Array, bias: Array) -> Array:
-        return np.asarray(np.matmul(rows, weights.transpose(0, 2, 1)) + bias[:, None])
-
-    def log_density(theta: Array) -> tuple[Array, Array]:
-        weights, bias, above, offset, log_std = parts(theta)
-        below = hidden(x, weights, bias)
-        active = np.maximum(below, 0)
-        error = y - np.matmul(active, above[..., None])[..., 0] - offset
-        precision, squares = np.exp(-2 * log_std), np.sum(error**2, axis=1, keepdims=True)
-        value = -0.5 * squares * precision - n_rows * log_std
-        pull = error * precision
-        to_above = np.matmul(pull[:, None], active)[:, 0]
-        to_below = pull[..., None] * above[:, None] * (below > 0)
-        to_weights = np.matmul(to_below.transpose(0, 2, 1), x).reshape(len(theta), -1)
-        gradient = np.hstack(
-            [
-                *(to_weights, to_below.sum(axis=1), to_above, pull.sum(axis=1, keepdims=True)),
-                squares * precision - n_rows,
-            ]
-        )
-        return value[:, 0] - 0.5 * np.sum(theta**2, axis=1), gradient * spread - theta
-
-    theta = rng.standard_normal((N_CHAINS, len(spread)))
-    value, gradient = log_density(theta)
-    step, drift, averaged = np.full(N_CHAINS, 0.003), np.zeros(N_CHAINS), np.log(0.003)
-    draws = []
-    for move in range(n_warm + n_kept):
-        momentum = rng.standard_normal(theta.shape)
-        start = value - 0.5 * np.sum(momentum**2, axis=1)
-        size = (step * rng.uniform(0.8, 1.2))[:, None]
-        there, slope, end = theta, gradient, value
-        with np.errstate(over="ignore", invalid="ignore"):  # a step too long is not taken
-            for _ in range(20 if move < 50 else int(rng.integers(60, 160))):
-                momentum = momentum + 0.5 * size * slope
-                there = there + size * momentum
-                end, slope = log_density(there)
-                momentum = momentum + 0.5 * size * slope
-            ratio = np.nan_to_num(end - 0.5 * np.sum(momentum**2, axis=1) - start, nan=-np.inf)
-        chance = np.exp(np.minimum(ratio, 0))
-        taken = rng.uniform(size=N_CHAINS) < chance
-        theta, gradient = (
-            np.where(taken[:, None], new, old) for new, old in ((there, theta), (slope, gradient))
-        )
-        value = np.where(taken, end, value)
-        if move < n_warm:
-            count = move + 1.0
-            drift = drift + (0.8 - chance - drift) / (count + 10)
-            log_step = np.log(0.03) - 20 * np.sqrt(count) * drift
-            averaged = averaged + count**-0.75 * (log_step - averaged)
-            step = np.exp(log_step if count < n_warm else averaged)
-        elif move % 4 == 0:
-            draws.append(theta)
-
-    std, r_hats = {}, []
-    for name, rows in problem.regions.items():
-        functions = []
-        for draw in draws:
-            weights, bias, above, offset, _ = parts(draw)
-            active = np.maximum(hidden((rows - shift) / scale, weights, bias), 0)
-            functions.append(np.matmul(active, above[..., None])[..., 0] + offset)
-        values = unit * np.array(functions)  # draws, chains, rows
-        std[name] = values.reshape(-1, len(rows)).std(axis=0)
-        within = values.var(axis=0, ddof=1).mean(axis=0)
-        between = values.mean(axis=0).var(axis=0, ddof=1)
-        r_hats.append(np.median(np.sqrt(1 - 1 / len(values) + between / within)))
-    noise = np.exp(np.mean([parts(draw)[-1] for draw in draws])) * unit
-    return Chains(std, float(noise), float(max(r_hats)))
-
-
 def gaussian_process(problem: Problem) -> dict[str, Array]:
     """Standard deviations of the function, the noise left out."""
     kernel = ConstantKernel(1.0) * RBF(np.ones(problem.x.shape[1])) + WhiteKernel(0.1)
@@ -248,7 +144,8 @@ def epistemic(model: TagiRegressor, problem: Problem) -> dict[str, Array]:
 def measure(make: Callable[[], Problem], quick: bool) -> None:
     """Print a table for one problem."""
     problem = make()
-    chains = hmc(problem, *((60, 60) if quick else (250, 400)))
+    n_warm, n_kept = (60, 60) if quick else (250, 400)
+    chains = hmc(problem.x, problem.y, problem.regions, n_warm, n_kept)
     fits = {
         f"tagix, {size} networks, novelty={novelty}": TagiRegressor(
             n_estimators=size, novelty=novelty, random_state=0
@@ -262,12 +159,12 @@ def measure(make: Callable[[], Problem], quick: bool) -> None:
         name: model.predict(where) - problem.law(where) for name, where in problem.regions.items()
     }
     print(f"\n{make.__doc__} HMC: R-hat {chains.r_hat:.3f}, noise {chains.noise_std:.3f}.\n")
-    print("| std (and by that at the data) |", " | ".join(problem.regions), "|")
-    print("| --- |", " | ".join("---:" for _ in problem.regions), "|")
+    lines = []
     for name, values in rows.items():
         sizes = {where: np.sqrt(np.mean(part**2)) for where, part in values.items()}
         cells = (f"{size:.3f} ({size / sizes['data']:.1f})" for size in sizes.values())
-        print(f"| {name} |", " | ".join(cells), "|")
+        lines.append([name, *cells])
+    print(markdown_table(["std (and by that at the data)", *problem.regions], lines))
 
 
 def laws(rng: np.random.Generator) -> Iterator[tuple[str, Callable[[Array], Array]]]:
@@ -319,20 +216,19 @@ def measure_laws() -> None:
             inside = [float(np.mean(error < 1.645 * std)) for std in stds]
             sizes = [float(np.sqrt(np.mean(each**2))) for each in (*stds, error)]
             rows.setdefault((kind, region), []).append(inside + sizes)
-    print("\n| laws | region | in 90 % intervals | with novelty | std | with novelty | error |")
-    print("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
-    for names, values in rows.items():
-        print("|", " | ".join([*names, *(f"{mean:.2f}" for mean in np.mean(values, axis=0))]), "|")
+    head = ["laws", "region", "in 90 % intervals", "with novelty", "std", "with novelty", "error"]
+    lines = [
+        [*names, *(f"{mean:.2f}" for mean in np.mean(values, axis=0))]
+        for names, values in rows.items()
+    ]
+    print(f"\n{markdown_table(head, lines, n_left=2)}")
 
 
 def measure_uci(folder: Path) -> None:
     """Leave out the middle third, or the upper fifth, of one column after the other."""
-    print("\n| set, left out of each column | log-likelihood | with novelty | coverage |  |")
-    print("| --- | ---: | ---: | ---: | ---: |")
+    lines = []
     for name in UCI:
-        split = datasets.load_uci(folder, name, 0)
-        x = np.r_[split.x_train, split.x_test]
-        y = np.r_[np.ravel(split.y_train), np.ravel(split.y_test)]
+        x, y, _ = _all_rows(folder, name, 0)
         for low, high in ((1 / 3, 2 / 3), (0.8, 1.0)):
             scores = []
             for column in x.T:
@@ -342,8 +238,16 @@ def measure_uci(folder: Path) -> None:
                     scores.append(_scores(x, y, left))
             means = np.mean(scores, axis=0)
             where = "middle third" if high < 1 else "upper fifth"
-            cells = " | ".join(f"{mean:.2f}" for mean in means)
-            print(f"| {name}, {where} | {cells} |")
+            lines.append([f"{name}, {where}", *(f"{mean:.2f}" for mean in means)])
+    head = ["set, left out of each column", "log-likelihood", "with novelty", "coverage", ""]
+    print(f"\n{markdown_table(head, lines)}")
+
+
+def _all_rows(folder: Path, name: str, split: int) -> tuple[Array, Array, int]:
+    """Train and test rows of a set, one after the other, their targets, and how many train."""
+    data = datasets.load_uci(folder, name, split)
+    y = np.r_[np.ravel(data.y_train), np.ravel(data.y_test)]
+    return np.r_[data.x_train, data.x_test], y, len(data.x_train)
 
 
 def _scores(x: Array, y: Array, left: NDArray[np.bool_]) -> list[float]:
@@ -359,20 +263,18 @@ def _scores(x: Array, y: Array, left: NDArray[np.bool_]) -> list[float]:
 
 def measure_random_splits(folder: Path, n_splits: int = 10) -> None:
     """What novelty does to rows like those of the fit, with standard errors over splits."""
-    print("\n| set, rows left out at random | change of log-likelihood | of coverage |")
-    print("| --- | ---: | ---: |")
+    lines = []
     for name in (*UCI, "wine-quality-red"):
         changes = []
         for number in range(n_splits):
-            split = datasets.load_uci(folder, name, number)
-            x = np.r_[split.x_train, split.x_test]
-            y = np.r_[np.ravel(split.y_train), np.ravel(split.y_test)]
-            without, with_it, inside, inside_with = _scores(
-                x, y, np.arange(len(x)) >= len(split.x_train)
-            )
+            x, y, n_train = _all_rows(folder, name, number)
+            without, with_it, inside, inside_with = _scores(x, y, np.arange(len(x)) >= n_train)
             changes.append([with_it - without, inside_with - inside])
-        mean, error = np.mean(changes, axis=0), np.std(changes, axis=0) / np.sqrt(n_splits - 1)
-        print(f"| {name} | {mean[0]:+.4f} +- {error[0]:.4f} | {mean[1]:+.4f} +- {error[1]:.4f} |")
+        summaries = (Summary(each) for each in zip(*changes, strict=True))
+        cells = (f"{each.mean:+.4f} ± {each.standard_error:.4f}" for each in summaries)
+        lines.append([name, *cells])
+    head = ["set, rows left out at random", "change of log-likelihood", "of coverage"]
+    print(f"\n{markdown_table(head, lines)}")
 
 
 def measure_moons() -> None:
@@ -387,8 +289,7 @@ def measure_moons() -> None:
         "the default": TagiClassifier(random_state=0),
     }
     radii = (2.0, 3.0, 10.0, 100.0, 1e6)
-    print("\n| radius |", " | ".join(f"{radius:g}" for radius in radii), "| among the rows |")
-    print("| --- |", " | ".join("---:" for _ in (*radii, 0)), "|")
+    lines = []
     for name, model in models.items():
         model.fit(x, y)
         confidences = [
@@ -396,13 +297,15 @@ def measure_moons() -> None:
             for radius in radii
         ]
         likelihood = np.log(model.predict_proba(others)[np.arange(2000), labels]).mean()
-        cells = " | ".join(f"{confidence:.2f}" for confidence in confidences)
-        print(f"| {name} | {cells} | {likelihood:.3f} |")
+        cells = (f"{confidence:.2f}" for confidence in confidences)
+        lines.append([name, *cells, f"{likelihood:.3f}"])
+    head = ["radius", *(f"{radius:g}" for radius in radii), "among the rows"]
+    print(f"\n{markdown_table(head, lines)}")
 
 
 def run(n_threads: int, quick: bool, uci: Path | None) -> None:
     """Measure and print."""
-    tx.set_num_threads(n_threads)
+    set_threads(n_threads, torch=False)
     for make in PROBLEMS[:1] if quick else PROBLEMS:
         measure(make, quick)
     measure_moons()

@@ -8,24 +8,25 @@ from itertools import cycle, pairwise
 
 import torch
 
+from benchmarks.torch_network import torch_network
 from benchmarks.workloads import Call, Workload, batches_of
 
 
 def eager_call(workload: Workload) -> Call:
     """PyTorch eager: a step of Adam as it comes, or a prediction without gradients."""
-    net = _network(workload)
+    net = torch_network(workload.sizes)
     return _torch_call(workload, net, fused=False, parameters=net.parameters())
 
 
 def fused_call(workload: Workload) -> Call:
     """The same with Adam(fused=True)."""
-    net = _network(workload)
+    net = torch_network(workload.sizes)
     return _torch_call(workload, net, fused=True, parameters=net.parameters())
 
 
 def autocast_call(workload: Workload) -> Call:
     """As fused_call, with the network under autocast to bfloat16."""
-    net = _network(workload)
+    net = torch_network(workload.sizes)
 
     def run(x: torch.Tensor) -> torch.Tensor:
         with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -37,7 +38,7 @@ def autocast_call(workload: Workload) -> Call:
 
 def compiled_call(workload: Workload) -> Call:
     """The same with fused Adam and the network through torch.compile, compiled here."""
-    net = _network(workload)
+    net = torch_network(workload.sizes)
     call = _torch_call(workload, torch.compile(net), fused=True, parameters=net.parameters())
     for _ in range(3):
         call()
@@ -95,14 +96,6 @@ def installed_opponents() -> list[str]:
 
         names.append("pytagi")
     return names
-
-
-def _network(workload: Workload) -> torch.nn.Module:
-    torch.manual_seed(0)
-    layers: list[torch.nn.Module] = []
-    for n_in, n_out in pairwise(workload.sizes):
-        layers += [torch.nn.Linear(n_in, n_out), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1])
 
 
 def _torch_call(

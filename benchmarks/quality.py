@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
 
 import tagix as tx
-from benchmarks.timing import Spread
 from tagix import metrics
+from tagix.bench.threads import set_threads
+from tagix.bench.timing import Spread, timed
 from tagix.datasets import ToyData, load_toy
 from tagix.reference import BackpropDiffusion
 
@@ -27,8 +26,7 @@ def run(n_threads: int, n_seeds: int, n_epochs: int) -> None:
         n_seeds: Networks of each kind.
         n_epochs: Passes over the 100 000 points.
     """
-    tx.set_num_threads(n_threads)
-    torch.set_num_threads(n_threads)
+    set_threads(n_threads, torch=True)
     data = load_toy("swiss_roll")
     print(f"swiss roll, {n_epochs} epochs, batch 256, {n_threads} thread(s), {n_seeds} seeds\n")
     print(f"{'':24}{'train s':>9}{'sample s':>9}{'off':>8}{'SW':>8}{'MSE':>8}")
@@ -62,9 +60,8 @@ def run(n_threads: int, n_seeds: int, n_epochs: int) -> None:
             )
     print("\nratio = time of tagix / time of back-propagation: median (least - greatest)")
     for part in ("train", "sample"):
-        pairs = zip(rows["tagix"], rows["back-propagation"], strict=True)
-        ratio = Spread.of([ours[part] / theirs[part] for ours, theirs in pairs])
-        print(f"{part:24}{ratio.median:.3g} ({ratio.min:.3g} - {ratio.max:.3g})")
+        ours, theirs = ([row[part] for row in measured] for measured in rows.values())
+        print(f"{part:24}{Spread.of_ratios(ours, theirs).text()}")
     print("means over seeds")
     for name, measured in rows.items():
         means = {key: np.mean([row[key] for row in measured]) for key in measured[0]}
@@ -72,12 +69,8 @@ def run(n_threads: int, n_seeds: int, n_epochs: int) -> None:
 
 
 def _measure(model: Any, fit: Callable[[], None], data: ToyData) -> dict[str, float]:
-    start = time.perf_counter()
-    fit()
-    train = time.perf_counter() - start
-    start = time.perf_counter()
-    samples = model.sample(10_000)
-    sample = time.perf_counter() - start
+    _, train = timed(fit)
+    samples, sample = timed(lambda: model.sample(10_000))
     x = np.asarray(getattr(samples, "x", samples))
     return {
         "train": train,

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import tagix as tx
+from benchmarks.contest import draw_bars, in_a_line, numbers_of, ratio_cells, ratios_of
 from benchmarks.opponents import OPPONENTS
-from benchmarks.timing import Spread, interleaved_seconds
-from benchmarks.workloads import Workload, tagix_call
+from benchmarks.workloads import Moments, Workload, tagix_call
 from tagix import _core
+from tagix.bench.threads import set_threads
+from tagix.bench.timing import Spread, interleaved_seconds
 
 
 def run(
     workloads: list[Workload],
     opponents: list[str],
     precisions: list[str],
-    moments: str,
+    moments: Moments,
     n_threads: int,
     quick: bool,
 ) -> list[Any]:
@@ -35,8 +36,7 @@ def run(
         n_threads: Of tagix and of every opponent.
         quick: 3 short rounds in place of 9.
     """
-    tx.set_num_threads(n_threads)
-    torch.set_num_threads(n_threads)
+    set_threads(n_threads, torch=True)
     n_rounds, block_seconds = (3, 0.1) if quick else (9, 0.4)
     peak = _core.peak_flops("float32") * n_threads
     print(
@@ -57,7 +57,7 @@ def _measure(
     workload: Workload,
     opponents: list[str],
     precisions: list[str],
-    moments: str,
+    moments: Moments,
     peak: float,
     n_rounds: int,
     block_seconds: float,
@@ -69,53 +69,46 @@ def _measure(
         try:
             calls[name] = OPPONENTS[name](workload)
         except Exception as error:  # an opponent that does not work here is named, not hidden
-            failures[name] = f"{type(error).__name__}: {error}".splitlines()[0]
+            failures[name] = in_a_line(error)
     seconds = interleaved_seconds(calls, n_rounds, block_seconds)
     for name in precisions:
         seconds[name] = [value / workload.steps_per_call for value in seconds[name]]
     times = {name: Spread.of(values) for name, values in seconds.items()}
-
-    def print_line(label: str, name: str, flops: int | None, ratios: list[Spread]) -> None:
-        line = f"{label:42}{times[name].median * 1e3:>9.4g}"
-        if flops is not None:
-            rate = flops / times[name].median
-            line += f"{_three_digits(flops / 1e6):>8}{rate / 1e9:>9.3g}{rate / peak:>7.0%}"
-        cells = [f"{ratio.median:.3g} ({ratio.min:.3g} - {ratio.max:.3g})" for ratio in ratios]
-        print(f"{line:<75}" + "".join(f"  {cell:24}" for cell in cells), flush=True)
+    ratios = ratios_of(seconds, (name for name in opponents if name in calls), precisions)
 
     print(f"{workload.name} {workload.description}")
     for name in precisions:
-        print_line(f"    tagix {name}", name, workload.tagix_flops(), [])
-    ratios: dict[str, dict[str, Spread]] = {}
+        _print_line(f"tagix {name}", times[name], workload.tagix_flops(), peak, [])
     for name in opponents:
         if name in failures:
             print(f"    {name:38}does not run: {failures[name]}")
             continue
-        ratios[name] = {
-            precision: Spread.of(
-                [a / b for a, b in zip(seconds[precision], seconds[name], strict=True)]
-            )
-            for precision in precisions
-        }
         flops = None if name == "pytagi" else workload.torch_flops()
-        print_line(f"    {name}", name, flops, list(ratios[name].values()))
+        _print_line(name, times[name], flops, peak, ratios[name].values())
     return {
         **asdict(workload),
         "tagix_flops": workload.tagix_flops(),
         "torch_flops": workload.torch_flops(),
-        "seconds": {name: asdict(spread) for name, spread in times.items()},
-        "ratio": {
-            name: {precision: asdict(spread) for precision, spread in by_precision.items()}
-            for name, by_precision in ratios.items()
-        },
+        **numbers_of(times, ratios),
         "failures": failures,
         "peak_flops": peak,
     }
 
 
-def write_json(path: Path, results: list[Any], moments: str, n_threads: int) -> None:
-    """Write what run returned, with the settings, to a file."""
-    document = {
+def _print_line(
+    label: str, time: Spread, flops: int | None, peak: float, ratios: Iterable[Spread]
+) -> None:
+    """Print the time of a contender, its rate where its operations are known, and its ratios."""
+    line = f"    {label:38}{time.median * 1e3:>9.4g}"
+    if flops is not None:
+        rate = flops / time.median
+        line += f"{_three_digits(flops / 1e6):>8}{rate / 1e9:>9.3g}{rate / peak:>7.0%}"
+    print(f"{line:<75}  {ratio_cells(ratios)}".rstrip(), flush=True)
+
+
+def document(results: list[Any], moments: str, n_threads: int) -> dict[str, Any]:
+    """What run returned, with the settings, as JSON can hold it."""
+    return {
         "backend": _core.backend_name("cpu"),
         "platform": platform.platform(),
         "relu_moments": moments,
@@ -123,7 +116,6 @@ def write_json(path: Path, results: list[Any], moments: str, n_threads: int) -> 
         "torch": torch.__version__,
         "results": results,
     }
-    path.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
 
 
 def draw_chart(path: Path, results: list[Any]) -> None:
@@ -142,13 +134,10 @@ def draw_chart(path: Path, results: list[Any]) -> None:
     for i, (name, precision) in enumerate(pairs):
         rows = [k for k, result in enumerate(results) if name in result["ratio"]]
         ratios = [results[k]["ratio"][name][precision] for k in rows]
-        axes.errorbar(
-            [ratio["median"] for ratio in ratios],
+        draw_bars(
+            axes,
+            ratios,
             [k + 0.8 * (i / max(len(pairs) - 1, 1) - 0.5) for k in rows],
-            xerr=[
-                [ratio["median"] - ratio["min"] for ratio in ratios],
-                [ratio["max"] - ratio["median"] for ratio in ratios],
-            ],
             fmt=".os^*"[list(OPPONENTS).index(name)],
             color={"float32": "C0", "mixed": "C1", "bfloat16": "C2"}[precision],
             label=f"{precision} / {name}",

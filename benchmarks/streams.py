@@ -16,7 +16,9 @@ import numpy as np
 import torch
 
 from benchmarks import drift
-from benchmarks.timing import Spread, interleaved_seconds
+from benchmarks.torch_network import torch_network
+from tagix.bench.markdown import markdown_table
+from tagix.bench.timing import Spread, interleaved_seconds
 from tagix.sklearn import TagiRegressor
 
 N_FEATURES, N_HIDDEN, NOISE_STD = 8, 16, 0.1
@@ -54,10 +56,7 @@ def of_tagix() -> Contender:
 
 def of_torch() -> Contender:
     """The same network and Adam, told the units of the stream beforehand."""
-    torch.manual_seed(0)
-    net = torch.nn.Sequential(
-        torch.nn.Linear(N_FEATURES, N_HIDDEN), torch.nn.ReLU(), torch.nn.Linear(N_HIDDEN, 1)
-    )
+    net = torch_network((N_FEATURES, N_HIDDEN, 1))
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
 
     def inputs(x: dict[str, float]) -> torch.Tensor:
@@ -151,16 +150,21 @@ def run(threads: int, quick: bool) -> None:
         {name: predict_next(model) for name, model in models.items()}, n_rounds, block_seconds
     )
     print(f"{N_FEATURES}-{N_HIDDEN}-1, {len(rows)} rows, then {n_rounds} rounds; noise std 1.0")
-    print("| | learn_one, us | rows/s | tagix / it | predict_one, us | RMSE, last half |")
-    print("|---|---|---|---|---|---|")
+    head = ["", "learn_one, us", "rows/s", "tagix / it", "predict_one, us", "RMSE, last half"]
+    cells = []
     for name in models:
-        ratios = [own / its for own, its in zip(learning["tagix"], learning[name], strict=True)]
         learn, predict = Spread.of(learning[name]), Spread.of(predicting[name])
-        ratio = Spread.of(ratios)
+        ratio = Spread.of_ratios(learning["tagix"], learning[name])
         late = np.array(errors[name][len(rows) // 2 :])
-        print(
-            f"| {name} | {1e6 * learn.median:.1f} ({1e6 * learn.min:.1f} - {1e6 * learn.max:.1f}) "
-            f"| {1 / learn.median:,.0f} | {ratio.median:.3f} ({ratio.min:.3f} - {ratio.max:.3f}) "
-            f"| {1e6 * predict.median:.1f} | {math.sqrt(float((late**2).mean())):.3f} |"
+        cells.append(
+            [
+                name,
+                learn.text(".1f", 1e6),
+                f"{1 / learn.median:,.0f}",
+                ratio.text(".3f"),
+                f"{1e6 * predict.median:.1f}",
+                f"{math.sqrt(float((late**2).mean())):.3f}",
+            ]
         )
+    print(markdown_table(head, cells))
     drift.run(quick)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 import tagix as tx
+from benchmarks.progress import Progress
 from tagix import metrics, nn
+from tagix.bench.compare import Summary
+from tagix.bench.markdown import markdown_table
+from tagix.bench.threads import set_threads
+from tagix.bench.uci.job import sets_in
 from tagix.datasets import UCI_SETS, UciData, load_uci
 
 Array = npt.NDArray[np.float64]
@@ -192,10 +196,8 @@ def best_epochs(make: Make, data: UciData, most: int, bias_gain: float = BIAS_GA
 
 def table(results: Results) -> str:
     """Means over splits +- standard errors, and those of the difference to the plain network."""
-    lines = [
-        "| set | network | parameters | epochs | RMSE | minus plain | NLL | minus plain |",
-        "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |",
-    ]
+    head = ["set", "network", "parameters", "epochs", "RMSE", "minus plain", "NLL", "minus plain"]
+    rows = []
     for name, by_network in results.items():
         base = by_network["plain"]
         for network, ours in by_network.items():
@@ -206,8 +208,8 @@ def table(results: Results) -> str:
             cells = [name, network, str(ours.n_parameters), f"{np.mean(ours.n_epochs):.0f}"]
             cells += [_with_error(ours.rmse, ".3f"), differences[0]]
             cells += [_with_error(ours.nll, ".3f"), differences[1]]
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+            rows.append(cells)
+    return markdown_table(head, rows, n_left=2)
 
 
 def summary(results: Results) -> str:
@@ -216,10 +218,8 @@ def summary(results: Results) -> str:
     Also on how many sets the difference is above 0 by more than two standard errors, "-" where one
     split says nothing of them.
     """
-    lines = [
-        "| mean over sets | RMSE minus plain | NLL minus plain | sets worse in RMSE | in NLL |",
-        "| --- | ---: | ---: | ---: | ---: |",
-    ]
+    head = ["mean over sets", "RMSE minus plain", "NLL minus plain", "sets worse in RMSE", "in NLL"]
+    rows = []
     for network in list(NETWORKS)[1:]:
         cells, n_worse = [], []
         for is_rmse in (True, False):
@@ -237,8 +237,8 @@ def summary(results: Results) -> str:
             cells.append(_in_words(float(mean), float(error), form) + unit)
             worse = [np.mean(d) > 2 * e for d, e in zip(differences, errors, strict=True)]
             n_worse.append("-" if np.isnan(error) else f"{sum(worse)} of {len(worse)}")
-        lines.append("| " + " | ".join([network, *cells, *n_worse]) + " |")
-    return "\n".join(lines)
+        rows.append([network, *cells, *n_worse])
+    return markdown_table(head, rows)
 
 
 def run(
@@ -268,17 +268,17 @@ def run(
     Raises:
         ValueError: The folder has none of the sets.
     """
-    tx.set_num_threads(n_threads)
+    set_threads(n_threads, torch=False)
     n_epochs = n_epochs or (5 if quick else 160)
     results: Results = {}
-    start = time.perf_counter()
+    progress = Progress()
     for name, splits in _sets(quick, folder, n_splits):
         results[name] = {}
         for network, make in NETWORKS.items():
             scores = [score(make, split, n_epochs, fixed, bias_gain) for split in splits]
             rmse, nll, epochs, n_parameters = np.array(scores).T
             results[name][network] = Measured(int(n_parameters[0]), rmse, nll, epochs)
-        print(f"{time.perf_counter() - start:7.0f} s  {name}: {len(splits)} splits", flush=True)
+        progress.done(f"{name}: {len(splits)} splits")
     print(f"\n{table(results)}\n\n{summary(results)}")
     return results
 
@@ -290,10 +290,7 @@ def _sets(
     if quick or folder is None:
         yield "synthetic", [synthetic(split) for split in range(n_splits or 1)]
         return
-    names = [name for name in UCI_SETS if (folder / name).is_dir()]
-    if not names:
-        raise ValueError(f"--data: got {folder}, needed a folder with some of {list(UCI_SETS)}")
-    for name in names:
+    for name in sets_in(folder, "--data"):
         n = min(n_splits or UCI_SETS[name].n_splits, UCI_SETS[name].n_splits)
         yield name, [load_uci(folder, name, split) for split in range(n)]
 
@@ -323,9 +320,7 @@ def _n_first(n_features: int) -> int:
 
 def _error(values: Array) -> float:
     """The standard error of a mean; NaN for one value."""
-    if len(values) < 2:
-        return float("nan")
-    return float(np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Summary(tuple(values)).standard_error if len(values) > 1 else float("nan")
 
 
 def _with_error(values: Array, form: str) -> str:

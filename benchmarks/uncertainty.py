@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +10,15 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from scipy.spatial import cKDTree
 
 import tagix as tx
-from benchmarks.timing import interleaved_seconds
-from benchmarks.uncertainty_table import Row, write_table
+from benchmarks.progress import Progress
+from benchmarks.uncertainty_table import NAME, Row, table_of
 from tagix import metrics, nn, reference
+from tagix.bench.document import check_document, write_document
+from tagix.bench.threads import set_threads
+from tagix.bench.timing import Spread, interleaved_seconds
 from tagix.datasets import ToyData, load_toy
 
 Array = npt.NDArray[np.float64]
@@ -101,17 +102,15 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> list[
     """
     sizes = QUICK if quick else Sizes()
     if output is not None:
-        write_table(output, [], check_only=True)
-    tx.set_num_threads(n_threads)
-    torch.set_num_threads(n_threads)
-    start = time.perf_counter()
+        check_document(output, [NAME])
+    set_threads(n_threads, torch=True)
+    progress = Progress()
     data = load_toy("swiss_roll", sizes.n_train, sizes.n_held_out)
     rows = Rows()
     for seed in range(n_seeds):
 
         def done(part: str, seed: int = seed) -> None:
-            seconds = time.perf_counter() - start
-            print(f"{seconds:7.0f} s  seed {seed}: {part}", flush=True)
+            progress.done(f"seed {seed}: {part}")
 
         for gain in GAINS:
             _measure_stability(rows, data, sizes, seed, gain)
@@ -128,14 +127,13 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> list[
         _measure_cost(rows, model, sizes)
         done("cost")
     _measure_toy(rows, sizes)
-    table = [*rows.table(), *TESTED]
-    print()
-    for row in table:
-        print(row.line)
+    found = [*rows.table(), *TESTED]
+    table = table_of(found)
+    print(f"\n{table}")
     if output is not None:
-        write_table(output, table)
+        write_document(output, {NAME: table})
         print(f"\n{output}")
-    return table
+    return found
 
 
 class Rows:
@@ -401,10 +399,9 @@ def _measure_cost(rows: Rows, model: tx.DiffusionModel, sizes: Sizes) -> None:
         "uncertain": lambda: model.sample(sizes.n_samples, seed=0, uncertainty=True),
     }
     seconds = interleaved_seconds(calls, sizes.n_rounds, sizes.round_seconds)
-    ratios = [b / a for a, b in zip(seconds["plain"], seconds["uncertain"], strict=True)]
     rows.add(
         "Seconds of sample(uncertainty=True) / plain sampling",
-        float(np.median(ratios)),
+        Spread.of_ratios(seconds["uncertain"], seconds["plain"]).median,
         most=3.0,
         note="medians of alternating rounds",
     )

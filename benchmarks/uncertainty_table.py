@@ -1,15 +1,16 @@
-"""Targets and what was measured of them, as a Markdown table between markers of a file."""
+"""Targets and what was measured of them, as a Markdown table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-BEGIN = "<!-- made by: python -m benchmarks uncertainty -->"
-END = "<!-- end of what is made -->"
+from tagix.bench.markdown import markdown_table
+
+NAME = "uncertainty"
+"""Of the table in a document."""
 
 
 @dataclass
@@ -57,32 +58,20 @@ class Row:
         return "by the mean" if self._within(float(np.mean(self.values))) else "no"
 
     @property
-    def line(self) -> str:
+    def cells(self) -> list[str]:
         """A line of the table."""
         target = f"{self.target} ({self.note})" if self.note else self.target
-        return f"| {target} | {self.needed} | {self.measured} | {self.met} |"
+        return [target, self.needed, self.measured, self.met]
 
     def _within(self, value: float) -> bool:
         above = self.least is None or value >= self.least
         return above and (self.most is None or value <= self.most)
 
 
-def write_table(path: Path, rows: Sequence[Row], *, check_only: bool = False) -> None:
-    """Replace what stands between the markers of a Markdown file by the table.
-
-    With check_only nothing is written. Raises ValueError unless the file has both markers, OSError
-    if it cannot be read or written.
-    """
-    text = path.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end:
-        raise ValueError(f"{path}: got no lines {BEGIN} and {END}, needed both around the table")
-    if check_only:
-        return
-    head = ["| target | needed | measured: mean (least - greatest) | met |", "|---|---|---|---|"]
-    table = "\n".join([*head, *(row.line for row in rows)])
-    path.write_text(f"{before}{BEGIN}\n\n{table}\n\n{END}{after}", encoding="utf-8")
+def table_of(rows: Sequence[Row]) -> str:
+    """The table."""
+    head = ["target", "needed", "measured: mean (least - greatest)", "met"]
+    return markdown_table(head, [row.cells for row in rows], n_left=len(head))
 
 
 def _number(value: float) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import cycle, pairwise
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,7 @@ from tagix import nn
 _N_BATCHES = 8
 
 Call = Callable[[], object]
+Moments = Literal["exact", "first_order"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,21 @@ def at_batch_size(workload: Workload, batch_size: int) -> Workload:
     return replace(workload, description=f"batch {batch_size}", batch_size=batch_size)
 
 
-def tagix_call(workload: Workload, precision: str, moments: str) -> Call:
+def tagix_network(
+    sizes: Sequence[int],
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    moments: Moments = "exact",
+) -> nn.Sequential:
+    """A network of tagix of these widths, input and output included, with ReLU between layers."""
+    layers: list[nn.Layer] = []
+    for n_in, n_out in pairwise(sizes):
+        layers += [nn.Linear(n_in, n_out), nn.ReLU(moments=moments)]
+    return nn.Sequential(*layers[:-1], seed=0, device=device, precision=precision)
+
+
+def tagix_call(workload: Workload, precision: str, moments: Moments) -> Call:
     """A function that makes one tagix training step, or prediction with variance.
 
     A stream is one call of `fit` at batch size 1, which loops in the core.
@@ -83,10 +99,7 @@ def tagix_call(workload: Workload, precision: str, moments: str) -> Call:
         precision: Of the network.
         moments: Those of its ReLU, "exact" or "first_order".
     """
-    layers: list[nn.Layer] = []
-    for n_in, n_out in pairwise(workload.sizes):
-        layers += [nn.Linear(n_in, n_out), nn.ReLU(moments=moments)]
-    net = nn.Sequential(*layers[:-1], seed=0, precision=precision)
+    net = tagix_network(workload.sizes, precision=precision, moments=moments)
     noise = tx.Homoscedastic(std=1.0)
     batches = cycle(batches_of(workload, workload.batch_size * workload.steps_per_call))
     if workload.steps_per_call > 1:

@@ -1,13 +1,12 @@
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
 
 #include "bindings.h"
-#include "core/backend.h"
+#include "core/require.h"
 
 namespace tagix::python {
 
@@ -75,32 +74,6 @@ Enum choose(const char* name, const Argument<std::string>& argument,
     if (chosen == choice.name) return choice.value;
   }
   throw std::invalid_argument(text(name, ": got '", chosen, "', needed ", needed));
-}
-
-/// The precision that an argument names.
-inline Precision parse_precision(const Argument<std::string>& precision) {
-  static constexpr Choice<Precision> precisions[] = {{"float32", Precision::float32},
-                                                     {"mixed", Precision::mixed},
-                                                     {"bfloat16", Precision::bfloat16}};
-  return choose("precision", precision, precisions);
-}
-
-/// The backend of the device that an argument names; the ValueError for one that is not there says
-/// why not.
-std::shared_ptr<Backend> parse_backend(const Argument<std::string>& device,
-                                       Precision precision = Precision::float32);
-
-/// What def_constructor puts into the slot tp_init.
-int call_constructor(PyObject* self, PyObject* args, PyObject* kwargs);
-
-/// Adds a constructor whose TypeError for a missing, surplus or unknown argument says what the
-/// constructor takes as Python writes it, in place of pybind11's C++ signatures. Argument and this
-/// together leave no message of pybind11's to the users of a class.
-template <class Class, class... Extra>
-void def_constructor(Class& cls, Extra&&... extra) {
-  cls.def(std::forward<Extra>(extra)...);
-  // After `def`, which makes Python fill the slot.
-  reinterpret_cast<PyTypeObject*>(cls.ptr())->tp_init = call_constructor;
 }
 
 }  // namespace tagix::python

@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -6,7 +7,9 @@
 #include <vector>
 
 #include "arguments.h"
+#include "arrays.h"
 #include "bindings.h"
+#include "devices.h"
 #include "models/batch_source.h"
 #include "models/diffusion_process.h"
 #include "models/diffusion_source.h"
@@ -25,9 +28,10 @@ std::vector<Row> rows_of(const char* name, const Array& table) {
   return rows;
 }
 
+/// The numbers of a matrix of so many rows.
 std::vector<float> table_of(const char* name, const Array& table, Index rows) {
   require_matrix(name, table);
-  require(table.shape(0) == rows, name, ": got ", table.shape(0), " rows, needed ", rows);
+  require_rows(name, table, rows);
   return {table.data(), table.data() + table.size()};
 }
 
@@ -40,9 +44,7 @@ HostPointer<const Index> labels_of(const std::optional<IndexArray>& labels, Inde
   return values_of(*labels);
 }
 
-}  // namespace
-
-void bind_diffusion(py::module_& m) {
+void bind_sampler_plan(py::module_& m) {
   py::class_<SamplerPlan>(m, "SamplerPlan", "What a sampler does: its stages, as a table.")
       .def(py::init([](const Array& stages, const Array& time_features, std::vector<bool> ends_step,
                        double last_noise_var) {
@@ -55,7 +57,57 @@ void bind_diffusion(py::module_& m) {
            }),
            py::arg("stages").noconvert(), py::arg("time_features").noconvert(),
            py::arg("ends_step"), py::arg("last_noise_var"));
+}
 
+/// Throws what an interrupt of Python's raises; gives false, for sampling to go on.
+bool interrupted() {
+  const py::gil_scoped_acquire gil;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+  return false;
+}
+
+/// Samples (n_samples, features) and their variances, the trajectory (steps + 1, n_samples,
+/// features), both parts of the covariances (n_samples, features, features) and a score of each,
+/// (n_samples,); None for what was not asked for.
+auto sampled(const DiffusionProcess& process, const Model& network, const SamplerPlan& plan,
+             Index n_samples, std::uint64_t seed, const std::optional<IndexArray>& labels,
+             std::pair<float, float> guidance, bool trajectory, bool uncertainty, Index ensemble) {
+  require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
+  require(ensemble == 0 || uncertainty, "uncertainty: got false with an ensemble of ", ensemble,
+          ", needed true");
+  const Index cols = process.n_features();
+  Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
+  const SampleRequest request{
+      n_samples, seed, labels_of(labels, n_samples), {guidance.first, guidance.second}};
+  SampleOutput output{new_values_of(x), new_values_of(var)};
+  py::object chain = py::none();
+  if (trajectory) {
+    Array array = empty({plan.n_steps() + 1, n_samples, cols});
+    output.trajectory = new_values_of(array);
+    chain = std::move(array);
+  }
+  py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
+  SampleUncertainty arrays{};
+  if (uncertainty) {
+    Array of_network = empty({n_samples, cols, cols}), of_data = empty({n_samples, cols, cols}),
+          scores = empty({n_samples});
+    arrays = {new_values_of(of_network), new_values_of(of_data), new_values_of(scores)};
+    output.uncertainty = &arrays;
+    epistemic = std::move(of_network);
+    aleatoric = std::move(of_data);
+    score = std::move(scores);
+  }
+  {
+    const py::gil_scoped_release release;
+    sample(process, network, plan, request, output, interrupted);
+    if (ensemble > 0) {
+      sample_draws(process, network, plan, request, ensemble, arrays.epistemic, interrupted);
+    }
+  }
+  return py::make_tuple(x, var, chain, epistemic, aleatoric, score);
+}
+
+void bind_process(py::module_& m) {
   py::class_<DiffusionProcess>(m, "DiffusionProcess",
                                "Levels of noise, conditions and units of a diffusion model.")
       .def(py::init([](Index n_features, const Array& levels, const Array& time_features,
@@ -88,57 +140,15 @@ void bind_diffusion(py::module_& m) {
           },
           py::arg("data").noconvert())
       .def(
-          "sample",
-          [](const DiffusionProcess& process, const Model& network, const SamplerPlan& plan,
-             Index n_samples, std::uint64_t seed, const std::optional<IndexArray>& labels,
-             std::pair<float, float> guidance, bool trajectory, bool uncertainty, Index ensemble) {
-            require(n_samples >= 0, "n_samples: got ", n_samples, ", needed at least 0");
-            require(ensemble == 0 || uncertainty, "uncertainty: got false with an ensemble of ",
-                    ensemble, ", needed true");
-            const Index cols = process.n_features();
-            Array x = empty({n_samples, cols}), var = empty({n_samples, cols});
-            const SampleRequest request{
-                n_samples, seed, labels_of(labels, n_samples), {guidance.first, guidance.second}};
-            SampleOutput output{new_values_of(x), new_values_of(var)};
-            py::object chain = py::none();
-            if (trajectory) {
-              Array array = empty({plan.n_steps() + 1, n_samples, cols});
-              output.trajectory = new_values_of(array);
-              chain = std::move(array);
-            }
-            py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
-            SampleUncertainty arrays{};
-            if (uncertainty) {
-              Array of_network = empty({n_samples, cols, cols}),
-                    of_data = empty({n_samples, cols, cols}), scores = empty({n_samples});
-              arrays = {new_values_of(of_network), new_values_of(of_data), new_values_of(scores)};
-              output.uncertainty = &arrays;
-              epistemic = std::move(of_network);
-              aleatoric = std::move(of_data);
-              score = std::move(scores);
-            }
-            {
-              const py::gil_scoped_release release;
-              const auto interrupted = [] {
-                const py::gil_scoped_acquire gil;
-                if (PyErr_CheckSignals() != 0) throw py::error_already_set();
-                return false;
-              };
-              sample(process, network, plan, request, output, interrupted);
-              if (ensemble > 0) {
-                sample_draws(process, network, plan, request, ensemble, arrays.epistemic,
-                             interrupted);
-              }
-            }
-            return py::make_tuple(x, var, chain, epistemic, aleatoric, score);
-          },
-          py::arg("network"), py::arg("plan"), py::arg("n_samples"), py::arg("seed"),
-          py::arg("labels").noconvert(), py::arg("guidance"), py::arg("trajectory"),
-          py::arg("uncertainty"), py::arg("ensemble"),
+          "sample", &sampled, py::arg("network"), py::arg("plan"), py::arg("n_samples"),
+          py::arg("seed"), py::arg("labels").noconvert(), py::arg("guidance"),
+          py::arg("trajectory"), py::arg("uncertainty"), py::arg("ensemble"),
           "x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is "
           "none. guidance has the weights of the predictions with labels and without, (1, 0): "
           "none.");
+}
 
+void bind_diffusion_source(py::module_& m) {
   py::class_<DiffusionSource, BatchSource>(m, "DiffusionSource")
       .def(py::init([](const Model& model, const DiffusionProcess& process, const Array& data) {
              require_matrix("X", data, process.n_features());
@@ -157,6 +167,14 @@ void bind_diffusion(py::module_& m) {
           },
           py::arg("labels").noconvert(), py::arg("p_uncond"))
       .def("set_noise_var", &DiffusionSource::set_noise_var, py::arg("noise_var"));
+}
+
+}  // namespace
+
+void bind_diffusion(py::module_& m) {
+  bind_sampler_plan(m);
+  bind_process(m);
+  bind_diffusion_source(m);
 }
 
 }  // namespace tagix::python

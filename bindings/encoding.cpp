@@ -5,12 +5,11 @@
 #include <utility>
 #include <vector>
 
+#include "arrays.h"
 #include "bindings.h"
 
 namespace tagix::python {
 namespace {
-
-using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 void require_numbers(const char* name, const Doubles& array, py::ssize_t rows) {
   require(array.ndim() == 2 && array.shape(0) == rows, name, ": got an array of ", array.size(),
@@ -42,7 +41,8 @@ Encoding make(Index n_columns, const Doubles& scores, const Doubles& knots, cons
   return {n_columns, std::move(of_columns), of_ramps};
 }
 
-void require_rows(const Encoding& encoding, const Array& x) {
+/// Throws unless x, (rows, columns), has the columns that the encoding reads.
+void require_columns_of(const Encoding& encoding, const Array& x) {
   require_matrix("x", x);
   require(x.shape(1) >= encoding.n_columns(), "x: got ", x.shape(1), " columns, needed at least ",
           encoding.n_columns());
@@ -51,7 +51,7 @@ void require_rows(const Encoding& encoding, const Array& x) {
 /// An array of inputs for the rows of x, written by write(row, inputs).
 template <class Write>
 Array written(const Encoding& encoding, const Array& x, Write write) {
-  require_rows(encoding, x);
+  require_columns_of(encoding, x);
   const Index rows = x.shape(0), width = encoding.n_inputs(x.shape(1));
   Array result = empty({rows, width});
   float* const inputs = result.mutable_data();
@@ -85,7 +85,7 @@ void bind_encoding(py::module_& m) {
       .def(
           "moments",
           [](const Encoding& encoding, const Array& x, const Array& x_var) {
-            require_rows(encoding, x);
+            require_columns_of(encoding, x);
             require_matrix("x_var", x_var, x.shape(1));
             require_same_rows("x_var", x_var, "x", x);
             const float *const rows = x.data(), *const vars = x_var.data();

@@ -1,13 +1,14 @@
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
-#include "arguments.h"
 #include "bindings.h"
+#include "constructors.h"
+#include "kept.h"
+#include "layer_objects.h"
 #include "layers/concat.h"
-#include "layers/flatten.h"
 #include "layers/residual.h"
-#include "python_layer.h"
 
 namespace tagix::python {
 namespace {
@@ -39,22 +40,14 @@ class PythonConcat final : public Concat {
   }
 };
 
-}  // namespace
-
-std::shared_ptr<Layer> layer_of(const char* name, const py::object& object) {
-  if (py::isinstance<Layer>(object)) return object.cast<std::shared_ptr<Layer>>();
-  if (!py::hasattr(object, "_as_layer")) throw_wrong_type(name, object, "a layer of tagix.nn");
-  return object.attr("_as_layer")().cast<std::shared_ptr<Layer>>();
-}
-
-void bind_joining_layers(py::module_& m) {
+void bind_residual(py::module_& m) {
   py::class_<PythonResidual, Layer, std::shared_ptr<PythonResidual>> residual_class(
       m, "Residual", R"(x + body(x), or shortcut(x) + body(x).
 
-Takes what the body takes to what it gives, (batch, features); both terms must have the same shape.
-Their parameters are named "body..." and "shortcut...". The terms count as independent, but for a body
-that is one activation and no shortcut: then the variance is exact, and such a network has no
-Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
+Takes the body's inputs to the body's outputs, (batch, features); both terms must have the same
+shape. Their parameters are named "body..." and "shortcut...". The terms count as independent. The
+exception is a body of one activation without a shortcut: there the variance is exact, and such a
+network has no Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
 
 Raises TypeError for anything but layers, Sequentials and Modules.)");
   def_constructor(residual_class, py::init<const py::object&, const py::object&>(), py::arg("body"),
@@ -66,7 +59,9 @@ Raises TypeError for anything but layers, Sequentials and Modules.)");
     config["shortcut"] = arguments[1];
     return config;
   });
+}
 
+void bind_concat(py::module_& m) {
   py::class_<PythonConcat, Layer, std::shared_ptr<PythonConcat>> concat_class(
       m, "Concat", R"(The outputs of several branches of one input, side by side.
 
@@ -98,13 +93,13 @@ Raises ValueError if there is no branch, TypeError for anything but layers, Sequ
       .def("__reduce__", [](const py::object& self) -> py::tuple {
         return py::make_tuple(py::type::of(self), self.attr("branches"));
       });
+}
 
-  py::class_<Flatten, Layer, std::shared_ptr<Flatten>> flatten_class(
-      m, "Flatten", R"(All positions of a grid side by side, as one row of features.
+}  // namespace
 
-Takes (batch, channels, ...) to (batch, channels times positions): the channels of the first position,
-then those of the second. A row of features stays as it is.)");
-  def_constructor(flatten_class, py::init<>());
+void bind_joining_layers(py::module_& m) {
+  bind_residual(m);
+  bind_concat(m);
 }
 
 }  // namespace tagix::python

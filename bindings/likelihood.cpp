@@ -3,6 +3,8 @@
 #include <optional>
 
 #include "arguments.h"
+#include "constructors.h"
+#include "value_class.h"
 
 namespace tagix::python {
 namespace {
@@ -91,27 +93,15 @@ void bind_likelihood_of(py::class_<Likelihood>& cls) {
   bind_as_value(cls);
 }
 
-}  // namespace
-
-math::ClassHead class_head(const py::object& likelihood) {
-  if (py::isinstance<HierarchicalSoftmax>(likelihood)) {
-    return likelihood.cast<HierarchicalSoftmax>().head();
-  }
-  if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
-  if (py::isinstance<OneVsRest>(likelihood)) return likelihood.cast<OneVsRest>().head();
-  if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
-  return {};
-}
-
-void bind_likelihood(py::module_& m) {
+void bind_hierarchical_softmax(py::module_& m) {
   py::class_<HierarchicalSoftmax> tree_class(m, "HierarchicalSoftmax",
                                              R"(Classes as the leaves of a balanced binary tree.
 
-Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
-right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+Each of the n_classes - 1 inner nodes has an output z of the network. At a node a row goes right
+with probability Phi(z), the standard normal distribution function, else left, down to its class.
 With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
-r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
-the one expected of a branch:
+r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information
+is its expectation over both branches:
 
     P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
     delta_var = -r(beta) r(-beta) / (1 + var)
@@ -127,7 +117,9 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
                   }),
                   py::arg("n_classes"));
   bind_likelihood_of(tree_class);
+}
 
+void bind_remax(py::module_& m) {
   py::class_<Remax> remax_class(m, "Remax",
                                 R"(Classes by rectified outputs, one for each, over their sum.
 
@@ -136,10 +128,10 @@ A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^
 
     E A_i = (m_i / m) (1 + b) / (1 + c)
 
-A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
-noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
-1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
-n_classes.
+A label is observed as shares of 1 and 0, with the variance E A (1 - E A) of a label and additional
+noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, normalized
+to sum to 1. Unlike the tree it treats all classes alike, and every row changes every output.
+n_outputs is n_classes.
 
 Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for
 anything but a number.)");
@@ -154,13 +146,16 @@ anything but a number.)");
       }),
       py::arg("n_classes"), py::arg("std") = py::none());
   bind_likelihood_of(remax_class);
+}
 
+void bind_softmax(py::module_& m) {
   py::class_<Softmax> softmax_class(
       m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
 
-With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
-q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
-is flattened as far as that, and innovations those of labels of such probabilities:
+Outputs are z_i ~ N(mean_i, var_i), and p is the softmax of the means. The logit of class i has, to
+first order, the variance t_i = var_i + sum_{j != i} q_j^2 var_j with q_j = p_j / (1 - p_i).
+Probabilities are those of a softmax flattened by these variances, and innovations are those of
+labels with these probabilities:
 
     P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
     delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
@@ -174,19 +169,30 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
                   }),
                   py::arg("n_classes"));
   bind_likelihood_of(softmax_class);
+}
 
+/// A number in [1 / range, range], `value` for None.
+double checked_or(const Argument<std::optional<double>>& argument, const char* name, double value,
+                  double range) {
+  const double number = argument.as(name).value_or(value);
+  require(number >= 1 / range && number <= range, name, ": got ", number,
+          ", needed None or a number in [", 1 / range, ", ", range, "]");
+  return number;
+}
+
+void bind_one_vs_rest(py::module_& m) {
   py::class_<OneVsRest> one_vs_rest_class(
       m, "OneVsRest", R"(Classes by regressions, one for each: 1 where it is the label, and else 0.
 
-These numbers are observed with noise of standard deviation `std`, so that innovations are those of
-numbers. Probabilities are those of outputs above 1/2, with `link_std` beside their own standard
-deviation, to a power, over the sum of all:
+These numbers are observed with noise of standard deviation `std`, so innovations are those of a
+regression. The weight w_i of a class is the probability that its output, with additional noise of
+standard deviation `link_std`, is above 1/2, raised to the power `sharpness`:
 
     P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
 
-How sure it may be of a class depends on link_std and sharpness, which TagiClassifier fits to rows left
-out: then it predicts most tables of 3 to 32 classes better than a softmax does. As it is, and with many
-classes, Softmax is the better choice. n_outputs is n_classes.
+link_std and sharpness decide how sure it is of a class. TagiClassifier fits them to held-out rows;
+then it predicts most tables of 3 to 32 classes better than a softmax does. With the default values,
+and with many classes, Softmax is the better choice. n_outputs is n_classes.
 
 Args:
     n_classes: how many classes there are; labels are 0 to n_classes - 1.
@@ -201,21 +207,33 @@ sharpness None or in [1e-3, 1e3]; TypeError for anything but a number.)");
       py::init([](const Argument<Index>& n_classes, const Argument<std::optional<double>>& std,
                   const Argument<std::optional<double>>& link_std,
                   const Argument<std::optional<double>>& sharpness) {
-        const auto checked = [](const Argument<std::optional<double>>& argument, const char* name,
-                                double value, double range) {
-          const double number = argument.as(name).value_or(value);
-          require(number >= 1 / range && number <= range, name, ": got ", number,
-                  ", needed None or a number in [", 1 / range, ", ", range, "]");
-          return number;
-        };
         return OneVsRest{checked_classes(n_classes),
-                         checked(std, "std", OneVsRest::default_std, 1e6),
-                         checked(link_std, "link_std", OneVsRest::default_link_std, 1e6),
-                         checked(sharpness, "sharpness", OneVsRest::default_sharpness, 1e3)};
+                         checked_or(std, "std", OneVsRest::default_std, 1e6),
+                         checked_or(link_std, "link_std", OneVsRest::default_link_std, 1e6),
+                         checked_or(sharpness, "sharpness", OneVsRest::default_sharpness, 1e3)};
       }),
       py::arg("n_classes"), py::arg("std") = py::none(), py::arg("link_std") = py::none(),
       py::arg("sharpness") = py::none());
   bind_likelihood_of(one_vs_rest_class);
+}
+
+}  // namespace
+
+math::ClassHead class_head(const py::object& likelihood) {
+  if (py::isinstance<HierarchicalSoftmax>(likelihood)) {
+    return likelihood.cast<HierarchicalSoftmax>().head();
+  }
+  if (py::isinstance<Remax>(likelihood)) return likelihood.cast<Remax>().head();
+  if (py::isinstance<OneVsRest>(likelihood)) return likelihood.cast<OneVsRest>().head();
+  if (py::isinstance<Softmax>(likelihood)) return likelihood.cast<Softmax>().head();
+  return {};
+}
+
+void bind_likelihood(py::module_& m) {
+  bind_hierarchical_softmax(m);
+  bind_remax(m);
+  bind_softmax(m);
+  bind_one_vs_rest(m);
 }
 
 }  // namespace tagix::python

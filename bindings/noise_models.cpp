@@ -5,6 +5,9 @@
 #include <vector>
 
 #include "arguments.h"
+#include "arrays.h"
+#include "constructors.h"
+#include "value_class.h"
 
 namespace tagix::python {
 namespace {
@@ -19,7 +22,7 @@ std::vector<double> standard_deviations(const py::object& std) {
   }
   require(array.ndim() <= 1, "std: got an array of ", array.ndim(),
           " dimensions, needed a number or one for each output");
-  const py::array_t<double, py::array::c_style | py::array::forcecast> values(array);
+  const Doubles values(array);
   return {values.data(), values.data() + values.size()};
 }
 
@@ -35,35 +38,30 @@ py::dict noise_config(const Homoscedastic& noise) {
 constexpr Choice<math::NoiseLink> links[] = {{"exp", math::NoiseLink::exp},
                                              {"softplus", math::NoiseLink::softplus}};
 
+/// The name that users know the link of a noise head by.
+const char* link_name(const Heteroscedastic& noise) {
+  return links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
+}
+
 py::dict heteroscedastic_config(const Heteroscedastic& noise) {
   py::dict dict;
-  dict["link"] = links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
+  dict["link"] = link_name(noise);
   dict["gain"] = noise.gain();
   return dict;
 }
 
-}  // namespace
-
-std::optional<LearnedNoise> learned_noise(const py::object& noise) {
-  if (py::isinstance<Heteroscedastic>(noise)) return noise.cast<Heteroscedastic>().learned();
-  if (!py::isinstance<Homoscedastic>(noise)) return std::nullopt;
-  const auto homoscedastic = noise.cast<Homoscedastic>();
-  if (!homoscedastic.learn()) return std::nullopt;
-  return homoscedastic.learned();
-}
-
-void bind_noise(py::module_& m) {
+void bind_homoscedastic(py::module_& m) {
   py::class_<Homoscedastic> noise_class(m, "Homoscedastic",
                                         R"(Observation noise that is equal for all samples.
 
 Known noise: std (a standard deviation in the unit of the targets, or one for each output) holds in
 epoch 0 and is multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`,
-counted over the life of a model; `update` counts none, so that in a stream of updates the noise stays
-as it is.
+counted over the life of a model. `update` counts no epochs, so the noise does not change in a
+stream of updates.
 
-learn=True: a network made with this noise infers one noise variance v for each output with its
-weights, from the log-normal prior E v = std^2 (1 by default, for targets of that scale); nothing has
-to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
+learn=True: a network made with this noise infers one noise variance v for each output together with
+its weights. The prior is log-normal with E v = std^2 (1 by default, for targets of that scale).
+Nothing has to be chosen. The inference is that of tagix.Heteroscedastic, with one w for all inputs.
 
 Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
 for a schedule of noise that is learned; TypeError for anything but a number, and for no std where
@@ -97,7 +95,9 @@ it is not learned.)");
           "The noise variances in an epoch: one, or one for each output. Raises ValueError for an "
           "epoch below 0, TypeError for anything but an integer.");
   bind_as_value(noise_class);
+}
 
+void bind_heteroscedastic(py::module_& m) {
   py::class_<Heteroscedastic> heteroscedastic_class(
       m, "Heteroscedastic",
       R"(Observation noise whose variance a network infers from the input, beside the values.
@@ -115,9 +115,9 @@ time, k the share of the update rule:
 For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
 precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
 
-Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
-exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
-joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+Where weights have learned little about an input, the tail of w ~ N(l, s) dominates exp(w), and its
+mean exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, the network's
+Gaussian is multiplied by that of a belief that holds for any input, log v ~ N(0, 2^2):
 
     kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
 
@@ -134,15 +134,26 @@ not a number and a link that is not a string.)");
   heteroscedastic_class
       .def_property_readonly("config", &heteroscedastic_config,
                              "The constructor's arguments by name.")
-      .def_property_readonly(
-          "link",
-          [](const Heteroscedastic& noise) {
-            return links[noise.link() == math::NoiseLink::exp ? 0 : 1].name;
-          },
-          "How the head gives a noise variance, \"exp\" or \"softplus\".")
+      .def_property_readonly("link", &link_name,
+                             "How the head gives a noise variance, \"exp\" or \"softplus\".")
       .def_property_readonly("gain", &Heteroscedastic::gain,
                              "Factor on the priors of the noise head.");
   bind_as_value(heteroscedastic_class);
+}
+
+}  // namespace
+
+std::optional<LearnedNoise> learned_noise(const py::object& noise) {
+  if (py::isinstance<Heteroscedastic>(noise)) return noise.cast<Heteroscedastic>().learned();
+  if (!py::isinstance<Homoscedastic>(noise)) return std::nullopt;
+  const auto homoscedastic = noise.cast<Homoscedastic>();
+  if (!homoscedastic.learn()) return std::nullopt;
+  return homoscedastic.learned();
+}
+
+void bind_noise(py::module_& m) {
+  bind_homoscedastic(m);
+  bind_heteroscedastic(m);
 }
 
 }  // namespace tagix::python

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "bindings.h"
+#include "arrays.h"
 #include "cuda_array.h"
 #include "models/model.h"
 

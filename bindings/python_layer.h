@@ -1,31 +1,17 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "bindings.h"
 #include "core/layer.h"
+#include "graph/builder.h"
+#include "kept.h"
 
 namespace tagix::python {
-
-/// A Python object that a layer keeps, which may be let go in any thread.
-class Kept {
- public:
-  explicit Kept(py::object object) : object_(std::move(object)) {}
-  Kept(const Kept&) = delete;
-  Kept& operator=(const Kept&) = delete;
-  ~Kept() {
-    const py::gil_scoped_acquire gil;
-    object_ = py::object();
-  }
-
-  const py::object& get() const { return object_; }
-
- private:
-  py::object object_;
-};
 
 /// A module of Python's as a layer: write(builder, inputs) gives the number of its output.
 class PythonLayer final : public Layer {
@@ -47,9 +33,5 @@ class PythonLayer final : public Layer {
   std::string name_;
   Kept write_;
 };
-
-/// The layer that an object of Python's stands for: a layer, a Sequential or a Module. Throws
-/// TypeError, naming the argument, for anything else.
-std::shared_ptr<Layer> layer_of(const char* name, const py::object& object);
 
 }  // namespace tagix::python

@@ -7,13 +7,12 @@
 #include <utility>
 #include <vector>
 
+#include "arrays.h"
 #include "bindings.h"
 #include "math/leverage.h"
 
 namespace tagix::python {
 namespace {
-
-using Doubles = py::array_t<double, py::array::c_style | py::array::forcecast>;
 
 constexpr py::ssize_t column_fields = 5;
 constexpr py::ssize_t sum_fields = 7;

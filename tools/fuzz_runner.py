@@ -85,69 +85,96 @@ class _Worker:
     done: int = 0
 
 
-def run(make: MakeTrials, args: argparse.Namespace) -> tuple[Counter[tuple[str, str]], int]:
-    """Run all trials; how many of each kind had which outcome, and the failures."""
-    context = multiprocessing.get_context("spawn")
-    counts: Counter[tuple[str, str]] = Counter()
-    failures = 0
+class _Run:
+    """The processes that run trials now, and what became of the trials so far.
 
-    def keep(number: int, content: bytes, report: str) -> None:
-        nonlocal failures
-        failures += 1
-        args.keep.mkdir(parents=True, exist_ok=True)
-        (args.keep / f"{args.seed}-{number}").write_bytes(content)
-        (args.keep / f"{args.seed}-{number}.txt").write_text(report, errors="replace")
-        print(f"failure: number {number}, in {args.keep}\n{report}", flush=True)
+    Args:
+        make: Makes the trials, in each process anew.
+        args: Of the command line.
+    """
 
-    def start(numbers: list[int]) -> _Worker:
-        current = context.Value("q", -1, lock=False)
-        receiving, sending = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(make, numbers, args, current, sending))
+    def __init__(self, make: MakeTrials, args: argparse.Namespace) -> None:
+        self._make, self._args = make, args
+        self._context = multiprocessing.get_context("spawn")
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.n_failures = 0
+        every = range(args.first, args.first + args.n)
+        self.workers = [self._start(list(every[i :: args.workers])) for i in range(args.workers)]
+
+    def receive(self, timeout: float) -> None:
+        """Wait at most so many seconds for what the processes say, and count it."""
+        ready = multiprocessing.connection.wait([each.results for each in self.workers], timeout)
+        for worker in [each for each in self.workers if each.results in ready]:
+            try:
+                message = worker.results.recv()
+            except EOFError:
+                self._ended(worker)
+                continue
+            if message[0] == "counts":
+                self.counts += message[1]
+                worker.done = message[2]
+            else:
+                self._keep(*message[1:])
+
+    def stop(self) -> None:
+        """End the processes, whatever they have left to do."""
+        for worker in self.workers:
+            worker.process.terminate()
+            worker.process.join()
+
+    def _start(self, numbers: list[int]) -> _Worker:
+        current = self._context.Value("q", -1, lock=False)
+        receiving, sending = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=_work, args=(self._make, numbers, self._args, current, sending)
+        )
         process.start()
         sending.close()
         return _Worker(process, current, receiving, numbers)
 
-    every = range(args.first, args.first + args.n)
-    running = [start(list(every[i :: args.workers])) for i in range(args.workers)]
+    def _ended(self, worker: _Worker) -> None:
+        """Where a process crashed, count its trial as a failure, and start another for the rest."""
+        self.workers.remove(worker)
+        worker.process.join()
+        if worker.process.exitcode == 0:
+            return
+        number = worker.current.value
+        if number < 0 or self.n_failures >= 100:
+            raise RuntimeError("a worker does not start, or too many fail") from None
+        with tempfile.TemporaryDirectory() as folder:
+            trials = self._make(Path(folder), self._args.seed)
+            kind, content = trials.kind(number), trials.content(number)
+        self.counts[kind, "FAILED"] += 1
+        self._keep(number, content, f"the process ended with {worker.process.exitcode}")
+        # Those since its last message again, as their outcomes are lost.
+        left = [each for each in worker.numbers[worker.done :] if each != number]
+        if left:
+            self.workers.append(self._start(left))
+
+    def _keep(self, number: int, content: bytes, report: str) -> None:
+        """Write a failure to files, and say so."""
+        self.n_failures += 1
+        folder, seed = self._args.keep, self._args.seed
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{seed}-{number}").write_bytes(content)
+        (folder / f"{seed}-{number}.txt").write_text(report, errors="replace")
+        print(f"failure: number {number}, in {folder}\n{report}", flush=True)
+
+
+def run(make: MakeTrials, args: argparse.Namespace) -> tuple[Counter[tuple[str, str]], int]:
+    """Run all trials; how many of each kind had which outcome, and the failures."""
+    running = _Run(make, args)
     begun = shown = time.monotonic()
-    while running:
+    while running.workers:
         if args.total_seconds and time.monotonic() - begun > args.total_seconds:
-            for each in running:
-                each.process.terminate()
-                each.process.join()
+            running.stop()
             break
-        ready = multiprocessing.connection.wait([each.results for each in running], timeout=5)
-        for worker in [each for each in running if each.results in ready]:
-            try:
-                message = worker.results.recv()
-            except EOFError:
-                running.remove(worker)
-                worker.process.join()
-                if worker.process.exitcode == 0:
-                    continue
-                number = worker.current.value
-                if number < 0 or failures >= 100:
-                    raise RuntimeError("a worker does not start, or too many fail") from None
-                with tempfile.TemporaryDirectory() as folder:
-                    trials = make(Path(folder), args.seed)
-                    kind, content = trials.kind(number), trials.content(number)
-                counts[kind, "FAILED"] += 1
-                keep(number, content, f"the process ended with {worker.process.exitcode}")
-                # Those since its last message again, as their outcomes are lost.
-                left = [each for each in worker.numbers[worker.done :] if each != number]
-                if left:
-                    running.append(start(left))
-                continue
-            if message[0] == "counts":
-                counts += message[1]
-                worker.done = message[2]
-            else:
-                keep(*message[1:])
+        running.receive(timeout=5)
         if time.monotonic() - shown > 60:
             shown = time.monotonic()
-            done = sum(counts.values())
-            print(f"{done} done, {failures} failures, {shown - begun:.0f} s", flush=True)
-    return counts, failures
+            done = sum(running.counts.values())
+            print(f"{done} done, {running.n_failures} failures, {shown - begun:.0f} s", flush=True)
+    return running.counts, running.n_failures
 
 
 def table(counts: Counter[tuple[str, str]]) -> str:

@@ -181,7 +181,7 @@ class CpuBackend final : public Backend {
   }
   void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView adjoint,
                       MomentsView below) override {
-    cpu::affine_adjoint(kernels_, formats_, input, weight, adjoint, below);
+    cpu::affine_adjoint(kernels_, formats_of(precision_), input, weight, adjoint, below);
   }
 
   void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
@@ -202,7 +202,7 @@ class CpuBackend final : public Backend {
   }
   void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                      float* spread) override {
-    cpu::affine_spread(kernels_, formats_, input, weight, bias, spread);
+    cpu::affine_spread(kernels_, formats_of(precision_), input, weight, bias, spread);
   }
   void activation_excess(const float* input_var, const float* jacobian, const float* var,
                          Index size, float* excess) override {

@@ -25,8 +25,8 @@ constexpr Index max_groups = 16;
 constexpr Index max_parameters = 1 << 17;
 constexpr Index max_tile_size = 1 << 20;
 
-/// Adjoints of more outputs at a time would not either.
-constexpr Index max_adjoint_outputs = 8;
+/// Neither would the adjoints of more outputs.
+constexpr Index max_adjoint_outputs = 32;
 
 struct TileMemory {};
 struct AdjointMemory {};

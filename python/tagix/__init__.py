@@ -1,8 +1,8 @@
 """Bayesian neural networks by tractable approximate Gaussian inference (TAGI).
 
 Every weight and hidden unit is a Gaussian. A forward pass propagates means and variances in closed
-form, an observation updates all of them in closed form: no gradients, no sampling, no learning
-rate, and every prediction comes with its variance.
+form, and an observation updates all of them in closed form. There are no gradients, no sampling and
+no learning rate, and every prediction comes with its variance.
 
     >>> import tagix as tx
     >>> from tagix import nn
@@ -10,8 +10,8 @@ rate, and every prediction comes with its variance.
     >>> history = net.fit(x, y, noise=tx.Homoscedastic(std=0.1), n_epochs=20)
     >>> mean, var = net(x)
 
-What it has to say while it works goes to the logger "tagix" of the standard module: the end of a
-fit and drift at INFO, epochs and the instruction set in use at DEBUG.
+The library prints nothing. It logs to the logger "tagix" of the standard module: the end of a fit
+and drift at INFO, epochs and the instruction set in use at DEBUG.
 """
 
 import logging

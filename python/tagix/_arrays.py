@@ -1,4 +1,4 @@
-"""Conversion of what users pass to what the core takes; every message names the argument."""
+"""Conversion of users' arguments to what the core takes; every message names the argument."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CUDA, _CUDA_MANAGED = 2, 13
 def is_on_gpu(name: str, value: Any, device: str) -> bool:
     """Whether ``value`` is an array that a network on ``device`` takes in the memory of the GPU.
 
-    Raises TypeError for one that lies there while the network is on the CPU.
+    Raises TypeError for an array on the GPU while the network is on the CPU.
     """
     device_type = _dlpack_device_type(value)
     if device == "cuda":
@@ -55,7 +55,7 @@ def refuse_gpu(call: str, **arrays: Any) -> None:
 def like(value: Any, array: Any) -> Any:
     """A :class:`tagix.cuda.Array` as an array of the library that ``value`` is from.
 
-    That is the array itself unless ``value`` is PyTorch's or CuPy's; nothing is copied.
+    Returns the array itself unless ``value`` is from PyTorch or CuPy; nothing is copied.
     """
     for base in type(value).__mro__:
         root = base.__module__.partition(".")[0]
@@ -100,7 +100,7 @@ def as_array(name: str, value: Any) -> NDArray[Any]:
 
 
 def as_float32(name: str, value: Any) -> NDArray[np.float32]:
-    """``value`` as a C-contiguous, aligned float32 array; what is too large becomes infinite."""
+    """``value`` as a C-contiguous, aligned float32 array; numbers too large become infinite."""
     # The common case, for streams that are learned row by row: it saves microseconds a call.
     if type(value) is np.ndarray and value.dtype == np.float32:
         flags = value.flags
@@ -123,7 +123,7 @@ def as_matrix(name: str, value: Any) -> NDArray[np.float32]:
 def as_targets(
     name: str, value: Any, n_outputs: int
 ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
-    """As :func:`as_matrix`, with the shape as given; for one output, one dimension will do."""
+    """As :func:`as_matrix`, but keeps the given shape; for one output, one dimension is enough."""
     array = as_float32(name, value)
     if array.ndim == 1 and n_outputs == 1:
         return array[:, np.newaxis], array.shape
@@ -155,7 +155,7 @@ def as_points(name: str, value: Any, n_features: int | None = None) -> NDArray[n
     """``value`` as a float64 array (n, n_features) of finite numbers with n >= 1.
 
     Raises TypeError for anything but an array of numbers, ValueError for another shape, NaN or
-    infinity. Without ``n_features``, any number of columns from 1 on will do.
+    infinity. Without ``n_features``, any number of columns from 1 on is accepted.
     """
     array = np.asarray(as_array(name, value), dtype=np.float64)
     if array.ndim != 2 or array.size == 0 or n_features not in (None, array.shape[1]):

@@ -1,4 +1,4 @@
-"""Classes of rows: what a diffusion network sees of them, and guidance towards one."""
+"""Classes of rows: how a diffusion network sees them, and guidance towards a class."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_CLASSES = 2**14
 
 
 def n_class_features(kind: str, n_classes: int) -> int:
-    """Columns of :func:`feature_table`, which need not be made for it."""
+    """The number of columns of :func:`feature_table`, without making the table."""
     return 8 if kind == "sinusoidal" and n_classes > 0 else n_classes
 
 
@@ -31,7 +31,7 @@ def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
         sinusoidal          sin(k w_i), cos(k w_i) in turn,             8 features
                             w_i = 10000^(-i/3), i < 4  (Vaswani et al., NeurIPS 2017)
 
-    Returns float32 (n_classes + 1, features), read-only; (1, 0) for n_classes 0.
+    Returns a read-only float32 array (n_classes + 1, features), or (1, 0) for n_classes = 0.
     """
     if kind == "sinusoidal" and n_classes > 0:
         angles = np.arange(n_classes)[:, np.newaxis] * 10_000.0 ** (-np.arange(4) / 3)
@@ -44,10 +44,10 @@ def feature_table(kind: str, n_classes: int) -> NDArray[np.float32]:
 
 
 def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDArray[np.int64]:
-    """Labels of rows, each in [0, n_classes), or -1 where there is none, as int64 (n_rows,).
+    """Labels of rows, each in [0, n_classes), or -1 for no label, as int64 (n_rows,).
 
-    One integer stands for all rows. Raises ValueError for other shapes and classes, and where there
-    are no classes; TypeError for anything but an array of integers.
+    One integer stands for all rows. Raises ValueError for other shapes and classes, and for a model
+    without classes; TypeError for anything but an array of integers.
     """
     if n_classes is None:
         raise ValueError(f"{name}: got labels, needed none for a model without n_classes")
@@ -64,7 +64,7 @@ def as_labels(name: str, value: Any, n_rows: int, n_classes: int | None) -> NDAr
 
 
 def as_class_shares(name: str, value: Any, n_classes: int) -> NDArray[np.float64]:
-    """How much of each class there is, float64 (n_classes,), in any unit.
+    """The relative frequency of each class, float64 (n_classes,), in any unit.
 
     Raises ValueError for other shapes, NaN, infinity, negative numbers and zeros alone; TypeError
     for anything but an array of numbers.
@@ -85,8 +85,8 @@ def guidance_weights(guidance: float | None, convention: str) -> tuple[float, fl
         scale   F_u + w (F_c - F_u)    w = 1 is without guidance  (Saharia et al., NeurIPS 2022)
         weight  (1 + w) F_c - w F_u    w = 0 is without guidance  (Ho & Salimans, 2022)
 
-    Raises ValueError for another convention or a number that is not finite, TypeError for what is
-    no number.
+    Raises ValueError for another convention or a number that is not finite, TypeError for anything
+    but a number.
     """
     as_choice("guidance_convention", convention, get_args(GuidanceConvention))
     if guidance is None:

@@ -17,11 +17,12 @@ _FAR = 1e4
 
 @dataclass(frozen=True, eq=False)
 class DataUnits:
-    """What is taken from the columns in float64, before the core sees them in float32.
+    """Offsets that are subtracted from the columns in float64, before the core gets them in
+    float32.
 
     Attributes:
-        offset: (n_features,) float64, 0 for a column that float32 holds; of a constant one, the
-            constant.
+        offset: (n_features,) float64: 0 for a column that float32 can hold, and for a constant
+            column its constant.
         constant: (n_features,), whether all rows so far had that value.
     """
 

@@ -1,4 +1,4 @@
-"""Class probabilities by how well each class denoises a row."""
+"""Class probabilities from how well the network denoises a row as one of each class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def class_log_likelihoods(
     n_draws: int,
     generator: np.random.Generator,
 ) -> Array:
-    """ln p(x_0 | class) but for a constant of the row, (rows, n_classes).
+    """ln p(x_0 | class) up to a constant for each row, (rows, n_classes).
 
     With SNR = alpha_bar / (1 - alpha_bar), the error of the best estimate of x_0 gives
 
@@ -30,12 +30,13 @@ def class_log_likelihoods(
 
     (Kong, Brekelmans & Ver Steeg, ICLR 2023; the diffusion loss of Kingma et al., NeurIPS 2021).
     The integral is the trapezoid rule over ln SNR at t = 1 .. T - 1. Above the SNR of t = 1 the
-    error of a smooth density is n_features / SNR, the same for all classes, and what they differ by
-    falls as 1 / SNR^2: the rest of the integral is SNR_1 times the difference at t = 1.
+    error of a smooth density is n_features / SNR, the same for all classes, and the difference
+    between classes falls as 1 / SNR^2. So the rest of the integral is SNR_1 times the difference at
+    t = 1.
 
-    The mean is over ``n_draws`` noises for each t, the same for all classes, in pairs of opposite
-    sign, with which the odd part of the error in the noise cancels. The expectation is over the
-    weights' posterior, too: the variance of x_0_hat adds to its squared error.
+    The mean is over ``n_draws`` noises for each t, the same for all classes. They come in pairs of
+    opposite sign, so the part of the error that is odd in the noise cancels. The expectation is
+    also over the posterior of the weights: the variance of x_0_hat adds to its squared error.
 
     ``predict(x_t, t, c)`` gives mean and variance of F, each (rows, n_features), for rows x_t and
     their timesteps, of class c.

@@ -9,11 +9,12 @@ covariance plus noise variances, and r = y - mean(x),
     x'     = x - t H^-1 g,   t = 1, 1/2, 1/4, ... until L falls as it should
 
 with J_k = d mean / d x_k and S_k = d S / d x_k: Fisher's scoring for a Gaussian whose mean and
-covariance both follow x. With S_k = 0 it is Gauss-Newton, the iterated extended Kalman filter
-(Bell & Cathey, IEEE Trans. Automatic Control, 1993). Where it ends, H is replaced by the curvature
-of L, from differences of g over a standard deviation of the posterior N(x, H^-1) to either side,
-along its own axes, and the search goes on: where outputs turn, and J is 0, only that tells how wide
-the posterior is. A network of ReLUs bends in steps, which so wide a difference averages over.
+covariance both follow x. With S_k = 0 it is Gauss-Newton, the iterated extended Kalman filter (Bell
+& Cathey, IEEE Trans. Automatic Control, 1993). Where this search ends, H is replaced by the
+curvature of L, and the search goes on. The curvature comes from differences of g over one standard
+deviation of the posterior N(x, H^-1) to either side, along its own axes. At a turning point of an
+output J is 0, and only the curvature tells how wide the posterior is. A network of ReLUs bends in
+steps; such a wide difference averages over them.
 
 All of it works on u = V_0^-1/2 (x - m_0), in which features of variance 0 simply stay.
 """
@@ -71,15 +72,12 @@ class InputPosterior:
     covariance: NDArray[np.float64]
     """Their covariances, (rows, features, features)."""
     log_evidence: NDArray[np.float64]
-    """ln p(y) by Laplace's method, (rows,).
-
-    What this mode has of all inputs' share: of several starts, ``exp(log_evidence)`` are the
-    weights of the modes that they end at.
+    """ln p(y) by Laplace's method, (rows,): the contribution of this mode. If several starts end at
+    different modes, ``exp(log_evidence)`` are the weights of these modes.
     """
     converged: NDArray[np.bool_]
-    """Whether the search ended at a maximum of the density, (rows,).
-
-    That is, the next step would be shorter than the tolerance, and all curvatures are negative.
+    """Whether the search ended at a maximum of the density, (rows,): the next step would be shorter
+    than the tolerance, and all curvatures are negative.
     """
     n_iterations: NDArray[np.int64]
     """Steps taken, (rows,)."""

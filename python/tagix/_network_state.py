@@ -1,6 +1,6 @@
-"""What a network carries beside its layers, its inputs and its parameters.
+"""The state of a network besides its layers, its inputs and its parameters.
 
-Copies, pickles, files, merged networks and grown ones go by the fields of these two classes.
+Copies, pickles, files, and merged or grown networks are made from the fields of these two classes.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Options:
 
     See :class:`tagix.nn.Network` for what each means. A field may name classes: the option is then
     None or an instance of one of them, which has the arguments of its constructor as ``config``. An
-    extra is such an option that a network may go without: None then means that it does.
+    extra is such an option that is not required: None means that the network has none.
 
     Raises:
         TypeError: for an option of another class.
@@ -54,7 +54,7 @@ class Options:
         default=None, metadata={"classes": (Forgetting,), "extra": True}
     )
     precision: str = "float32"
-    """The precision that the user asked for; the device may lack it."""
+    """The precision that the user chose; the device may not support it."""
 
     def __post_init__(self) -> None:
         for name, classes in CLASSES.items():
@@ -68,7 +68,7 @@ class Options:
             )
 
     def resolved(self) -> Options:
-        """The same with a seed and a rule, those of the defaults where they are None.
+        """The same options, with the default seed and rule where they are None.
 
         Raises TypeError for a seed that is not an integer, ValueError unless it is in [0, 2**63).
         """
@@ -95,19 +95,19 @@ CLASSES: dict[str, dict[str, Any]] = {
 """The classes, by their names, of each option that is an instance of a class of tagix."""
 
 EXTRAS: tuple[str, ...] = tuple(each.name for each in fields(Options) if each.metadata.get("extra"))
-"""The names of the extras, of which a network inside another has none."""
+"""The names of the extras; a network inside another network must not have any."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What the use of a network changes, except its parameters."""
+    """The state that the use of a network changes, except its parameters."""
 
     epochs_trained: int = 0
     """Epochs of ``fit``."""
     drift: tuple[float, float, float, int] = (0.0, 0.0, 0.0, 0)
     """Of the test for drift: sums of chi-square, weights and squared weights; drifts found."""
     training: bool = True
-    """Whether the network is in training mode; its model in the core does not know."""
+    """Whether the network is in training mode; the core does not store this."""
 
     @classmethod
     def of(cls, model: _core.Model, training: bool = True) -> Progress:

@@ -1,26 +1,28 @@
-"""A network in other units of its inputs and targets: predictions stay, first and last layer move.
+"""Re-expresses a network in other units of inputs and targets, without changing its predictions.
 
-A network that sees x = (X - mean) / scale and predicts y = (Y - mean) / scale can be told of other
-means and scales without forgetting anything, because an affine map of units is one of the weights:
+A network that sees x = (X - mean) / scale and predicts y = (Y - mean) / scale can change to other
+means and scales without forgetting anything, because an affine change of units is an affine change
+of the weights:
 
     inputs    W' = W s'/s,   b' = b + W (mean' - mean)/s      of the first layer
     targets   W' = W s/s',   b' = (b s + mean - mean')/s'     of the last one
               w' = w + 2 ln(s/s')                             of a noise head, variance exp(w)
 
-That is right for what was learned. What was not is the prior's, and the prior is stated in the
-units of the network, whatever they are: a counter's scale doubles with every doubling of its rows,
-and a weight of it that has learned nothing would be twice as uncertain each time. So in the first
-layer no variance grows beyond 1.5 times that of the prior, P, and the weight's mean is held back
-with its variance:
+This is right for what was learned. What was not learned comes from the prior, and the prior is
+stated in the units of the network, whatever they are. The scale of a counter doubles with every
+doubling of its rows, so a weight that has learned nothing would become twice as uncertain each
+time. So in the first layer no variance grows beyond 1.5 times that of the prior, P, and the mean of
+the weight is limited together with its variance:
 
     W'     = c W,   Var W' = c^2 Var W,   c = min(s'/s, max(1, sqrt(1.5 P / Var W)))
     Var b' = min(1.5 P, Var b + Var W ((mean' - mean)/s)^2)
 
-Where nothing is held back, means of predictions are exact. Variances of targets are, but for the
-noise where a network leaves it to the belief of :class:`tagix.Heteroscedastic`. The shift of inputs
-gives the bias a part of the weights' uncertainty, of which TAGI's independent parameters cannot
-hold the covariance with W': variances of predictions are exact at inputs of the new mean, and on
-average over inputs that vary about it independently.
+Where nothing is limited, means of predictions are exact. A change of targets' units also keeps
+variances exact, except for noise that a network leaves to the belief of
+:class:`tagix.Heteroscedastic`. The shift of inputs moves part of the weights' uncertainty to the
+bias, and TAGI's independent parameters cannot represent its covariance with W'. So variances of
+predictions are exact at the new mean of the inputs, and on average over inputs that vary
+independently about this mean.
 """
 
 from __future__ import annotations

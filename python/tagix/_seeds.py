@@ -1,4 +1,4 @@
-"""Where the seeds of models come from that are not given one."""
+"""Default seeds: those of models that are made without a seed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _counter = itertools.count()
 
 
 def manual_seed(seed: int) -> None:
-    """Fix the seeds of all models made from here on without a ``seed`` of their own.
+    """Fix the seeds of all models that are made from now on without a ``seed``.
 
     Raises TypeError unless ``seed`` is an integer, ValueError unless it lies in [0, 2**63).
     """

@@ -26,21 +26,21 @@ _log = logging.getLogger("tagix.training")
 
 
 class Callback:
-    """What a ``fit`` calls on its way, to follow it or to stop it; derive from it.
+    """Base class for objects that a ``fit`` calls, to follow the fit or to stop it.
 
-    A plain function of an :class:`EpochRecord` is called as :meth:`__call__` is; a callback that
-    wants to hear of an epoch before it ends needs this class.
+    A plain function of an :class:`EpochRecord` is called like :meth:`__call__`. A callback that is
+    to be called within epochs has to derive from this class.
     """
 
     def on_rows(self, epoch: int, rows_done: int, n_rows: int) -> object:
         """Called some 20 times a second within an epoch; returning true ends the fit there.
 
-        Batches so far stay learned, but the epoch does not count in ``epochs_trained``: a later
-        fit starts it anew. The record of the epoch so far still goes to :meth:`__call__`, and its
-        ``stopped`` is true.
+        The batches so far stay learned, but the epoch does not count in ``epochs_trained``: a later
+        fit starts this epoch again. :meth:`__call__` still gets the record of the epoch so far,
+        with ``stopped`` true.
 
         Args:
-            epoch: epochs that the model had been trained for before this one.
+            epoch: number of epochs that the model was trained for before this one.
             rows_done: rows of this epoch learned so far, less than ``n_rows``.
             n_rows: rows of an epoch.
         """
@@ -56,10 +56,10 @@ FitCallback: TypeAlias = Callback | Callable[[EpochRecord], object]
 
 @dataclass
 class History:
-    """What each epoch of a fit gave; the lists have one entry an epoch.
+    """The results of each epoch of a fit; the lists have one entry per epoch.
 
-    All but the validation entries come from the predictions made just before each update, so they
-    are honest about data not yet learned.
+    All entries except those of validation come from the predictions made just before each update,
+    so they are for data that the model had not learned yet in that epoch.
     """
 
     train_mse: list[float] = field(default_factory=list)
@@ -71,10 +71,9 @@ class History:
     noise_var: list[float] = field(default_factory=list)
     """Mean noise variance of the targets, known or inferred."""
     surprise: list[float] = field(default_factory=list)
-    """Mean of squared errors over their predicted variances, noise included.
-
-    1 where the variances are right, more where the network is too sure of itself. Of classes, the
-    mean of (1/p - 1) / (n_classes - 1), of which the same is true.
+    """Mean of squared errors divided by their predicted variances, noise included. It is 1 if the
+    variances are right, and more if the network is overconfident. For classes it is the mean of
+    (1/p - 1) / (n_classes - 1), which is also 1 if the probabilities are right.
     """
     seconds: list[float] = field(default_factory=list)
     """Wall-clock duration of the epoch, validation left out."""
@@ -83,10 +82,10 @@ class History:
     validation_log_likelihood: list[float] = field(default_factory=list)
     """Mean log density of a validation target after the epoch; empty without such data."""
     n_rows: list[int] = field(default_factory=list)
-    """Rows learned; fewer than the data have in an epoch that a callback ended early, and what the
-    lists say of training is then about these rows."""
+    """Rows learned. If a callback ends an epoch early, these are fewer than the rows of the data,
+    and the training entries of the lists are then about these rows only."""
     stopped: bool = False
-    """Whether a callback ended the fit, after the last epoch listed or, by ``n_rows``, in it."""
+    """Whether a callback ended the fit, after the last epoch listed or within it."""
 
 
 def check_callback(callback: FitCallback | None) -> None:
@@ -101,7 +100,7 @@ def undone_on_error(
 ) -> Iterator[None]:
     """Put parameters, epoch count and drift back if the block raises, and call ``undo``.
 
-    KeyboardInterrupt is the exception: a user who ends a long fit wants what it has learned.
+    KeyboardInterrupt does not undo anything: a user who ends a long fit wants to keep the result.
     """
     mean, var = model.get_parameters()
     progress = Progress.of(model)

@@ -1,13 +1,15 @@
 """Shares of a predictive variance by what it comes from: inputs, layers, noise.
 
-V(A) is the variance of the mean that a network predicts where only the sources in A are uncertain:
-input features keep their variances, layers those of their weights and biases, and all others are
-taken at their means. Switched on one after the other in an order, sources bring
+V(A) is the variance of the mean that a network predicts when only the sources in A are uncertain.
+Input features in A keep their variances, layers in A keep the variances of their weights and
+biases, and all other sources are set to their means. Switch the sources on one after the other:
+source s adds
 
     share of s = V(those before s, and s) - V(those before s)
 
-which add up to V(all), since V(none) = 0. Shares depend on the order where variances multiply, as
-those of a weight and of its input do; the mean over all orders (Shapley, 1953) treats all alike:
+These shares add up to V(all), since V(none) = 0. They depend on the order where variances multiply,
+as those of a weight and its input do. The mean over all orders (Shapley, 1953) treats all sources
+alike:
 
     share of s = sum_A |A|! (n - |A| - 1)! / n!  (V(A and s) - V(A)),   over all A without s
 """
@@ -32,14 +34,14 @@ _MOST_SOURCES = 8  # of which all 2^n subsets are predicted
 
 @dataclass(frozen=True, eq=False)
 class VarianceAttribution:
-    """Parts of a predictive variance, in the unit of the targets squared; they add up to it.
+    """Parts that add up to a predictive variance, in the unit of the targets squared.
 
-    All arrays are float64. A share may be negative, where uncertainty of one source makes that of
-    others count less.
+    All arrays are float64. A share may be negative if the uncertainty of one source makes the
+    uncertainty of others count less.
     """
 
     inputs: NDArray[np.float64]
-    """By input feature, (rows, outputs, features); 0 for what is known exactly."""
+    """By input feature, (rows, outputs, features); 0 for inputs that are known exactly."""
     layers: dict[str, NDArray[np.float64]]
     """By layer, weights and biases together, (rows, outputs); keys as of parameters: "0", "2"."""
     noise: NDArray[np.float64]

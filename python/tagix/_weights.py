@@ -1,4 +1,4 @@
-"""Weights of rows: how many rows with the same target each counts as."""
+"""Weights of rows: a row of weight n counts as n rows with the same target."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def as_weights(name: str, value: Any, n_rows: int) -> NDArray[np.float64]:
 def without_targets(
     targets: NDArray[np.float32], weights: NDArray[np.float64] | None
 ) -> NDArray[np.float32]:
-    """Targets (rows, columns), missing in rows of weight 0, which then count for nothing at all."""
+    """Targets (rows, columns), set to missing in rows of weight 0, which then have no effect."""
     if weights is None or weights.all():
         return targets
     return np.where(weights[:, np.newaxis] > 0, targets, np.float32("nan"))

@@ -1,4 +1,4 @@
-"""Device "cuda": whether it can be used here, and arrays that lie there.
+"""Device "cuda": whether it can be used here, and arrays in its memory.
 
 Networks and diffusion models take ``device="cuda"``, and their ``to`` moves them.
 """
@@ -12,15 +12,16 @@ __all__ = ["Array", "architectures", "device_name", "is_available", "is_built", 
 
 
 def is_built() -> bool:
-    """Whether this build of tagix has CUDA kernels, wherever they can run or not."""
+    """Whether this build of tagix has CUDA kernels, even if they cannot run here."""
     return _core.cuda_is_built()
 
 
 def architectures() -> list[str]:
-    """What GPUs the kernels of this build were compiled for; empty where it has none.
+    """The GPU architectures that the kernels of this build were compiled for; empty without
+    kernels.
 
-    ``"sm_80"`` is machine code for compute capability 8.0, which later ones of the same generation
-    run, too. ``"compute_80"`` is PTX: the driver compiles it for any later GPU when it first runs
+    ``"sm_80"`` is machine code for compute capability 8.0; later GPUs of the same generation run
+    it, too. ``"compute_80"`` is PTX: the driver compiles it for any later GPU when it first runs
     there, which takes some seconds, and keeps the result.
     """
     return _core.cuda_architectures()
@@ -32,9 +33,9 @@ def is_available() -> bool:
 
 
 def why_not() -> str | None:
-    """Why device "cuda" cannot be used, in words; None where it can.
+    """Why device "cuda" cannot be used, in words; None if it can be used.
 
-    It may be the build, the driver, or the GPU.
+    The reason may be the build, the driver, or the GPU.
     """
     return _core.cuda_why_not()
 

@@ -1,4 +1,4 @@
-"""Independent Gaussians, and predictions, which tell their variances by origin."""
+"""Independent Gaussians, and predictions, whose variance is split by origin."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Gaussian(NamedTuple):
     def std(self) -> NDArray[np.float32]:
         """The standard deviations, in the unit of the mean.
 
-        TypeError for a :class:`tagix.cuda.Array`, which does not compute.
+        TypeError for a :class:`tagix.cuda.Array`, which supports no arithmetic.
         """
         # The array's own power, for libraries whose arrays numpy does not take.
         return np.sqrt(self.var) if isinstance(self.var, np.ndarray) else self.var**0.5
@@ -36,7 +36,7 @@ class Gaussian(NamedTuple):
             mean -+ Phi^-1((1 + level) / 2) std
 
         Raises ValueError unless 0 < level < 1, TypeError for anything but a number and for a
-        :class:`tagix.cuda.Array`, which does not compute.
+        :class:`tagix.cuda.Array`, which supports no arithmetic.
         """
         share = as_number("level", level)
         if not 0.0 < share < 1.0:
@@ -46,15 +46,15 @@ class Gaussian(NamedTuple):
 
 
 class Prediction(Gaussian):
-    """What a network expects of targets: ``mean, var = net(x)``, each (batch, outputs), float32.
+    """A network's prediction of targets: ``mean, var = net(x)``, each (batch, outputs), float32.
 
     ``var`` is the variance of a target, the sum of
 
-        epistemic   what the network does not know: it shrinks with data,
-        aleatoric   the noise of the target itself, as the network was told or has inferred.
+        epistemic   due to what the network does not know: it shrinks with data,
+        aleatoric   the noise of the target itself, as given or as inferred.
 
-    A network made without noise knows nothing of it: there ``aleatoric`` is 0 and ``var`` the
-    variance of the mean alone.
+    A network made without noise does not know the noise: there ``aleatoric`` is 0, and ``var`` is
+    the variance of the mean alone.
     """
 
     # Of a tuple that is made without them, by _make.
@@ -64,9 +64,10 @@ class Prediction(Gaussian):
     def __new__(
         cls, mean: Any, epistemic: Any, aleatoric: Any = None, var: Any = None
     ) -> Prediction:
-        """From the variance of the mean and, unless no noise is known, that of the noise and both.
+        """From the variance of the mean and, if noise is known, the variance of the noise and the
+        total.
 
-        ``var`` is worked out where it is not given.
+        ``var`` is computed if it is not given.
         """
         if aleatoric is None:
             prediction = super().__new__(cls, mean, epistemic)
@@ -88,13 +89,14 @@ class Prediction(Gaussian):
 
     @property
     def epistemic(self) -> NDArray[np.float32]:
-        """The variance of the mean, by what the network does not know."""
+        """The variance of the mean, due to what the network does not know."""
         return self.var if self._epistemic is None else self._epistemic
 
     @property
     def aleatoric(self) -> NDArray[np.float32]:
         """The variance of the noise.
 
-        TypeError for a :class:`tagix.cuda.Array` of a network without noise: it does not compute.
+        TypeError for a :class:`tagix.cuda.Array` of a network without noise: it supports no
+        arithmetic.
         """
         return 0 * self.var if self._aleatoric is None else self._aleatoric

@@ -1,4 +1,4 @@
-"""The main job: train a diffusion model on toy data, sample from it, measure and draw."""
+"""Train a diffusion model on toy data, sample from it, measure the samples and draw figures."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import tagix as tx
 from tagix import metrics, nn, plotting
 from tagix._arrays import as_count
 from tagix._optional import import_optional
 from tagix._training import FitCallback
-from tagix.datasets import load_toy
+from tagix.datasets import ToyData, load_toy
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Preset:
         rule: Parameter update, "information" or "capped".
         cap: Of the capped rule.
         noise_std: Standard deviation of the observed noise in the first epoch.
-        noise_min_std: It decays no further than this.
-        noise_decay: Factor on it per epoch.
+        noise_min_std: Lower bound of the decaying standard deviation.
+        noise_decay: Factor on the standard deviation per epoch.
         batch_size: Rows per update.
         n_epochs: Passes over the train set.
     """
@@ -85,9 +88,9 @@ class DiffusionReport:
         off_manifold: Share of samples off the manifold, see metrics.off_manifold_share.
         sliced_wasserstein: Between samples and held-out points, in standard deviations.
         held_out_mse: See metrics.denoising_mse.
-        floor: The same three measures where nothing could do better: held-out points for
-            off_manifold, train points for sliced_wasserstein, and the ideal denoiser for
-            held_out_mse (known for the standard size of the data only).
+        floor: The best possible values of the same three measures: of held-out points for
+            off_manifold, of train points for sliced_wasserstein, and of the ideal denoiser for
+            held_out_mse (known only for the standard size of the data).
         fit_seconds: Wall-clock time of training.
         sample_seconds: Wall-clock time of sampling, uncertainty included.
         train_mse: By epoch, error of the predictions made during training.
@@ -120,7 +123,7 @@ class DiffusionReport:
 def build_model(
     preset: Preset, n_features: int = 2, seed: int | None = None, device: str = "cpu"
 ) -> tx.DiffusionModel:
-    """An untrained DiffusionModel by a preset, for data that are already standardised."""
+    """An untrained DiffusionModel made from a preset, for data that are already standardised."""
     noise = tx.Homoscedastic(
         std=preset.noise_std,
         min_std=preset.noise_min_std or 0.0,
@@ -165,7 +168,7 @@ def run_diffusion(
         preset: Name in PRESETS.
         seed: Of the model's weights, training and samples.
         n_train: Train points.
-        n_epochs: Instead of the preset's.
+        n_epochs: Passes over the train set, instead of the preset's.
         n_samples: Samples to draw and judge.
         device: Where it trains and samples, "cpu" or "cuda".
         output_dir: Folder for figures and report, made if needed.
@@ -177,20 +180,13 @@ def run_diffusion(
         ValueError: Unknown name or preset, data in three dimensions, a size below 1, a negative
             seed, or a device that is not there.
         TypeError: A size or seed that is not an integer.
-        ImportError: A package of the extra "lab" is not installed; found before training.
+        ImportError: A package of the extra "lab" is not installed; this is checked before training.
     """
-    if preset not in PRESETS:
-        raise ValueError(f"preset: got {preset!r}, needed one of {', '.join(PRESETS)}")
-    recipe = PRESETS[preset]
-    if n_epochs is not None:
-        recipe = replace(recipe, n_epochs=as_count("n_epochs", n_epochs, least=1))
+    recipe = _recipe(preset, n_epochs)
     n_samples = as_count("n_samples", n_samples, least=1)
     import_optional("matplotlib.figure")
     import_optional("ot.sliced", package="POT")
-    data = load_toy(name, n_train=n_train)
-    if data.train.shape[1] != 2:
-        raise ValueError(f"name: got {name!r}, needed data in two dimensions, which figures show")
-
+    data = _data(name, n_train)
     model = build_model(recipe, data.train.shape[1], seed, device)
     start = time.perf_counter()
     history = model.fit(
@@ -204,23 +200,11 @@ def run_diffusion(
     start = time.perf_counter()
     samples = model.sample(n_samples, uncertainty=True)
     sample_seconds = time.perf_counter() - start
-    assert samples.score is not None
 
-    folder = Path(output_dir)
-    stem = f"{name}_{preset}_seed{seed}"
+    folder, stem = Path(output_dir), f"{name}_{preset}_seed{seed}"
     ideal_mse = IDEAL_HELD_OUT_MSE.get(name) if n_train == STANDARD_N_TRAIN else None
     title = f"{name.replace('_', ' ').capitalize()}, {preset} preset"
-    figures = {
-        "samples": plotting.plot_data_and_samples(data.train, samples.x, title=title),
-        "sample_score": plotting.plot_samples_by(
-            samples.x,
-            {"the larger the score, the less certain": samples.score},
-            title=f"{title}: samples by score",
-        ),
-        "training": plotting.plot_training(
-            history.train_mse, history.predicted_var, ideal_mse=ideal_mse, title=title
-        ),
-    }
+    figures = _figures(data, samples, history, ideal_mse, title)
     report = DiffusionReport(
         name=name,
         preset=preset,
@@ -228,13 +212,7 @@ def run_diffusion(
         off_manifold=metrics.off_manifold_share(samples.x, data.train, data.off_manifold_radius),
         sliced_wasserstein=metrics.sliced_wasserstein(samples.x, data.held_out),
         held_out_mse=metrics.denoising_mse(model, data.held_out),
-        floor={
-            "off_manifold": metrics.off_manifold_share(
-                data.held_out, data.train, data.off_manifold_radius
-            ),
-            "sliced_wasserstein": metrics.sliced_wasserstein(data.train[:n_samples], data.held_out),
-            "held_out_mse": ideal_mse,
-        },
+        floor=_floor(data, n_samples, ideal_mse),
         fit_seconds=fit_seconds,
         sample_seconds=sample_seconds,
         train_mse=tuple(float(value) for value in history.train_mse),
@@ -249,3 +227,50 @@ def run_diffusion(
     )
     report.report_path.write_text(report.to_json() + "\n", encoding="utf-8")
     return report
+
+
+def _recipe(preset: str, n_epochs: int | None) -> Preset:
+    """The preset of a name, with another number of epochs if there is one."""
+    if preset not in PRESETS:
+        raise ValueError(f"preset: got {preset!r}, needed one of {', '.join(PRESETS)}")
+    recipe = PRESETS[preset]
+    if n_epochs is None:
+        return recipe
+    return replace(recipe, n_epochs=as_count("n_epochs", n_epochs, least=1))
+
+
+def _data(name: str, n_train: int) -> ToyData:
+    """A toy data set; ValueError unless it has two dimensions."""
+    data = load_toy(name, n_train=n_train)
+    if data.train.shape[1] != 2:
+        raise ValueError(f"name: got {name!r}, needed data in two dimensions, which figures show")
+    return data
+
+
+def _figures(
+    data: ToyData, samples: tx.Samples, history: tx.History, ideal_mse: float | None, title: str
+) -> dict[str, Figure]:
+    """The figures of a report by name."""
+    assert samples.score is not None
+    return {
+        "samples": plotting.plot_data_and_samples(data.train, samples.x, title=title),
+        "sample_score": plotting.plot_samples_by(
+            samples.x,
+            {"the larger the score, the less certain": samples.score},
+            title=f"{title}: samples by score",
+        ),
+        "training": plotting.plot_training(
+            history.train_mse, history.predicted_var, ideal_mse=ideal_mse, title=title
+        ),
+    }
+
+
+def _floor(data: ToyData, n_samples: int, ideal_mse: float | None) -> dict[str, float | None]:
+    """The measures of a report where nothing could do better."""
+    return {
+        "off_manifold": metrics.off_manifold_share(
+            data.held_out, data.train, data.off_manifold_radius
+        ),
+        "sliced_wasserstein": metrics.sliced_wasserstein(data.train[:n_samples], data.held_out),
+        "held_out_mse": ideal_mse,
+    }

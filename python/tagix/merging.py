@@ -1,4 +1,4 @@
-"""Products and quotients of networks that were trained from one prior: merge shards, forget one."""
+"""Products and quotients of networks trained from one prior: merge shards, or forget a shard."""
 
 from __future__ import annotations
 
@@ -20,35 +20,37 @@ Parameters: TypeAlias = NDArray[np.float32]
 def merge(
     posteriors: Sequence[Sequential], prior: Sequential, *, improper: str = "raise"
 ) -> Sequential:
-    """The network that has learned what several have, each from a shard of the data.
+    """Merge several networks, each trained on a shard of the data, into one network.
 
     p(w | all shards) is proportional to p(w) prod_i p(w | shard i) / p(w), which for independent
     Gaussians, parameter by parameter and in float64, is
 
         1/v = 1/v_0 + sum_i (1/v_i - 1/v_0),   m = m_0 + v sum_i (m_i - m_0)/v_i
 
-    Exact where each posterior is; docs/merging.md has what it costs where TAGI approximates.
-    Constants, of variance 0, stay as they are.
+    The result is exact where each posterior is exact; docs/merging.md says how much is lost where
+    TAGI approximates. Constants (variance 0) stay as they are.
 
     Args:
-        posteriors: networks that were trained, each on rows of its own, from copies of ``prior``;
-            one or more. No row may be in two of them: it would count twice.
-        prior: the network that all of them started from, as it was then, fresh or trained.
-        improper: what to do where the product cannot be a posterior from this prior, because
-            variances are above the prior's: "raise" a ValueError where precisions are not positive,
-            or put what would be less certain than the prior back to the "prior".
+        posteriors: one or more networks, trained from copies of ``prior`` on separate rows. A row
+            that two of them have learned would count twice.
+        prior: the network that all of them started from, in its state at that time, fresh or
+            trained.
+        improper: what to do if the product cannot be a posterior from this prior because variances
+            exceed those of the prior. "raise" raises a ValueError where precisions are not
+            positive; "prior" resets parameters that would be less certain than the prior.
 
     Returns:
         A new network with the layers, seed, rule, noise, likelihood, forgetting, device and
-        precision of ``prior``. It counts the most epochs that a posterior does, so that a noise
-        schedule goes on, and the drifts that they found; a test for drift starts as the prior's
-        stood.
+        precision of ``prior``. Its count of epochs is the largest of the posteriors, so that a
+        noise schedule goes on, and its count of drifts includes theirs. Its test for drift starts
+        in the state of the prior's test.
 
     Raises:
-        ValueError: for no posterior, one whose layers, noise, likelihood, seed or constants are
-            not the prior's, parameters that are not finite, and products as above.
-        TypeError: for anything but a list of networks. Of a :class:`tagix.DiffusionModel`, give its
-            ``net``.
+        ValueError: if there is no posterior, if the layers, noise, likelihood, seed or constants
+            of one differ from the prior's, for parameters that are not finite, and for improper
+            products.
+        TypeError: for anything but a list of networks. For a :class:`tagix.DiffusionModel`, pass
+            its ``net``.
     """
     if isinstance(posteriors, Sequential) or not isinstance(posteriors, Sequence):
         raise TypeError(f"posteriors: got a {type(posteriors).__name__}, needed a list of networks")
@@ -74,19 +76,20 @@ def forget(
         1/v = 1/v_0 + (1/v_p - 1/v_0) - (1/v_s - 1/v_0)
         m = m_0 + v ((m_p - m_0)/v_p - (m_s - m_0)/v_s)
 
-    takes a shard out again that :func:`merge` put in, to what float32 keeps. Of a network that was
-    trained on the shard's rows after others it takes out what the shard says by itself, which is
-    not the same: docs/merging.md says how far to trust it.
+    This removes a shard that :func:`merge` added, up to the precision of float32. From a network
+    that was trained on the shard's rows after others, it removes what the shard says by itself,
+    which is not the same thing: docs/merging.md says how far to trust the result.
 
     Args:
         posterior: the network that has learned the shard and more.
         shard: a network trained on the shard alone, from a copy of ``prior``.
-        prior: the network that both of them started from, as it was then.
-        improper: as for :func:`merge`; here it matters, as a shard may be surer of a parameter
+        prior: the network that both started from, in its state at that time.
+        improper: as for :func:`merge`. Here it matters, because a shard may be surer of a parameter
             than the posterior.
 
     Returns:
-        A new network as ``posterior`` is otherwise, its counts of epochs and drifts included.
+        A new network that otherwise equals ``posterior``, including its counts of epochs and
+        drifts.
 
     Raises:
         ValueError, TypeError: as :func:`merge`.
@@ -119,8 +122,8 @@ def _combine(
     elif n_improper := int((precision <= 0).sum()):
         raise ValueError(
             f"{culprit}: got precisions that leave {n_improper} of {precision.size} parameters "
-            "with one of 0 or less, needed variances that make a distribution of each: "
-            "improper='prior' puts such parameters back to the prior"
+            "with a combined precision of 0 or less, needed one above 0: "
+            "improper='prior' resets such parameters to the prior"
         )
     with np.errstate(over="ignore"):
         product_mean = (prior_mean + shift / precision).astype(np.float32)
@@ -128,7 +131,7 @@ def _combine(
     if not (np.isfinite(product_mean) & np.isfinite(product_var)).all():
         raise ValueError(
             f"{culprit}: got parameters that overflow float32 when they are combined, needed "
-            "precisions that do not all but cancel: improper='prior' puts such parameters back to "
+            "precisions that do not nearly cancel: improper='prior' resets such parameters to "
             "the prior"
         )
     return product_mean, product_var
@@ -163,8 +166,8 @@ def _checked(
         )
     if ((var == 0) != constant).any():
         raise ValueError(
-            f"{name}: got {int(((var == 0) != constant).sum())} parameters of variance 0 that have "
-            "another one in the prior or the other way round, needed a network trained from it"
+            f"{name}: got {int(((var == 0) != constant).sum())} parameters with variance 0 in "
+            "only one of network and prior, needed a network trained from the prior"
         )
     return mean, var
 
@@ -204,8 +207,8 @@ def _parameters(name: str, network: Sequential) -> tuple[NDArray[np.float64], ND
     mean, var = network._model.get_parameters()
     if not (np.isfinite(mean) & np.isfinite(var) & (var >= 0)).all():
         raise ValueError(
-            f"{name}: got means that are not finite, or variances that are not or below 0, needed "
-            "none of these"
+            f"{name}: got means that are not finite, or variances that are not finite or below 0, "
+            "needed finite means, and finite variances of at least 0"
         )
     return mean.astype(np.float64), var.astype(np.float64)
 

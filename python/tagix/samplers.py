@@ -1,14 +1,14 @@
 """Samplers of diffusion models, each a table of linear stages.
 
-Names and arguments are those of the schedulers of the diffusers library. In a stage the network is
-asked once, for its prediction F at (x, t); everything else is linear in x, F, a standard normal n,
-and a carry y from the stage before:
+Names and arguments are those of the schedulers of the diffusers library. In each stage the network
+is called once, for its prediction F at (x, t); everything else is linear in x, F, a standard normal
+n, and a carry y from the stage before:
 
     x' = x_weight x + prediction_weight F + carry_weight y + noise_std n
     y' = carry_x x + carry_prediction F,   y = 0 at first
 
 with x = x_t = a x_0 + b eps throughout, a = sqrt(alpha_bar[t]) and b = sqrt(1 - alpha_bar[t]). What
-F predicts enters only by what it says of x_0 and eps, which are linear in x and F, too.
+F predicts matters only through x_0 and eps, which are linear in x and F, too.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ PredictionFunction = Callable[[Array, Array], ArrayLike]
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a sampler does, stage by stage: float64 arrays (n_stages,), as the module has them."""
+    """What a sampler does in each stage: float64 arrays (n_stages,) with the module's names."""
 
     t: Array
-    """The timestep at which the network is asked."""
+    """The timestep at which the network is called."""
     x_weight: Array
     prediction_weight: Array
     carry_weight: Array
@@ -74,7 +74,7 @@ class Plan:
 
     @property
     def n_stages(self) -> int:
-        """How often the network is asked."""
+        """How often the network is called."""
         return len(self.t)
 
     @property
@@ -97,7 +97,7 @@ _WEIGHTS = (
 
 
 class Sampler(ABC):
-    """Makes samples of noise, in steps from t = T - 1 to t = 1 and from there to clean data."""
+    """Turns noise into samples, in steps from t = T - 1 to t = 1 and from there to clean data."""
 
     @abstractmethod
     def plan(self, alpha_bar: ArrayLike, prediction_type: str = "epsilon") -> Plan:
@@ -211,8 +211,8 @@ class DDPM(_EvenSampler):
         x_s = (x_t - beta / b_t eps) / sqrt(alpha) + sqrt(var) n
         alpha = alpha_bar_t / alpha_bar_s,   beta = 1 - alpha
 
-    The timesteps are evenly spaced from T - 1 to 1, to the nearest integer as long as there are
-    enough of those; then comes the step to clean data, which has no noise.
+    The timesteps are evenly spaced from T - 1 to 1, rounded to integers as long as there are enough
+    integers. The last step goes to clean data and has no noise.
 
     Args:
         n_steps: steps; None is T - 1, one for each timestep.
@@ -248,7 +248,7 @@ class DDIM(_EvenSampler):
         x_s = a_s x_0 + sqrt(b_s^2 - std^2) eps + std n
         std = eta b_s / b_t sqrt(1 - alpha_bar_t / alpha_bar_s)
 
-    The timesteps are those of :class:`DDPM`, which with "fixed_small" is ``eta=1``.
+    The timesteps are those of :class:`DDPM`; DDPM with "fixed_small" equals ``eta=1``.
 
     Args:
         n_steps: steps; None is T - 1, one for each timestep.
@@ -305,7 +305,7 @@ class Heun(_KarrasSampler):
         z_s = z_t + h/2 (eps(z_t, t) + eps(z~, s))
 
     The last step, to sigma = 0, is Euler's: n_steps steps are 2 n_steps - 1 stages. Its error is of
-    order 2 but for that step, which gives the mean of the data about the last z.
+    order 2, except for that step, which gives the mean of the data about the last z.
 
     Args:
         n_steps: steps; None is T - 1.
@@ -338,7 +338,7 @@ class DPMSolverMultistep(_KarrasSampler):
         h_s = ln(sigma_t / sigma_s),   h_t = ln(sigma_r / sigma_t)
 
     In the first step D = x_0(x_t), and the last, to sigma = 0, gives x_0. The timesteps are those
-    of :class:`Euler`. Its error is of order 2 with one call of the network a step.
+    of :class:`Euler`. Its error is of order 2, with one call of the network per step.
 
     Args:
         n_steps: steps; None is T - 1.

@@ -1,4 +1,4 @@
-"""What a diffusion model has drawn."""
+"""Samples drawn from a diffusion model."""
 
 from __future__ import annotations
 
@@ -16,31 +16,32 @@ class Samples:
     """Samples of a :class:`DiffusionModel`, in the units of its data."""
 
     x: NDArray[np.floating[Any]]
-    """The samples, (n_samples, n_features): float32, or float64 where the data lie so far from 0
-    that float32 does not hold their spread."""
+    """The samples, (n_samples, n_features): float32, or float64 if the data lie so far from 0 that
+    float32 cannot represent their spread."""
     var: NDArray[np.float32]
-    """What the network's uncertainty adds to their variance in the last step, same shape."""
+    """The variance that the network's uncertainty adds in the last step, same shape."""
     trajectory: NDArray[np.floating[Any]] | None
     """The chain from the starting noise to x, (steps of the sampler + 1, n_samples, n_features), if
     asked for, of the dtype of x."""
     epistemic: NDArray[np.float32] | None = None
-    """What the network does not know of x, (n_samples, n_features, n_features): a covariance."""
+    """Covariance of x from the network's uncertainty, (n_samples, n_features, n_features)."""
     aleatoric: NDArray[np.float32] | None = None
-    """What the data leave open of x, same shape: the covariance of x_0 given the last x_t."""
+    """Covariance of x_0 given the last x_t, which the data leave open; same shape."""
     score: NDArray[np.float32] | None = None
     """How uncertain each sample is, (n_samples,), without a unit; larger is less certain.
 
-    The share of the noise in the last x_t that its denoising leaves open,
-    1 - sqrt(1 - alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized
-    units, over that of the noise. It is 0 where the data hold x in every direction and 1 where they
-    hold it in none; between parts of the data, which pull either way, it is more.
+    The score is the share of the noise in the last x_t that denoising leaves open, 1 - sqrt(1 -
+    alpha_bar) trace(J) / n_features: the trace of ``aleatoric``, in standardized units, divided by
+    that of the noise. It is 0 where the data determine x in every direction and 1 where they
+    determine it in none. Between parts of the data, which pull x in different directions, it
+    exceeds 1.
     """
 
     def keep(self, share: float) -> Samples:
-        """The samples without the least certain ones, in their order.
+        """The samples without the least certain ones, in the same order.
 
         Args:
-            share: in (0, 1], how many to keep; round(share * n_samples) of them.
+            share: the part to keep, in (0, 1]; round(share * n_samples) samples are kept.
 
         Raises:
             ValueError: if ``share`` is out of range, or the samples were drawn without

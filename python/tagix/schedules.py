@@ -1,4 +1,4 @@
-"""Noise schedules of diffusion models: how much signal is left at each timestep.
+"""Noise schedules of diffusion models: how much signal remains at each timestep.
 
 x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) eps for t = 0 .. T - 1, with alpha_bar[0] = 1
 (clean data) and alpha_bar falling strictly. With a = sqrt(alpha_bar) and b = sqrt(1 - alpha_bar),
@@ -96,11 +96,10 @@ class Cosine(Schedule):
 class Linear(Schedule):
     """alpha_bar[t] = prod_{i <= t} (1 - beta[i]), beta evenly spaced over t = 1 .. T - 1.
 
-    Where T = 2 there is only the last beta. Each is at most 0.999. The rescaled defaults leave next
-    to no signal at the end where T is small (1e-10 at T = 20), and samples of networks that predict
-    the noise may diverge there: give smaller betas, or predict v.
-    Source: Ho, Jain & Abbeel, NeurIPS 2020, whose 1e-4 and 0.02 for 1000 steps the defaults
-    rescale to T.
+    For T = 2 there is only the last beta. Each beta is at most 0.999. If T is small, the rescaled
+    defaults leave almost no signal at the end (1e-10 at T = 20), and samples of networks that
+    predict the noise may diverge there. Then use smaller betas, or predict v. Source: Ho, Jain &
+    Abbeel, NeurIPS 2020, whose 1e-4 and 0.02 for 1000 steps the defaults rescale to T.
 
     Args:
         beta_start: variance added by the step to t = 1, in (0, 1); None is 0.1 / T.
@@ -185,9 +184,9 @@ class EDM(Schedule):
 
     With a = sqrt(alpha_bar) = c_in and b = sqrt(1 - alpha_bar) = c_out, the network's input is
     x_t = a z = c_in z, and v = a eps - b x_0 gives x_0 = a x_t - b v = c_skip z - c_out v. So F is
-    -v, and EDM's loss weight, 1 / c_out^2 on D, makes the error of v count alike at every sigma,
-    as it does here. What differs is how often each sigma is trained on: evenly over t, where EDM
-    draws ln(sigma) from a normal distribution.
+    -v, and EDM's loss weight, 1 / c_out^2 on D, makes the error of v count alike at every sigma, as
+    it does here. The difference is how often each sigma is used in training: evenly over t here,
+    while EDM draws ln(sigma) from a normal distribution.
 
     Args:
         sigma_min: standard deviation of the noise at t = 1, above 0, in units of the data's.
@@ -226,7 +225,8 @@ _SCHEDULES: Mapping[str, type[Schedule]] = {
 
 
 def resolve(schedule: str | Schedule, config: Mapping[str, Any] | None = None) -> Schedule:
-    """The schedule of a name, with its defaults or the arguments in ``config``; a schedule as is.
+    """The schedule of a name, with its defaults or the arguments in ``config``; a schedule is
+    returned as it is.
 
     Raises:
         ValueError: for a name other than "cosine", "linear", "sigmoid" and "edm".
@@ -254,8 +254,8 @@ def karras_sigmas(
 
         sigma_i = (sigma_max^(1/rho) + i / (n-1) (sigma_min^(1/rho) - sigma_max^(1/rho)))^rho
 
-    for i = 0 .. n - 1; the ends are exact, and one alone is sigma_max.
-    Source: Karras et al., NeurIPS 2022, eq. 5.
+    for i = 0 .. n - 1. The ends are exact; for n = 1 the value is sigma_max. Source: Karras et al.,
+    NeurIPS 2022, eq. 5.
     """
     # Powers of Python's floats raise where numpy's overflow.
     sigma_max, sigma_min = np.float64(sigma_max), np.float64(sigma_min)
@@ -292,10 +292,10 @@ def as_alpha_bar(alpha_bar: ArrayLike) -> NDArray[np.float64]:
 
 
 def alpha_bar_at(alpha_bar: ArrayLike, t: ArrayLike) -> NDArray[np.float64]:
-    """The share of the signal's variance at timesteps between those of the schedule, too.
+    """The share of the signal's variance at any timestep, also between those of the schedule.
 
-    alpha_bar[t] itself for whole t; between two of them, from 1 on, ln sigma is linear in t.
-    Between 0, where sigma = 0, and 1 there is nothing.
+    For whole t this is alpha_bar[t]. Between two timesteps from 1 on, ln sigma is linear in t.
+    Nothing is defined between 0, where sigma = 0, and 1.
 
     Args:
         alpha_bar: of the schedule, (n_steps,).
@@ -349,7 +349,7 @@ def timestep_of(alpha_bar: ArrayLike, sigma: ArrayLike) -> NDArray[np.float64]:
 
 
 def time_features(kind: str, t: ArrayLike, alpha_bar: ArrayLike) -> NDArray[np.float64]:
-    """What a network sees of timesteps.
+    """The features of timesteps that a network gets as inputs.
 
     With T = n_steps:
 
@@ -398,7 +398,7 @@ def n_time_features(kind: str) -> int:
 
 
 def noise_levels(alpha_bar: ArrayLike, prediction_type: str) -> NDArray[np.float64]:
-    """How x_t and the target F of a network are made of data and noise.
+    """The coefficients of data and noise in x_t and in the target F of a network.
 
         x_t = a x_0 + b eps,   F = p x_0 + q eps,   a = sqrt(alpha_bar),   b = sqrt(1 - alpha_bar)
 

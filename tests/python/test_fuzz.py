@@ -46,10 +46,11 @@ def test_damaged_files_are_refused_or_of_use(tool: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tool", ["fuzz_files"], indirect=True)
 def test_the_files_are_valid_before_they_are_damaged(tool: Any, tmp_path: Path) -> None:
+    damage = importlib.import_module("fuzz_damage")
     for content in tool.valid_files(tmp_path):
         (tmp_path / "file").write_bytes(content)
         assert tool.try_file(tmp_path / "file") == "loaded"
-        (tmp_path / "file").write_bytes(tool.File(content).content())
+        (tmp_path / "file").write_bytes(damage.File(content).content())
         assert tool.try_file(tmp_path / "file", tmp_path / "again") == "loaded"
 
 

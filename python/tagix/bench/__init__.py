@@ -10,6 +10,7 @@ uci`` and ``tagix bench tables``.
 Needs the extras "lab" and "torch".
 """
 
-from tagix.bench.suite import TABLES, TableRun, run_toy
+from tagix.bench.report_files import TableRun
+from tagix.bench.suite import TABLES, run_toy
 
 __all__ = ["TABLES", "TableRun", "run_toy"]

@@ -40,6 +40,11 @@ class Summary:
         """Number of values."""
         return len(self.values)
 
+    @property
+    def standard_error(self) -> float:
+        """Of the mean, std / sqrt(n)."""
+        return self.std / math.sqrt(self.n)
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -61,7 +66,7 @@ class Verdict:
 
 
 def distance(value: float, floor: float, goal: Goal) -> float:
-    """How much worse than the floor a value is; negative only where better means lower or higher.
+    """How much worse than the floor a value is; negative only if better means lower or higher.
 
     lower: value - floor;  higher: floor - value;  floor: |value - floor|
     """
@@ -75,8 +80,8 @@ def distance(value: float, floor: float, goal: Goal) -> float:
 def verdict(ours: Summary, theirs: Summary, floor: Summary, goal: Goal) -> Verdict:
     """Compare tagix with PyTorch by the distances of their models to the floor's mean.
 
-    Distances of single models, not of their mean: models that miss the floor on either side are
-    not near it because their misses cancel.
+    The distances are those of single models, not of their mean: models that miss the floor on
+    different sides are not near it because their errors cancel.
     """
 
     def distances(each: Summary) -> Summary:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tagix import metrics
-from tagix.bench.jobs import Job, Sampling
 from tagix.bench.models import Drawn, Model, build
 from tagix.bench.problems import Problem, load_problem
+from tagix.bench.timing import timed
+from tagix.bench.training import Sampling, Training
 
 Array = npt.NDArray[np.float32]
 Result = dict[str, Any]
@@ -95,7 +96,7 @@ MEASURES: Mapping[str, Callable[[Sets, Problem, int], Result]] = {
 }
 
 
-def run(job: Job) -> tuple[Result, dict[str, Array]]:
+def run(job: Training) -> tuple[Result, dict[str, Array]]:
     """Train and measure what a job describes.
 
     Returns:
@@ -145,14 +146,13 @@ def _result(
 
 
 def _measure_all(
-    job: Job, problem: Problem, model: Model | None
+    job: Training, problem: Problem, model: Model | None
 ) -> tuple[Result, dict[str, Array]]:
     results: Result = {}
     arrays: dict[str, Array] = {}
     for sampling in job.samplings:
-        start = time.perf_counter()
-        sets = _draw(job, problem, model, sampling)
-        result: Result = {"seconds": time.perf_counter() - start}
+        sets, seconds = timed(partial(_draw, job, problem, model, sampling))
+        result: Result = {"seconds": seconds}
         for metric in sampling.metrics:
             result |= MEASURES[metric](sets, problem, job.seed)
         results[sampling.name] = result
@@ -168,7 +168,7 @@ def _measure_all(
 
 
 def _draw(
-    job: Job, problem: Problem, model: Model | None, sampling: Sampling
+    job: Training, problem: Problem, model: Model | None, sampling: Sampling
 ) -> dict[int | None, Drawn]:
     labels: list[int | None] = [None]
     if sampling.by_class:

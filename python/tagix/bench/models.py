@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -11,8 +10,9 @@ import numpy.typing as npt
 
 import tagix as tx
 from tagix import nn, samplers, schedules
-from tagix.bench.jobs import Job, Sampling
 from tagix.bench.problems import Problem
+from tagix.bench.timing import timed
+from tagix.bench.training import Sampling, Training
 
 Array = npt.NDArray[np.float32]
 
@@ -60,12 +60,12 @@ class Model(Protocol):
         """(n_steps,), 1 for clean data."""
 
 
-def build(job: Job, problem: Problem) -> Model:
+def build(job: Training, problem: Problem) -> Model:
     """The untrained model of a job."""
     return TagixModel(job, problem) if job.method == "tagix" else PyTorchModel(job, problem)
 
 
-def make_schedule(job: Job) -> schedules.Schedule:
+def make_schedule(job: Training) -> schedules.Schedule:
     """The job's schedule."""
     return schedules.resolve(job.schedule, job.schedule_arguments)
 
@@ -88,7 +88,7 @@ def _guidance(sampling: Sampling) -> dict[str, Any]:
 class TagixModel:
     """tagix.DiffusionModel."""
 
-    def __init__(self, job: Job, problem: Problem) -> None:
+    def __init__(self, job: Training, problem: Problem) -> None:
         self._data, self._labels = problem.train, problem.train_labels
         self._job = job
         options: dict[str, Any] = {}
@@ -123,15 +123,15 @@ class TagixModel:
         labels: dict[str, Any] = {}
         if self._job.conditional:
             labels = {"labels": self._labels, "p_uncond": self._job.p_uncond}
-        start = time.perf_counter()
-        history = self.model.fit(
-            self._data,
-            n_epochs=n_epochs,
-            batch_size=self._job.batch_size,
-            progress=False,
-            **labels,
+        history, seconds = timed(
+            lambda: self.model.fit(
+                self._data,
+                n_epochs=n_epochs,
+                batch_size=self._job.batch_size,
+                progress=False,
+                **labels,
+            )
         )
-        seconds = time.perf_counter() - start
         self.train_mse += history.train_mse
         self.predicted_var += history.predicted_var
         return seconds
@@ -164,7 +164,7 @@ class TagixModel:
 class PyTorchModel:
     """tagix.reference.BackpropDiffusion, on data standardised as tagix does it."""
 
-    def __init__(self, job: Job, problem: Problem) -> None:
+    def __init__(self, job: Training, problem: Problem) -> None:
         from tagix.reference import BackpropDiffusion
 
         self._job, self._labels = job, problem.train_labels
@@ -198,11 +198,11 @@ class PyTorchModel:
         labels: dict[str, Any] = {}
         if self._job.conditional:
             labels = {"labels": self._labels, "p_uncond": self._job.p_uncond}
-        start = time.perf_counter()
-        losses = self.model.fit(
-            self._data, n_epochs=n_epochs, batch_size=self._job.batch_size, **labels
+        losses, seconds = timed(
+            lambda: self.model.fit(
+                self._data, n_epochs=n_epochs, batch_size=self._job.batch_size, **labels
+            )
         )
-        seconds = time.perf_counter() - start
         self.train_mse += losses
         return seconds
 

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from tagix.bench.compare import Goal, Summary, reaches_floor, verdict
+from tagix.bench.markdown import markdown_table
 
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at and what came of it."""
+    """A target and the measured result."""
 
     text: str
     got: str
@@ -36,7 +37,7 @@ class Section:
         name: Of the table, as on the command line.
         title: Its heading.
         text: Settings and Markdown tables.
-        targets: What was to be reached.
+        targets: The targets of the table.
         figures: To be drawn.
         numbers: Everything that the tables hold, for JSON.
     """
@@ -65,13 +66,6 @@ class Section:
             "numbers": self.numbers,
             "figures": [each.name for each in self.figures],
         }
-
-
-def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]], n_left: int = 1) -> str:
-    """A Markdown table; columns after the first n_left are aligned to the right."""
-    marks = ["---"] * n_left + ["---:"] * (len(header) - n_left)
-    lines = [header, marks, *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def show(value: Summary | None, digits: int) -> str:

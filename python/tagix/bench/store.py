@@ -1,4 +1,4 @@
-"""Results of jobs as files, one pair a job: a job whose files are there needs no second run."""
+"""Results of jobs as files, one pair per job; a job with existing files is not run again."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write text in UTF-8, whole or not at all."""
+    write_atomically(path, lambda file: file.write(text.encode()))
+
+
+def write_json(path: Path, document: Any, indent: int = 2) -> None:
+    """Write what JSON can hold, whole or not at all."""
+    write_text(path, json.dumps(document, indent=indent) + "\n")
+
+
 class Store:
     """Files of finished jobs in a folder: <key>.json with numbers, <key>.npz with arrays."""
 
@@ -42,16 +52,16 @@ class Store:
     def save(
         self, job: BenchmarkJob, result: Mapping[str, Any], arrays: Mapping[str, Array]
     ) -> None:
-        """Write what a job gave. Numbers come last: where they are, arrays are, too."""
+        """Write the results of a job. Numbers come last: if they exist, the arrays do, too."""
         named: dict[str, Any] = dict(arrays)
         write_atomically(
             self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
         )
-        text = json.dumps({"job": job.description(), **result}, indent=1) + "\n"
-        write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
+        numbers = {"job": job.description(), **result}
+        write_json(self.folder / f"{job.key()}.json", numbers, indent=1)
 
     def load(self, job: BenchmarkJob) -> dict[str, Any] | None:
-        """The numbers of a finished job, or None where there are none, or none that can be read."""
+        """The numbers of a finished job, or None if there are none that can be read."""
         try:
             text = (self.folder / f"{job.key()}.json").read_text(encoding="utf-8")
             result: dict[str, Any] = json.loads(text)

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 
 from tagix._arrays import as_count
 from tagix._optional import import_optional
+from tagix.bench.choices import chosen, default_n_seeds, seeds_or_default
 from tagix.bench.document import check_document, write_document
 from tagix.bench.recipes import Scale
+from tagix.bench.report_files import TableRun, write_report
 from tagix.bench.results import Results
 from tagix.bench.runner import Outcome, Workers, run_jobs
 from tagix.bench.section import Section
-from tagix.bench.store import Store, write_atomically
+from tagix.bench.store import Store
 from tagix.bench.tables import (
     guidance,
     historical,
@@ -38,27 +38,6 @@ TABLES: dict[str, ModuleType] = {
 IMAGES = Path("images") / "toy"
 
 
-@dataclass(frozen=True)
-class TableRun:
-    """What came of a table.
-
-    Attributes:
-        section: Its report.
-        n_jobs: Jobs that it has results of.
-        n_run: Those among them that were not there before.
-        errors: What went wrong in the others, a text each.
-        seconds: Time that the jobs took together, by the clock.
-        path: Its Markdown file.
-    """
-
-    section: Section
-    n_jobs: int
-    n_run: int
-    errors: Sequence[str]
-    seconds: float
-    path: Path
-
-
 def run_toy(
     tables: Iterable[str] = tuple(TABLES),
     *,
@@ -70,7 +49,7 @@ def run_toy(
     fresh: bool = False,
     progress: bool = True,
 ) -> list[TableRun]:
-    """Train, measure and draw what some tables need, and write their reports.
+    """Train, measure and draw everything that some tables need, and write their reports.
 
     The folder gets jobs/ (a pair of files for each training, which a later call reads instead of
     training again), figures/, and for each table <name>.md and <name>.json.
@@ -79,7 +58,7 @@ def run_toy(
         tables: Names in TABLES.
         quick: Few cells and epochs in place of the full grids.
         n_seeds: Models of each kind, by default 3, or 1 in quick runs.
-        n_workers: Processes at a time, by default one a processor.
+        n_workers: Parallel processes, by default one per processor.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose tables are replaced, see tagix.bench.document; figures go
             to images/toy/ beside it.
@@ -92,11 +71,8 @@ def run_toy(
         OSError: The document is not there, or files cannot be written.
         ImportError: A package of the extras "lab" or "torch" is not installed.
     """
-    names = list(dict.fromkeys(tables))
-    for name in names:
-        if name not in TABLES:
-            raise ValueError(f"tables: got {name!r}, needed some of {', '.join(TABLES)}")
-    count = (1 if quick else 3) if n_seeds is None else as_count("n_seeds", n_seeds, least=1)
+    names = chosen("tables", tables, TABLES)
+    count = seeds_or_default(n_seeds, quick)
     if n_workers is not None:
         n_workers = as_count("n_workers", n_workers, least=1)
     for module, package in (
@@ -138,9 +114,7 @@ def _report(
     """Draw a table's figures and write its files, and the document's part if there is one."""
     section: Section = TABLES[name].report(Results(outcome.results, store), scale)
     _draw(section, folder / "figures")
-    path = folder / f"{name}.md"
-    _write(path, f"# {section.title}\n\n{section.markdown(_command(name, scale), 'figures')}")
-    _write(folder / f"{name}.json", json.dumps(section.to_json(), indent=2) + "\n")
+    path = write_report(section, _command(name, scale), folder)
     if document is not None:
         _put_into(Path(document), section, scale, folder / "figures")
     errors = tuple(outcome.errors.values())
@@ -152,7 +126,7 @@ def _command(name: str, scale: Scale) -> str:
     command = f"tagix bench toy --table {name}"
     if scale.quick:
         command += " --quick"
-    if scale.n_seeds != (1 if scale.quick else 3):
+    if scale.n_seeds != default_n_seeds(scale.quick):
         command += f" --seeds {scale.n_seeds}"
     return command
 
@@ -177,7 +151,3 @@ def _put_into(document: Path, section: Section, scale: Scale, figures: Path) -> 
         shutil.copyfile(figures / figure.name, images / figure.name)
     markdown = section.markdown(_command(section.name, scale), IMAGES.as_posix())
     write_document(document, {section.name: markdown})
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))

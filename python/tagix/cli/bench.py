@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,26 +38,33 @@ def add_commands(app: Any) -> None:
     def group() -> None:
         """Benchmarks, as tables with figures."""
 
+    _add_toy(bench)
+    _add_uci(bench)
+    _add_tables(bench)
+
+
+def _add_toy(bench: Any) -> None:
+    """``tagix bench toy``: the tables of toy data."""
+    option = import_optional("typer", extra="cli").Option
+
     @bench.command()  # type: ignore[untyped-decorator]
     def toy(
-        table: BenchTable = typer.Option(BenchTable.all, help="Which table."),
-        quick: bool = typer.Option(False, "--quick", help="Few cells and epochs."),
-        seeds: int | None = typer.Option(None, min=1, help="Default: 3, or 1 with --quick."),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
-        output: Path = typer.Option(Path("output/toy"), help="Folder of results and figures."),
-        document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose tables to replace."
-        ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
-        quiet: bool = typer.Option(False, "--quiet", help="No progress bars."),
+        table: BenchTable = option(BenchTable.all, help="Table to make."),
+        quick: bool = option(False, "--quick", help="Few cells and epochs."),
+        seeds: int | None = option(None, min=1, help="Default: 3, or 1 with --quick."),
+        workers: int | None = _workers(),
+        output: Path = option(Path("output/toy"), help="Folder of results and figures."),
+        document: Path | None = _document("Markdown file in which to replace tables."),
+        fresh: bool = _fresh(),
+        quiet: bool = option(False, "--quiet", help="No progress bars."),
     ) -> None:
         """Train tagix and a PyTorch peer on toy data; write tables, figures and numbers.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench import TABLES, run_toy
 
-        try:
+        with _as_usage_errors():
             runs = run_toy(
                 TABLES if table is BenchTable.all else [table.value],
                 quick=quick,
@@ -67,40 +75,37 @@ def add_commands(app: Any) -> None:
                 fresh=fresh,
                 progress=not quiet,
             )
-        except ValueError as error:
-            raise usage_error(str(error)) from error
-        print_bench(runs)
-        if any(run.errors for run in runs):
-            raise typer.Exit(1)
+        _finish(runs)
+
+
+def _add_uci(bench: Any) -> None:
+    """``tagix bench uci``: the table of UCI sets."""
+    option = import_optional("typer", extra="cli").Option
 
     @bench.command()  # type: ignore[untyped-decorator]
     def uci(
-        data: Path = typer.Option(exists=True, file_okay=False, help="Folder of the sets."),
-        dataset: list[str] = typer.Option(
-            [], help="Which set; may be repeated. Default: all that the folder has."
-        ),
-        quick: bool = typer.Option(False, "--quick", help="The first 2 splits of each set."),
-        peer: str = typer.Option(
+        data: Path = option(exists=True, file_okay=False, help="Folder of the sets."),
+        dataset: list[str] = option([], help="Set; may be repeated. Default: all in the folder."),
+        quick: bool = option(False, "--quick", help="The first 2 splits of each set."),
+        peer: str = option(
             "none",
             metavar="NAMES",
-            help="Others on the same splits, with commas between: ngboost, catboost, "
+            help="Peers on the same splits, separated by commas: ngboost, catboost, "
             "catboost-rmse, xgboost-distribution, lightgbm, torch; all: those installed.",
         ),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
-        output: Path = typer.Option(Path("output/uci"), help="Folder of results."),
-        document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
-        ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
-        quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
+        workers: int | None = _workers(),
+        output: Path = option(Path("output/uci"), help="Folder of results."),
+        document: Path | None = _document("Markdown file in which to replace the table."),
+        fresh: bool = _fresh(),
+        quiet: bool = option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor, as it is, and peers on the published splits of UCI sets.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.uci import run_uci
 
-        try:
+        with _as_usage_errors():
             run = run_uci(
                 data,
                 dataset or None,
@@ -112,38 +117,37 @@ def add_commands(app: Any) -> None:
                 fresh=fresh,
                 progress=not quiet,
             )
-        except ValueError as error:
-            raise usage_error(str(error)) from error
-        print_bench([run])
-        if run.errors:
-            raise typer.Exit(1)
+        _finish([run])
 
-    @bench.command(name="tables")  # type: ignore[untyped-decorator]
-    def tables_of_sklearn(
-        dataset: list[str] = typer.Option([], help="Which set; may be repeated. Default: all ten."),
-        quick: bool = typer.Option(False, "--quick", help="One fold of each set."),
-        peer: str = typer.Option(
+
+def _add_tables(bench: Any) -> None:
+    """``tagix bench tables``: the table of scikit-learn's sets."""
+    option = import_optional("typer", extra="cli").Option
+
+    @bench.command()  # type: ignore[untyped-decorator]
+    def tables(
+        dataset: list[str] = option([], help="Set; may be repeated. Default: all ten."),
+        quick: bool = option(False, "--quick", help="One fold of each set."),
+        peer: str = option(
             "all",
             metavar="NAMES",
-            help="Others on the same folds, with commas between: gaussian-process, mlp, "
+            help="Peers on the same folds, separated by commas: gaussian-process, mlp, "
             "random-forest, hist-gradient-boosting, ngboost, catboost, catboost-rmse (of numbers); "
             "all: those installed; none.",
         ),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
-        output: Path = typer.Option(Path("output/tables"), help="Folder of results."),
-        document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
-        ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
-        quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
+        workers: int | None = _workers(),
+        output: Path = option(Path("output/tables"), help="Folder of results."),
+        document: Path | None = _document("Markdown file in which to replace the table."),
+        fresh: bool = _fresh(),
+        quiet: bool = option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor and TagiClassifier, as they are, and peers on sets of scikit-learn.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.sklearn_sets import run_tables
 
-        try:
+        with _as_usage_errors():
             run = run_tables(
                 dataset or None,
                 quick=quick,
@@ -154,11 +158,41 @@ def add_commands(app: Any) -> None:
                 fresh=fresh,
                 progress=not quiet,
             )
-        except ValueError as error:
-            raise usage_error(str(error)) from error
-        print_bench([run])
-        if run.errors:
-            raise typer.Exit(1)
+        _finish([run])
+
+
+def _workers() -> Any:
+    """The option --workers."""
+    typer = import_optional("typer", extra="cli")
+    return typer.Option(None, min=1, help="Default: one per processor.")
+
+
+def _document(text: str) -> Any:
+    """The option --document."""
+    typer = import_optional("typer", extra="cli")
+    return typer.Option(None, exists=True, dir_okay=False, help=text)
+
+
+def _fresh() -> Any:
+    """The option --fresh."""
+    typer = import_optional("typer", extra="cli")
+    return typer.Option(False, "--fresh", help="Run finished jobs again, too.")
+
+
+@contextmanager
+def _as_usage_errors() -> Iterator[None]:
+    """What a benchmark refuses is an error of the command line."""
+    try:
+        yield
+    except ValueError as error:
+        raise usage_error(str(error)) from error
+
+
+def _finish(runs: Sequence[TableRun]) -> None:
+    """Print what came of the tables; the program exits with 1 if a job failed."""
+    print_bench(runs)
+    if any(run.errors for run in runs):
+        raise import_optional("typer", extra="cli").Exit(1)
 
 
 def print_bench(runs: Sequence[TableRun]) -> None:

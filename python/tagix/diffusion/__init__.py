@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, get_args
+from collections.abc import Sequence
+from typing import get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,6 +30,7 @@ from tagix.diffusion._settings import (
     network_layers,
 )
 from tagix.gaussian import Prediction
+from tagix.io import save_model
 from tagix.samplers import Sampler
 from tagix.samples import Samples
 from tagix.schedules import Schedule
@@ -60,34 +61,34 @@ class DiffusionModel(Parts):
         n_steps: timesteps, 2 to 100 000.
         schedule: "cosine" (Nichol & Dhariwal, 2021), "linear", "sigmoid" or "edm", or one of
             :mod:`tagix.schedules` with arguments of its own.
-        prediction_type: what F is: "v_prediction", sqrt(alpha_bar[t]) noise
-            - sqrt(1 - alpha_bar[t]) x_0 (Salimans & Ho, 2022); "epsilon", the noise; or "sample",
-            x_0. Where x_t is nearly all noise, an error of a predicted noise counts sigma times
-            in x_0, 26 times at the end of the default schedule: of tables, samples then run away.
+        prediction_type: what F is: "v_prediction", sqrt(alpha_bar[t]) noise - sqrt(1 -
+            alpha_bar[t]) x_0 (Salimans & Ho, 2022); "epsilon", the noise; or "sample", x_0. Where
+            x_t is nearly all noise, an error of the predicted noise is multiplied by sigma in x_0,
+            by 26 at the end of the default schedule: samples of tables then diverge.
         time_features: "cosine" (cos(k pi t/T) for k = 1..4 and t/T - 1/2), "scalar" (t/T),
             "sinusoidal" (16 of them, as in transformers) or "log_sigma" (ln(sigma) / 4, as in EDM).
-        n_classes: of the rows' labels, which :meth:`fit` then takes, at most 16384; None: they have
-            none.
-        class_features: what the network sees of a class: "one_hot", "sinusoidal" (8 of its number)
-            or "embedding", a vector learned for each class (:class:`tagix.nn.ClassEmbedding`).
+        n_classes: number of classes, at most 16384; :meth:`fit` then takes labels of rows. None:
+            rows have no labels.
+        class_features: the features of a class that the network sees: "one_hot", "sinusoidal" (8
+            features of its number) or "embedding", a learned vector for each class
+            (:class:`tagix.nn.ClassEmbedding`).
         embedding_dim: length of that vector.
         activation: the layer after each hidden linear one; exact-moment ReLU by default.
-        noise: observation noise of F; std 1 by default, which weighs the data, and claims nothing.
-            :class:`tagix.Heteroscedastic` infers what x_t and t leave open,
-            ``tagix.Homoscedastic(learn=True)`` its mean over both: :meth:`predict` then gives it
-            as ``aleatoric``.
+        noise: observation noise of F. The default, std 1, only weights the data and is not an
+            estimate. :class:`tagix.Heteroscedastic` infers the variance of F given x_t and t, and
+            ``tagix.Homoscedastic(learn=True)`` its mean over both; :meth:`predict` then gives it as
+            ``aleatoric``.
         rule: as for :class:`tagix.nn.Sequential`.
         standardize: work on columns scaled to mean 0 and standard deviation 1, as measured in the
-            first fit. x_0 above is then (data - shift) / scale, and :meth:`predict` works in
-            these units, while :meth:`fit` takes rows and :meth:`sample` gives them in those of
-            the data. :attr:`shift` and :attr:`scale` tell the two apart.
+            first fit. x_0 above is then (data - :attr:`shift`) / :attr:`scale`, and :meth:`predict`
+            works in these units; :meth:`fit` and :meth:`sample` work in the units of the data.
         seed: fixes weights, batches, noise and samples; equal seeds give equal bits.
         device: "cpu" or "cuda"; :meth:`to` changes it.
         precision: as for :class:`tagix.nn.Sequential`.
 
     Raises:
-        ValueError, TypeError: for an argument out of range, or of another type; the message begins
-            with its name.
+        ValueError, TypeError: for an argument that is out of range or has the wrong type; the
+            message begins with the argument's name.
     """
 
     def __init__(
@@ -165,22 +166,22 @@ class DiffusionModel(Parts):
     ) -> History:
         """Train on rows of data, with new timesteps and noise each epoch.
 
-        How good samples are goes by how many noisy rows have been seen, whatever the size of the
-        batches. So the default is a budget of updates, or as many epochs as that takes.
+        The quality of samples depends on how many noisy rows have been seen, whatever the batch
+        size. So the default is a budget of updates, converted to epochs.
 
-        A column that is constant comes back as that constant, and one row as that row. Integers
-        come back as numbers near them.
+        A constant column is sampled as its constant, and a table of one row as that row. Integers
+        are sampled as numbers near them.
 
         A later fit goes on from where this one ended, in the same units. KeyboardInterrupt ends a
-        fit within an epoch, and the model keeps what it has learned; any other exception, those
-        of the callback included, leaves the model as it was before the call, its units too.
+        fit within an epoch, and the model keeps what it has learned. Any other exception, also one
+        from the callback, leaves the model as it was before the call, including its units.
 
         Args:
             X: rows of data, (rows, n_features), in any units.
-            labels: of a model with ``n_classes``: the class of each row, integers (rows,) in
-                [0, n_classes), or -1 where it is unknown.
-            p_uncond: probability with which a row is learned without its label, in [0, 1], each
-                epoch anew; what is learned so serves samples without a label, and guidance.
+            labels: for a model with ``n_classes``, the class of each row: integers (rows,) in [0,
+                n_classes), or -1 for an unknown class.
+            p_uncond: probability, in [0, 1], that a row is learned without its label, drawn anew
+                each epoch. Samples without a label, and guidance, need such rows.
             n_epochs: passes over the data; None: as many as 10 000 updates of 64 rows take (3 334
                 for 150 rows, 127 for 5 000), and at least 10.
             batch_size: rows of an update; the last one of an epoch may have fewer. None: 64 for
@@ -199,7 +200,7 @@ class DiffusionModel(Parts):
                 function.
 
         Warns:
-            UserWarning: in a first fit of fewer than 5 rows for each column that varies.
+            UserWarning: if a first fit has fewer than 5 rows for each column that varies.
         """
         return _fitting.fit(
             self,
@@ -219,12 +220,12 @@ class DiffusionModel(Parts):
             x_t: noisy rows, (batch, n_features), in standardized units: made from data as
                 x_0 = (data - shift) / scale.
             t: their timesteps, (batch,), 0 or in [1, n_steps - 1], whole or not.
-            labels: their classes, integers (batch,) or one for all, -1 for none; None: none has
-                one.
+            labels: their classes, integers (batch,) or one for all, -1 for no class; None: no row
+                has a class.
 
         Returns:
-            Mean and variance of F, each float32 (batch, n_features). Where the model infers the
-            noise of F (:attr:`noise`), that counts, as ``aleatoric``.
+            Mean and variance of F, each float32 (batch, n_features). If the model infers the noise
+            of F (:attr:`noise`), the variance includes it, as ``aleatoric``.
 
         Raises:
             ValueError, TypeError: for wrong shapes, NaN, infinity, timesteps or classes out of
@@ -237,16 +238,16 @@ class DiffusionModel(Parts):
     ) -> NDArray[np.float64]:
         """ln p(X) by the probability-flow ODE, of the mean prediction.
 
-        p is the density of the data smoothed by the noise of t = 1; the divergence along the flow
-        is exact, by the Jacobian of the network (:func:`tagix.likelihood.log_prob`, which has the
-        equations and their error). It integrates to 1 over the data's units.
+        p is the density of the data smoothed by the noise of t = 1. The divergence along the flow
+        is exact, from the Jacobian of the network; :func:`tagix.likelihood.log_prob` has the
+        equations and their error. p integrates to 1 in the units of the data.
 
-        The mean absolute difference between log_prob and ln p of the data, at held-out rows, was
-        0.01 to 0.03 nats for one Gaussian in the plane and 0.11 to 0.14 for two that overlap, of
-        models with default settings fitted to 2 000 rows. With prediction_type "epsilon" or
-        "sample" it was 0.24 to 0.32 for both: an error of the noise counts sigma times as much in
-        x_0, and "sample" errs most at little noise. A constant column counts as one that holds the
-        noise of t = 1, of standard deviation sigma.
+        For models with default settings fitted to 2 000 rows, the mean absolute difference between
+        log_prob and ln p of the data, at held-out rows, was 0.01 to 0.03 nats for one Gaussian in
+        the plane and 0.11 to 0.14 for two overlapping Gaussians. With prediction_type "epsilon" or
+        "sample" it was 0.24 to 0.32 for both: an error of the noise is multiplied by sigma in x_0,
+        and the error of "sample" is largest at low noise. A constant column counts as the noise of
+        t = 1, with standard deviation sigma.
 
         Args:
             X: rows, (rows, n_features), in the units of the data.
@@ -270,25 +271,26 @@ class DiffusionModel(Parts):
         class_shares: ArrayLike | None = None,
         seed: int = 0,
     ) -> NDArray[np.float64]:
-        """The probability of each class, by how well a row is denoised as one of that class.
+        """The probability of each class, from how well a row is denoised as one of that class.
 
             p(c | x) ~ share_c p(x | c),   ln p(x | c) = const - 1/2 int E |x - x_hat_c|^2 d SNR
 
         (Kong, Brekelmans & Ver Steeg, ICLR 2023), where x_hat_c is the network's estimate of x from
-        x_t, and its variance adds to the squared error. The integral is over the noise levels of
-        training; beyond them, at less noise, the data of a class are taken to be smooth.
+        x_t; its variance adds to the squared error. The integral is over the noise levels of
+        training; at lower noise the density of a class is assumed to be smooth.
 
-        On two Gaussians of which the exact probabilities tell 93 % apart, those of networks of two
-        layers of 32 were off by 0.01 to 0.02 on average with "epsilon" and "v_prediction", by 0.05
-        to 0.1 with "sample", whose errors at little noise weigh most here.
+        In a test with two Gaussians that exact probabilities separate in 93 % of rows, the
+        probabilities of networks with two layers of 32 were off by 0.01 to 0.02 on average with
+        "epsilon" and "v_prediction", and by 0.05 to 0.1 with "sample", whose errors at low noise
+        weigh most here.
 
         Args:
             X: rows, (rows, n_features), in the units of the data.
-            n_draws: noises for each row and timestep, the same for all classes; best an even
-                number of them, as every other one is the one before with the opposite sign.
-            class_shares: probabilities of the classes before x is seen, (n_classes,), which need
-                not add up to 1; None: those of the latest fit (:attr:`class_shares`), or equal ones
-                where it had no labels.
+            n_draws: noises for each row and timestep, the same for all classes. An even number is
+                best, because every second noise is the one before with the opposite sign.
+            class_shares: prior probabilities of the classes, (n_classes,), which need not add up to
+                1; None: those of the latest fit (:attr:`class_shares`), or equal ones if it had no
+                labels.
             seed: fixes the noise.
 
         Returns:
@@ -330,15 +332,16 @@ class DiffusionModel(Parts):
         uncertainty: bool = False,
         ensemble: int | None = None,
     ) -> Samples:
-        """Draw samples, of up to 3 columns with the DDPM sampler over all timesteps.
+        """Draw samples; up to 3 columns are drawn with the DDPM sampler over all timesteps.
 
-        Of tables of many columns that go together, DDPM in so few steps makes samples too narrow
-        (of scikit-learn's wine data, standard deviations by 13 % at most, of breast cancer by 28).
-        More than 3 columns are drawn by DPM-Solver++ in 20 steps, with 7 and 16, in half the time;
-        but with ``uncertainty`` or an ``ensemble``, which it does not have, by DDPM.
+        For tables of many correlated columns, DDPM in so few steps makes samples too narrow: their
+        standard deviations are up to 13 % too small for scikit-learn's wine data, and up to 28 %
+        for breast cancer. So more than 3 columns are drawn by DPM-Solver++ in 20 steps, which loses
+        7 % and 16 % in half the time. DPM-Solver++ supports neither ``uncertainty`` nor an
+        ``ensemble``; with these DDPM is used.
 
-        With a ``label``, and with ``guidance`` w, the prediction is combined from that with the
-        label, F_c, and that without, F_u; their variances add as if they were independent:
+        With a ``label`` and ``guidance`` w, the prediction combines F_c, the prediction with the
+        label, and F_u, the prediction without; their variances add as if they were independent:
 
             "scale"   F_u + w (F_c - F_u)    w = 1 is without guidance  (Saharia et al., 2022, and
                                              the diffusers library)
@@ -351,31 +354,32 @@ class DiffusionModel(Parts):
                         at the last step
 
         with W the covariance of F, and x' = ... + c F and A = dx'/dx in a step of the sampler. The
-        first takes the weights of the network as drawn afresh in each step. The second is Tweedie's
-        formula, symmetrised: how far the data near x are spread, as the network sees them; where
-        the network is far off, it is not a covariance, and may have negative variances.
+        epistemic covariance treats the weights of the network as drawn afresh in each step. The
+        aleatoric covariance is Tweedie's formula, symmetrised: the spread of the data near x, as
+        the network sees it. Where the network is far off, it is not a covariance and may have
+        negative variances.
 
         Args:
             n_samples: how many, from 0 on.
-            label: the class to draw, an integer for all or (n_samples,) of them, -1 for none;
-                None: rows of any class.
-            guidance: how much to sharpen towards the label; None: not at all.
-            guidance_convention: what its number means, "scale" or "weight".
+            label: the class to draw, an integer for all samples or (n_samples,) integers, -1 for no
+                class; None: rows of any class.
+            guidance: strength w of the guidance towards the label; None: no guidance.
+            guidance_convention: the meaning of w, "scale" or "weight".
             sampler: one of :mod:`tagix.samplers`; None is ``DDPM()`` up to 3 columns and with
                 ``uncertainty``, else ``DPMSolverMultistep(20)``.
-            trajectory: keep the whole chain of each.
-            uncertainty: give ``epistemic``, ``aleatoric`` and ``score``, too, for up to three times
-                the time. x is the same as without, by the same sampler. Not for samplers whose
-                steps use more than one prediction.
-            ensemble: of how many drawn networks, at least 2, ``epistemic`` is to be the covariance:
-                each keeps its weights for a whole chain, with the noise that x was made of. It
-                takes about as many times the time, and implies ``uncertainty``.
-            seed: fixes the noise. Without one, it follows from the model's seed and the number of
-                calls without one so far; calls at a time in several threads differ, too.
+            trajectory: keep the whole chain of each sample.
+            uncertainty: also give ``epistemic``, ``aleatoric`` and ``score``, which takes up to
+                three times as long. With the same sampler, x is the same as without uncertainty.
+                Not available for samplers whose steps use more than one prediction.
+            ensemble: number of drawn networks, at least 2, whose samples have the covariance
+                ``epistemic``. Each network keeps its weights for a whole chain, with the noise that
+                x was made from. This takes about ``ensemble`` times as long, and implies
+                ``uncertainty``.
+            seed: fixes the noise. Without a seed, the noise follows from the model's seed and the
+                number of such calls so far; concurrent calls in several threads differ, too.
 
         Returns:
-            The samples in the units of the data, their variances and covariances in these units
-            squared.
+            The samples in the units of the data; their variances and covariances in squared units.
 
         Raises:
             ValueError: if ``n_samples`` is negative, the seed not in [0, 2**63), ``ensemble``
@@ -401,30 +405,13 @@ class DiffusionModel(Parts):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write settings, network and units to a safetensors file; :func:`tagix.load` reads it.
 
-        A file of that name is replaced when the new one is whole, and on the disk; of a symbolic
-        link, the file that it points to.
+        An existing file is replaced when the new one is complete and on disk. If the path is a
+        symbolic link, the file that it points to is replaced.
 
         Raises:
-            ValueError: for a model with an :class:`tagix.nn.Activation`, whose functions no file
-                holds.
+            ValueError: for a model with an :class:`tagix.nn.Activation`, because files hold no
+                functions.
             TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
+            OSError: if the file cannot be written; an existing file is then unchanged.
         """
-        from tagix.io import save_model
-
         save_model(self, path)
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and the arrays."""
-        from tagix.io._diffusion import describe_diffusion
-
-        return describe_diffusion(self)
-
-    @classmethod
-    def _from_file(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
-    ) -> DiffusionModel:
-        """The model that :meth:`_to_file` described; ValueError or TypeError if there is none."""
-        from tagix.io._diffusion import rebuild_diffusion
-
-        return rebuild_diffusion(description, tensors, device)

@@ -1,4 +1,4 @@
-"""What a diffusion model is made of: network, process, units and settings, and where they are."""
+"""The parts of a diffusion model (network, process, units and settings) and where they are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ P = TypeVar("P", bound="Parts")
 
 
 class Parts:
-    """The parts of a model, and the properties that tell of them.
+    """The parts of a model, and properties that describe them.
 
     Attributes:
         net: the network, which predicts F.
@@ -151,7 +151,7 @@ class Parts:
 
     @property
     def class_shares(self) -> NDArray[np.float64] | None:
-        """The share of each class in the labelled rows of the latest fit, (n_classes,), if any."""
+        """The share of each class in the labelled rows of the latest fit, (n_classes,), or None."""
         return None if self._class_shares is None else self._class_shares.copy()
 
     @property
@@ -170,21 +170,21 @@ class Parts:
 
     @property
     def shift(self) -> NDArray[np.floating[Any]]:
-        """What is taken from each column of data before it is divided by ``scale``.
+        """The offset subtracted from each column of data before division by ``scale``.
 
-        (n_features,), a copy, in the units of the data: the means of the first fit's columns, 0
-        before it and with standardize=False. float32, or float64 where the data lie so far from 0
-        that float32 does not hold their spread.
+        (n_features,), a copy, in the units of the data: the means of the first fit's columns; 0
+        before the first fit and with standardize=False. float32, or float64 if the data lie so far
+        from 0 that float32 cannot represent their spread.
         """
         shift = np.asarray(self._process.shift, dtype=np.float32)
         return self._units.restore(shift)
 
     @property
     def scale(self) -> NDArray[np.float32]:
-        """What each column of data is divided by after ``shift`` has been taken from it.
+        """The divisor of each column of data, applied after ``shift`` is subtracted.
 
-        (n_features,), a copy, in the units of the data: the standard deviations of the first
-        fit's columns (1 for a constant one), 1 before it and with standardize=False.
+        (n_features,), a copy, in the units of the data: the standard deviations of the first fit's
+        columns (1 for a constant column); 1 before the first fit and with standardize=False.
         """
         return np.asarray(self._process.scale, dtype=np.float32)
 

@@ -1,6 +1,7 @@
 """Models in safetensors files, architecture included; docs/files.md describes the format.
 
-What a file says is checked before anything is made or allocated by it: a wrong one is a ValueError.
+The content of a file is checked before anything is built or allocated from it; a bad file raises a
+ValueError.
 """
 
 from __future__ import annotations
@@ -22,46 +23,71 @@ from tagix.io._versions import FORMAT_VERSION, upgrade
 
 __all__ = ["FORMAT_VERSION", "Record", "load", "save_model"]
 
-# The module of each class that files hold, imported when a file names it.
+Tensors = Mapping[str, NDArray[Any]]
+
+# The classes that files hold, and the module that describes and rebuilds instances of each,
+# imported when one is saved or a file names it. Estimators describe themselves.
 _KINDS = {
-    "Sequential": "tagix.nn",
-    "Network": "tagix.nn",
-    "DiffusionModel": "tagix.diffusion",
+    "Sequential": "tagix.io._networks",
+    "Network": "tagix.io._networks",
+    "DiffusionModel": "tagix.io._diffusion",
     "TagiRegressor": "tagix.sklearn",
     "TagiClassifier": "tagix.sklearn",
     "TagiDiffusion": "tagix.sklearn",
 }
 
 
-class Savable(Protocol):
-    """What files hold: an instance of a class of ``_KINDS``.
+class _Form(Protocol):
+    """How instances of a class are written to files and rebuilt from them."""
 
-    The class has a ``_from_file(description, tensors, device)``, too, that makes the instance anew
-    and raises only ValueError and TypeError, whatever it is given.
-    """
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    def to_file(self, model: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """A description for JSON and arrays of float32, float64 or int64, by name."""
+
+    def from_file(self, description: Mapping[str, Any], tensors: Tensors, device: str) -> Any:
+        """Rebuild the instance; raises only ValueError and TypeError, whatever the arguments."""
+
+
+class _OfEstimators:
+    """The form of a class of ``tagix.sklearn``."""
+
+    def __init__(self, cls: Any) -> None:
+        self._cls = cls
+
+    def to_file(self, model: Any) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+        """As _Form has it."""
+        description, tensors = model._to_file()
+        return description, tensors
+
+    def from_file(self, description: Mapping[str, Any], tensors: Tensors, device: str) -> Any:
+        """As _Form has it."""
+        return self._cls._from_file(description, tensors, device)
+
+
+def _form_of(kind: str) -> _Form:
+    name = _KINDS[kind]
+    module: Any = importlib.import_module(name)
+    form: _Form = _OfEstimators(getattr(module, kind)) if name == "tagix.sklearn" else module
+    return form
 
 
 def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
-    """Read what ``save`` of a network, a diffusion model or an estimator wrote.
+    """Load a network, a diffusion model or an estimator that its ``save`` wrote.
 
     Args:
         path: the file.
-        device: where the model is to be, "cpu" or "cuda"; files do not say where it was.
+        device: where to put the model, "cpu" or "cuda"; files do not record the device.
 
     Returns:
         An object of the class that was saved: :class:`tagix.nn.Sequential`,
         :class:`tagix.nn.Network`, :class:`tagix.DiffusionModel`, or an estimator of
-        ``tagix.sklearn``. A :class:`tagix.nn.Module` of a user's own comes back as a
-        :class:`tagix.nn.Traced`, which computes the same.
+        ``tagix.sklearn``. A :class:`tagix.nn.Module` that a user wrote comes back as a
+        :class:`tagix.nn.Traced`, which computes the same function.
 
     Raises:
         TypeError: for anything but a path, and for a device that is not a string.
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a file of tagix, or is damaged, or the device is not there; says
-            what is wrong.
+        ValueError: if the file was not written by tagix or is damaged, or if the device is not
+            available; the message says what is wrong.
         OSError: if the file cannot be read.
         ImportError: for an estimator where scikit-learn is not installed.
     """
@@ -82,35 +108,36 @@ def load(path: str | os.PathLike[str], device: str = "cpu") -> Any:
             kind, description = _read_description(file.metadata)
             tensors = file.read()
             _check_checksum(file.metadata, tensors)
-            cls = getattr(importlib.import_module(_KINDS[kind]), kind)
-            return cls._from_file(description, tensors, device)
+            return _form_of(kind).from_file(description, tensors, device)
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"path: {str(name)!r} does not hold a model of tagix ({error})"
             ) from error
 
 
-def save_model(model: Savable, path: str | os.PathLike[str]) -> None:
-    """Write a model to a file, in place of one of that name when the new one is whole.
+def save_model(model: Any, path: str | os.PathLike[str]) -> None:
+    """Write a model, an instance of a class in ``_KINDS``, to a file.
 
+    An existing file is replaced when the new one is complete.
     Where ``path`` is a symbolic link, the file that it points to is replaced. See
-    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading.
-    Of an instance of a subclass, only what its class here has is written.
+    :meth:`tagix.nn.Sequential.save`; ValueError for a description beyond the limits of reading. For
+    an instance of a subclass, only the state of its class here is written.
     """
     target = _as_path(path)
-    description, tensors = model._to_file()
+    kind = _kind_of(model)
+    description, tensors = _form_of(kind).to_file(model)
     metadata = {
         "format": "tagix",
         "version": str(FORMAT_VERSION),
         "release": _core.__version__,
-        "description": json.dumps({"kind": _kind_of(model), **description}),
+        "description": json.dumps({"kind": kind, **description}),
     }
     parse_json(metadata["description"], "description")  # within the limits of reading
     metadata["crc32"] = checksum(metadata, tensors)
     write_safetensors(target, metadata, tensors)
 
 
-def _kind_of(model: Savable) -> str:
+def _kind_of(model: Any) -> str:
     """The name of its class; of a subclass, that of the class which load gives back."""
     names = [cls.__name__ for cls in type(model).__mro__ if cls.__module__.startswith("tagix.")]
     return next(name for name in names if name in _KINDS)

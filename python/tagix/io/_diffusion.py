@@ -30,7 +30,7 @@ _SHIFT, _SCALE = "standardization.shift", "standardization.scale"
 _OFFSET, _CONSTANT = "standardization.offset", "standardization.constant"
 
 
-def describe_diffusion(
+def to_file(
     model: DiffusionModel,
 ) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
     """All that a model is made of, and its arrays: those of the network, and its units.
@@ -59,10 +59,8 @@ def describe_diffusion(
     return description, tensors
 
 
-def rebuild_diffusion(
-    description: Any, tensors: Mapping[str, NDArray[Any]], device: str
-) -> DiffusionModel:
-    """The model that :func:`describe_diffusion` described.
+def from_file(description: Any, tensors: Mapping[str, NDArray[Any]], device: str) -> DiffusionModel:
+    """The model that :func:`to_file` described.
 
     Raises ValueError or TypeError, before memory is taken, for a description that the tensors do
     not bear out.

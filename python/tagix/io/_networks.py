@@ -32,6 +32,11 @@ _LAYERS: dict[str, Any] = {
 _CONTAINERS = ("Sequential", "Residual", "Concat", "Traced")
 
 
+def to_file(net: nn.Network) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
+    """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
+    return {"network": describe_network(net)}, net.state_dict()
+
+
 def describe_network(net: nn.Network) -> dict[str, Any]:
     """All that a network is made of, and has learned, except its parameters.
 
@@ -48,7 +53,7 @@ def describe_network(net: nn.Network) -> dict[str, Any]:
         parts = {"module": layers[0], "inputs": net.inputs}
     n_layers = _count_layers(layers)
     if n_layers > MOST_LAYERS:
-        raise ValueError(f"layers: got {n_layers}, of which a file holds at most {MOST_LAYERS}")
+        raise ValueError(f"layers: got {n_layers}, a file holds at most {MOST_LAYERS}")
     extras = {name: getattr(net, name) for name in EXTRAS}
     return {
         **parts,
@@ -70,10 +75,8 @@ def describe_use(net: nn.Network) -> dict[str, Any]:
     }
 
 
-def rebuild_network(
-    description: Any, tensors: Mapping[str, NDArray[Any]], device: str
-) -> nn.Network:
-    """The network that :func:`describe_network` described, with the parameters in ``tensors``.
+def from_file(description: Any, tensors: Mapping[str, NDArray[Any]], device: str) -> nn.Network:
+    """The network that :func:`to_file` described, with the parameters in ``tensors``.
 
     Raises ValueError or TypeError, before memory is taken, for a description that the tensors do
     not bear out.
@@ -174,7 +177,7 @@ class NetworkRecord(Record):
         needed = sum(count_parameters(layer) for layer in layers)
         if needed > self.n_numbers:
             raise ValueError(
-                f"layers: got layers of {needed} parameters, of which there are {self.n_numbers}"
+                f"layers: got layers of {needed} parameters, but the file has {self.n_numbers}"
             )
 
     def extra(self, name: str) -> Any:

@@ -18,9 +18,9 @@ def as_predictions(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The observed targets with their predicted means and variances, each (n_observed,) float64.
 
-    NaN in y_true is a missing target and left out. mean and var broadcast to the shape of y_true,
-    never the other way round; (n,) and (n, 1) count as the same shape, so that the prediction of
-    one output goes with targets of one dimension.
+    NaN in y_true is a missing target and is left out. mean and var broadcast to the shape of
+    y_true, never the other way round. (n,) and (n, 1) count as the same shape, so a prediction of
+    one output can be compared with targets of one dimension.
 
     Raises:
         ValueError: Shapes that do not fit, no target, an infinite target, NaN or infinity in mean
@@ -86,6 +86,17 @@ def as_point_sets(**points: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
             "needed equal n_features"
         )
     return points_a, points_b
+
+
+def require_rows(n_rows: int, needed: str = "", **points: FloatArray) -> None:
+    """ValueError, which names the argument, for an array of fewer than n_rows rows.
+
+    ``needed`` says in words how many are, by default "at least" so many.
+    """
+    for name, array in points.items():
+        if len(array) < n_rows:
+            got = f"{len(array)} row{'' if len(array) == 1 else 's'}"
+            raise ValueError(f"{name}: got {got}, needed {needed or f'at least {n_rows}'}")
 
 
 def _broadcast(name: str, value: npt.ArrayLike, targets: FloatArray) -> FloatArray:

@@ -1,4 +1,4 @@
-"""What the nearest real points say of samples: precision, recall, and whether labels fit."""
+"""Measures from nearest neighbours: precision and recall of samples, and whether labels fit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from tagix._arrays import as_array, as_count
 from tagix._optional import import_optional
-from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets
+from tagix.metrics._inputs import BLOCK, FloatArray, as_point_sets, require_rows
 
 
 class PrecisionRecall(NamedTuple):
@@ -31,9 +31,9 @@ def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) ->
                      among the other points of X, edge included
         precision = share of samples in support(real),   recall = share of real in support(samples)
 
-    From Kynkäänniemi et al. 2019. Precision falls with samples that are wrong, recall with parts of
-    the data that are never sampled. Large sets of one distribution have both near 1 in two
-    dimensions; use equal sizes to compare.
+    From Kynkäänniemi et al. 2019. Wrong samples lower the precision; parts of the data that are
+    never sampled lower the recall. In two dimensions, large sets of one distribution have both
+    near 1. Use sets of equal sizes to compare.
 
     Args:
         samples: (n_samples, n_features) points to judge, more than k.
@@ -48,9 +48,7 @@ def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) ->
     """
     k = as_count("k", k, least=1)
     sampled, observed = as_point_sets(samples=samples, real=real)
-    for name, points in (("samples", sampled), ("real", observed)):
-        if len(points) <= k:
-            raise ValueError(f"{name}: got {len(points)} rows, needed more than k = {k}")
+    require_rows(k + 1, f"more than k = {k}", samples=sampled, real=observed)
     return PrecisionRecall(
         precision=_share_in_support(sampled, observed, k),
         recall=_share_in_support(observed, sampled, k),
@@ -66,9 +64,9 @@ def knn_accuracy(
 ) -> float:
     """Share of samples that look like the class that was asked for, in [0, 1].
 
-    A sample looks like the class that most of its k nearest real points have; of classes with
-    equally many the one of the smallest label counts. Real points that are classified by others
-    give what can be reached where classes overlap.
+    A sample looks like the class of most of its k nearest real points; of equally frequent classes
+    the smallest label counts. Where classes overlap, the accuracy of held-out real points is the
+    best that can be reached.
 
     Args:
         samples: (n_samples, n_features) points to judge.
@@ -87,8 +85,7 @@ def knn_accuracy(
     sampled, observed = as_point_sets(samples=samples, real=real)
     asked = _as_labels("labels", labels, len(sampled))
     observed_labels = _as_labels("real_labels", real_labels, len(observed))
-    if len(observed) < k:
-        raise ValueError(f"real: got {len(observed)} rows, needed at least k = {k}")
+    require_rows(k, f"at least k = {k}", real=observed)
     classes, class_of_real = np.unique(observed_labels, return_inverse=True)
     unknown = np.setdiff1d(asked, classes)
     if unknown.size:

@@ -117,12 +117,12 @@ class NetworkBase:
 
     @property
     def noise(self) -> NoiseModel | None:
-        """The noise of targets as it was given; None where each call says."""
+        """The noise of targets as it was given; None if each call states the noise."""
         return self._options.noise
 
     @property
     def likelihood(self) -> Likelihood | None:
-        """What the outputs say of classes; None for a network of numbers."""
+        """How outputs become class probabilities; None for a network of numbers."""
         return self._options.likelihood
 
     @property
@@ -132,7 +132,7 @@ class NetworkBase:
 
     @property
     def n_drifts(self) -> int:
-        """How often the test of :attr:`forgetting` has found that the data have changed."""
+        """How often the test of :attr:`forgetting` has detected a change of the data."""
         return self._model.drift[-1]
 
     @property
@@ -153,17 +153,18 @@ class NetworkBase:
     def to(self: S, device: str) -> S:
         """Move the network to a device, in place; returns it.
 
-        Parameters, seed, rule, :attr:`epochs_trained` and :attr:`training` stay as they are, and
-        so does the precision wanted when the network was made, where the device has it. What
-        :meth:`named_parameters` gave before shows the parameters as they were. To be called while
-        nothing else uses the network, neither another thread nor a fit whose callback this is.
+        Parameters, seed, rule, :attr:`epochs_trained` and :attr:`training` stay as they are. So
+        does the precision chosen when the network was made, if the device supports it. Arrays that
+        :meth:`named_parameters` gave before keep showing the parameters as they were. Call this
+        only while nothing else uses the network: no other thread, and no fit from whose callback it
+        is called.
 
         Args:
             device: "cpu" or "cuda".
 
         Raises:
-            ValueError: for a device that is not there, with the reason. The network is then where
-                it was, as after any other exception.
+            ValueError: for a device that is not available, with the reason. After any exception the
+                network stays where it was.
             TypeError: for anything but a string.
         """
         return self._move(device)
@@ -195,12 +196,12 @@ class NetworkBase:
 
     @property
     def epochs_trained(self) -> int:
-        """Epochs of ``fit`` so far; noise schedules go by it."""
+        """Epochs of ``fit`` so far; noise schedules depend on this count."""
         return self._model.epochs_trained
 
     @property
     def training(self) -> bool:
-        """Whether layers that tell training from evaluation are training; none does so far."""
+        """Whether the network is in training mode; so far no layer depends on it."""
         return self._training
 
     def train(self: S, mode: bool = True) -> S:
@@ -227,7 +228,7 @@ class NetworkBase:
 
 
 def available_precision(precision: str, device: str, stacklevel: int = 3) -> str:
-    """The precision, or float32 with a warning where the device lacks it."""
+    """The precision, or float32 with a warning if the device lacks it."""
     if _core.has_precision(precision, device):
         return precision
     lacking = _core.backend_name("cpu") if device == "cpu" else "the GPU"
@@ -241,7 +242,7 @@ def available_precision(precision: str, device: str, stacklevel: int = 3) -> str
 
 
 def available_device(device: str) -> str:
-    """The device that a pickle names, or the CPU with a warning where it is not there."""
+    """The device that a pickle names, or the CPU with a warning if that device is not available."""
     reason = _core.cuda_why_not() if device == "cuda" else None
     if reason is None:
         return device

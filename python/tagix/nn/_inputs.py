@@ -1,4 +1,4 @@
-"""What a network takes: one array, or several by name, side by side in a row of data."""
+"""The inputs of a network: one array, or several by name, side by side in a row of data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Float32 = NDArray[np.float32]
 
 
 class Inputs:
-    """The shapes of a network's inputs, by name; none where its layers fix them.
+    """The shapes of a network's inputs, by name; empty if its layers fix them.
 
     Arrays of (rows, channels, ...) become rows with the channels of the first position first.
     """
@@ -67,7 +67,7 @@ class Inputs:
         return np.concatenate([parts[key] for key in self.shapes], axis=1)
 
     def variances(self, name: str, value: Any, n_rows: int) -> Float32 | None:
-        """The variances of inputs, like ``rows``; of those that are not named they are 0."""
+        """The variances of inputs, like ``rows``; 0 for inputs that are not named."""
         if value is None:
             return None
         if not self.is_named or (self.is_one and not isinstance(value, Mapping)):
@@ -85,7 +85,7 @@ class Inputs:
         return np.concatenate(columns, axis=1)
 
     def split(self, values: Float32) -> Float32 | dict[str, Float32]:
-        """Something for each column, the last axis: by input where there are several."""
+        """Values for each column (the last axis), split by input if there are several."""
         if not self.is_named:
             return values
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,18 @@ from tagix.nn._predicting import AnyArrays, Arrays, Predicting
 T = TypeVar("T")
 
 
+class _Rows(NamedTuple):
+    """What a fit learns: rows in the core with their weights, and what goes with them."""
+
+    source: _core.RegressionSource
+    noise: Any
+    """As given, on the CPU."""
+    shape: tuple[int, ...]
+    """Of the targets, as given."""
+    rows_by_outputs: tuple[int, ...]
+    """Of the targets, as the core takes them."""
+
+
 class Learning(Predicting):
     """Updates of networks by targets."""
 
@@ -53,26 +65,26 @@ class Learning(Predicting):
             x: inputs as for calling the network, (batch, features) or a dict of several by name.
             y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
                 For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
-            noise: a :class:`tagix.Homoscedastic` that is known, or noise variances that broadcast
-                to y; None for a network that was made with its noise. The decay of a noise model
-                goes by the epochs of :meth:`fit`, and an update is not one: in a stream of updates
-                the noise does not decay.
+            noise: a known :class:`tagix.Homoscedastic`, or noise variances that broadcast to y;
+                None for a network that was made with its noise. A noise model decays with the
+                epochs of :meth:`fit`; an update is not an epoch, so the noise does not decay in a
+                stream of updates.
             x_var: variances of the inputs, same shape as x.
-            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row counts as so many
-                rows of the batch with the same targets, one of weight 0 as one without targets.
+            sample_weight: (batch,), numbers from 0 to 1e18, on the CPU: a row of weight n counts as
+                n rows of the batch with the same targets, a row of weight 0 as one without targets.
 
-        With x on the GPU, as calling the network takes it, y and x_var may be there or on the CPU.
-        Noise variances may, too; they are copied to the CPU, to be checked.
+        If x is on the GPU (see calling the network), y and x_var may be on the GPU or on the CPU.
+        So may noise variances; they are copied to the CPU to be checked.
 
         Returns:
-            The prediction made before the update, as from calling the network; the noise that it
-            counts, if the network knows one, is that of the update.
+            The prediction made before the update, as from calling the network. If the network knows
+            its noise, the prediction includes the noise of the update.
 
         Raises:
-            ValueError, TypeError: as calling the network, for noise variances that are not
-                positive, weights that are negative or all 0, for ``noise`` where the network infers
-                it, and none where it does not know it, and if the prediction or the update
-                overflows float32. The network is then as it was.
+            ValueError, TypeError: as calling the network; for noise variances that are not
+                positive, and weights that are negative or all 0; if ``noise`` is given to a network
+                that infers it, or not given to a network that does not know it; and if the
+                prediction or the update overflows float32. The network is then unchanged.
         """
         if self.forgetting is not None and log.isEnabledFor(logging.INFO):
             n_drifts = self.n_drifts
@@ -101,7 +113,7 @@ class Learning(Predicting):
         targets = self._targets_on_gpu(inputs, y)
         shape = targets.shape
         noise = self._on_host("noise", noise)
-        noise_var = self._noise_var(noise, shape, shape if len(shape) == 2 else (*shape, 1))
+        noise_var = self._noise_var(noise, shape, _by_outputs(shape))
         weights = _optional_weights(sample_weight, shape[0])
         on_gpu = self._model.update_on_device(
             inputs, targets, noise_var, self._optional_argument("x_var", x_var), for_core(weights)
@@ -129,12 +141,12 @@ class Learning(Predicting):
         validation: tuple[Arrays, ArrayLike] | None = None,
         callback: FitCallback | None = None,
     ) -> History:
-        """Update by rows of data in batches, for some passes over them.
+        """Learn rows of data in batches, for a number of passes over them.
 
-        KeyboardInterrupt ends it within an epoch, and the network keeps what it has learned. With
-        any other exception, those of the callback included, parameters and
-        :attr:`epochs_trained` are put back to what they were before the call, together with what
-        other threads have changed meanwhile.
+        KeyboardInterrupt ends the fit within an epoch, and the network keeps what it has learned.
+        After any other exception, including exceptions of the callback, parameters and
+        :attr:`epochs_trained` are reset to their values before the call; this also undoes changes
+        that other threads have made meanwhile.
 
         Args:
             x: inputs as for calling the network, (rows, features) or a dict of several by name.
@@ -143,15 +155,16 @@ class Learning(Predicting):
             noise: as for :meth:`update`.
             x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
                 known exactly.
-            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row counts as so many.
+            sample_weight: (rows,), numbers from 0 to 1e18, on the CPU: a row of weight n counts as
+                n rows.
             n_epochs: passes over the data.
             batch_size: rows of an update; the last one of an epoch may have fewer.
             shuffle: visit the rows in a new order each epoch.
             progress: show a progress bar on stderr.
-            validation: (x, y), on the CPU, on which to report error and log-likelihood after each
-                epoch. The likelihood counts the noise of a noise model in that epoch, or what the
-                network infers after it; of an array of noise variances it counts, for each
-                output, the mean over the training rows.
+            validation: (x, y), on the CPU, on which error and log-likelihood are reported after
+                each epoch. The likelihood includes the noise of a noise model in that epoch, or the
+                noise that the network infers after it. If noise variances are given as an array, it
+                includes their mean over the training rows, for each output.
             callback: called with an :class:`tagix.EpochRecord` after each epoch; returning true
                 ends the training. A :class:`tagix.Callback` is called within epochs, too, and can
                 end one early.
@@ -166,29 +179,15 @@ class Learning(Predicting):
             TypeError: for something that is not an array of numbers, an integer, a bool, a
                 function.
 
-        With x on the GPU, as calling the network takes it, the rows stay there, and must keep
-        their values; y and noise may be there or on the CPU.
+        If x is on the GPU (see calling the network), the rows stay there and must not change during
+        the fit; y and noise may be on the GPU or on the CPU.
         """
         n_epochs = as_count("n_epochs", n_epochs, least=1)
         batch_size = as_count("batch_size", batch_size, least=1)
         shuffle, progress = as_flag("shuffle", shuffle), as_flag("progress", progress)
         check_callback(callback)
-        if is_on_gpu("x", x, self.device):
-            inputs_on_gpu = _core.CudaArgument("x", x)
-            on_gpu = self._targets_on_gpu(inputs_on_gpu, y)
-            source = _core.RegressionSource(self._model, inputs_on_gpu, on_gpu)
-            noise = self._on_host("noise", noise)
-            shape = on_gpu.shape
-            rows_by_outputs = shape if len(shape) == 2 else (*shape, 1)
-            weights = _optional_weights(sample_weight, shape[0])
-        else:
-            refuse_gpu("fit", y=y, noise=noise)
-            inputs = self._inputs.rows("x", x)
-            targets, shape = self._targets("y", y, *inputs.shape)
-            weights = _optional_weights(sample_weight, len(inputs))
-            targets = without_targets(targets, weights)
-            source = _core.RegressionSource(self._model, inputs, targets)
-            rows_by_outputs = targets.shape
+        rows_of = self._rows_on_gpu if is_on_gpu("x", x, self.device) else self._rows_on_host
+        source, noise, shape, rows_by_outputs = rows_of(x, y, noise, sample_weight)
         model = self._noise_model(noise)
         validation_var = None
         if x_var is not None:
@@ -196,8 +195,6 @@ class Learning(Predicting):
             variances = self._inputs.variances("x_var", x_var, shape[0])
             if variances is not None:
                 source.set_x_var(variances)
-        if weights is not None:
-            source.set_weight(weights.astype(np.float32))
         if not self._takes_no_noise_var and model is None:
             noise_var = self._noise_var_per_target(noise, shape, rows_by_outputs)
             source.set_noise_var_per_target(noise_var)
@@ -225,6 +222,27 @@ class Learning(Predicting):
                 progress=progress,
                 callback=callback,
             )
+
+    def _rows_on_host(self, x: Any, y: Any, noise: Any, sample_weight: Any) -> _Rows:
+        """What fit learns, of arrays on the CPU."""
+        refuse_gpu("fit", y=y, noise=noise)
+        inputs = self._inputs.rows("x", x)
+        targets, shape = self._targets("y", y, *inputs.shape)
+        weights = _optional_weights(sample_weight, len(inputs))
+        targets = without_targets(targets, weights)
+        source = _core.RegressionSource(self._model, inputs, targets)
+        _give_weights(source, weights)
+        return _Rows(source, noise, shape, targets.shape)
+
+    def _rows_on_gpu(self, x: Any, y: Any, noise: Any, sample_weight: Any) -> _Rows:
+        """The same of x on the GPU, where its rows stay."""
+        inputs = _core.CudaArgument("x", x)
+        targets = self._targets_on_gpu(inputs, y)
+        source = _core.RegressionSource(self._model, inputs, targets)
+        noise = self._on_host("noise", noise)
+        shape = targets.shape
+        _give_weights(source, _optional_weights(sample_weight, shape[0]))
+        return _Rows(source, noise, shape, _by_outputs(shape))
 
     def _targets(
         self, name: str, y: Any, n_rows: int, n_features: int
@@ -277,3 +295,13 @@ def _for_validation(call: Callable[[], T]) -> T:
 
 def _optional_weights(sample_weight: Any, n_rows: int) -> NDArray[np.float64] | None:
     return None if sample_weight is None else as_weights("sample_weight", sample_weight, n_rows)
+
+
+def _give_weights(source: _core.RegressionSource, weights: NDArray[np.float64] | None) -> None:
+    if weights is not None:
+        source.set_weight(weights.astype(np.float32))
+
+
+def _by_outputs(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of targets (rows,) or (rows, outputs) with their outputs."""
+    return shape if len(shape) == 2 else (*shape, 1)

@@ -1,4 +1,4 @@
-"""The noise of targets that a call of a network goes by."""
+"""The noise of targets that a call of a network uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tagix.nn._base import NetworkBase
 
 
 class Noisy(NetworkBase):
-    """What a network knows of noise, and what a call says of it."""
+    """Combines the noise that a network knows with the noise that a call states."""
 
     def _known_noise_var(self) -> NDArray[np.float32] | None:
         """The noise variances that the network was told: one, or one for each output."""

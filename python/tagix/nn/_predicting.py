@@ -39,35 +39,35 @@ class Predicting(Noisy):
         x_var: AnyArrays | None = None,
         **inputs: ArrayLike,
     ) -> Prediction | Value:
-        """Predict targets, as far as the network knows their noise.
+        """Predict targets, including their noise if the network knows it.
 
         Args:
             x: inputs, (batch, features), or of the shape that the network was made for; of a
                 network of several inputs a dict of them by name.
-            x_var: variances of the inputs, same shape; None means that they are known exactly, and
-                so are those that a dict leaves out.
+            x_var: variances of the inputs, same shape; None means that all inputs are known
+                exactly. Inputs that a dict leaves out are known exactly, too.
             **inputs: the inputs by name, in place of x: ``net(a=..., b=...)``.
 
         In the ``forward`` of a :class:`Module`, a :class:`Sequential` gives the symbolic output for
         a symbolic x.
 
         A network of one input on device "cuda" takes float32 arrays on the GPU without a copy, from
-        any library with DLPack, and then gives such: those of PyTorch and CuPy for theirs, else
-        :class:`tagix.cuda.Array`. It waits for what the library has queued, and what it returns is
-        complete.
+        any library with DLPack. It then returns arrays on the GPU: of PyTorch or CuPy for their
+        arrays, else :class:`tagix.cuda.Array`. It waits for work that the library has queued, and
+        its own results are complete when it returns.
 
         Returns:
-            Mean and variance, each float32 (batch, outputs), with the parts of the variance:
+            Mean and variance, each float32 (batch, outputs), and the parts of the variance:
             ``epistemic``, of the mean, and ``aleatoric``, of the noise that the network knows
-            (:attr:`noise`); without, ``var`` is the variance of the mean. With a
-            :attr:`likelihood` these are its outputs, and :meth:`predict_proba` has the classes.
+            (:attr:`noise`). Without known noise, ``var`` is the variance of the mean. With a
+            :attr:`likelihood` these are the latent outputs; :meth:`predict_proba` gives classes.
 
         Raises:
             ValueError: for wrong shapes, NaN, infinity or negative variances, if the function of an
                 :class:`Activation` gives NaN or infinity, and for an array on the GPU that is not
                 C-contiguous.
-            TypeError: for something that is not an array of numbers, for one on the GPU that is not
-                of float32, and where the network is on the CPU.
+            TypeError: for something that is not an array of numbers, and for an array on the GPU
+                that is not float32 or is given to a network on the CPU.
         """
         if type(x) is Value:
             return apply(self, (x,))
@@ -95,15 +95,15 @@ class Predicting(Noisy):
     def predict_proba(self, x: Arrays, x_var: Arrays | None = None) -> NDArray[np.float32]:
         """The probabilities of classes, by a network with a :attr:`likelihood`.
 
-        What the network does not know is in them: they are expected over its outputs, whose
-        variances draw them together.
+        They include the network's uncertainty: they are expectations over its uncertain outputs, so
+        larger variances bring the probabilities closer together.
 
         Args:
             x: inputs, (batch, features), on the CPU.
             x_var: variances of the inputs, same shape; None means that they are known exactly.
 
         Returns:
-            (batch, n_classes), each row of which sums to 1.
+            (batch, n_classes); each row sums to 1.
 
         Raises:
             ValueError, TypeError: as calling the network, for an array on the GPU, and for a
@@ -119,26 +119,26 @@ class Predicting(Noisy):
         return self._model.predict_proba(rows, self._inputs.variances("x_var", x_var, len(rows)))
 
     def jacobian(self, x: Arrays, x_var: Arrays | None = None) -> Any:
-        """How the means of the outputs follow the inputs, d mean[b, o] / d x[b, i].
+        """The Jacobian of the mean outputs, d mean[b, o] / d x[b, i].
 
-        The derivative of what calling the network gives, in closed form and not by differences:
-        means and variances of all layers move with x, and the variances move the means of the
-        layers above them.
+        This is the derivative of the mean that calling the network gives, in closed form and not by
+        differences. Means and variances of all layers change with x, and the variances change the
+        means of the layers above them.
 
         Args:
             x: inputs, (batch, features), on the CPU.
-            x_var: variances of the inputs, same shape, which stay as they are.
+            x_var: variances of the inputs, same shape; they are held constant.
 
         Returns:
-            float32 (batch, outputs, features); of a network whose inputs have names a dict of such
-            by name.
+            float32 (batch, outputs, features); for a network with named inputs, a dict of such
+            arrays by name.
 
         Raises:
             ValueError, TypeError: as calling the network, and for an array on the GPU.
             RuntimeError: for a network with x + f(x) of one activation f.
 
-        An :class:`Activation` with first-order moments knows no second derivative: that its
-        variance follows its mean is left out, which matters where an activation with exact moments
+        An :class:`Activation` with first-order moments has no second derivative, so the dependence
+        of its variance on its mean is left out. This matters if an activation with exact moments
         lies above it.
         """
         refuse_gpu("jacobian", x=x, x_var=x_var)
@@ -147,13 +147,13 @@ class Predicting(Noisy):
         return self._inputs.split(self._model.jacobian(rows, variances))
 
     def covariance(self, x: Arrays, x_var: Arrays | None = None) -> NDArray[np.float32]:
-        """How the outputs vary together, observation noise left out.
+        """The covariance of the outputs, without observation noise.
 
             Cov(z_i, z_j) = sum_k W_mean[i, k] W_mean[j, k] a_var[k]
 
-        for the last :class:`Linear`, whose inputs count as independent, as everywhere in TAGI; an
-        activation above it multiplies by the slopes of both. On the diagonal are the variances that
-        calling the network gives.
+        for the last :class:`Linear`, whose inputs count as independent, as everywhere in TAGI. An
+        activation above it multiplies by the slopes of both outputs. The diagonal has the variances
+        that calling the network gives.
 
         Args:
             x: inputs, (batch, features), on the CPU.
@@ -181,24 +181,24 @@ class Predicting(Noisy):
     ) -> InputPosterior:
         """The posterior of inputs that give wanted outputs, by iterated linearization.
 
-        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): what the network does
-        not know about an input makes it less likely, as noise does. Near a most probable x it is
-        taken for a Gaussian. A network may give the same outputs at many inputs: which of the modes
-        is found depends on where the search starts.
+        p(x | y) is proportional to p(x) N(y; mean(x), covariance(x) + noise): the network's
+        uncertainty about an input makes it less likely, as noise does. The posterior is
+        approximated by a Gaussian near a most probable x. A network may give the same outputs at
+        many inputs; the start of the search decides which mode is found.
 
         Args:
-            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where anything will
-                do.
+            y: wanted outputs, (rows, outputs), or (rows,) for one output; NaN where any value is
+                acceptable.
             prior: a :class:`tagix.Gaussian`, or (mean, var), of the inputs: each (rows, features)
                 or (features,). A variance of 0 is an input that is known.
-            noise: as for :meth:`update`: how far from y an output may be; none for a network that
-                knows its noise.
-            start: where the search begins, as the prior's mean, which is the default.
+            noise: as for :meth:`update`; it says how far from y an output may be. A network that
+                knows its noise takes none.
+            start: where the search begins, of the shape of the prior's mean, which is the default.
             n_iterations: steps at most.
             tolerance: the length of a step, in posterior standard deviations, at which to end.
 
         Returns:
-            Mean, full covariance, log evidence and whether the search ended by its tolerance, each
+            Mean, full covariance, log evidence, and whether the search reached its tolerance, each
             by row.
 
         Raises:
@@ -220,17 +220,19 @@ class Predicting(Noisy):
         n_orders: int | None = None,
         seed: int = 0,
     ) -> VarianceAttribution:
-        """What a predictive variance comes from: input features, layers, noise.
+        """Split a predictive variance into the shares of input features, layers and noise.
 
-        The share of a source is what it adds to the variance as sources are switched on one after
-        the other, the rest taken at their means, on average over orders in which to do it. So the
-        shares add up to the variance that calling the network gives. Noise is as predicted.
+        Sources of uncertainty are switched on one after the other, with the others fixed at their
+        means. The share of a source is what it adds to the variance, averaged over the orders of
+        the sources. So the shares add up to the variance that calling the network gives. The share
+        of noise is the predicted noise.
 
         Args:
             x: inputs, (batch, features).
             x_var: variances of the inputs, same shape; None means that they are known exactly.
-            n_orders: how many random orders to average over, each a prediction for every source;
-                None takes all orders of up to 8 sources, by 2^n predictions, and 16 of more.
+            n_orders: how many random orders to average over; each takes a prediction for every
+                source. None takes all orders for up to 8 sources, by 2^n predictions, and 16 random
+                orders for more.
             seed: fixes the random orders.
 
         Raises:
@@ -248,11 +250,12 @@ class Predicting(Noisy):
         return attribute_variance(model, rows, variances, self._known_noise_var(), n_orders, seed)
 
     def draw(self: S, seed: int) -> S:
-        """A network without uncertainty, its weights drawn from what this one believes of them.
+        """A network without uncertainty, whose weights are drawn from this network's posterior.
 
-        Means are drawn from N(mean, var) of each parameter, variances are 0, and so is what is
-        epistemic of its predictions. How predictions vary from draw to draw is what a variance
-        stands for: a check of any of them by Monte Carlo, and an ensemble.
+        The mean of each parameter is drawn from its N(mean, var), and its variance is 0, so the
+        epistemic variance of predictions is 0, too. The variation of predictions from draw to draw
+        is what the epistemic variance approximates. So draws serve as a Monte Carlo check of it,
+        and as an ensemble.
 
         Args:
             seed: fixes the numbers; equal seeds give equal bits.

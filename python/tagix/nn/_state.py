@@ -17,13 +17,13 @@ class Stateful(NetworkBase):
     """The parameters of networks."""
 
     def named_parameters(self) -> Iterator[tuple[str, Gaussian]]:
-        """Names such as "0.weight" with views of the network's own memory; writes take effect.
+        """Names such as "0.weight" with views of the network's memory; writing to them changes it.
 
-        On device "cuda" they are copies on the CPU instead, which cannot be written to.
+        On device "cuda" they are read-only copies on the CPU instead.
 
-        Nothing checks what is written, NaN and negative variances included, and no lock is taken:
-        neither read nor write a view while another thread updates the network.
-        :meth:`state_dict` and :meth:`load_state_dict` do both.
+        Written values are not checked, not even for NaN and negative variances, and no lock is
+        taken: neither read nor write a view while another thread updates the network.
+        :meth:`state_dict` and :meth:`load_state_dict` check and lock.
         """
         for number, name, _, _ in self._model.parameter_layout:
             yield (
@@ -34,8 +34,8 @@ class Stateful(NetworkBase):
     def state_dict(self) -> dict[str, NDArray[np.float32]]:
         """Copies of all parameters: "0.weight.mean" (out, in), "0.weight.var", "0.bias.mean" ...
 
-        A noise head has "noise_weight" and "noise_bias" of the shapes of its layer's. All of one
-        moment: updates of other threads come before or after the whole copy.
+        A noise head has "noise_weight" and "noise_bias" of the shapes of its layer's weight and
+        bias. The copy is consistent: updates of other threads come before or after it as a whole.
         """
         planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
         state: dict[str, NDArray[np.float32]] = {}
@@ -45,7 +45,7 @@ class Stateful(NetworkBase):
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
-        """Take over parameters as :meth:`state_dict` gives them, all of them or, on error, none.
+        """Load parameters as :meth:`state_dict` gives them; on error none of them changes.
 
         Raises:
             ValueError: if names are missing or unknown, shapes differ, means are not finite or

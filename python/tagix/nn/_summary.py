@@ -34,7 +34,7 @@ class Flops(NamedTuple):
 
 
 def known_features(topology: _core.Topology) -> int:
-    """The columns of a row; ValueError where they are open."""
+    """The number of columns of a row; ValueError if it is not fixed."""
     if topology.in_features is None:
         raise ValueError("input_shape: got none, needed the shape of the inputs to know all others")
     return topology.in_features

@@ -1,4 +1,4 @@
-"""Modules as lists of operations: what files keep of modules of a user's own."""
+"""Modules as lists of operations, as files keep modules that users wrote."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ ACTIVATIONS: dict[str, Callable[..., _core.Layer]] = {
 class Traced(Module):
     """A module that was written down as a list of operations, as files keep it.
 
-    :func:`tagix.load` gives one for each :class:`Module` of a user's own, whose class no file
-    holds. It computes the same and has the same parameters.
+    :func:`tagix.load` gives one for each :class:`Module` that a user wrote, because files hold no
+    classes. It computes the same function and has the same parameters.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Traced(Module):
 
     @classmethod
     def of(cls, layer: _core.Layer, inputs: Sequence[Sequence[int]]) -> Traced:
-        """A layer for inputs of these shapes; ValueError for an :class:`Activation` in it."""
+        """A layer traced for these input shapes; ValueError for an :class:`Activation` in it."""
         topology = _core.Topology(layer, [list(shape) for shape in inputs], None)
         n_columns = sum(math.prod(shape) for shape in inputs)
         records = [record for record in topology.layers(n_columns) if record[0]]
         return cls(topology.nodes(n_columns), topology.parameters(n_columns), records)
 
     def describe(self) -> dict[str, Any]:
-        """What the constructor takes, in lists, dicts, numbers and strings."""
+        """The constructor's arguments, as lists, dicts, numbers and strings."""
         return {
             "nodes": self._nodes,
             "parameters": self._parameters,
@@ -62,14 +62,14 @@ class Traced(Module):
 
     @property
     def n_parameters(self) -> int:
-        """Means that it has, those that are constant included."""
+        """The number of its means, including constant ones."""
         return sum(math.prod(parameter["shape"]) for parameter in self._parameters)
 
     def __repr__(self) -> str:
         return f"Traced({len(self._nodes)} operations)"
 
     def forward(self, *inputs: Value, **named: Value) -> Value:
-        """Writes the operations down anew."""
+        """Write the operations down again."""
         given = [*inputs, *named.values()]
         frame = given[0]._frame
         builder = frame.builder()

@@ -1,4 +1,4 @@
-"""Symbolic values: what layers and modules give while a network is written down."""
+"""Symbolic values: the outputs of layers and modules while a network is written down."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ class HasForward(Protocol):
 class Value:
     """A value of a network that is being written down: it has a shape and no numbers.
 
-    ``a + b`` is a sum and ``a * b`` a product, element by element, of values of one shape; the two
-    count as independent, but for ``x + f(x)`` with one activation f, which is exact. Raises
-    ValueError for shapes that do not fit, and for a product of two activations of one value.
+    ``a + b`` is the elementwise sum and ``a * b`` the elementwise product of values of one shape.
+    The two values count as independent, except in ``x + f(x)`` with one activation f, which is
+    exact. Raises ValueError for shapes that do not fit, and for a product of two activations of one
+    value.
     """
 
     __slots__ = ("_frame", "_number")
@@ -87,7 +88,7 @@ class Frame:
         return self._builder is not None
 
     def close(self) -> None:
-        """To be called when ``forward`` has returned: values of this call cannot be used then."""
+        """End the frame when ``forward`` has returned; its values cannot be used afterwards."""
         self._builder = None
 
     def builder(self) -> _core.GraphBuilder:
@@ -135,13 +136,13 @@ def concat(values: Sequence[Value]) -> Value:
     """The channels of symbolic values side by side, in the ``forward`` of a :class:`Module`.
 
     Args:
-        values: of (features,), or on the same grid.
+        values: symbolic values of shape (features,), or on the same grid.
 
     Returns:
-        A symbolic value with as many channels as all of them together.
+        A symbolic value with the channels of all of them.
 
     Raises:
-        ValueError: if there is none, or the grids differ.
+        ValueError: if there is no value, or if the grids differ.
         TypeError: for anything but symbolic values.
     """
     if not isinstance(values, (list, tuple)) or not all(isinstance(v, Value) for v in values):
@@ -159,7 +160,7 @@ def trace(
     builder: _core.GraphBuilder,
     inputs: Sequence[int],
 ) -> int:
-    """Writes a module down by its ``forward``; the number of its output.
+    """Write a module down by calling its ``forward``; returns the number of its output.
 
     With ``names`` the inputs are given to ``forward`` by keyword.
     """
@@ -188,7 +189,7 @@ def as_layer(layer: Any) -> Layer:
 def children_of(module: Any) -> Iterator[tuple[str, Any]]:
     """Names and layers among the attributes of a module, in their order.
 
-    Those of a list or a tuple are named by their position, those of a dict by their key:
+    Layers in a list or a tuple are named by their position, layers in a dict by their key:
     "blocks.0", "heads.mean".
     """
     for name, value in vars(module).items():

@@ -13,10 +13,10 @@ __all__ = ["Module"]
 
 
 class Module:
-    """A part of a network as a class of your own.
+    """Base class for parts of networks that you write yourself.
 
     Its attributes are layers, Sequentials and other Modules, also in lists, tuples and dicts, and
-    ``forward`` says how they belong together::
+    ``forward`` says how they are connected::
 
         class Block(nn.Module):
             def __init__(self, width):
@@ -27,21 +27,21 @@ class Module:
             def forward(self, x):
                 return x + self.second(self.act(self.first(x)))
 
-    ``forward`` is called once, with symbolic values that have a shape and no numbers, when a
-    :class:`Network` or a :class:`Sequential` is made of the module: what it does then is what the
-    network does for every row. Parameters are named by attributes, as "first.weight"; a layer that
-    is called twice in one ``forward`` has the same parameters both times. A Module has no
-    parameters of its own, and may be part of several networks.
+    ``forward`` is called once, when a :class:`Network` or a :class:`Sequential` is made from the
+    module. It gets symbolic values that have a shape and no numbers; the operations that it does
+    are those that the network does for every row. Parameters are named after attributes, such as
+    "first.weight". A layer that is called twice in one ``forward`` has the same parameters both
+    times. The Module itself owns no parameters, and may be part of several networks.
     """
 
     def forward(self, *inputs: Any, **named: Any) -> Any:
-        """The symbolic output for symbolic inputs; every Module has its own."""
+        """The symbolic output for symbolic inputs; every Module defines it."""
         raise NotImplementedError(
             f"{type(self).__name__}: has no forward(self, ...), needed one that says what it does"
         )
 
     def __call__(self, *inputs: Any) -> Value:
-        """What the module gives in the ``forward`` of another; TypeError for numbers."""
+        """The module's output in the ``forward`` of another module; TypeError for numbers."""
         return apply(self, inputs)
 
     def __repr__(self) -> str:

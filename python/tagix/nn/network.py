@@ -1,4 +1,4 @@
-"""The network of any module: what owns parameters, predicts and learns."""
+"""The network of any module: it owns the parameters, predicts and learns."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from numpy.typing import NDArray
-
 from tagix._arrays import as_count
 from tagix._core import Forgetting, Layer, UpdateRule
 from tagix._network_state import OPTION_NAMES, Likelihood, NoiseModel, Options, Progress
+from tagix.io import save_model
 from tagix.nn._base import available_device
 from tagix.nn._inputs import Inputs
 from tagix.nn._learning import Learning
@@ -27,45 +26,46 @@ class Network(Learning, Stateful):
     """A network of any topology, with a Gaussian for every weight and bias.
 
     Args:
-        module: what it computes: a :class:`Module`, or a layer or a :class:`Sequential`. The
-            network has parameters of its own for it.
+        module: what the network computes: a :class:`Module`, a layer or a :class:`Sequential`. The
+            network owns the parameters for it.
         inputs: the shape of the input, (features,) or (channels, ...), or a dict of shapes by name.
-            Those of a dict are given to the module's ``forward`` by name, and to the network as
-            ``net(a=..., b=...)`` or as dicts: ``net.fit({"a": ..., "b": ...}, y)``. Arrays are then
-            (batch, features) or (batch, channels, ...).
-        seed: fixes the initial means and the order of batches; equal seeds give equal bits.
-            Without one, the next of :func:`tagix.manual_seed`.
+            The inputs of a dict are passed to the module's ``forward`` by name, and to the network
+            as ``net(a=..., b=...)`` or as dicts: ``net.fit({"a": ..., "b": ...}, y)``. Arrays are
+            then (batch, features) or (batch, channels, ...).
+        seed: fixes the initial means and the order of batches; equal seeds give equal bits. Without
+            one, the next seed after :func:`tagix.manual_seed` is used.
         device: where the parameters are and the work is done, "cpu" or "cuda"; :meth:`to` changes
             it.
         rule: how observations change the parameters, :func:`tagix.Information` (the default) or
             :func:`tagix.Capped`.
-        noise: the noise of targets, which the network then knows: its predictions count it, and
-            :meth:`fit` and :meth:`update` need none. :class:`tagix.Heteroscedastic` and
-            ``tagix.Homoscedastic(learn=True)`` are inferred beside the values, for which the last
-            layer, an :class:`Linear`, gets a second output for each; ``Homoscedastic(std)`` is
-            known. None leaves it to each call.
-        likelihood: what makes the network one of classes, :class:`tagix.Softmax`,
-            :class:`tagix.HierarchicalSoftmax`, :class:`tagix.OneVsRest` or :class:`tagix.Remax`:
-            targets are then labels, and :meth:`predict_proba` gives probabilities. The last layer
-            has ``likelihood.n_outputs`` outputs, and there is no noise.
+        noise: the noise of targets. The network then knows it: predictions include it, and
+            :meth:`fit` and :meth:`update` need no noise. ``Homoscedastic(std)`` is known.
+            :class:`tagix.Heteroscedastic` and ``tagix.Homoscedastic(learn=True)`` are inferred
+            together with the values; for this the last layer, a :class:`Linear`, gets a second
+            output for each value. With None each call states the noise.
+        likelihood: turns the network into a classifier: :class:`tagix.Softmax`,
+            :class:`tagix.HierarchicalSoftmax`, :class:`tagix.OneVsRest` or :class:`tagix.Remax`.
+            Targets are then labels, and :meth:`predict_proba` gives probabilities. The last layer
+            must have ``likelihood.n_outputs`` outputs, and there is no noise.
         forgetting: what the network forgets after each update, :func:`tagix.Forgetting`; nothing
             by default.
         precision: what matrix products round their factors to, for speed: "float32" (nothing),
-            "mixed" (bfloat16 for variances, means stay as they are) or "bfloat16". Parameters,
-            activations and sums are float32 in any case. Batches of up to 8 rows are not rounded by
-            a chain of layers without an :class:`Activation`; on device "cuda", products that are
-            too small for tensor cores are not. A processor or a GPU without products of
-            bfloat16 runs float32 instead, with a RuntimeWarning.
+            "mixed" (bfloat16 for variances, nothing for means) or "bfloat16". Parameters,
+            activations and sums are float32 in any case. A chain of layers without an
+            :class:`Activation` does not round batches of up to 8 rows. Device "cuda" does not round
+            products that are too small for tensor cores. A processor or a GPU without bfloat16
+            products uses float32 instead, with a RuntimeWarning.
 
     Raises:
         TypeError: for something that is not a module, a shape, a rule, a noise model, a likelihood,
-            a Forgetting, an integer seed, or the name of a device or a precision, and what a
-            ``forward`` must not do with symbolic values.
-        ValueError: for values in the module whose shapes do not fit, with the path of the layer and
-            both shapes, if there is both noise and a likelihood, a likelihood with a Forgetting
-            that tests for drift, noise is to be inferred where the last layer is not a
-            :class:`Linear` of its own, a :class:`ClassEmbedding` is to forget, the seed is not in
-            [0, 2**63), or the device or the precision is not there; says why not.
+            a Forgetting, an integer seed, or the name of a device or a precision; and for
+            operations of a ``forward`` that symbolic values do not support.
+        ValueError: for values in the module whose shapes do not fit (the message has the path of
+            the layer and both shapes); if both noise and a likelihood are given; for a likelihood
+            with a Forgetting that tests for drift; if noise is to be inferred but the last layer is
+            not a separate :class:`Linear`; if a :class:`ClassEmbedding` is to forget; if the seed
+            is not in [0, 2**63); and if the device or the precision is not available, with the
+            reason.
     """
 
     def __init__(
@@ -119,23 +119,24 @@ class Network(Learning, Stateful):
         return len(self.summary())
 
     def summary(self) -> list[LayerSummary]:
-        """The layers in the order in which they work, containers before their own.
+        """The layers in the order of the computation, each container before its layers.
 
         Returns:
-            For each its path, its class, the shape that it gives, (features,) or (channels, ...),
-            and how many means it has to learn, what is within it included.
+            For each layer its path, its class, the shape of its output, (features,) or (channels,
+            ...), and how many means it has to learn, including the layers within it.
 
         Raises:
-            ValueError: for a Sequential of activations alone that was made without input_shape.
+            ValueError: for a Sequential of only activations that was made without input_shape.
         """
         return summarize(self._topology, self._model)
 
     def flops(self, batch_size: int) -> Flops:
-        """The multiply-adds of matrix products for a batch: a prediction's, and a step's.
+        """The multiply-adds of matrix products for a batch: of a prediction, and of a training
+        step.
 
-        A prediction takes three products where a network of numbers takes one, and two for inputs
-        that are known exactly; a step takes two more for what parameters learn, and two for what
-        passes on to the layer below.
+        For each layer a prediction takes three products, where a network of plain numbers takes
+        one, and two products if the inputs are known exactly. A step takes two more for the
+        innovations of the parameters, and two for the innovations that pass to the layer below.
 
         Raises:
             ValueError: for a batch_size below 1, and as :meth:`summary`.
@@ -154,35 +155,18 @@ class Network(Learning, Stateful):
         return table(type(self).__name__, self._inputs, self._topology, self._model)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write all that the network is made of, and what it has learned, to a safetensors file.
+        """Write the network's structure and everything that it has learned to a safetensors file.
 
-        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole, and on the disk; of a symbolic link, the file that it points to.
+        :func:`tagix.load` reads it back. An existing file is replaced when the new one is complete
+        and on disk. If the path is a symbolic link, the file that it points to is replaced.
 
         Raises:
-            ValueError: for networks with an :class:`Activation`, whose functions no file holds, or
-                with more than 10 000 layers.
+            ValueError: for networks with an :class:`Activation`, because files hold no functions,
+                and for networks with more than 10 000 layers.
             TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
+            OSError: if the file cannot be written; an existing file is then unchanged.
         """
-        from tagix.io import save_model
-
         save_model(self, path)
-
-    def _to_file(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
-        """What :func:`tagix.io.save_model` writes: a description, and the parameters."""
-        from tagix.io._networks import describe_network
-
-        return {"network": describe_network(self)}, self.state_dict()
-
-    @classmethod
-    def _from_file(
-        cls, description: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], device: str
-    ) -> Any:
-        """The network that :meth:`_to_file` described; ValueError or TypeError if there is none."""
-        from tagix.io._networks import rebuild_network
-
-        return rebuild_network(description, tensors, device)
 
     def _parts(self) -> dict[str, Any]:
         """The first arguments of the constructor, as a pickle keeps them."""

@@ -20,11 +20,11 @@ class Sequential(Network):
     """A network of layers, one after the other, with a Gaussian for every weight and bias.
 
     Args:
-        *layers: layers, :class:`Module` and other Sequentials. A Sequential inside another gives
-            its architecture; the outer one has parameters of its own for it.
+        *layers: layers, Modules (:class:`Module`) and other Sequentials. A Sequential inside
+            another contributes only its architecture; the outer Sequential owns the parameters.
         input_shape: the shape of the input, (features,) or (channels, ...), for arrays of (batch,
-            features) or (batch, channels, ...). Needed only where the first layers take any number
-            of features and give another, as :class:`Concat`, and for a :class:`Module`.
+            features) or (batch, channels, ...). Needed only for a :class:`Module`, and where the
+            first layers take any number of features and change it, as :class:`Concat` does.
         seed, device, rule, noise, likelihood, forgetting, precision: as for :class:`Network`.
 
     Raises:
@@ -85,7 +85,7 @@ class Sequential(Network):
 
     @property
     def input_shape(self) -> tuple[int, ...] | None:
-        """The shape of the input where it was given."""
+        """The shape of the input if it was given."""
         return self._inputs.shapes.get("x")
 
     @property

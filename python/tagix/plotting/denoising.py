@@ -106,7 +106,8 @@ def animate_denoising(
 ) -> Path:
     """Write an animation of the reverse chain as a GIF of 640 x 640 pixels; returns its path.
 
-    One frame per state, the noise first; the last one stays before the animation starts again.
+    There is one frame per state, the noise first; the last frame stays before the animation
+    restarts.
 
     Args:
         trajectory: (n_states, n, 2) or (n_states, n, 3) states, n_states >= 2, the noise first, as
@@ -116,10 +117,10 @@ def animate_denoising(
         labels: (n,) integers from 0 on that colour the points, -1 for "no label".
         n_points: Drawn, evenly picked; all where there are fewer.
         projection: Two coordinates to draw; None draws three dimensions in perspective.
-        fps: Frames per second, at most 50, which is as fast as GIF viewers go.
+        fps: Frames per second, at most 50, the limit of GIF viewers.
         hold: Seconds for which the last frame stays.
-        turn: Degrees by which the view of three dimensions turns in all, to end as other figures
-            have it.
+        turn: Degrees by which the view of three dimensions turns in all; it ends at the view of the
+            other figures.
         title: Above the points.
 
     Raises:
@@ -139,24 +140,40 @@ def animate_denoising(
     if not np.isfinite(turn):
         raise ValueError(f"turn: got {turn}, needed a finite number of degrees")
     shown = np.linspace(0, states.shape[1] - 1, n_points).astype(np.int64)
-    states = states[:, shown]
     color = label_colors(None if classes is None else classes[shown])
-    # Most of the noise is within the view, but its farthest points do not shrink the rest.
-    reference = [np.quantile(states[0], [0.01, 0.99], axis=0), states[-1]]
-    if behind is not None:
-        reference[1] = behind
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    frames = _frames(states[:, shown], behind, color, turn, title)
+    palette = _palette(color)
+    first, *others = [frame.quantize(palette=palette, dither=0) for frame in frames]
+    durations = [round(1000 / fps)] * len(states)  # in ms
+    durations[-1] += round(1000 * hold)
+    first.save(
+        target, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
+    )
+    return target
+
+
+def _frames(
+    states: Array, behind: Array | None, color: Any, turn: float, title: str | None
+) -> list[Any]:
+    """An image of PIL's for each of the states (n_states, n, n_features), over the points behind.
+
+    The view of three dimensions turns by so many degrees on the way.
+    """
     image = import_optional("PIL.Image", package="pillow")
+    # Most of the noise is within the view, but its farthest points do not shrink the rest.
+    noise = np.quantile(states[0], [0.01, 0.99], axis=0)
+    reference = np.concatenate([noise, states[-1] if behind is None else behind])
     last = len(states) - 1
     with style():
         figure = empty_figure(width=6.4, height=6.4)
         figure.set_dpi(100)
         canvas = import_optional("matplotlib.backends.backend_agg").FigureCanvasAgg(figure)
-        axes = point_axes(figure, (1, 1, 1), np.concatenate(reference))
+        axes = point_axes(figure, (1, 1, 1), reference)
         if behind is not None:
             draw_data(axes, behind)
-        look = markers(n_points) | {"alpha": 1.0}
+        look = markers(states.shape[1]) | {"alpha": 1.0}
         if states.shape[2] == 3:
             look["depthshade"] = False
         dots = axes.scatter(*states[0].T, **look, c=color)
@@ -173,14 +190,7 @@ def animate_denoising(
             canvas.draw()
             pixels = np.array(canvas.buffer_rgba())[..., :3]
             frames.append(image.fromarray(np.ascontiguousarray(pixels)))
-    palette = _palette(color)
-    first, *others = [frame.quantize(palette=palette, dither=0) for frame in frames]
-    durations = [round(1000 / fps)] * len(states)  # in ms
-    durations[-1] += round(1000 * hold)
-    first.save(
-        target, format="GIF", save_all=True, append_images=others, duration=durations, loop=0
-    )
-    return target
+        return frames
 
 
 def _states(trajectory: Any, data: Any, projection: Projection) -> tuple[Array, Array | None]:

@@ -1,13 +1,14 @@
-"""Estimators of scikit-learn that know how sure they are: regression, classes, densities, streams.
+"""Estimators for scikit-learn with uncertainty: regression, classification, densities, streams.
 
     >>> from tagix.sklearn import TagiRegressor
     >>> model = TagiRegressor().fit(X, y)
     >>> mean, std = model.predict(X_new, return_std=True)
     >>> low, high = model.predict_interval(X_new, level=0.9).T
 
-They scale X and y, infer the noise, and choose how long to train, without a hold-out. NaN in X is a
-missing value, ``X_std`` gives uncertain inputs, and regressor and classifier take streams
-(``partial_fit``, and ``learn_one`` with dicts, as in River). Needs the extra "sklearn".
+They scale X and y, infer the noise, and choose how long to train; no hold-out set is needed. NaN in
+X is a missing value, and ``X_std`` gives standard deviations of uncertain inputs. Regressor and
+classifier learn from streams (``partial_fit``, and ``learn_one`` with dicts, as in River). Needs
+the extra "sklearn".
 """
 
 from tagix._optional import import_optional

@@ -49,7 +49,7 @@ LIKELIHOODS: dict[str, type[nn.Likelihood]] = {
 
 
 class ClassifierLabels(TabularEstimator):
-    """An estimator whose targets are labels of any kind, (n_rows,), which may become more."""
+    """An estimator whose targets are labels of any kind, (n_rows,); new labels may appear later."""
 
     likelihood: str
     class_weight: str | Mapping[Any, float] | None

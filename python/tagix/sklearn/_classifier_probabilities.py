@@ -21,7 +21,7 @@ class ClassifierProbabilities(ClassifierLabels):
 
     @property
     def class_weight_(self) -> Array:
-        """What the probability of each of ``classes_`` is multiplied by, (n_classes,)."""
+        """The factor on the probability of each of ``classes_``, (n_classes,)."""
         check_is_fitted(self)
         return np.array([self._weight_of.get(label, 1.0) for label in self.classes_.tolist()])
 

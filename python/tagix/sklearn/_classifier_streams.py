@@ -27,12 +27,12 @@ class ClassifierStreams(ClassifierProbabilities):
 
         Args:
             x: features by name, as for :meth:`TagiRegressor.learn_one`.
-            y: the label; one that was not there before is a new class.
+            y: the label; a label that has not occurred before becomes a new class.
 
         Raises:
             TypeError, ValueError: for anything but a dict of numbers, for NaN and None as a label,
-                and for one that is not among the ``classes`` given to :meth:`partial_fit`. The
-                estimator is then as it was before.
+                and for a label that is not among the ``classes`` given to :meth:`partial_fit`. The
+                estimator is then unchanged.
         """
         stream = self._stream
         if stream is not None and type(x) is dict and x.keys() <= stream.keys:
@@ -66,7 +66,7 @@ class ClassifierStreams(ClassifierProbabilities):
     def predict_proba_one(self, x: Mapping[Any, Any]) -> dict[Any, float]:
         """The probability of each label for a row of a stream; empty before the first label.
 
-        Features that the estimator does not know are left out, those that the row lacks are
+        Features that the estimator does not know are ignored; features that the row lacks are
         missing.
         """
         if not self.__sklearn_is_fitted__():

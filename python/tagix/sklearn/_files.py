@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,11 @@ from tagix import nn
 from tagix._core import Forgetting
 from tagix._table_format import TableFormat
 from tagix._training import History
+from tagix.io import Record, _networks, save_model
 from tagix.sklearn._columns import ColumnEncoder
 from tagix.sklearn._missing import Links, TableScaler
 from tagix.sklearn._prequential import PrequentialLog
 from tagix.sklearn._scaling import Moments, Scaler
-
-if TYPE_CHECKING:
-    from tagix.io import Record
 
 Array = NDArray[np.float64]
 Tensors = dict[str, NDArray[Any]]
@@ -38,8 +36,6 @@ _OF_EPOCHS = [
 
 def read_record(description: Any, name: str) -> Record:
     """A description whose entries are checked as they are taken."""
-    from tagix.io import Record
-
     return Record(description, name)
 
 
@@ -64,15 +60,12 @@ class SavedEstimator:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write parameters and all that was learned to a safetensors file.
 
-        :func:`tagix.load` reads it back. A file of that name is replaced when the new one is
-        whole.
+        :func:`tagix.load` reads it back. An existing file is replaced when the new one is complete.
 
         Raises:
             TypeError: for anything but a path.
-            OSError: if the file cannot be written; an old one is then as it was.
+            OSError: if the file cannot be written; an existing file is then unchanged.
         """
-        from tagix.io import save_model
-
         save_model(self, path)
 
 
@@ -156,7 +149,7 @@ def describe_networks(
     """Descriptions; parameters and histories go into ``tensors``."""
     descriptions = []
     for number, (net, history) in enumerate(zip(nets, histories, strict=True)):
-        description, parameters = net._to_file()
+        description, parameters = _networks.to_file(net)
         put(tensors, f"net{number}", parameters)
         tensors[f"history{number}"] = history_array(history)
         if history.validation_mse:
@@ -173,11 +166,12 @@ def read_networks(
     """Networks and histories, whose arrays are taken out of ``tensors``."""
     if not descriptions:
         raise ValueError("networks: got none, needed at least one")
-    nets, histories = [], []
+    nets: list[Any] = []
+    histories = []
     for number, description in enumerate(descriptions):
         record = read_record(description, f"networks: {number}")
         parameters = take(tensors, f"net{number}")
-        nets.append(nn.Sequential._from_file(record.take("model"), parameters, device))
+        nets.append(_networks.from_file(record.take("model"), parameters, device))
         history = read_history(tensors, f"history{number}", record.flag("stopped"))
         if f"validation{number}" in tensors:
             shape = (2, len(history.train_mse))
@@ -269,7 +263,7 @@ def describe_labels(name: str, labels: list[Any]) -> list[Any]:
     """Labels, or names of features, for JSON; ValueError for what it does not hold."""
     for label in labels:
         if not isinstance(label, (bool, int, float, str)):
-            raise ValueError(f"{name}: got {label!r}, of which a file holds none")
+            raise ValueError(f"{name}: got {label!r}, which a file cannot hold")
     return labels
 
 

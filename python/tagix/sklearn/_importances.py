@@ -1,7 +1,7 @@
-"""What matters: predicted variances by what they come from, and columns by what they are worth.
+"""The origins of predicted variances, and the importance of columns for predictions.
 
-The variance of a mean f over inputs that are not known is split over them by what each brings where
-the others are at their means,
+The variance of a mean f due to unknown inputs is split in proportion to the variance that each
+input brings while the others are at their means,
 
     v_j = Var f(m_1, ..., X_j, ..., m_n),   share of input j = v_j / sum_k v_k
 
@@ -41,7 +41,7 @@ Float32 = NDArray[np.float32]
 
 
 class VarianceParts(NamedTuple):
-    """Parts of predicted variances, in the units of y squared, none of them negative.
+    """Parts of predicted variances, in the units of y squared; no part is negative.
 
     All float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y, ``inputs`` with one
     dimension more. ``inputs`` summed over columns, ``networks`` and ``novelty`` are the
@@ -52,9 +52,9 @@ class VarianceParts(NamedTuple):
     """Of columns of X that are missing or uncertain, (n_rows, [n_outputs,] n_columns), 0 elsewhere.
     """
     networks: Array
-    """What the networks do not know: their weights, and where they differ from each other."""
+    """Uncertainty of the networks: of their weights, and their differences from each other."""
     novelty: Array
-    """What is added for rows unlike those of the fit; 0 with ``novelty=False``."""
+    """Variance added for rows unlike those of the fit; 0 with ``novelty=False``."""
     noise: Array
     """The noise of a target, as far as the networks know it."""
     var: Array
@@ -62,12 +62,12 @@ class VarianceParts(NamedTuple):
 
 
 class Importances(NamedTuple):
-    """What each column of X is worth, in nats a target; float64 (n_columns,), in their order."""
+    """The importance of each column of X, in nats per target; float64 (n_columns,)."""
 
     mean: Array
     """By how much the mean log-likelihood falls without the column, the mean over repeats."""
     std: Array
-    """The standard deviation over repeats of what it falls by."""
+    """The standard deviation of this fall over repeats."""
 
 
 def attribute_variance(model: RegressorMoments, X: Any, X_std: Any) -> VarianceParts:

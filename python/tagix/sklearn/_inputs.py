@@ -1,4 +1,4 @@
-"""Rows of X as the networks of an estimator see them: units, missing values, uncertain inputs."""
+"""Rows of X as inputs of an estimator's networks: units, missing values, uncertain inputs."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ class Inputs(Networks):
 
     @property
     def input_names_(self) -> NDArray[Any]:
-        """Names of what the networks see, (n_inputs,): the columns of X, or what they become.
+        """Names of the networks' inputs, (n_inputs,): the columns of X, or what they become.
 
-        A column of categories becomes an input for each of them, ``column_category``; every other
-        one is an input of its name, ``x0``, ``x1``, ... where X had no names.
+        A column of categories becomes one input for each category, ``column_category``. Every other
+        column is one input with its name, or ``x0``, ``x1``, ... if X has no names.
         """
         return input_names(self)
 
     @property
     def x_mean_(self) -> Array:
-        """What is taken from each input, (n_inputs,)."""
+        """The offset subtracted from each input, (n_inputs,)."""
         check_is_fitted(self)
         return self._x_scaler.mean
 
     @property
     def x_scale_(self) -> Array:
-        """What each input is divided by then, (n_inputs,)."""
+        """The divisor of each input after the offset is subtracted, (n_inputs,)."""
         check_is_fitted(self)
         return self._x_scaler.scale
 
     def network_inputs(
         self, X: Any, X_std: ArrayLike | None = None, *, member: int = 0
     ) -> tuple[Float32, Float32 | None]:
-        """What one of the networks in ``nets_`` sees of rows.
+        """The inputs of one of the networks in ``nets_`` for rows of X.
 
         Args:
             X: rows, (n_rows, n_features).
@@ -70,12 +70,13 @@ class Inputs(Networks):
             member: the network's number.
 
         Returns:
-            Means, float32 (n_rows, n_inputs), and variances of that shape, or None where all is
-            known: indicators of missing values, the columns, standardized and after ``fit`` by
-            their scores, and their ramps, if the network sees any (docs/estimators.md).
+            Means, float32 (n_rows, n_inputs), and variances of the same shape, or None if all
+            inputs are known. The inputs are indicators of missing values, the standardized columns
+            (after ``fit`` their scores), and the ramps of columns, if the network sees any
+            (docs/estimators.md).
 
         Raises:
-            NotFittedError: before anything was learned.
+            NotFittedError: before anything has been learned.
             ValueError, TypeError: for a table unlike that of ``fit``, and unless ``member`` is an
                 integer from 0 to less than the number of networks.
         """

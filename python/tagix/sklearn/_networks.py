@@ -43,13 +43,13 @@ class Networks(Parameters):
 
     @property
     def history_(self) -> History:
-        """What each epoch of the last fit of the first network gave."""
+        """The results of each epoch of the last fit of the first network."""
         check_is_fitted(self)
         return self.histories_[0]
 
     @property
     def n_iter_(self) -> int:
-        """Epochs of the last fit, those of the network that took most."""
+        """Epochs of the last fit, of the network that took the most."""
         check_is_fitted(self)
         return max(len(history.train_mse) for history in self.histories_)
 

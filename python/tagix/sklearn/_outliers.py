@@ -1,4 +1,4 @@
-"""Columns whose scale is that of a single value."""
+"""Columns whose scale is due to a single value."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ LEAST_ROWS = 30
 
 
 class OutlierWarning(UserWarning):
-    """A column's scale is that of one value: the others are hardly told apart.
+    """One value determines a column's scale, so the other values can hardly be told apart.
 
-    It may be a mark of missing values, such as -999, which NaN should stand for, or a slip.
+    The value may be a marker for missing values, such as -999, which should be NaN, or a typing
+    error.
     """
 
 

@@ -1,4 +1,4 @@
-"""What a stream's predictions were worth, each made before its row was learned."""
+"""How good a stream's predictions were, each made before its row was learned."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ class PrequentialLog:
         return len(self.drifts)
 
     def note_drifts(self, n_drifts: int, n_rows: int) -> None:
-        """Note that there have been ``n_drifts`` in all, ``n_rows`` having been learned."""
+        """Note that ``n_drifts`` have been found in all, after ``n_rows`` rows."""
         self.drifts += [n_rows] * (n_drifts - len(self.drifts))
 
 
 @dataclass
 class RegressionLog(PrequentialLog):
-    """A log of numbers; of several outputs it counts the mean.
+    """A log of numbers; for several outputs it records the mean over outputs.
 
-    The first 16 rows of a stream, from which the units of its targets are taken, are left out, and
-    so are those before its targets vary. Means are NaN before the first row that counts.
+    The first 16 rows of a stream are left out, because they determine the units of its targets; so
+    are rows before the targets vary. Means are NaN before the first row that counts.
     """
 
     squared_error: float = 0.0
@@ -70,7 +70,7 @@ class RegressionLog(PrequentialLog):
 
     @property
     def coverage(self) -> float:
-        """Share of the targets in the central 90 % intervals of their predictions."""
+        """Share of the targets within the central 90 % intervals of their predictions."""
         return _share(self.covered, self.n_rows)
 
     def add(self, y: Array, mean: Array, var: Array, law: TailedLaw | None = None) -> None:
@@ -92,8 +92,8 @@ class RegressionLog(PrequentialLog):
 class ClassificationLog(PrequentialLog):
     """A log of labels.
 
-    The first row of a class, of which nothing could be expected, counts as wrong, and not in the
-    likelihood. Means are NaN before the first row that counts.
+    The first row of a class cannot be predicted: it counts as wrong in the accuracy, and is left
+    out of the likelihood. Means are NaN before the first row that counts.
     """
 
     squared_error: float = 0.0

@@ -1,8 +1,7 @@
 """How the estimators learn, and their defaults: one recipe for all data, found by experiment.
 
-A table is learned by a budget of updates, which has no rule that takes a plateau for the end.
-Smaller ones are tried, too, since in tables with much noise they are better; rows not learned
-decide.
+A table is learned with a budget of updates; no rule treats a plateau as the end of training.
+Smaller budgets are tried, too, because they are better on noisy tables; held-out rows decide.
 """
 
 from __future__ import annotations
@@ -16,28 +15,28 @@ from tagix import nn
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an estimator does unless it is told otherwise."""
+    """The defaults of an estimator."""
 
     n_estimators: int = 5
     """Networks that differ by their seeds alone; they are a mixture with equal weights."""
     hidden: tuple[int, ...] = (64, 64)
     """Widths of hidden layers for hidden="auto", in tables."""
     stream_hidden: tuple[int, ...] = (50,)
-    """The same in streams, of which every row is learned once."""
+    """The same in streams, where every row is learned once."""
     gain_bias: float = 3.0
     """Factor on the prior of the first layer's biases: it spreads the kinks of the ReLUs over the
     data, where standardized inputs need more than a weight's own scale."""
     share: float = 0.01
-    """What a batch's rows are taken to share of their uncertainty (:class:`tagix.Information`), in
-    tables."""
+    """The share of their uncertainty that rows of a batch have in common, in tables; see
+    :class:`tagix.Information`."""
     stream_share: float = 0.1
     """The same in streams."""
     n_updates: int = 4000
-    """Updates that a table gets, between the two bounds in epochs."""
+    """Updates for a table, within the two bounds in epochs."""
     least_epochs: int = 20
-    """At least so many passes over a table."""
+    """Minimum number of passes over a table."""
     max_epochs: int = 150
-    """At most so many passes over a table."""
+    """Maximum number of passes over a table."""
     budgets: tuple[float, ...] = (1.0, 0.3, 0.12, 0.06)
     """Shares of the budget that are tried: with much noise, less is more."""
     n_folds: int = 5
@@ -49,15 +48,15 @@ class Recipe:
     n_fold_networks: int = 2
     """Networks that learn the rest of each part."""
     least_rows: int = 15
-    """Rows from which on a table is taken apart."""
+    """Number of rows from which on a table is cut into parts."""
     most_rows: int = 10_000
-    """Rows up to which all parts are predicted; of more rows, the first part alone."""
+    """Number of rows up to which all parts are predicted; with more rows, only the first part."""
     least_batch_size: int = 16
     """Rows of an update for batch_size="auto", in streams of any length and in small tables."""
     most_batch_size: int = 256
     """Rows of an update in large tables."""
     most_updates: int = 1000
-    """Updates an epoch from which on batch_size="auto" takes larger batches instead."""
+    """Updates per epoch from which on batch_size="auto" takes larger batches instead."""
 
     def batch_size(self, n_rows: int) -> int:
         """Rows of an update in a table of ``n_rows``."""

@@ -34,20 +34,20 @@ class RegressorLaws(RegressorMoments):
         Args:
             X, X_std: as for :meth:`predict`.
             level: between 0 and 1.
-            conformal: take the ends from the ranks of the errors that networks made of rows of
-                :meth:`fit` which they had not learned, in units of the standard deviations
-                predicted, in place of Student's t. Such intervals hold about that share of new rows
-                like those of the fit whatever the law, skewed ones too; a little more, as those
-                errors are of fewer networks, which had seen fewer rows. They are infinite where
-                there were too few rows for ``level``.
+            conformal: take the ends not from Student's t, but from the ranks of the errors on
+                held-out rows of :meth:`fit`, in units of the predicted standard deviations. Such
+                intervals hold about a share ``level`` of new rows like those of the fit, whatever
+                the law, even a skewed one. They hold a little more, because the errors are those of
+                fewer networks, which had seen fewer rows. They are infinite if there were too few
+                rows for ``level``.
 
         Returns:
-            float64 (n_rows, 2), lower and upper bounds; (n_rows, n_outputs, 2) for such y.
+            float64 (n_rows, 2), lower and upper bounds; (n_rows, n_outputs, 2) for several outputs.
 
         Raises:
-            ValueError: unless 0 < level < 1, and with ``conformal`` where :meth:`fit` has left no
-                rows out: in a stream that was never fitted, without ``early_stopping``, or with
-                fewer than 15 rows.
+            ValueError: unless 0 < level < 1, and with ``conformal`` if :meth:`fit` had no held-out
+                rows: in a stream that was never fitted, without ``early_stopping``, or with fewer
+                than 15 rows.
             NotFittedError, TypeError: as :meth:`predict`.
         """
         share = as_number("level", level)
@@ -64,10 +64,10 @@ class RegressorLaws(RegressorMoments):
 
         Args:
             X, X_std: as for :meth:`predict`.
-            quantiles: probabilities between 0 and 1, exclusive: (n_quantiles,) or one.
+            quantiles: probabilities strictly between 0 and 1: (n_quantiles,) or one number.
 
         Returns:
-            float64 (n_rows, n_quantiles); (n_rows, n_outputs, n_quantiles) for such y.
+            float64 (n_rows, n_quantiles); (n_rows, n_outputs, n_quantiles) for several outputs.
         """
         levels = np.atleast_1d(np.asarray(quantiles, dtype=np.float64))
         if levels.ndim != 1 or not ((levels > 0) & (levels < 1)).all():
@@ -82,9 +82,9 @@ class RegressorLaws(RegressorMoments):
         return np.asarray(mean + std * reach)
 
     def log_prob(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Log densities of targets by the laws that are predicted for them.
+        """Log densities of targets under the predicted laws.
 
-        These are the laws of :meth:`predict_interval` and :meth:`predict_quantiles`. The mean over
+        The laws are those of :meth:`predict_interval` and :meth:`predict_quantiles`. The mean over
         rows that were not learned is the log-likelihood by which models are compared, in the units
         of y.
 
@@ -97,7 +97,7 @@ class RegressorLaws(RegressorMoments):
             by itself.
 
         Raises:
-            NotFittedError: before anything was learned.
+            NotFittedError: before anything has been learned.
             ValueError, TypeError: for a table unlike that of :meth:`fit`, another number of
                 outputs, and targets that are not finite numbers.
         """
@@ -105,19 +105,20 @@ class RegressorLaws(RegressorMoments):
         return self._by_row(log_density(self._law, targets, expected.mean, expected.var))
 
     def cdf(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Probabilities of targets below y, by the laws that are predicted for them.
+        """Probabilities of targets below y, under the predicted laws.
 
-        Of rows that were not learned they are spread evenly between 0 and 1 where the laws are
-        right. Args, Returns (but probabilities), Raises: as :meth:`log_prob`.
+        If the laws are right, the probabilities of rows that were not learned are uniform between 0
+        and 1. Args, Returns (but probabilities), Raises: as :meth:`log_prob`.
         """
         reached, _ = self._reached(X, y, X_std)
         return self._by_row(distribution(self._law, reached))
 
     def crps(self, X: Any, y: Any, X_std: ArrayLike | None = None) -> Array:
-        """Continuous ranked probability scores of targets, in the units of y: low is good.
+        """Continuous ranked probability scores of targets, in the units of y; lower is better.
 
-        The integral over t of (F(t) - [y <= t])^2, with F the distribution that is predicted; for
-        a law without spread it is the absolute error. Args, Returns, Raises: as :meth:`log_prob`.
+        The score is the integral over t of (F(t) - [y <= t])^2, with F the predicted distribution
+        function; for a law without spread it is the absolute error. Args, Returns, Raises: as
+        :meth:`log_prob`.
         """
         reached, std = self._reached(X, y, X_std)
         return self._by_row(std * crps(self._law, reached))
@@ -129,20 +130,20 @@ class RegressorLaws(RegressorMoments):
         random_state: Any = 0,
         X_std: ArrayLike | None = None,
     ) -> Array:
-        """Draw targets as they might be, with what rows have in common.
+        """Draw targets from the predictive distribution, jointly for all rows.
 
-        For each sample one network is chosen and its weights are drawn from what it believes
-        (:meth:`tagix.nn.Sequential.draw`): a function, whose values at all rows belong together.
-        Missing and uncertain inputs are drawn, too, and each row has noise of its own, with the
-        tails of the law.
+        For each sample one network is chosen and its weights are drawn from its posterior
+        (:meth:`tagix.nn.Sequential.draw`). This gives a function, so the values at all rows belong
+        together. Missing and uncertain inputs are drawn, too, and each row has its own noise, with
+        the tails of the law.
 
         Args:
             X, X_std: as for :meth:`predict`.
-            n_samples: how many.
+            n_samples: number of samples.
             random_state: an int, a numpy RandomState or None.
 
         Returns:
-            float64 (n_rows, n_samples), or (n_rows, n_outputs, n_samples) for such y.
+            float64 (n_rows, n_samples), or (n_rows, n_outputs, n_samples) for several outputs.
         """
         count = as_count("n_samples", n_samples, least=1)
         generator = np.random.default_rng(check_random_state(random_state).randint(2**31 - 1))

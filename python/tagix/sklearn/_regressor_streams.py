@@ -29,13 +29,13 @@ class RegressorStreams(RegressorMoments):
         """Learn one row of a stream, as River's models do.
 
         Args:
-            x: features by name. What a row lacks is missing; features that appear later get inputs
-                of their own, with the prior's weights.
+            x: features by name. Features that a row lacks are missing; features that appear later
+                get their own inputs, with the prior's weights.
             y: the target, or a sequence of them for several outputs.
 
         Raises:
             TypeError, ValueError: if x is not a dict of numbers, or a target is not finite. The
-                estimator is then as it was before.
+                estimator is then unchanged.
         """
         stream = self._stream
         if (
@@ -72,8 +72,9 @@ class RegressorStreams(RegressorMoments):
     def predict_one(self, x: Mapping[Any, Any], return_std: bool = False) -> Any:
         """The mean for a row of a stream, and its standard deviation with ``return_std``.
 
-        Features that the estimator does not know are left out, those that the row lacks are
-        missing. Before anything was learned it is the prior's, without regard to x.
+        Features that the estimator does not know are ignored; features that the row lacks are
+        missing. Before anything has been learned, the prediction is that of the prior, whatever x
+        is.
 
         Returns:
             A float, or an array (n_outputs,) for several outputs; a pair of them with

@@ -39,13 +39,13 @@ class RegressorTargets(TabularEstimator):
 
     @property
     def y_mean_(self) -> Array:
-        """What is taken from y, (n_outputs,)."""
+        """The offset subtracted from y, (n_outputs,)."""
         check_is_fitted(self)
         return self._y_scaler.mean
 
     @property
     def y_scale_(self) -> Array:
-        """What y is divided by then, (n_outputs,)."""
+        """The divisor of y after the offset is subtracted, (n_outputs,)."""
         check_is_fitted(self)
         return self._y_scaler.scale
 

@@ -1,4 +1,4 @@
-"""What regressor and classifier have in common: how an estimator learns a table."""
+"""Base of regressor and classifier: how an estimator learns a table."""
 
 from __future__ import annotations
 
@@ -53,15 +53,16 @@ class TabularEstimator(TabularFiles):
     def permutation_importance(
         self, X: Any, y: Any, *, n_repeats: int = 5, random_state: Any = None
     ) -> Importances:
-        """What each column is worth: what predictions lose where its values change rows.
+        """The importance of each column: how much predictions lose when its values are permuted.
 
-        By how much the mean log-likelihood of targets falls where the values of one column are
-        permuted among the rows, the others staying as they are: of numbers the log density of
-        ``log_prob``, the mean over outputs, of labels the log of ``predict_proba``, which counts as
-        1e-4 at least. On rows that were not learned, it says what the column is worth for new rows;
-        0 is nothing, and a value below 0 is chance. Columns that say the same share what they are
-        worth, in ways that differ from fit to fit. A column counts with all inputs that it becomes.
-        It takes a prediction of X for each column and repeat.
+        The values of one column are permuted among the rows, with the other columns unchanged. The
+        importance is the fall in the mean log-likelihood of the targets. For numbers this is the
+        log density of ``log_prob``, averaged over outputs; for labels it is the log of
+        ``predict_proba``, with probabilities of at least 1e-4. On rows that were not learned, it
+        measures how useful the column is for new rows: 0 means not at all, and values below 0 are
+        due to chance. Redundant columns share their importance, in ways that differ from fit to
+        fit. A column counts with all inputs that it becomes. The computation takes a prediction of
+        X for each column and repeat.
 
         Args:
             X: rows, (n_rows, n_columns), as in ``fit``.
@@ -70,14 +71,14 @@ class TabularEstimator(TabularFiles):
             random_state: an int, a numpy RandomState or None, for the permutations.
 
         Returns:
-            Mean and standard deviation over repeats, float64 (n_columns,), in nats a target, in the
-            order of the columns, which is that of ``feature_names_in_``.
+            Mean and standard deviation over repeats, float64 (n_columns,), in nats per target, in
+            the order of the columns and of ``feature_names_in_``.
 
         Raises:
-            NotFittedError: before anything was learned.
-            ValueError, TypeError: for a table unlike that of ``fit``, targets that are not as many
-                or not of that kind, labels that are not among ``classes_``, and for an
-                ``n_repeats`` that is not an integer of at least 1.
+            NotFittedError: before anything has been learned.
+            ValueError, TypeError: for a table unlike that of ``fit``, targets of another number
+                or kind, labels that are not among ``classes_``, and for an ``n_repeats`` that is
+                not an integer of at least 1.
         """
         return _importances.permutation_importance(self, X, y, n_repeats, random_state)
 

@@ -33,34 +33,36 @@ LEAST_GAIN_OF_MANY_CLASSES = 0.1
 class TagiClassifier(ClassifierMixin, ClassifierStreams):
     """Classification with calibrated probabilities.
 
-    A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
-    updates, and their probabilities averaged. X is scaled inside, and the length of training is
-    chosen by rows left out for a while. NaN in X is a missing value, as for
+    A few small Bayesian networks that differ only by their seeds are trained by closed-form
+    updates, and their probabilities are averaged. X is scaled inside, and held-out rows choose the
+    length of training; in the end all rows are learned. NaN in X is a missing value, as for
     :class:`TagiRegressor`.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
         likelihood: "softmax", an output for each class (:class:`tagix.Softmax`); "one_vs_rest", a
-            regression for each (:class:`tagix.OneVsRest`), whose link rows left out decide;
-            "hierarchical_softmax", a binary tree of classes (:class:`tagix.HierarchicalSoftmax`);
-            "remax", rectified outputs over their sum (:class:`tagix.Remax`); or "auto", which is
-            "softmax", or "one_vs_rest" where :meth:`fit` finds that it predicts rows left out
-            better, of three classes or more (docs/classification.md has the figures).
-        class_weight: how many times as frequent each class is where predictions are wanted as in
-            the data: a dict of labels, 1 for those that it lacks, or "balanced", which makes all
-            classes of a table equally frequent, n_rows / (n_classes n_rows_of_class). Probabilities
-            are multiplied by it and made to add up to 1, which is what weights for the rows of each
-            class come to with many rows. Networks and ``prequential_log_`` do not depend on it.
-        novelty: whether probabilities of rows unlike those of :meth:`fit`, between and beyond them,
-            go towards the shares of the classes there, as far as the Gaussian process of
-            :class:`TagiRegressor` cannot tell the classes apart.
+            regression for each class (:class:`tagix.OneVsRest`), whose link is fitted to held-out
+            rows; "hierarchical_softmax", a binary tree of classes
+            (:class:`tagix.HierarchicalSoftmax`); "remax", rectified outputs over their sum
+            (:class:`tagix.Remax`); or "auto". "auto" is "softmax", or, with 3 to 32 classes,
+            "one_vs_rest" if it predicts held-out rows of :meth:`fit` better (docs/classification.md
+            has the figures).
+        class_weight: how many times more frequent each class is where predictions are wanted than
+            in the data: a dict of labels (1 for labels that it lacks), or "balanced", which makes
+            all classes of a table equally frequent, n_rows / (n_classes n_rows_of_class).
+            Probabilities are multiplied by the weights and normalized. With many rows this equals
+            the effect of weights for the rows of each class. Networks and ``prequential_log_`` do
+            not depend on it.
+        novelty: whether probabilities move towards the shares of the classes in :meth:`fit` for
+            rows unlike those of the fit, between and beyond them. They move as far as the Gaussian
+            process of :class:`TagiRegressor` cannot tell the classes apart.
         n_estimators, max_epochs, batch_size, early_stopping, forgetting, random_state,
         fast, n_jobs, device, precision, verbose: as for :class:`TagiRegressor`.
 
     Attributes:
         classes_ : the labels, sorted.
-        class_weight_ : (n_classes,), what the probability of each is multiplied by.
-        prequential_log_ : what predictions of a stream were worth, each made before its row was
+        class_weight_ : (n_classes,), the factor on the probability of each class.
+        prequential_log_ : how good predictions of a stream were, each made before its row was
             learned (:class:`ClassificationLog`).
         nets_, net_, histories_, history_, n_iter_, n_features_in_, feature_names_in_,
         input_names_, x_mean_, x_scale_ : as those of :class:`TagiRegressor`.
@@ -108,7 +110,7 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
 
     @property
     def prequential_log_(self) -> ClassificationLog:
-        """What predictions of a stream were worth, each made before its row was learned."""
+        """How good predictions of a stream were, each made before its row was learned."""
         check_is_fitted(self)
         self._take_in_stream()
         return self._log
@@ -129,15 +131,16 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
         Args:
             X, X_std, eval_set, callback: as for :meth:`TagiRegressor.fit`.
             y: labels of any kind, (n_rows,).
-            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two with
-                the same label, one of 0 not at all. Weights are relative: their mean counts as 1.
+            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two rows
+                with the same label, a row of weight 0 not at all. Weights are relative: their mean
+                counts as 1.
 
         Returns:
             The estimator.
 
         Raises:
             ValueError, TypeError: as :meth:`TagiRegressor.fit`, and if y are not classes. After any
-                exception, KeyboardInterrupt included, the estimator is as it was before.
+                exception, including KeyboardInterrupt, the estimator is unchanged.
 
         Warns:
             OutlierWarning: for a column of X that one value ruins; see :class:`OutlierWarning`.
@@ -200,7 +203,7 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
         *,
         sample_weight: ArrayLike | None = None,
     ) -> TagiClassifier:
-        """Learn more rows, in their order, once.
+        """Learn more rows once, in their order.
 
         The first call starts the estimator, unless it has been fitted. Batches and units are those
         of :meth:`TagiRegressor.partial_fit`.
@@ -208,8 +211,8 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
         Args:
             X, y, X_std: as for :meth:`fit`.
             sample_weight: as for :meth:`TagiRegressor.partial_fit`.
-            classes: all labels that there will be. Without them, labels may appear later, and the
-                networks grow; with them, others are an error.
+            classes: all labels that will ever occur. Without this argument new labels may appear
+                later, and the networks grow; with it, any other label is an error.
 
         Returns, Raises: as :meth:`fit`; ValueError also for ``classes`` unlike those given before.
         """
@@ -246,7 +249,7 @@ class TagiClassifier(ClassifierMixin, ClassifierStreams):
 
         Returns:
             float64 (n_rows, n_classes), in the order of ``classes_``; rows sum to 1. With a
-            ``class_weight``, those of data in which the classes are so much more frequent.
+            ``class_weight`` the probabilities are for data with these class frequencies.
         """
         check_is_fitted(self)
         return self._weighted(self._probabilities(*self._inputs_to_predict(X, X_std)))

@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tagix._arrays import as_count
 from tagix._training import History
 from tagix.diffusion import DiffusionModel
+from tagix.io import _diffusion
 from tagix.samplers import DPMSolverMultistep, Sampler
 from tagix.sklearn import _files
 from tagix.sklearn._columns import ColumnEncoder
@@ -30,19 +31,19 @@ Array = NDArray[np.float64]
 
 
 class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
-    """Learns what rows are like: draws new ones, and tells how probable a row is.
+    """Learns the density of rows: draws new rows, and tells how probable a row is.
 
     A :class:`tagix.DiffusionModel` with the interface of scikit-learn's density estimators. Columns
     are scaled inside.
 
     Args:
-        hidden: widths of the hidden layers; None: as :class:`tagix.DiffusionModel` has them for so
-            many columns.
-        conditional: whether rows have classes, the y of :meth:`fit`, which are learned, too;
-            without, y is ignored, as in scikit-learn's density estimators.
+        hidden: widths of the hidden layers; None: the default of :class:`tagix.DiffusionModel` for
+            the number of columns.
+        conditional: whether rows have classes, given as y of :meth:`fit`, that are learned, too. If
+            false, y is ignored, as in scikit-learn's density estimators.
         n_steps: noise levels of the diffusion.
-        n_epochs: passes over the rows; each sees them with new noise. None: a budget of updates,
-            as :meth:`tagix.DiffusionModel.fit` has it.
+        n_epochs: passes over the rows, each with new noise. None: the budget of updates of
+            :meth:`tagix.DiffusionModel.fit`.
         batch_size: rows of an update; None: 64 for less than 20 000 rows, else 256.
         random_state: an int, a numpy RandomState or None, for the seed of the model.
         device: "cpu" or "cuda".
@@ -51,7 +52,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
 
     Attributes:
         model_ : the :class:`tagix.DiffusionModel`.
-        history_ : what each epoch of the last fit gave (:class:`tagix.History`).
+        history_ : the results of each epoch of the last fit (:class:`tagix.History`).
         n_iter_ : epochs of the last fit.
         classes_ : the labels, sorted, of a conditional estimator.
         n_features_in_, feature_names_in_, input_names_ : as those of :class:`TagiRegressor`.
@@ -94,7 +95,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
 
     @property
     def input_names_(self) -> NDArray[Any]:
-        """Names of what the model sees, as those of :class:`TagiRegressor`."""
+        """Names of the model's inputs, as for :class:`TagiRegressor`."""
         return input_names(self)
 
     @property
@@ -106,7 +107,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> TagiDiffusion:
         """Learn a table from scratch.
 
-        After an exception, KeyboardInterrupt included, the estimator is as it was before.
+        After any exception, including KeyboardInterrupt, the estimator is unchanged.
 
         Args:
             X: rows, (n_rows, n_features), without missing values; a DataFrame becomes numbers as
@@ -118,10 +119,10 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
 
         Raises:
             ValueError, TypeError: if X is not a table of finite numbers or y are not labels, and
-                for parameters of the estimator that make no sense.
+                for invalid parameters of the estimator.
 
         Warns:
-            UserWarning: for fewer than 5 rows for each column that varies.
+            UserWarning: if there are fewer than 5 rows for each column that varies.
         """
         labels = None
         if self.conditional:
@@ -179,16 +180,16 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
         """Draw rows like those of the table.
 
         Args:
-            n_samples: how many.
+            n_samples: number of samples.
             random_state: an int, a numpy RandomState or None, for their noise.
-            y: the label of all samples, or one for each, of a conditional estimator; without, they
-                are drawn as often as in the table.
-            sampler: one of :mod:`tagix.samplers`; None is ``DPMSolverMultistep(20)``. In few steps
-                DDPM makes columns that go together too narrow.
+            y: for a conditional estimator, the label of all samples, or one label for each. Without
+                it labels are drawn with their frequencies in the table.
+            sampler: one of :mod:`tagix.samplers`; None is ``DPMSolverMultistep(20)``. With few
+                steps DDPM makes correlated columns too narrow.
 
         Returns:
-            float64 (n_samples, n_inputs), the columns of X or those that ``input_names_`` names; of
-            a conditional estimator a pair of it and the labels, (n_samples,).
+            float64 (n_samples, n_inputs), the columns of X or the inputs in ``input_names_``; for a
+            conditional estimator, a pair of these rows and their labels, (n_samples,).
         """
         check_is_fitted(self)
         count = as_count("n_samples", n_samples, least=1)
@@ -231,7 +232,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
         parameters = _files.describe_parameters(self.get_params(deep=False))
         if not self.__sklearn_is_fitted__():
             return {"parameters": parameters, "learned": None}, {}
-        model, arrays = self.model_._to_file()
+        model, arrays = _diffusion.to_file(self.model_)
         tensors: dict[str, NDArray[Any]] = {"history": _files.history_array(self.history_)}
         _files.put(tensors, "model", arrays)
         names = getattr(self, "feature_names_in_", None)
@@ -247,9 +248,7 @@ class TagiDiffusion(DensityMixin, SavedEstimator, BaseEstimator):
         return {"parameters": parameters, "learned": learned}, tensors
 
     def _read_learned(self, learned: Any, tensors: _files.Tensors, device: str) -> None:
-        model = DiffusionModel._from_file(
-            learned.take("model"), _files.take(tensors, "model"), device
-        )
+        model = _diffusion.from_file(learned.take("model"), _files.take(tensors, "model"), device)
         self.history_ = _files.read_history(tensors, "history", learned.flag("stopped"))
         names, labels = learned.take("feature_names"), learned.take("labels")
         n_features = learned.count("n_features", least=1)

@@ -36,77 +36,81 @@ Array = NDArray[np.float64]
 class PredictedVar(NamedTuple):
     """The two parts of predicted variances, in the units of y squared.
 
-    Both float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; they add up to the square
-    of the standard deviation that :meth:`TagiRegressor.predict` gives.
+    Both are float64 (n_rows,), or (n_rows, n_outputs) for several outputs. They add up to the
+    square of the standard deviation that :meth:`TagiRegressor.predict` gives.
     """
 
     epistemic: Array
-    """What more data could take away: the variance of the mean."""
+    """The part that more data could remove: the variance of the mean."""
     aleatoric: Array
-    """What no data would: the noise of a target, as far as the networks know it."""
+    """The part that no data can remove: the noise of a target, as estimated by the networks."""
 
 
 class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
     """Regression with calibrated error bars.
 
-    A few small Bayesian networks, which differ by their seeds alone, are trained by closed-form
+    A few small Bayesian networks that differ only by their seeds are trained by closed-form
     updates; together they predict a mean and a variance for each row. X and y are scaled inside,
-    the noise of y is inferred with the weights, and the length of training is chosen by rows left
-    out for a while. These rows also tell how targets lie about predictions: as Student's t, whose
-    scale and degrees of freedom are fitted to them. The defaults are one recipe for all tables.
+    and the noise of y is inferred with the weights. Held-out rows choose the length of training; in
+    the end all rows are learned. The held-out rows also determine the law of targets about
+    predictions: Student's t, whose scale and degrees of freedom are fitted to them. The defaults
+    are one recipe for all tables.
 
-    NaN in X is a missing value, of which the rest of its row gives mean and variance; where the
-    table of :meth:`fit` has such in a column, an input tells the networks that they are missing. In
-    streams it has the mean and the variance of the rows so far. Targets that have never varied, as
-    in a table of one row, are predicted as they were, with a standard deviation of
-    |y| / (n_rows + 1), or 1 / (n_rows + 1) where they are 0.
+    NaN in X is a missing value; the rest of its row gives its mean and variance. If a column of the
+    table of :meth:`fit` has missing values, an additional input tells the networks where they are.
+    In streams a missing value has the mean and the variance of the rows so far. Targets that have
+    never varied, as in a table of one row, are predicted as they were, with a standard deviation of
+    |y| / (n_rows + 1), or 1 / (n_rows + 1) if they are 0.
 
-    Before anything was learned, methods that predict raise
-    :class:`sklearn.exceptions.NotFittedError`, but for :meth:`predict_one`, as River expects;
-    :meth:`prior` gives an estimator that predicts all the same.
+    Before anything has been learned, methods that predict raise
+    :class:`sklearn.exceptions.NotFittedError`, except :meth:`predict_one`, as River expects.
+    :meth:`prior` gives an estimator that predicts without having learned anything.
 
     Args:
         hidden: widths of the hidden layers, or "auto".
-        noise: "heteroscedastic", noise that depends on X, "homoscedastic", the same everywhere, or
-            "auto", the former; both are inferred.
-        n_estimators: networks in the mixture. A stream is learned as many times faster with fewer.
-        max_epochs: at most so many passes over the rows in :meth:`fit`, which has a budget of
+        noise: "heteroscedastic", noise that depends on X; "homoscedastic", noise that is equal
+            everywhere; or "auto", which is "heteroscedastic". All of them are inferred.
+        n_estimators: networks in the mixture. The time to learn a stream is proportional to it.
+        max_epochs: maximum number of passes over the rows in :meth:`fit`, which has a budget of
             updates.
         batch_size: rows of an update; "auto": 16, more in :meth:`fit` with many rows.
         early_stopping: train only as long as it helps. In tables of 15 rows or more, networks first
-            learn with the whole budget and with .3, .12 and .06 of it, each time all rows but a
-            part, which they predict; the networks that are kept learn all rows with the best
-            budget, and predict by the law of those rows. Without, it is the whole budget, and
-            predictions are Gaussians, of the networks' own variances.
+            learn with the whole budget and with .3, .12 and .06 of it. Each time they learn all
+            rows except a held-out part, and predict that part. The final networks learn all rows
+            with the best budget, and predict with the law fitted to the held-out rows. If false,
+            the whole budget is used, and predictions are Gaussians with the networks' own
+            variances.
         forgetting: a :class:`tagix.Forgetting`, for streams whose law changes; it also tests for
-            sudden changes, which ``prequential_log_`` lists. None: every row counts for ever. In
-            :meth:`fit`, whose rows have no order, nothing is forgotten.
-        novelty: whether rows unlike those of :meth:`fit`, between and beyond them, get epistemic
-            variance besides: as much as the Gaussian process of the same prior has, which keeps the
-            covariances that networks of independent weights lose (docs/uncertainty.md). Rows of
-            :meth:`partial_fit` count as known from then on; :meth:`learn_one` ends it, and streams
-            that were never fitted have none.
+            sudden changes, which ``prequential_log_`` lists. None: every row counts forever.
+            :meth:`fit` forgets nothing, because its rows have no order.
+        novelty: whether rows unlike those of :meth:`fit`, between and beyond them, get additional
+            epistemic variance. It comes from the Gaussian process of the same prior, which keeps
+            the covariances that networks of independent weights lose (docs/uncertainty.md). Rows of
+            :meth:`partial_fit` count as known from then on. :meth:`learn_one` ends novelty, and
+            streams that were never fitted have none.
         random_state: an int, a numpy RandomState or None, for the seeds of the networks.
-        fast: spend an eighth of the time in :meth:`fit`: half of the updates, one part of the
-            table left out, and two networks. Errors are larger by some percent where there is
-            little noise.
-        n_jobs: networks that :meth:`fit` trains side by side in threads, -1 for as many as there
-            are processors; None is 1. It learns the same to the bit.
+        fast: take an eighth of the time in :meth:`fit`, with half of the updates, one held-out part
+            of the table, and two networks. On tables with little noise, errors are a few percent
+            larger.
+        n_jobs: networks that :meth:`fit` trains in parallel threads, -1 for one per processor; None
+            is 1. The results are the same to the bit.
         device: where the networks are, "cpu" or "cuda".
         precision: as for :class:`tagix.nn.Sequential`.
         verbose: whether fit shows a progress bar, one for all networks.
 
     Attributes:
         nets_ : the networks (:class:`tagix.nn.Sequential`); ``net_`` is the first.
-        histories_ : what each epoch of the last fit gave, for each network (:class:`tagix.History`,
-            in units of standardized y); ``history_`` is the first.
+        histories_ : the results of each epoch of the last fit, for each network
+            (:class:`tagix.History`, in units of standardized y); ``history_`` is the first.
         n_iter_ : epochs of the last fit.
         n_features_in_ : columns of X.
-        feature_names_in_ : their names, where X had names that are strings.
-        input_names_ : (n_inputs,), what the networks see: the columns of X, or what they become.
-        x_mean_, x_scale_ : (n_inputs,), the units that the networks see them in.
-        y_mean_, y_scale_ : (n_outputs,), those of y; of targets far out, as they were learned.
-        prequential_log_ : what predictions of a stream were worth, each made before its row was
+        feature_names_in_ : their names, if X has names that are strings.
+        input_names_ : (n_inputs,), names of the networks' inputs: the columns of X, or what they
+            become.
+        x_mean_, x_scale_ : (n_inputs,), mean and scale by which the inputs are standardized.
+        y_mean_, y_scale_ : (n_outputs,), the same for y; extreme targets count as they were
+            learned.
+        prequential_log_ : how good predictions of a stream were, each made before its row was
             learned (:class:`RegressionLog`).
 
     Example:
@@ -160,7 +164,7 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
 
     @property
     def prequential_log_(self) -> RegressionLog:
-        """What predictions of a stream were worth, each made before its row was learned."""
+        """How good predictions of a stream were, each made before its row was learned."""
         check_is_fitted(self)
         self._take_in_stream()
         return self._log
@@ -183,23 +187,24 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
                 polars, text is categories, and dates and times become numbers: ``input_names_`` has
                 the names.
             y: targets, (n_rows,) or (n_rows, n_outputs).
-            X_std: standard deviations of X, of its shape and in its units, where it is uncertain.
-            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two with
-                the same target, one of 0 not at all: what it says of the mean has a noise divided
-                by its weight. Weights are relative: their mean counts as 1.
-            eval_set: (X, y) of rows that are not learned. What predictions of them are worth stands
-                in ``histories_``, and where they are 15 or more, ``early_stopping`` goes by them.
+            X_std: standard deviations of uncertain X, of its shape and in its units.
+            sample_weight: (n_rows,), numbers of at least 0: a row of weight 2 counts as two rows
+                with the same target, a row of weight 0 not at all. The noise of what a row says
+                about the mean is divided by its weight. Weights are relative: their mean counts
+                as 1.
+            eval_set: (X, y) of rows that are not learned. ``histories_`` records how well they are
+                predicted, and if there are 15 or more, ``early_stopping`` uses them.
             callback: a function of an :class:`tagix.EpochRecord`, or a :class:`tagix.Callback`,
-                called in the epochs of the networks that are kept; returning true ends the training
-                of that network. With ``n_jobs`` it is called from several threads.
+                called in the epochs of the final networks; returning true ends the training of the
+                network. With ``n_jobs`` it is called from several threads.
 
         Returns:
             The estimator.
 
         Raises:
             ValueError, TypeError: if X is not a table of numbers or shapes do not fit, for
-                infinity, NaN in y, and parameters of the estimator that make no sense. After any
-                exception, KeyboardInterrupt included, the estimator is as it was before.
+                infinity, NaN in y, and invalid parameters of the estimator. After any exception,
+                including KeyboardInterrupt, the estimator is unchanged.
 
         Warns:
             OutlierWarning: for a column that one value ruins; see :class:`OutlierWarning`.
@@ -287,17 +292,18 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
         *,
         sample_weight: ArrayLike | None = None,
     ) -> TagiRegressor:
-        """Learn more rows, in their order, once.
+        """Learn more rows once, in their order.
 
         The first call starts the estimator, unless it has been fitted. Rows are learned in batches
-        of ``batch_size`` from the first of the call on; the same rows in pieces of whole batches
-        give the same result. The units of X and y follow the stream: those of the first 16 rows
-        come from themselves, and whenever the number of rows reaches a power of two, the networks
-        are re-expressed in the units of all rows so far, which does not change what they predict.
+        of ``batch_size``, beginning with the first row of the call; several calls with whole
+        batches give the same result as one call. The units of X and y follow the stream. The first
+        16 rows define their own units. Later, whenever the number of rows reaches a power of two,
+        the networks are re-expressed in the units of all rows so far, which does not change their
+        predictions.
 
         Args, Returns, Raises: as :meth:`fit`. The unit of ``sample_weight`` is the mean weight of
-        the last :meth:`fit`, and 1 where there was none; rows of weight 0 are not there, and
-        ``prequential_log_`` counts all others alike.
+        the last :meth:`fit`, or 1 without a fit. Rows of weight 0 are ignored, and
+        ``prequential_log_`` counts all other rows alike.
         """
         self._check_parameters()
         first = not self.__sklearn_is_fitted__()
@@ -314,13 +320,14 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
         return self
 
     def prior(self, X: Any) -> TagiRegressor:
-        """An estimator with these parameters that has learned nothing, and predicts all the same.
+        """An estimator with these parameters that predicts without having learned anything.
 
-        What networks say of rows like X before they have seen any: of one target, whose mean is 0
-        and whose standard deviation is about 1. X has their columns; its values do not matter.
+        Its networks predict for rows like X before they have seen any row: one target, whose mean
+        is 0 and whose standard deviation is about 1. Only the columns of X matter, not its values.
 
         Returns:
-            A new estimator: every method that predicts works, ``partial_fit`` learns from there.
+            A new estimator. Every method that predicts works, and ``partial_fit`` learns from
+            there.
 
         Raises:
             ValueError, TypeError: as :meth:`fit`.
@@ -343,17 +350,16 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
 
         Args:
             X: rows, (n_rows, n_features); NaN is a missing value.
-            return_std: whether to give standard deviations, too.
+            return_std: whether to return standard deviations, too.
             X_std: standard deviations of X, as in :meth:`fit`.
-            return_cov: whether to give, of several outputs, the covariances of the targets of each
-                row: the standard deviations, with the correlation of the errors of rows that
-                :meth:`fit` left out for a while. Where it left none out, noise counts as
-                independent.
+            return_cov: whether to return, for several outputs, the covariances of the targets of
+                each row: the standard deviations combined with the correlation of errors on
+                held-out rows of :meth:`fit`. Without held-out rows, noise counts as independent.
 
         Returns:
-            float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y; a pair of them with
-            ``return_std``. With ``return_cov`` a pair of means and covariances, (n_rows, n_outputs,
-            n_outputs), in the units of y squared.
+            float64 (n_rows,), or (n_rows, n_outputs) for several outputs; with ``return_std`` a
+            pair of means and standard deviations. With ``return_cov`` a pair of means and
+            covariances, (n_rows, n_outputs, n_outputs), in the units of y squared.
 
         Raises:
             NotFittedError: before anything was learned.
@@ -368,32 +374,32 @@ class TagiRegressor(RegressorMixin, RegressorLaws, RegressorStreams):
         return (prediction.mean, np.sqrt(prediction.var)) if return_std else prediction.mean
 
     def predict_var(self, X: Any, X_std: ArrayLike | None = None) -> PredictedVar:
-        """Variances of the targets, what is not known apart from what is noise.
+        """Variances of the targets, split into epistemic variance and noise.
 
         Args, Raises: as :meth:`predict`.
 
         Returns:
-            ``epistemic`` and ``aleatoric``. Missing and uncertain inputs count as not known.
+            ``epistemic`` and ``aleatoric``. Missing and uncertain inputs count as epistemic.
         """
         prediction = self._predict(X, X_std)
         return PredictedVar(prediction.epistemic, prediction.aleatoric)
 
     def attribute_variance(self, X: Any, X_std: ArrayLike | None = None) -> VarianceParts:
-        """What the variance of each row comes from: columns of X, networks, novelty, noise.
+        """Split the variance of each row into the parts of columns of X, networks, novelty and
+        noise.
 
-        The parts add up to the variance that :meth:`predict_var` gives. What comes from columns
-        that are missing or uncertain is split over them in proportion to what each brings where the
-        others are at their means: of a linear mean slope^2 X_std^2. What columns do together beyond
-        that goes to them in the same proportion. A column counts with all inputs that it becomes.
-        Of a single network, :meth:`tagix.nn.Sequential.attribute_variance` has the parts by its
-        layers.
+        The parts add up to the variance that :meth:`predict_var` gives. The variance from missing
+        or uncertain columns is split in proportion to what each column brings while the others are
+        at their means; for a linear mean this is slope^2 X_std^2. The joint effect of columns is
+        split in the same proportion. A column counts with all inputs that it becomes. For a single
+        network, :meth:`tagix.nn.Sequential.attribute_variance` gives the parts by layer.
 
         Args, Raises: as :meth:`predict`.
 
         Returns:
             ``inputs``, ``networks``, ``novelty``, ``noise``, and ``var``, their total, in the units
-            of y squared: float64 (n_rows,), or (n_rows, n_outputs) after a fit to such y;
-            ``inputs`` (n_rows, n_columns) or (n_rows, n_outputs, n_columns). Of a target that has
-            never varied, ``networks`` is all.
+            of y squared: float64 (n_rows,), or (n_rows, n_outputs) for several outputs; ``inputs``
+            (n_rows, n_columns) or (n_rows, n_outputs, n_columns). For a target that has never
+            varied, ``networks`` is the whole variance.
         """
         return _importances.attribute_variance(self, X, X_std)

@@ -17,9 +17,10 @@ from tagix.bench import TABLES, compare  # noqa: E402
 from tagix.bench.compare import Summary, reaches_floor, verdict  # noqa: E402
 from tagix.bench.document import check_document, replace_table, write_document  # noqa: E402
 from tagix.bench.jobs import Job  # noqa: E402
+from tagix.bench.markdown import markdown_table  # noqa: E402
 from tagix.bench.recipes import Scale  # noqa: E402
 from tagix.bench.results import Results  # noqa: E402
-from tagix.bench.section import Cell, Comparison, markdown_table, show  # noqa: E402
+from tagix.bench.section import Cell, Comparison, show  # noqa: E402
 from tagix.bench.store import Store  # noqa: E402
 from tagix.bench.tables import timesteps, training_time  # noqa: E402
 

@@ -22,8 +22,10 @@ from benchmarks import drift, merging, topologies
 from benchmarks.__main__ import main
 from benchmarks.classes import neighbours_alike
 from benchmarks.torch_tagi import TorchTagi, relu_moments
-from benchmarks.uncertainty_table import BEGIN, END, Row, write_table
+from benchmarks.uncertainty_table import NAME, Row, table_of
 from tagix import nn, reference
+from tagix.bench.document import begin_marker
+from tagix.bench.markdown import markdown_row
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -86,13 +88,14 @@ def test_uncertainty_writes_its_table(
     for package in ("sklearn", "scipy"):
         pytest.importorskip(package, reason="needs the lab extra")
     page = tmp_path / "page.md"
-    page.write_text(f"Above.\n\n{BEGIN}\nold\n{END}\n\nBelow.\n")
+    begin, end = begin_marker(NAME), "<!-- end of table -->"
+    page.write_text(f"Above.\n\n{begin}\nold\n{end}\n\nBelow.\n")
     command = ["benchmarks", "uncertainty", "--quick", "--output", str(page)]
     monkeypatch.setattr(sys, "argv", command)
     main()
     text = page.read_text()
-    assert text.startswith(f"Above.\n\n{BEGIN}\n\n| target |")
-    assert text.endswith(f"|\n\n{END}\n\nBelow.\n") and "old\n" not in text
+    assert text.startswith(f"Above.\n\n{begin}\n\n| target |")
+    assert text.endswith(f"|\n\n{end}\n\nBelow.\n") and "old\n" not in text
     lines = [line for line in text.splitlines() if line.startswith("| ")]
     assert all(line.count("|") == 5 for line in lines) and len(lines) > 25
     printed = capsys.readouterr().out
@@ -207,24 +210,34 @@ def test_differences_of_topologies_are_paired() -> None:
 
 def test_rows_of_a_table() -> None:
     row = Row("A share", [0.8, 0.9, 1.0], least=0.85, most=1.2)
-    assert row.line == "| A share | 0.85 - 1.2 | 0.900 (0.800 - 1) | by the mean |"
+    assert markdown_row(row.cells) == "| A share | 0.85 - 1.2 | 0.900 (0.800 - 1) | by the mean |"
     assert Row("A share", [0.9, 1.0], 0.85, 1.2).met == "yes"
     assert Row("A share", [0.8, 0.84], 0.85).met == "no"
     assert Row("A share", [float("nan")], 0.85).met == "no"
-    assert Row("A cost", [2.5], most=3.0).line == "| A cost | at most 3 | 2.500 | yes |"
-    assert Row("Beside", [0.04, 0.04], note="odd").line == "| Beside (odd) |  | 0.0400 |  |"
-    assert Row("Missing", [], least=1.0).line == "| Missing | at least 1 | - |  |"
-    assert (
-        Row("Proved", [], shown_by="a.py::test").line == "| Proved |  | `a.py::test` | by a test |"
-    )
+    rows = [
+        Row("A cost", [2.5], most=3.0),
+        Row("Beside", [0.04, 0.04], note="odd"),
+        Row("Missing", [], least=1.0),
+        Row("Proved", [], shown_by="a.py::test"),
+    ]
+    assert table_of(rows).splitlines()[2:] == [
+        "| A cost | at most 3 | 2.500 | yes |",
+        "| Beside (odd) |  | 0.0400 |  |",
+        "| Missing | at least 1 | - |  |",
+        "| Proved |  | `a.py::test` | by a test |",
+    ]
 
 
-def test_a_page_without_markers_is_left_alone(tmp_path: Path) -> None:
+def test_a_page_without_markers_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = tmp_path / "page.md"
-    page.write_text(f"{BEGIN} and no end")
-    with pytest.raises(ValueError, match=r"page\.md: got no lines"):
-        write_table(page, [])
-    assert page.read_text() == f"{BEGIN} and no end"
+    page.write_text(f"{begin_marker(NAME)} and no end")
+    command = ["benchmarks", "uncertainty", "--quick", "--output", str(page)]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(ValueError, match="document: needed '<!-- table: uncertainty -->' once"):
+        main()
+    assert page.read_text() == f"{begin_marker(NAME)} and no end"
 
 
 @pytest.mark.parametrize("n_classes", [2, 3, 5, 8, 11])

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tagix.bench.markdown import markdown_table
 from tagix.bench.results import Results
-from tagix.bench.section import Section, markdown_table
+from tagix.bench.section import Section
 from tagix.bench.sklearn_sets.sets import SETS
 from tagix.bench.tabular.report import (
     ACCURACY,

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from tagix.bench.choices import chosen_or_all
+from tagix.bench.report_files import TableRun
 from tagix.bench.results import Results
 from tagix.bench.section import Section
 from tagix.bench.sklearn_sets.job import jobs
 from tagix.bench.sklearn_sets.report import report
 from tagix.bench.sklearn_sets.sets import N_FOLDS, SETS
-from tagix.bench.suite import TableRun
 from tagix.bench.tabular.contenders import CONTENDERS, chosen_peers
 from tagix.bench.tabular.suite import check_arguments, run_work
 
@@ -46,9 +47,9 @@ def run_tables(
     Args:
         datasets: Keys in SETS; None: all ten.
         quick: One fold of each set only.
-        peers: Some of PEERS, trained on the same folds, those of numbers alone where there are
-            numbers; ["all"]: all whose packages are installed, ["none"]: none.
-        n_workers: Processes at a time, by default one a processor; each has one thread.
+        peers: Some of PEERS, trained on the same folds; peers for numbers only where targets are
+            numbers. ["all"]: all whose packages are installed, ["none"]: none.
+        n_workers: Parallel processes, by default one per processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "tables" is replaced, see tagix.bench.document.
         fresh: Run every job, whatever the folder has.
@@ -61,7 +62,7 @@ def run_tables(
         OSError: The document is not there, or files cannot be written.
         ImportError: A package of the extras "sklearn" or "lab", or of a peer, is not installed.
     """
-    names = _names(datasets)
+    names = chosen_or_all("datasets", datasets, SETS)
     methods = ["tagix", *chosen_peers(peers, PEERS)]
     n_workers = check_arguments("tables", n_workers, document)
     n_folds = QUICK_FOLDS if quick else N_FOLDS
@@ -87,17 +88,6 @@ def run_tables(
         fresh=fresh,
         progress=progress,
     )
-
-
-def _names(datasets: Iterable[str] | None) -> list[str]:
-    """The sets to run, in the order of SETS."""
-    wanted = list(SETS) if datasets is None else list(datasets)
-    for name in wanted:
-        if name not in SETS:
-            raise ValueError(f"datasets: got {name!r}, needed some of {', '.join(SETS)}")
-    if not wanted:
-        raise ValueError("datasets: got none, needed one or more")
-    return [name for name in SETS if name in wanted]
 
 
 def _command(names: list[str] | None, quick: bool, peers: list[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from tagix.bench import drawings
 from tagix.bench.compare import Goal
 from tagix.bench.jobs import Job, Sampling
-from tagix.bench.recipes import Scale, pytorch_job, real_jobs, tagix_job
+from tagix.bench.recipes import Scale, jobs_of_both, real_jobs
 from tagix.bench.results import Results
 from tagix.bench.section import Cell, Comparison, Figure, Section, Target
 
@@ -59,10 +59,7 @@ def _jobs(scale: Scale, data: str) -> dict[str, list[Job]]:
         "samplings": SAMPLINGS,
         **protocols[data],
     }
-    return {
-        "tagix": [tagix_job(data, seed, **settings) for seed in scale.seeds],
-        "PyTorch": [pytorch_job(data, seed, **settings) for seed in scale.seeds],
-    }
+    return jobs_of_both(scale, data, **settings)
 
 
 def _floor(scale: Scale, data: str) -> list[Job]:
@@ -79,70 +76,14 @@ def jobs(scale: Scale) -> list[Job]:
 
 def report(results: Results, scale: Scale) -> Section:
     """Accuracy, EMD, NLL, precision and recall by weight, and the trade-off drawn."""
-    names, n_epochs = _grid(scale)
-
-    def compare(metric: str, goal: Goal, digits: int) -> Comparison:
-        cells = [
-            Cell(
-                (data, sampling.name),
-                results.summary(_floor(scale, data), metric, PLAIN),
-                {
-                    method: results.summary(group, metric, sampling.name)
-                    for method, group in _jobs(scale, data).items()
-                },
-            )
-            for data in names
-            for sampling in SAMPLINGS
-        ]
-        return Comparison(
-            metric.upper() if metric in ("emd", "nll") else metric,
-            goal,
-            digits,
-            ("data", "guidance"),
-            cells,
-            [("tagix", "PyTorch")],
-        )
-
+    _, n_epochs = _grid(scale)
     tables = {
-        "accuracy": compare("accuracy", "higher", 4),
-        "emd": compare("emd", "lower", 1),
-        "nll": compare("nll", "floor", 3),
-        "precision": compare("precision", "higher", 3),
-        "recall": compare("recall", "higher", 3),
+        "accuracy": _compare(results, scale, "accuracy", "higher", 4),
+        "emd": _compare(results, scale, "emd", "lower", 1),
+        "nll": _compare(results, scale, "nll", "floor", 3),
+        "precision": _compare(results, scale, "precision", "higher", 3),
+        "recall": _compare(results, scale, "recall", "higher", 3),
     }
-    targets = []
-    for data in (name for name in TARGET_DATA if name in names):
-        floor = results.summary(_floor(scale, data), "accuracy", PLAIN)
-        for convention in CONVENTIONS:
-            group = _jobs(scale, data)["tagix"]
-            got = results.summary(group, "accuracy", _name(convention, 1.0))
-            targets.append(
-                Target(
-                    f"{data}: accuracy at least {ACCURACY_TARGET} at {convention} 1",
-                    ("failed" if got is None else f"{got.mean:.4f}")
-                    + (f" (real points {floor.mean:.4f})" if floor else ""),
-                    got is not None and got.mean >= ACCURACY_TARGET,
-                )
-            )
-
-    def curve(data: str, method: str, convention: str) -> list[tuple[float, float, float]]:
-        """(weight, accuracy, EMD) by weight."""
-        group = _jobs(scale, data)[method]
-        points = []
-        for weight in WEIGHTS:
-            name = _name(convention, weight)
-            accuracy = results.summary(group, "accuracy", name)
-            emd = results.summary(group, "emd", name)
-            if accuracy and emd:
-                points.append((weight, accuracy.mean, emd.mean))
-        return points
-
-    def real(data: str) -> tuple[float, float] | None:
-        accuracy, emd = (
-            results.summary(_floor(scale, data), metric, PLAIN) for metric in ("accuracy", "emd")
-        )
-        return (accuracy.mean, emd.mean) if accuracy and emd else None
-
     return Section(
         "guidance",
         "Guidance",
@@ -156,41 +97,103 @@ def report(results: Results, scale: Scale) -> Section:
             "recall are in guidance.json.",
             *(tables[name].markdown() for name in ("accuracy", "emd", "nll")),
         ],
-        targets,
-        [
-            *(
-                Figure(
-                    f"guidance_{data}.png",
-                    f"Accuracy and EMD by guidance: {data}",
-                    partial(
-                        drawings.draw_trade_off,
-                        {
-                            f"{method}, {convention}": curve(data, method, convention)
-                            for method in ("tagix", "PyTorch")
-                            for convention in CONVENTIONS
-                        },
-                        real(data),
-                        data,
-                    ),
+        _targets(results, scale),
+        [*_trade_offs(results, scale), _samples_by_weight(results, scale)],
+        {name: table.numbers() for name, table in tables.items()},
+    )
+
+
+def _compare(results: Results, scale: Scale, metric: str, goal: Goal, digits: int) -> Comparison:
+    """A measure by data and guidance."""
+    cells = [
+        Cell(
+            (data, sampling.name),
+            results.summary(_floor(scale, data), metric, PLAIN),
+            {
+                method: results.summary(group, metric, sampling.name)
+                for method, group in _jobs(scale, data).items()
+            },
+        )
+        for data in _grid(scale)[0]
+        for sampling in SAMPLINGS
+    ]
+    return Comparison(
+        metric.upper() if metric in ("emd", "nll") else metric,
+        goal,
+        digits,
+        ("data", "guidance"),
+        cells,
+        [("tagix", "PyTorch")],
+    )
+
+
+def _targets(results: Results, scale: Scale) -> list[Target]:
+    """The accuracy of tagix at weight 1, by data and convention."""
+    targets = []
+    for data in (name for name in TARGET_DATA if name in _grid(scale)[0]):
+        floor = results.summary(_floor(scale, data), "accuracy", PLAIN)
+        for convention in CONVENTIONS:
+            group = _jobs(scale, data)["tagix"]
+            got = results.summary(group, "accuracy", _name(convention, 1.0))
+            targets.append(
+                Target(
+                    f"{data}: accuracy at least {ACCURACY_TARGET} at {convention} 1",
+                    ("failed" if got is None else f"{got.mean:.4f}")
+                    + (f" (real points {floor.mean:.4f})" if floor else ""),
+                    got is not None and got.mean >= ACCURACY_TARGET,
+                )
+            )
+    return targets
+
+
+def _trade_offs(results: Results, scale: Scale) -> list[Figure]:
+    """Accuracy and EMD by weight, a figure for each data set."""
+
+    def accuracy_and_emd(jobs: list[Job], sampling: str) -> tuple[float, float] | None:
+        accuracy, emd = (results.summary(jobs, each, sampling) for each in ("accuracy", "emd"))
+        return (accuracy.mean, emd.mean) if accuracy and emd else None
+
+    def curve(data: str, method: str, convention: str) -> list[tuple[float, float, float]]:
+        """(weight, accuracy, EMD) by weight."""
+        group = _jobs(scale, data)[method]
+        points = ((w, accuracy_and_emd(group, _name(convention, w))) for w in WEIGHTS)
+        return [(weight, *point) for weight, point in points if point is not None]
+
+    return [
+        Figure(
+            f"guidance_{data}.png",
+            f"Accuracy and EMD by guidance: {data}",
+            partial(
+                drawings.draw_trade_off,
+                {
+                    f"{method}, {convention}": curve(data, method, convention)
+                    for method in ("tagix", "PyTorch")
+                    for convention in CONVENTIONS
+                },
+                accuracy_and_emd(_floor(scale, data), PLAIN),
+                data,
+            ),
+        )
+        for data in _grid(scale)[0]
+    ]
+
+
+def _samples_by_weight(results: Results, scale: Scale) -> Figure:
+    """Samples of tagix by data set and weight."""
+    names = _grid(scale)[0]
+    return Figure(
+        "guidance_samples.png",
+        "Samples of tagix by weight of guidance, convention scale",
+        partial(
+            drawings.draw_grid,
+            {
+                (data, _name("scale", weight)): drawings.samples(
+                    results, _jobs(scale, data)["tagix"], _name("scale", weight)
                 )
                 for data in names
-            ),
-            Figure(
-                "guidance_samples.png",
-                "Samples of tagix by weight of guidance, convention scale",
-                partial(
-                    drawings.draw_grid,
-                    {
-                        (data, _name("scale", weight)): drawings.samples(
-                            results, _jobs(scale, data)["tagix"], _name("scale", weight)
-                        )
-                        for data in names
-                        for weight in WEIGHTS
-                    },
-                    {data: drawings.samples(results, _floor(scale, data), PLAIN) for data in names},
-                    "tagix, both classes",
-                ),
-            ),
-        ],
-        {name: table.numbers() for name, table in tables.items()},
+                for weight in WEIGHTS
+            },
+            {data: drawings.samples(results, _floor(scale, data), PLAIN) for data in names},
+            "tagix, both classes",
+        ),
     )

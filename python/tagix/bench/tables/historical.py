@@ -10,9 +10,10 @@ from typing import Any
 from tagix.bench import drawings
 from tagix.bench.compare import Summary
 from tagix.bench.jobs import Job, Sampling
+from tagix.bench.markdown import markdown_table
 from tagix.bench.recipes import LEARNING_RATE, Scale, pytorch_job, real_jobs, tagix_job
 from tagix.bench.results import Results
-from tagix.bench.section import Figure, Section, markdown_table, show
+from tagix.bench.section import Figure, Section, show
 from tagix.lab import IDEAL_HELD_OUT_MSE
 
 DATA = "swiss_roll"
@@ -96,31 +97,9 @@ def jobs(scale: Scale) -> list[Job]:
 def report(results: Results, scale: Scale) -> Section:
     """Quality of samples, held-out error, coverage and seconds by experiment, and figures."""
     groups = _groups(scale)
-    found: dict[str, dict[str, Summary | None]] = {
-        title: {
-            **{metric: results.summary(group, metric) for metric in COLUMNS},
-            "held_out_mse": results.denoising(group, "mse"),
-            "coverage_68": results.denoising(group, "coverage_68"),
-            "coverage_95": results.denoising(group, "coverage_95"),
-            "seconds": results.fit_seconds(group),
-        }
-        for title, group in groups.items()
-    }
+    found = {title: _measured(results, group) for title, group in groups.items()}
     floors = {metric: results.summary(_floor(scale), metric) for metric in COLUMNS}
-    digits = {"emd": 1, "seconds": 1}
-    real_row = [_optional(floors[each], digits.get(each, 4)) for each in COLUMNS]
-    # Of the best possible denoiser, which is known for the full train set.
-    ideal = "" if scale.quick else f"{IDEAL_HELD_OUT_MSE[DATA]:.4f}"
-    rows = [["real points", "", *real_row, ideal, "0.6800", "0.9500", ""]]
-    for title, values in found.items():
-        epochs = str(groups[title][0].checkpoints[-1])
-        shown = [_optional(value, digits.get(name, 4)) for name, value in values.items()]
-        rows.append([title, epochs, *shown])
-    header = ["", "epochs", *COLUMNS.values(), "held-out MSE"]
-    header += ["in the 68 % interval", "in the 95 % interval", "seconds"]
-
-    arrays = results.arrays(groups[SHOWN][0])
-    real = drawings.samples(results, _floor(scale))
+    epochs = {title: group[0].checkpoints[-1] for title, group in groups.items()}
     return Section(
         "historical",
         "The first TAGI experiments",
@@ -133,62 +112,93 @@ def report(results: Results, scale: Scale) -> Section:
             "points stand the error of the best possible denoiser and the nominal coverage. Epochs "
             "are those of the experiments, fewer in small batches. Seconds are "
             "those of training on one thread, beside other jobs.",
-            markdown_table(header, rows),
+            _table(found, floors, epochs, scale.quick),
         ],
-        figures=[
-            Figure(
-                "historical_samples.png",
-                "Samples of every experiment",
-                partial(
-                    drawings.draw_panels,
-                    {
-                        title: drawings.samples(results, group)
-                        for title, group in groups.items()
-                        if title != WITH_VARIANCE
-                    },
-                    real,
-                    "Samples",
-                ),
-            ),
-            Figure(
-                "historical_variance.png",
-                "Samples by their variance",
-                partial(
-                    drawings.draw_uncertainty,
-                    results.arrays(groups[WITH_VARIANCE][0]),
-                    "default",
-                    WITH_VARIANCE,
-                ),
-            ),
-            Figure(
-                "historical_training.png",
-                "Error and predicted variance by epoch",
-                partial(
-                    drawings.draw_runs,
-                    {
-                        title: results.of(group[0])
-                        for title, group in groups.items()
-                        if title != WITH_VARIANCE
-                    },
-                    "Training",
-                ),
-            ),
-            Figure(
-                "historical_paths.png",
-                f"Single points on their way from noise to sample: {SHOWN}",
-                partial(drawings.draw_chains, arrays, "default", real, SHOWN),
-            ),
-            Figure(
-                "historical_denoising.gif",
-                f"Denoising: {SHOWN}",
-                partial(drawings.draw_chains, arrays, "default", real, SHOWN),
-            ),
-        ],
+        figures=_figures(results, scale),
         numbers={
             title: {name: asdict(value) for name, value in values.items() if value is not None}
             for title, values in {"real points": floors, **found}.items()
         },
     )
+
+
+def _measured(results: Results, group: list[Job]) -> dict[str, Summary | None]:
+    """What was measured of the models of one experiment, in the order of the table."""
+    return {
+        **{metric: results.summary(group, metric) for metric in COLUMNS},
+        "held_out_mse": results.denoising(group, "mse"),
+        "coverage_68": results.denoising(group, "coverage_68"),
+        "coverage_95": results.denoising(group, "coverage_95"),
+        "seconds": results.fit_seconds(group),
+    }
+
+
+def _table(
+    found: Mapping[str, Mapping[str, Summary | None]],
+    floors: Mapping[str, Summary | None],
+    epochs: Mapping[str, int],
+    quick: bool,
+) -> str:
+    """Real points, and the experiments by title with their epochs."""
+    digits = {"emd": 1, "seconds": 1}
+    real_row = [_optional(floors[each], digits.get(each, 4)) for each in COLUMNS]
+    # Of the best possible denoiser, which is known for the full train set.
+    ideal = "" if quick else f"{IDEAL_HELD_OUT_MSE[DATA]:.4f}"
+    rows = [["real points", "", *real_row, ideal, "0.6800", "0.9500", ""]]
+    for title, values in found.items():
+        shown = [_optional(value, digits.get(name, 4)) for name, value in values.items()]
+        rows.append([title, str(epochs[title]), *shown])
+    header = ["", "epochs", *COLUMNS.values(), "held-out MSE"]
+    header += ["in the 68 % interval", "in the 95 % interval", "seconds"]
+    return markdown_table(header, rows)
+
+
+def _figures(results: Results, scale: Scale) -> list[Figure]:
+    """Samples and training of the experiments, variances of one, chains of another."""
+    groups = _groups(scale)
+    # The experiment with variances is the first one once more.
+    different = {title: group for title, group in groups.items() if title != WITH_VARIANCE}
+    real = drawings.samples(results, _floor(scale))
+    draw_chains = partial(
+        drawings.draw_chains, results.arrays(groups[SHOWN][0]), "default", real, SHOWN
+    )
+    return [
+        Figure(
+            "historical_samples.png",
+            "Samples of every experiment",
+            partial(
+                drawings.draw_panels,
+                {title: drawings.samples(results, group) for title, group in different.items()},
+                real,
+                "Samples",
+            ),
+        ),
+        Figure(
+            "historical_variance.png",
+            "Samples by their variance",
+            partial(
+                drawings.draw_uncertainty,
+                results.arrays(groups[WITH_VARIANCE][0]),
+                "default",
+                WITH_VARIANCE,
+            ),
+        ),
+        Figure(
+            "historical_training.png",
+            "Error and predicted variance by epoch",
+            partial(
+                drawings.draw_runs,
+                {title: results.of(group[0]) for title, group in different.items()},
+                "Training",
+            ),
+        ),
+        Figure(
+            "historical_paths.png",
+            f"Single points on their way from noise to sample: {SHOWN}",
+            draw_chains,
+        ),
+        Figure("historical_denoising.gif", f"Denoising: {SHOWN}", draw_chains),
+    ]
 
 
 def _optional(value: Summary | None, digits: int) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 from tagix.bench import drawings
 from tagix.bench.compare import Summary, Verdict, verdict
 from tagix.bench.jobs import Job, Sampling
+from tagix.bench.markdown import markdown_table
 from tagix.bench.recipes import Scale, pytorch_job, real_jobs, tagix_job
 from tagix.bench.results import Results
-from tagix.bench.section import Figure, Section, Target, markdown_table, show
+from tagix.bench.section import Figure, Section, Target, show
 
 DATA = "swiss_roll"
 N_STEPS = 40
@@ -94,50 +95,77 @@ def jobs(scale: Scale) -> list[Job]:
     return [job for group in _jobs(scale).values() for job in group] + _floor(scale)
 
 
-def report(results: Results, scale: Scale) -> Section:
-    """Share off the manifold, sliced Wasserstein distance and seconds by sampler."""
-    groups = _jobs(scale)
-    floors = {metric: results.summary(_floor(scale), metric) for metric in METRICS}
-    found = {
-        title: {
-            (method, metric): results.summary(group, metric, title)
-            for method, group in groups.items()
-            for metric in (*METRICS, "seconds")
-        }
-        for title in SAMPLERS
-    }
+class _Found:
+    """What was measured of samples, by sampler, method and metric; "seconds" is a metric here."""
 
-    def ratio(title: str, metric: str) -> float | None:
-        value, base = found[title]["tagix", metric], found[BASE]["tagix", metric]
+    def __init__(self, results: Results, scale: Scale) -> None:
+        self.floors = {metric: results.summary(_floor(scale), metric) for metric in METRICS}
+        self._found = {
+            title: {
+                method: {
+                    metric: results.summary(group, metric, title)
+                    for metric in (*METRICS, "seconds")
+                }
+                for method, group in _jobs(scale).items()
+            }
+            for title in SAMPLERS
+        }
+
+    def of(self, title: str, method: str, metric: str) -> Summary | None:
+        """A measure of the samples of one method, None where there is none."""
+        return self._found[title][method][metric]
+
+    def ratio(self, title: str, metric: str) -> float | None:
+        """A measure of tagix divided by that of the base sampler."""
+        value, base = (self.of(each, "tagix", metric) for each in (title, BASE))
         return value.mean / base.mean if value and base and base.mean > 0 else None
 
-    def judge(title: str, metric: str) -> Verdict | None:
-        ours, theirs = (found[title][method, metric] for method in ("tagix", "PyTorch"))
-        floor = floors[metric]
+    def judge(self, title: str, metric: str) -> Verdict | None:
+        """Which method is nearer to real points."""
+        ours, theirs = (self.of(title, method, metric) for method in ("tagix", "PyTorch"))
+        floor = self.floors[metric]
         return verdict(ours, theirs, floor, "lower") if ours and theirs and floor else None
 
-    tables = []
-    for metric, name in zip(METRICS, ("off the manifold", "sliced Wasserstein"), strict=True):
-        rows = [["real points", "", show(floors[metric], 4), "", "", "", ""]]
+    def table(self, metric: str, name: str) -> str:
+        """A measure by sampler, under this name."""
+        rows = [["real points", "", show(self.floors[metric], 4), "", "", "", ""]]
         for title, (_, _, n_evaluations) in SAMPLERS.items():
-            relative, judged = ratio(title, metric), judge(title, metric)
-            theirs = found[title]["PyTorch", metric]
+            relative, judged = self.ratio(title, metric), self.judge(title, metric)
+            theirs = self.of(title, "PyTorch", metric)
             rows.append(
                 [
                     title,
                     str(n_evaluations),
-                    show(found[title]["tagix", metric], 4),
+                    show(self.of(title, "tagix", metric), 4),
                     "" if relative is None else f"{relative:.2f}",
-                    show(found[title]["tagix", "seconds"], 2),
+                    show(self.of(title, "tagix", "seconds"), 2),
                     show(theirs, 4) if theirs else "",
                     str(judged or ""),
                 ]
             )
         header = ["sampler", "network asked", f"{name}, tagix", f"ratio to {BASE}"]
         header += ["seconds", "PyTorch", "better"]
-        tables.append(markdown_table(header, rows))
-    ddim, heun = ratio("DDIM 10", "off_manifold"), ratio("Heun 18", "off_manifold")
-    epochs = groups["tagix"][0].checkpoints[-1]
+        return markdown_table(header, rows)
+
+    def numbers(self) -> dict[str, Any]:
+        """All of it for JSON."""
+        return {
+            "floor": {name: _plain(value) for name, value in self.floors.items()},
+            "samplers": {
+                title: {
+                    method: {metric: _plain(value) for metric, value in of_method.items()}
+                    for method, of_method in of_title.items()
+                }
+                for title, of_title in self._found.items()
+            },
+        }
+
+
+def report(results: Results, scale: Scale) -> Section:
+    """Share off the manifold, sliced Wasserstein distance and seconds by sampler."""
+    found, ours = _Found(results, scale), _jobs(scale)["tagix"]
+    ddim, heun = (found.ratio(title, "off_manifold") for title in ("DDIM 10", "Heun 18"))
+    epochs = ours[0].checkpoints[-1]
     return Section(
         "samplers",
         "Samplers",
@@ -146,7 +174,8 @@ def report(results: Results, scale: Scale) -> Section:
             f"batches of {BATCH_SIZE} (tagix by the default recipe, PyTorch by Adam at "
             f"{LEARNING_RATE:g}), {_n_samples(scale)} samples, {scale.n_seeds} seed(s). The peer "
             "has DDPM and DDIM.",
-            *tables,
+            found.table("off_manifold", "off the manifold"),
+            found.table("sliced_wasserstein", "sliced Wasserstein"),
         ],
         [
             Target(
@@ -166,24 +195,13 @@ def report(results: Results, scale: Scale) -> Section:
                 "Samples of tagix by sampler",
                 partial(
                     drawings.draw_panels,
-                    {title: drawings.samples(results, groups["tagix"], title) for title in SHOWN},
+                    {title: drawings.samples(results, ours, title) for title in SHOWN},
                     drawings.samples(results, _floor(scale)),
                     "One model, many samplers",
                 ),
             )
         ],
-        {
-            "floor": {name: _plain(value) for name, value in floors.items()},
-            "samplers": {
-                title: {
-                    method: {
-                        metric: _plain(values[method, metric]) for metric in (*METRICS, "seconds")
-                    }
-                    for method in groups
-                }
-                for title, values in found.items()
-            },
-        },
+        found.numbers(),
     )
 
 

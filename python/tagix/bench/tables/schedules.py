@@ -9,7 +9,7 @@ from typing import Any
 from tagix.bench import drawings
 from tagix.bench.compare import Goal
 from tagix.bench.jobs import Job, Sampling
-from tagix.bench.recipes import N_SAMPLES, Scale, pytorch_job, real_jobs, tagix_job
+from tagix.bench.recipes import N_SAMPLES, Scale, jobs_of_both, real_jobs
 from tagix.bench.results import Results
 from tagix.bench.section import Cell, Comparison, Figure, Section
 
@@ -44,10 +44,7 @@ def _jobs(scale: Scale, data: str, schedule: str, prediction_type: str) -> dict[
         "prediction_type": prediction_type,
         **SCHEDULES[schedule],
     }
-    return {
-        "tagix": [tagix_job(data, seed, **settings) for seed in scale.seeds],
-        "PyTorch": [pytorch_job(data, seed, **settings) for seed in scale.seeds],
-    }
+    return jobs_of_both(scale, data, **settings)
 
 
 def _cells(scale: Scale) -> list[tuple[str, str, str]]:

@@ -7,9 +7,10 @@ from typing import Any
 
 from tagix.bench.compare import Summary
 from tagix.bench.jobs import Job, Sampling
+from tagix.bench.markdown import markdown_table
 from tagix.bench.recipes import LEARNING_RATE, LEARNING_RATES, Scale, pytorch_job, tagix_job
 from tagix.bench.results import Results
-from tagix.bench.section import Section, Target, markdown_table, show
+from tagix.bench.section import Section, Target, show
 
 DATA = "swiss_roll"
 N_STEPS = 40

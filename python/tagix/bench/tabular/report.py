@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -11,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tagix.bench.compare import Summary
+from tagix.bench.markdown import markdown_table
 from tagix.bench.results import Results
-from tagix.bench.section import markdown_table
 from tagix.bench.tabular.contenders import CONTENDERS, version_of
 from tagix.bench.tabular.job import TableJob
 from tagix.bench.tabular.laws import calibration_error
@@ -28,7 +27,7 @@ class SetScores:
     Attributes:
         summaries: By score, over the splits.
         pooled_calibration_error: The quantile calibration error of the test rows of all splits
-            together, which has less of chance in it than that of single splits; None for classes.
+            together, which depends less on chance than that of single splits; None for classes.
         n_jobs: Splits that were to be run.
     """
 
@@ -62,7 +61,7 @@ class SetScores:
     def to_json(self) -> dict[str, Any]:
         """All scores with their standard errors."""
         numbers: dict[str, Any] = {
-            name: {**asdict(summary), "standard_error": standard_error(summary)}
+            name: {**asdict(summary), "standard_error": summary.standard_error}
             for name, summary in self.summaries.items()
         }
         if self.pooled_calibration_error is not None:
@@ -88,11 +87,6 @@ def to_json(scores: Scores) -> dict[str, dict[str, dict[str, Any] | None]]:
         method: {name: None if each is None else each.to_json() for name, each in of_method.items()}
         for method, of_method in scores.items()
     }
-
-
-def standard_error(summary: Summary) -> float:
-    """Of the mean over splits, std / sqrt(n), as the published figures have it."""
-    return summary.std / math.sqrt(summary.n)
 
 
 @dataclass(frozen=True)
@@ -212,7 +206,7 @@ def settings_table(work: Work) -> str:
 
 
 def contenders_in_words(work: Work, split: str) -> str:
-    """How many splits there are, what the seed is, and the versions that all contenders share.
+    """The number of splits, the seed, and the versions that all contenders share, in words.
 
     Args:
         work: Jobs by method and set.
@@ -232,7 +226,7 @@ def contenders_in_words(work: Work, split: str) -> str:
 
 
 def laws_in_words(methods: Sequence[str]) -> str:
-    """Which of these contenders have no law of their own; empty if all have one."""
+    """A text that names the contenders without a law of their own; empty if all have one."""
     without = [CONTENDERS[name].label for name in methods if not CONTENDERS[name].has_own_law]
     if not without:
         return ""
@@ -281,5 +275,5 @@ def _cell(scores: SetScores | None, column: Column, is_best: bool) -> str:
     mean = f"{summary.mean:.{digits}f}"
     text = f"**{mean}**" if is_best else mean
     if column.with_error:
-        text += f" ± {standard_error(summary):.{digits}f}"
+        text += f" ± {summary.standard_error:.{digits}f}"
     return text if scores.is_complete else f"{text} ({summary.n} of {scores.n_jobs} splits)"

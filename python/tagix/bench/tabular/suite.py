@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,16 +9,16 @@ from pathlib import Path
 from tagix._arrays import as_count
 from tagix._optional import import_optional
 from tagix.bench.document import check_document, write_document
+from tagix.bench.report_files import TableRun, write_report
 from tagix.bench.results import Results
 from tagix.bench.runner import Workers, run_jobs
 from tagix.bench.section import Section
-from tagix.bench.store import Store, write_atomically
-from tagix.bench.suite import TableRun
+from tagix.bench.store import Store
 from tagix.bench.tabular.report import Work
 
 
 def check_arguments(name: str, n_workers: int | None, document: str | Path | None) -> int:
-    """The number of processes, by default one a processor.
+    """The number of processes, by default one per processor.
 
     Raises:
         ValueError: A number below 1, a document without the markers of the table ``name``.
@@ -73,9 +72,7 @@ def run_work(
             )
     found = {key: result for each in outcomes for key, result in each.results.items()}
     section = report(Results(found, store))
-    output = folder / f"{section.name}.md"
-    _write(output, f"# {section.title}\n\n{section.markdown(command, 'figures')}")
-    _write(folder / f"{section.name}.json", json.dumps(section.to_json(), indent=2) + "\n")
+    path = write_report(section, command, folder)
     if document is not None:
         write_document(Path(document), {section.name: section.markdown(command, "images")})
     return TableRun(
@@ -84,9 +81,5 @@ def run_work(
         sum(each.n_run for each in outcomes),
         tuple(error for each in outcomes for error in each.errors.values()),
         sum(each.seconds for each in outcomes),
-        output,
+        path,
     )
-
-
-def _write(path: Path, text: str) -> None:
-    write_atomically(path, lambda file: file.write(text.encode()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from tagix.bench.tabular.contenders import CONTENDERS
 from tagix.bench.tabular.job import Split, TableJob
@@ -23,6 +24,14 @@ class UciJob(TableJob):
         """The rows of the split."""
         data = load_uci(self.folder, self.data, self.split)
         return Split(data.x_train, data.y_train, data.x_test, data.y_test)
+
+
+def sets_in(folder: Path, option: str) -> list[str]:
+    """The sets that a folder has, in the order of UCI_SETS; ValueError for none."""
+    names = [name for name in UCI_SETS if (folder / name).is_dir()]
+    if not names:
+        raise ValueError(f"{option}: got {folder}, needed a folder with some of {list(UCI_SETS)}")
+    return names
 
 
 def jobs(method: str, folder: str, data: str, n_splits: int | None = None) -> list[UciJob]:

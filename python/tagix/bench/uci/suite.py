@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from tagix.bench.choices import chosen_or_all
+from tagix.bench.report_files import TableRun
 from tagix.bench.results import Results
 from tagix.bench.section import Section
-from tagix.bench.suite import TableRun
 from tagix.bench.tabular.contenders import chosen_peers
 from tagix.bench.tabular.suite import check_arguments, run_work
-from tagix.bench.uci.job import jobs
+from tagix.bench.uci.job import jobs, sets_in
 from tagix.bench.uci.report import report
 from tagix.datasets import UCI_SETS
 
@@ -43,7 +44,7 @@ def run_uci(
         quick: The first 2 splits of each set only; targets are not judged.
         peers: Some of PEERS, trained on the same splits; ["all"]: all whose packages are installed,
             ["none"]: none.
-        n_workers: Processes at a time, by default one a processor; each has one thread.
+        n_workers: Parallel processes, by default one per processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "uci" is replaced, see tagix.bench.document.
         fresh: Run every job, whatever the folder has.
@@ -80,20 +81,13 @@ def run_uci(
 
 def _names(folder: Path, datasets: Iterable[str] | None) -> list[str]:
     """The sets to run, in the order of UCI_SETS."""
-    there = [name for name in UCI_SETS if (folder / name).is_dir()]
     if datasets is None:
-        if not there:
-            raise ValueError(f"path: got {folder}, needed a folder with some of {list(UCI_SETS)}")
-        return there
-    wanted = list(datasets)
-    for name in wanted:
-        if name not in UCI_SETS:
-            raise ValueError(f"datasets: got {name!r}, needed some of {', '.join(UCI_SETS)}")
-        if name not in there:
+        return sets_in(folder, "path")
+    names = chosen_or_all("datasets", datasets, UCI_SETS)
+    for name in names:
+        if not (folder / name).is_dir():
             raise ValueError(f"datasets: got {name!r}, which is not in {folder}")
-    if not wanted:
-        raise ValueError("datasets: got none, needed one or more")
-    return [name for name in UCI_SETS if name in wanted]
+    return names
 
 
 def _command(names: list[str] | None, quick: bool, peers: list[str]) -> str:

@@ -1,38 +1,19 @@
+#include "graph/topology.h"
+
 #include <memory>
-#include <optional>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include "arguments.h"
 #include "bindings.h"
-#include "core/noise.h"
-#include "graph/builder.h"
-#include "graph/topology.h"
+#include "core/require.h"
+#include "layer_objects.h"
 #include "layers/activation.h"
 #include "noise_models.h"
-#include "python_layer.h"
+#include "shapes.h"
 
 namespace tagix::python {
 namespace {
-
-/// A shape as Python has it: channels first, then the grid.
-Shape to_shape(const std::vector<Index>& extents) {
-  constexpr Index most = Index{1} << 31;
-  require(!extents.empty(), "inputs: got the shape (), needed (features,) or (channels, ...)");
-  Index size = 1;
-  for (const Index extent : extents) {
-    require(extent >= 1 && extent <= most && size <= most / extent, "inputs: got an extent of ",
-            extent, ", needed numbers from 1 on whose product is at most ", most);
-    size *= extent;
-  }
-  return {{extents.begin() + 1, extents.end()}, extents[0]};
-}
-
-py::tuple to_tuple(const Shape& shape) {
-  std::vector<Index> extents{shape.channels};
-  extents.insert(extents.end(), shape.grid.begin(), shape.grid.end());
-  return py::tuple(py::cast(extents));
-}
 
 /// The number of a parameter array that begins at an offset.
 Index number_of(const Graph& graph, Index offset) {
@@ -59,7 +40,7 @@ struct Describe {
     const Activation layer(*spec);
     py::dict function;
     function["type"] = layer.name();
-    for (const auto& [key, value] : layer.config()) function[py::str(key)] = py::cast(value);
+    add_config(function, layer);
     node["function"] = function;
     node["residual"] = op.residual;
   }
@@ -117,67 +98,7 @@ py::list parameters_of(const Graph& graph) {
 
 }  // namespace
 
-void bind_graph(py::module_& m) {
-  py::class_<GraphBuilder>(m, "GraphBuilder", "What a module writes itself down with.")
-      .def(
-          "apply",
-          [](GraphBuilder& graph, const std::string& child, const Layer& layer,
-             const std::vector<graph::Value>& inputs) { return graph.apply(child, layer, inputs); },
-          py::arg("child"), py::arg("layer"), py::arg("inputs"),
-          "The output of a layer under this name.")
-      .def(
-          "write",
-          [](GraphBuilder& graph, const Layer& layer, const std::vector<graph::Value>& inputs) {
-            return layer.build(graph, inputs);
-          },
-          py::arg("layer"), py::arg("inputs"), "The output of a layer without a name of its own.")
-      .def(
-          "parameter",
-          [](GraphBuilder& graph, const std::string& name, const std::vector<Index>& shape,
-             float prior_std, const std::vector<std::pair<Index, float>>& constants) {
-            ParameterSpec spec{name, shape, prior_std};
-            for (const auto& [index, value] : constants) spec.constants.push_back({index, value});
-            return graph.parameter(std::move(spec)).first;
-          },
-          py::arg("name"), py::arg("shape"), py::arg("prior_std"), py::arg("constants"))
-      .def(
-          "affine",
-          [](GraphBuilder& graph, graph::Value x, Index weight, std::optional<Index> bias) {
-            return graph.affine(x, {weight, 1},
-                                bias ? std::optional(Parameter{*bias, 1}) : std::nullopt);
-          },
-          py::arg("x"), py::arg("weight"), py::arg("bias"))
-      .def("add", &GraphBuilder::add, py::arg("a"), py::arg("b"))
-      .def("product", &GraphBuilder::product, py::arg("a"), py::arg("b"))
-      .def(
-          "concat",
-          [](GraphBuilder& graph, const std::vector<graph::Value>& xs) { return graph.concat(xs); },
-          py::arg("xs"))
-      .def("slice", &GraphBuilder::slice, py::arg("x"), py::arg("first_channel"),
-           py::arg("channels"))
-      .def(
-          "reshape",
-          [](GraphBuilder& graph, graph::Value x, const std::vector<Index>& shape) {
-            return graph.reshape(x, to_shape(shape));
-          },
-          py::arg("x"), py::arg("shape"))
-      .def(
-          "broadcast",
-          [](GraphBuilder& graph, graph::Value x, const std::vector<Index>& grid) {
-            return graph.mix(x, broadcast(grid));
-          },
-          py::arg("x"), py::arg("grid"), "A vector at every position of a grid.")
-      .def(
-          "shape",
-          [](const GraphBuilder& graph, graph::Value x) { return to_tuple(graph.shape(x)); },
-          py::arg("x"), "The shape of a value: channels, then the grid.")
-      .def(
-          "record",
-          [](GraphBuilder& graph, const std::string& path, const std::string& name,
-             const std::vector<Index>& shape) { graph.record(path, name, to_shape(shape)); },
-          py::arg("path"), py::arg("name"), py::arg("shape"))
-      .def_property_readonly("path", &GraphBuilder::path, "The path of the layer that writes now.");
-
+void bind_topology(py::module_& m) {
   py::class_<Topology, std::shared_ptr<Topology>>(
       m, "Topology", "What a network computes, for inputs of some shapes.")
       .def(py::init([](const std::shared_ptr<Layer>& layer,

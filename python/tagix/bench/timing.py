@@ -1,13 +1,19 @@
-"""Timing of several contenders in turn, so that a busy machine disturbs them alike."""
+"""Timing of one call, and of several contenders in turn.
+
+Turns alternate, so that a busy machine disturbs all contenders alike.
+"""
 
 from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from statistics import median
+from typing import TypeVar
+
+T = TypeVar("T")
 
 # Makes so many calls and returns the seconds that they took.
 Block = Callable[[int], float]
@@ -25,6 +31,25 @@ class Spread:
     def of(cls, values: list[float]) -> Spread:
         """The spread of at least one value."""
         return cls(median(values), min(values), max(values))
+
+    @classmethod
+    def of_ratios(cls, ours: Sequence[float], theirs: Sequence[float]) -> Spread:
+        """The spread of ours / theirs, round by round."""
+        return cls.of([a / b for a, b in zip(ours, theirs, strict=True)])
+
+    def text(self, form: str = ".3g", unit: float = 1.0) -> str:
+        """ "median (least - greatest)", all times the unit and in this format."""
+        middle, least, most = (
+            format(unit * value, form) for value in (self.median, self.min, self.max)
+        )
+        return f"{middle} ({least} - {most})"
+
+
+def timed(call: Callable[[], T]) -> tuple[T, float]:
+    """What a call returns, and the seconds by the clock that it took."""
+    start = time.perf_counter()
+    result = call()
+    return result, time.perf_counter() - start
 
 
 def interleaved_seconds(
