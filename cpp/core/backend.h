@@ -312,8 +312,8 @@ class Backend {
   // by means in `mean` and G_v by variances in `var`. Adjoints of several outputs lie one output
   // after the other: adjoint.rows = n_outputs x batch.
 
-  /// The adjoint of a network's output for its first n_outputs columns: 1 by the mean of column k in
-  /// that of output k, all else 0.
+  /// The adjoint of a network's output for its first n_outputs columns: 1 by the mean of column k
+  /// in that of output k, all else 0.
   virtual void start_adjoint(Index n_outputs, MomentsView adjoint) = 0;
 
   /// The adjoint of affine_forward's input (n_outputs x batch, in) from that of its output
@@ -356,7 +356,8 @@ class Backend {
   virtual void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
                           float* covariance) = 0;
 
-  /// jacobian (batch x n_outputs x n_inputs): G by the first n_inputs columns of the network's input.
+  /// jacobian (batch x n_outputs x n_inputs): G by the first n_inputs columns of the network's
+  /// input.
   virtual void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                                float* jacobian) = 0;
 

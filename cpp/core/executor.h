@@ -68,9 +68,10 @@ class Executor {
   virtual ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) = 0;
 
   /// Predicts, and works out how the outputs' means follow those of the input, through the means
-  /// and the variances of every layer, and how the outputs vary together. The covariance is that of
-  /// the last affine map for an input of independent features, taken through the activations above
-  /// it by their Jacobians.
+  /// and the variances of every layer, and how the outputs vary together: their covariance by the
+  /// noise of the input, which is independent, and by that of the parameters, each going up to the
+  /// outputs by itself (graph/rules.h). Its diagonal is not the variance that predict gives, which
+  /// takes the units of every layer as independent.
   virtual Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                                const Linearization& wanted) = 0;
 
@@ -113,7 +114,7 @@ class Executor {
 void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
                Index batch_size, MomentsView parameters, TrainingState* state);
 
-/// Executor::linearize with the tangents and covariances of another executor of the same network.
+/// Executor::linearize with the Jacobians and covariances of another executor of the same network.
 Linearized linearize_with(Executor& other, Executor& executor, ConstMomentsView parameters,
                           ConstMomentsView input, const Linearization& wanted);
 

@@ -39,7 +39,8 @@ struct Adjoint : PassDown {
     const ConstMomentsView weight = weight_of(pass.graph, node, pass.parameters);
     if (of.covariance != nullptr) {
       // The positions of a grid share their weights, and so vary together.
-      if (pass.graph.shape(node).positions() != 1) refuse("outputs above a grid have no covariances");
+      if (pass.graph.shape(node).positions() != 1)
+        refuse("outputs above a grid have no covariances");
       float* const spread = plane();
       backend().affine_spread(x, weight, bias_of(pass.graph, node, pass.parameters), spread);
       add_spread(spread);
@@ -98,8 +99,8 @@ struct Adjoint : PassDown {
 
 }  // namespace
 
-void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta, std::span<const Below> below,
-             MomentsView spare) {
+void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta,
+             std::span<const Below> below, MomentsView spare) {
   std::visit(Adjoint{{of.pass, node, delta, below}, of, spare}, of.pass.graph.node(node).op);
 }
 

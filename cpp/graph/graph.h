@@ -19,7 +19,7 @@ namespace tagix {
 
 // The operations of a graph, a closed set. Each makes one value of those that it names; the shape
 // of the result stands beside it, in its node. What each does to means, variances, innovations and
-// tangents is written in graph/rules.h.
+// adjoints is written in graph/rules.h.
 
 namespace graph {
 

@@ -271,8 +271,7 @@ class GraphExecutor final : public Executor {
     };
     if (plan.row == Plan::nowhere) return delta_of_input(0);
     float* const row_memory = memory[plan.row];
-    const MomentsView row{row_memory, row_memory + rows * graph_->row_size, rows,
-                          graph_->row_size};
+    const MomentsView row{row_memory, row_memory + rows * graph_->row_size, rows, graph_->row_size};
     backend_.clear_columns(graph::all_columns(row));
     for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
       const auto* op = std::get_if<graph::Input>(&graph_->node(node).op);

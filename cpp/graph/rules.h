@@ -11,8 +11,8 @@
 namespace tagix::graph {
 
 // What each operation does to moments, innovations and adjoints, on any backend. A rule is a file
-// (forward.cpp, backward.cpp, adjoint.cpp) with a function for each operation, and finds all that it
-// reads in a Pass.
+// (forward.cpp, backward.cpp, adjoint.cpp) with a function for each operation, and finds all that
+// it reads in a Pass.
 //
 // A value lies in memory as (rows x positions) x channels, where a batch has `rows` rows.
 
@@ -117,7 +117,7 @@ struct AdjointPass {
 /// `delta` may become the adjoint of an input (Handover::in_place), and `spare` is as in backward.
 /// Throws std::logic_error for x + f(x), whose adjoint would take derivatives of f that are not
 /// there, and for covariances where weights are shared by positions.
-void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta, std::span<const Below> below,
-             MomentsView spare);
+void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta,
+             std::span<const Below> below, MomentsView spare);
 
 }  // namespace tagix::graph

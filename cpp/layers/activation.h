@@ -21,7 +21,7 @@ class Activation : public Layer {
   math::ActivationSpec spec_;
 };
 
-/// An activation of the user's own: exact moments by quadrature, or first-order ones. Tangents
+/// An activation of the user's own: exact moments by quadrature, or first-order ones. Adjoints
 /// through first-order moments leave out how the variance follows the mean, which takes f''.
 class FunctionActivation final : public Layer {
  public:

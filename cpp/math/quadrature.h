@@ -96,9 +96,9 @@ class QuadratureSums {
 ///   d E f / d mean = E f',                      d E f / d var = E[f' u] / (2 sd)
 ///   d Var f / d mean = 2 E[(f - E f) f'],       d Var f / d var = E[(f - E f) f' u] / sd
 ///
-/// The slopes by var lose digits as sd falls, by about 1e-7 |f'| / sd in float. A tangent does not:
-/// var >= 0 everywhere, so |d var| <= 2 sd |d sd|, and sd cancels. At sd = 0, where d var = 0, the
-/// first is taken as 0 and the second as f'^2.
+/// The slopes by var lose digits as sd falls, by about 1e-7 |f'| / sd in float. What they are
+/// multiplied by on the way does not let that count: var >= 0 everywhere, so |d var| <= 2 sd |d
+/// sd|, and sd cancels. At sd = 0, where d var = 0, the first is taken as 0 and the second as f'^2.
 template <class T>
 class QuadratureSlopes {
  public:

@@ -16,8 +16,8 @@ struct GatherJacobian final : Operation {
   }
 
   std::string name() const override {
-    return text("gather_jacobian ", n_outputs, " outputs, ", adjoint.rows, " x ", adjoint.cols, ", ",
-                n_inputs, " inputs");
+    return text("gather_jacobian ", n_outputs, " outputs, ", adjoint.rows, " x ", adjoint.cols,
+                ", ", n_inputs, " inputs");
   }
 
   Cost cost() const override { return {0, 8.0 * static_cast<double>(adjoint.rows * n_inputs)}; }

@@ -5,8 +5,9 @@
 
 namespace tagix::conformance {
 
-/// The adjoint below an elementwise function, by its slopes: mean_by_mean G + var_by_mean G_v by the
-/// mean, mean_by_var G + var_by_var G_v by the variance; in place, or elsewhere, written or added.
+/// The adjoint below an elementwise function, by its slopes: mean_by_mean G + var_by_mean G_v by
+/// the mean, mean_by_var G + var_by_var G_v by the variance; in place, or elsewhere, written or
+/// added.
 struct ScaleAdjoint final : Operation {
   enum class To { itself, other, sum };
 
@@ -36,7 +37,7 @@ struct ScaleAdjoint final : Operation {
 
   std::function<void()> prepare(Arrays& arrays) const override {
     const ConstSlopesView view{arrays.values(slopes[0]).data(), arrays.values(slopes[1]).data(),
-                    arrays.values(slopes[2]).data(), arrays.values(slopes[3]).data()};
+                               arrays.values(slopes[2]).data(), arrays.values(slopes[3]).data()};
     const auto size = static_cast<Index>(slopes[0].size());
     const MomentsView below = arrays.in_place(to == To::itself ? adjoint : before);
     const ConstMomentsView from = to == To::itself ? below : arrays.input(adjoint);

@@ -32,8 +32,8 @@ class Float64Covariance {
     add(a, a.var, network);
     for (std::size_t layer = 0; layer < network.layers.size(); ++layer) {
       const Float64Layer& own = network.layers[layer];
-      Float64Network above{{network.layers.begin() + static_cast<std::ptrdiff_t>(layer) + 1,
-                            network.layers.end()}};
+      Float64Network above{
+          {network.layers.begin() + static_cast<std::ptrdiff_t>(layer) + 1, network.layers.end()}};
       const Gaussians z = Float64Network{{{own.weight, own.bias}}}.forward(a).output;
       // The activation and all above it, as an affine map of weight 1 before them.
       Float64Layer activation{unit_weight(z.cols), Gaussians(1, 0), own.activation};

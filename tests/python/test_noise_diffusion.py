@@ -90,7 +90,7 @@ def test_samples_are_those_of_the_values(noise: NoiseModel, device: str) -> None
     bare = model.sample(60, seed=4)
     assert bare.x.tobytes() == a.x.tobytes() and bare.var.tobytes() == a.var.tobytes()
     assert bare.trajectory is bare.epistemic is bare.score is None
-    # So for the tangents of the network.
+    # So for the derivatives of the network.
     x = np.hstack([clusters(7), np.zeros((7, 5))]).astype(np.float32)
     np.testing.assert_allclose(model.net.jacobian(x), plain.net.jacobian(x), rtol=1e-4, atol=1e-6)
     np.testing.assert_allclose(
