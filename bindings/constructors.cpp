@@ -19,14 +19,16 @@ std::string parameters_of(py::handle constructor) {
   return py::str(list.attr("replace")(" = ", "="));
 }
 
+/// Arguments as a call shows them: "2, bias=False".
 std::string joined(const py::args& args, const py::kwargs& kwargs) {
   std::string list;
   const auto append = [&list](const std::string& item) {
     list += list.empty() ? item : ", " + item;
   };
   for (const py::handle value : args) append(std::string(py::repr(value)));
-  for (const auto& [key, value] : kwargs)
+  for (const auto& [key, value] : kwargs) {
     append(std::string(py::str(key)) + "=" + std::string(py::repr(value)));
+  }
   return list;
 }
 
