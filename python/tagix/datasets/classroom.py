@@ -31,7 +31,7 @@ class ClassroomData:
             helix, else 2.
         held_out: (n_samples, n_features) float32, drawn alike from another seed and scaled as the
             train set is, so a few points lie a little outside [-1, 1]. Scores of held_out against
-            train are the floor that a model's samples are held to.
+            train are the floor for scores of a model's samples.
         train_labels: (n_samples,) int64 in [0, n_classes).
         held_out_labels: (n_samples,) int64, likewise.
         n_classes: Number of classes.
@@ -61,7 +61,7 @@ def load_classroom(name: str, *, n_samples: int = 8000, seed: int = 42) -> Class
     The train set comes from generator seed ``seed``, so that moons and circles of seed 42 are
     scikit-learn's of random_state=42; the held-out set from 2**32 - 1 - seed, which no other value
     of ``seed`` uses. Each axis is scaled by the least and the greatest value of the train set, so
-    the scale, and with it every score, varies a little from seed to seed.
+    the scale, and hence every score, varies a little from seed to seed.
 
     Raises:
         ValueError: Unknown name, fewer than 2 samples, a seed outside [0, 2**31).

@@ -6,9 +6,9 @@ Noise is the standard deviation of an independent normal number added to each co
 same units. The swiss roll, the moons and the circles are scikit-learn's and need it; the others are
 drawn with numpy. Labels of these are independent draws, so classes have their shares on average.
 
-Errors that all raise: TypeError for an argument of another type; ValueError for n_samples below 1,
-a seed outside [0, 2**32), negative or infinite noise; ImportError where scikit-learn is needed and
-not installed.
+All functions raise TypeError for an argument of another type; ValueError for n_samples below 1, a
+seed outside [0, 2**32), or negative or infinite noise; and ImportError if scikit-learn is needed
+but not installed.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def moons(
 
         label 0: (cos u, sin u) + noise;   label 1: (1 - cos u, 1/2 - sin u) + noise
 
-    u is spread evenly over [0, pi], and the labels have half of the points each (label 1 has the
-    one more of an odd number). Coordinates lie in about [-1.2, 2.2].
+    u is spread evenly over [0, pi]. Each label has half of the points; of an odd number label 1 has
+    one more. Coordinates lie in about [-1.2, 2.2].
     """
     n_samples, seed, noise = _checked(n_samples, seed, noise)
     sklearn_datasets = import_optional("sklearn.datasets", package="scikit-learn")
@@ -93,8 +93,8 @@ def circles(
 
         r (cos u, sin u) + noise,   label 0: r = 1;   label 1: r = factor, in [0, 1)
 
-    u is spread evenly over a full turn, and the labels have half of the points each (label 1 has
-    the one more of an odd number).
+    u is spread evenly over a full turn. Each label has half of the points; of an odd number label 1
+    has one more.
     """
     n_samples, seed, noise = _checked(n_samples, seed, noise)
     factor = as_number("factor", factor)
@@ -117,8 +117,8 @@ def blobs(
         label 1, one fifth, of which a fifth:  N([.2, .3], 2 F + G), the rest N([.8, .8], F - G)
         F = .005 I,   G = .004 off the diagonal and 0 on it
 
-    The second argument of N is the covariance matrix. The numbers of points are binomial. A part
-    of label 1 lies within label 0, so no classifier gets all of it right.
+    The second argument of N is the covariance matrix. The numbers of points are binomial. A part of
+    label 1 lies within label 0, so no classifier can be perfect.
     """
     n_samples, seed, _ = _checked(n_samples, seed)
     rng = np.random.default_rng(seed)
@@ -177,7 +177,7 @@ def helix(
 def rings(
     n_samples: int = 100_000, *, noise: float = 0.02, seed: int = 0, return_labels: bool = False
 ) -> FloatArray | Labelled:
-    """Four rings around the origin, an inner one as full of points as an outer one.
+    """Four rings around the origin, each with the same expected number of points.
 
     (k + 1)/4 (cos u, sin u) + noise,   label k = 0..3, equally likely, u uniform in [0, 2 pi]
     """

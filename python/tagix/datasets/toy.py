@@ -1,4 +1,4 @@
-"""Toy problems: a shape drawn twice, to train on and to judge by, standardised alike."""
+"""Toy problems: a shape drawn twice, for training and for evaluation, standardised alike."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class ToyData:
             3 features for the helix, else 2.
         held_out: (n_held_out, n_features) float32 from another seed, on the train set's scale.
         off_manifold_radius: 99.9 % quantile of the distance from a held-out point to the nearest
-            train point, on the same scale; what lies farther out counts as off the manifold.
+            train point, on the same scale; points farther out count as off the manifold.
         train_labels: (n_train,) int64 in [0, n_classes), or None where there are no classes.
         held_out_labels: (n_held_out,) int64, likewise.
         n_classes: Number of classes, or None.
@@ -76,10 +76,10 @@ class ToyData:
 def load_toy(name: str, n_train: int = 100_000, n_held_out: int = 20_000, seed: int = 0) -> ToyData:
     """Draw a train and a held-out set and standardise both by the train set.
 
-    One mean and one standard deviation over all axes keep the shape of the data. The sets come
-    from generator seeds 2 seed + 1 and 2 seed + 2, so no two values of seed share one. The figures
-    quoted for these problems use seed 0 and the default sizes: radius 0.0358 for the swiss roll,
-    0.0364 for the moons.
+    One mean and one standard deviation over all axes keep the shape of the data. The sets come from
+    generator seeds 2 seed + 1 and 2 seed + 2, so different values of seed share no generator seed.
+    The figures quoted for these problems use seed 0 and the default sizes: radius 0.0358 for the
+    swiss roll, 0.0364 for the moons.
 
     Args:
         name: "swiss_roll", "moons", "circles", "blobs", "manycircles", "helix", "rings",

@@ -23,7 +23,7 @@ class UciSet:
 
     Attributes:
         n_splits: Published splits, 0 to n_splits - 1.
-        n_hidden: Units of the one hidden layer that figures are published for.
+        n_hidden: Units of the hidden layer of the networks in the published figures.
     """
 
     n_splits: int = 20
@@ -69,12 +69,12 @@ class UciData:
 
 
 def load_uci(path: str | os.PathLike[str], name: str, split: int = 0) -> UciData:
-    """Read one split of a set from files as they were published with the splits.
+    """Read one split of a set from the published files.
 
-    ``path/name`` (or ``path/name/data``) has data.txt, a row of numbers a line, and, one number
-    from 0 on a line, index_features.txt and index_target.txt, columns of it, and
-    index_train_<split>.txt and index_test_<split>.txt, rows of it (Hernandez-Lobato and Adams,
-    ICML 2015; Gal and Ghahramani, ICML 2016).
+    ``path/name`` (or ``path/name/data``) has data.txt, with one row of numbers per line. The index
+    files have one number per line, counted from 0: index_features.txt and index_target.txt name
+    columns of data.txt, and index_train_<split>.txt and index_test_<split>.txt name its rows
+    (Hernandez-Lobato and Adams, ICML 2015; Gal and Ghahramani, ICML 2016).
 
     Args:
         path: Folder of all sets.
@@ -84,9 +84,9 @@ def load_uci(path: str | os.PathLike[str], name: str, split: int = 0) -> UciData
     Raises:
         ValueError: Another name or split, and a file that is damaged: text in place of a number,
             rows of different lengths, indices that are out of range or occur twice, a row in both
-            train and test, a target among the features. It names the file.
+            train and test, a target among the features. The message names the file.
         TypeError: For ``split`` anything but an integer, for ``path`` anything but a path.
-        FileNotFoundError: A file that is not there.
+        FileNotFoundError: A file is missing.
     """
     if name not in UCI_SETS:
         raise ValueError(f"name: got {name!r}, needed one of {', '.join(UCI_SETS)}")

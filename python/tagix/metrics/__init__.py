@@ -1,11 +1,11 @@
 """How good predictions, their variances and samples are.
 
-Of Gaussian predictions, by targets, means and TOTAL predictive variances (noise included):
+For Gaussian predictions, from targets, means and TOTAL predictive variances (noise included):
 proper scores (nll_gaussian, crps_gaussian, interval_score), calibration (coverage,
 quantile_calibration_error, pit, expected_normalized_calibration_error) and ranking (aurc, ause).
-Of classifiers: expected_calibration_error. Of any score of strangeness: ood_auroc. Of samples
-against real points: emd, wasserstein, sliced_wasserstein, mmd, nll_kernel, precision_recall,
-off_manifold_share, knn_accuracy. Of predictions of noise: denoising_mse.
+For classifiers: expected_calibration_error. For any out-of-distribution score: ood_auroc. For
+samples against real points: emd, wasserstein, sliced_wasserstein, mmd, nll_kernel,
+precision_recall, off_manifold_share, knn_accuracy. For predictions of noise: denoising_mse.
 
     >>> mean, var = net(x)
     >>> metrics.crps_gaussian(y, mean, var + noise_var)

@@ -18,9 +18,9 @@ def as_predictions(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The observed targets with their predicted means and variances, each (n_observed,) float64.
 
-    NaN in y_true is a missing target and left out. mean and var broadcast to the shape of y_true,
-    never the other way round; (n,) and (n, 1) count as the same shape, so that the prediction of
-    one output goes with targets of one dimension.
+    NaN in y_true is a missing target and is left out. mean and var broadcast to the shape of
+    y_true, never the other way round. (n,) and (n, 1) count as the same shape, so a prediction of
+    one output can be compared with targets of one dimension.
 
     Raises:
         ValueError: Shapes that do not fit, no target, an infinite target, NaN or infinity in mean

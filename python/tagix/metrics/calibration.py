@@ -36,7 +36,7 @@ class VarianceCurve(NamedTuple):
 
 
 class PitHistogram(NamedTuple):
-    """Numbers of targets, (n_bins,), by probability integral transform, and (n_bins + 1,) edges."""
+    """Counts of targets by probability integral transform, (n_bins,), and (n_bins + 1,) edges."""
 
     counts: npt.NDArray[np.int64]
     edges: FloatArray
@@ -50,7 +50,7 @@ def coverage(
         lower, upper = mean -+ sqrt(var) Phi^-1((1 + level) / 2)
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         level: Nominal coverage, in (0, 1). A calibrated model's coverage is equal to it.
@@ -74,7 +74,7 @@ def coverage_curve(
     """Coverage of the central intervals by their level, see coverage.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         levels: (n_levels,) numbers in (0, 1); by default 0.01, 0.02, ..., 0.99.
@@ -104,7 +104,7 @@ def quantile_calibration_curve(
         observed(p) = share of targets with y <= mean + sqrt(var) Phi^-1(p)
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         levels: (n_levels,) numbers in (0, 1); by default 0.01, 0.02, ..., 0.99.
@@ -130,12 +130,12 @@ def quantile_calibration_error(
 
         QCE = mean over p of |observed(p) - p|,   observed as in quantile_calibration_curve
 
-    0 for a model calibrated on average, at most 0.5 with the default levels, and about
-    0.31 / sqrt(n) for n targets that were drawn from the prediction. Kuleshov et al. (2018) sum the
+    It is 0 for a model calibrated on average, at most 0.5 with the default levels, and about 0.31 /
+    sqrt(n) for n targets that were drawn from the prediction. Kuleshov et al. (2018) sum the
     squares of the same differences.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         levels: (n_levels,) numbers in (0, 1); by default 0.01, 0.02, ..., 0.99.
@@ -151,14 +151,14 @@ def quantile_calibration_error(
 
 
 def pit(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike) -> FloatArray:
-    """Probability integral transform: the predicted probability of a target at or below each.
+    """Probability integral transform: the predicted distribution function at each target.
 
         PIT = Phi((y - mean) / sqrt(var))
 
-    Of a calibrated model these are uniform over [0, 1].
+    For a calibrated model these are uniform over [0, 1].
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
 
@@ -179,13 +179,13 @@ def pit(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike) -> Float
 def pit_histogram(
     y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike, *, n_bins: int = 10
 ) -> PitHistogram:
-    """Numbers of targets by probability integral transform, in bins of equal width over [0, 1].
+    """Counts of targets by probability integral transform, in bins of equal width over [0, 1].
 
-    Flat for a calibrated model; a valley where variances are too small, a hill where they are too
-    large, a slope where means are off (Gneiting, Balabdaoui and Raftery 2007).
+    The histogram is flat for a calibrated model. It has a valley if variances are too small, a hill
+    if they are too large, and a slope if means are biased (Gneiting, Balabdaoui and Raftery 2007).
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         n_bins: Number of bins, at least 1.
@@ -208,10 +208,10 @@ def variance_calibration_curve(
 
         predicted = sqrt(mean of var),   actual = sqrt(mean of (y - mean)^2),   bin by bin
 
-    Targets of equal variance are sorted by where they stand in y_true.
+    Targets of equal variance are sorted by their position in y_true.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         n_bins: Number of bins, from 1 to the number of targets; sizes differ by one at most.
@@ -237,11 +237,11 @@ def expected_normalized_calibration_error(
         ENCE = mean over bins of |predicted - actual| / predicted,
         predicted and actual as in variance_calibration_curve (Levi et al. 2019)
 
-    Unlike the coverage it tells whether each size of variance is right, not their mixture. It is
-    not 0 for a calibrated model but about sqrt(n_bins / (pi n)) for n targets.
+    Unlike coverage, ENCE tells whether variances are right at each size, not only on average. For a
+    calibrated model it is not 0 but about sqrt(n_bins / (pi n)) for n targets.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         n_bins: Number of bins, from 1 to the number of targets.

@@ -1,4 +1,4 @@
-"""How well accuracies match the confidences of a classifier."""
+"""How well the accuracies of a classifier match its confidences."""
 
 from __future__ import annotations
 
@@ -33,22 +33,23 @@ def reliability_curve(
 ) -> ReliabilityCurve:
     """Accuracy by confidence (Guo et al. 2017).
 
-    Bin i holds edges[i] < confidence <= edges[i + 1], the first bin its lower edge as well.
+    Bin i holds edges[i] < confidence <= edges[i + 1]; the first bin also includes its lower edge.
 
-    With y_prob of shape (n, n_classes), the confidence of a row is its largest probability, and it
-    is right where that is the probability of the class y_true, the first of equal ones. With
-    y_prob of shape (n,) or (n, 1), it is the probability of y_true = 1: of the positive class, or
-    of any prediction being right, with y_true telling whether it was.
+    With y_prob of shape (n, n_classes), the confidence of a row is its largest probability, and the
+    row is right if y_true is the class with this probability (the first of equal ones). With y_prob
+    of shape (n,) or (n, 1), the confidence is the probability of y_true = 1. This may be the
+    probability of the positive class, or of a prediction being right, with y_true saying whether it
+    was.
 
     Args:
-        y_true: (n,) or (n, 1) classes 0, 1, ...; NaN is a missing one, left out.
+        y_true: (n,) or (n, 1) classes 0, 1, ...; NaN is missing and is left out.
         y_prob: (n, n_classes) probabilities that sum to 1, or (n,) or (n, 1) probabilities.
         n_bins: Number of bins, at least 1.
         strategy: "uniform" for bins of equal width over [0, 1], "quantile" for bins of about
             equally many rows between the smallest and the largest confidence.
 
     Raises:
-        ValueError: Shapes that do not fit, no class, one that is not a whole number or has no
+        ValueError: Shapes that do not fit, no class, a class that is not a whole number or has no
             probability, a probability outside [0, 1], rows that do not sum to 1 within 0.01, n_bins
             below 1, another strategy.
         TypeError: Not an array of numbers, or not an integer.
@@ -81,10 +82,11 @@ def expected_calibration_error(
         ECE = sum over bins of counts / n |accuracy - confidence|,   bins as in reliability_curve
 
     (Guo et al. 2017; with strategy "quantile", the adaptive form of Nixon et al. 2019 for the
-    largest probability.) For a calibrated model it is above 0 by chance, the more so the more bins.
+    largest probability.) For a calibrated model it is above 0 by chance, and grows with the number
+    of bins.
 
     Args:
-        y_true: (n,) or (n, 1) classes 0, 1, ...; NaN is a missing one, left out.
+        y_true: (n,) or (n, 1) classes 0, 1, ...; NaN is missing and is left out.
         y_prob: (n, n_classes) probabilities that sum to 1, or (n,) or (n, 1) probabilities of
             y_true = 1.
         n_bins: Number of bins, at least 1.

@@ -1,4 +1,4 @@
-"""What the nearest real points say of samples: precision, recall, and whether labels fit."""
+"""Measures from nearest neighbours: precision and recall of samples, and whether labels fit."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ def precision_recall(samples: npt.ArrayLike, real: npt.ArrayLike, k: int = 3) ->
                      among the other points of X, edge included
         precision = share of samples in support(real),   recall = share of real in support(samples)
 
-    From Kynkäänniemi et al. 2019. Precision falls with samples that are wrong, recall with parts of
-    the data that are never sampled. Large sets of one distribution have both near 1 in two
-    dimensions; use equal sizes to compare.
+    From Kynkäänniemi et al. 2019. Wrong samples lower the precision; parts of the data that are
+    never sampled lower the recall. In two dimensions, large sets of one distribution have both
+    near 1. Use sets of equal sizes to compare.
 
     Args:
         samples: (n_samples, n_features) points to judge, more than k.
@@ -66,9 +66,9 @@ def knn_accuracy(
 ) -> float:
     """Share of samples that look like the class that was asked for, in [0, 1].
 
-    A sample looks like the class that most of its k nearest real points have; of classes with
-    equally many the one of the smallest label counts. Real points that are classified by others
-    give what can be reached where classes overlap.
+    A sample looks like the class of most of its k nearest real points; of equally frequent classes
+    the smallest label counts. Where classes overlap, the accuracy of held-out real points is the
+    best that can be reached.
 
     Args:
         samples: (n_samples, n_features) points to judge.

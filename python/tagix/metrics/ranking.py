@@ -1,4 +1,4 @@
-"""How well an uncertainty ranks: the largest errors first, strange inputs above usual ones."""
+"""How well an uncertainty ranks: large errors first, strange inputs above usual ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ErrorMeasure = Literal["rmse", "mse", "mae"]
 
 
 class RiskCoverageCurve(NamedTuple):
-    """Mean loss of the most certain points by their share of all, each (n,).
+    """Mean loss of the most certain points, by their share of all points, each (n,).
 
     ``coverage`` is 1 / n, 2 / n, ..., 1.
     """
@@ -24,7 +24,7 @@ class RiskCoverageCurve(NamedTuple):
 
 
 class SparsificationCurve(NamedTuple):
-    """Error of what is left by the share of targets removed, each (n,).
+    """Error of the remaining targets, by the share of targets removed, each (n,).
 
     ``removed`` is 0, 1 / n, ..., (n - 1) / n. ``model`` removes by predicted variance, ``oracle``
     by actual error, ``random`` at random, which on average leaves the error as it is.
@@ -48,13 +48,14 @@ def risk_coverage_curve(loss: npt.ArrayLike, uncertainty: npt.ArrayLike) -> Risk
 
         risk(k / n) = mean loss of the k points of least uncertainty
 
-    Points of equal uncertainty come in random order, on average: each counts with the mean loss of
-    them all. The area under the curve (AURC, Geifman and El-Yaniv 2017) is ``risk.mean()``. The
-    loss may be an error, or 1 for a wrong or bad point and 0 for others, whose mean is a share.
+    Points of equal uncertainty count as if averaged over random orders: each has the mean loss of
+    all of them. The area under the curve (AURC, Geifman and El-Yaniv 2017) is ``risk.mean()``. The
+    loss may be an error, or 1 for a bad point and 0 for others; its mean is then the share of bad
+    points.
 
     Args:
         loss: n finite numbers, of any shape.
-        uncertainty: As many finite numbers, larger for less certain points.
+        uncertainty: n finite numbers, larger for less certain points.
 
     Raises:
         ValueError: Unequal or no numbers, NaN or infinity.
@@ -79,13 +80,13 @@ def sparsification_curve(
     *,
     error: ErrorMeasure = "rmse",
 ) -> SparsificationCurve:
-    """Error of the targets that are left as the least certain are removed (Ilg et al. 2018).
+    """Error of the remaining targets as the least certain are removed (Ilg et al. 2018).
 
-    Targets are ranked one by one: call it column by column where outputs have different units.
-    Only the order of the variances matters; equal ones are as in risk_coverage_curve.
+    Targets are ranked one by one: call it for each column separately if outputs have different
+    units. Only the order of the variances matters; ties are treated as in risk_coverage_curve.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means, of a shape that broadcasts to that of y_true.
         var: Predictive variances, > 0, likewise.
         error: "rmse", "mse" or "mae".
@@ -115,14 +116,15 @@ def aurc(
     *,
     error: ErrorMeasure = "rmse",
 ) -> float:
-    """Area under the model's sparsification curve, which is that under its risk-coverage curve.
+    """Area under the model's sparsification curve, which equals that under its risk-coverage curve.
 
         AURC = 1 / n sum over k = 1 .. n of the error of the k most certain targets
 
-    In the unit of the error; lower is better, and the error itself is what random ranking gives.
+    AURC is in the unit of the error; lower is better. A random ranking gives the error of all
+    targets.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means, of a shape that broadcasts to that of y_true.
         var: Predictive variances, > 0, likewise.
         error: "rmse", "mse" or "mae".
@@ -146,15 +148,15 @@ def ause(
 
         AUSE = 1 / n sum over k = 1 .. n of (model_k - oracle_k) / error of all targets
 
-    0 where larger variances always go with larger errors; lower is better.
+    AUSE is 0 if larger variances always go with larger errors; lower is better.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means, of a shape that broadcasts to that of y_true.
         var: Predictive variances, > 0, likewise.
         error: "rmse", "mse" or "mae".
-        normalize: Divide by the error of all targets, so that both curves start at 1. Without it
-            the area is in the unit of the error. Where that error is 0, so is the area.
+        normalize: Divide by the error of all targets, so that both curves start at 1. Without
+            normalization the area is in the unit of the error. If that error is 0, so is the area.
 
     Raises:
         ValueError: See sparsification_curve.
@@ -167,11 +169,13 @@ def ause(
 
 
 def ood_auroc(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike) -> float:
-    """Area under the receiver operating characteristic of a score that should tell strange inputs.
+    """Area under the receiver operating characteristic of a score that should detect strange
+    inputs.
 
         AUROC = P(score of a strange input > score of a usual one) + P(equal) / 2
 
-    1 where every strange input scores higher, 0.5 by chance. It is scikit-learn's roc_auc_score.
+    It is 1 if every strange input scores higher, and 0.5 by chance; computed by scikit-learn's
+    roc_auc_score.
 
     Args:
         in_distribution: Scores of usual inputs, of any shape, such as predicted variances.
@@ -188,7 +192,7 @@ def ood_auroc(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike
 
 
 def ood_roc_curve(in_distribution: npt.ArrayLike, out_of_distribution: npt.ArrayLike) -> RocCurve:
-    """The curve that ood_auroc is the area under, from (0, 0) to (1, 1). Strange is positive.
+    """The ROC curve whose area is ood_auroc, from (0, 0) to (1, 1); strange inputs are positive.
 
     Args:
         in_distribution: Scores of usual inputs, of any shape, such as predicted variances.

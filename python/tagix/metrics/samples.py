@@ -36,12 +36,12 @@ class NoisePredictor(Protocol):
 def off_manifold_radius(
     train: npt.ArrayLike, held_out: npt.ArrayLike, quantile: float = 0.999
 ) -> float:
-    """Distance to the nearest train point that this share of held-out points stays within.
+    """The quantile, over held-out points, of the distance to the nearest train point.
 
     Args:
         train: (n_train, n_features) points.
         held_out: (n_held_out, n_features) points of the same distribution, not in train.
-        quantile: Share in (0, 1]; between two distances it is interpolated.
+        quantile: Share of held-out points within the radius, in (0, 1]; interpolated linearly.
 
     Raises:
         ValueError: Shapes that do not match, numbers that are not finite, quantile out of range.
@@ -113,16 +113,15 @@ def denoising_mse(model: NoisePredictor, held_out: npt.ArrayLike, seed: int = 0)
         x_t = sqrt(alpha_bar[t]) x_0 + sqrt(1 - alpha_bar[t]) eps,   t uniform over 1 .. n_steps - 1
 
     t starts at 1, as in training and in sampling: at t = 0 the data are clean. Row i of held_out,
-    standardised as the model does it, is x_0 of draw i, starting over where there are fewer than
-    20 000 rows. Another seed moves the
-    result by about 0.005 on the toy data, the same for every good model; so compare models, and the
-    ideal one (KernelDenoiser), on one seed.
+    standardised as by the model, is x_0 of draw i; with fewer than 20 000 rows they repeat. On the
+    toy data another seed changes the result by about 0.005, equally for every good model. So
+    compare models, and the ideal model (KernelDenoiser), on one seed.
 
     Args:
-        model: Its alpha_bar has shape (n_steps,), its predict takes x_t of shape
-            (20000, n_features), float32, and integer t of shape (20000,), and returns the mean
-            and variance of the noise, or of what its prediction_type, if it has one, says. Its
-            shift and scale, if it has them, turn data into x_0.
+        model: Its alpha_bar has shape (n_steps,), its predict takes x_t of shape (20000,
+            n_features), float32, and integer t of shape (20000,), and returns the mean and variance
+            of the noise, or of the target named by its prediction_type, if it has one. Its shift
+            and scale, if it has them, turn data into x_0.
         held_out: (n_held_out, n_features) points in the units of the data that the model was
             fitted to.
         seed: Of t and eps. Equal seeds give equal draws, whatever the model.
@@ -167,12 +166,12 @@ class KernelDenoiser:
         E eps  = (x_t - sqrt(alpha_bar) E x_0) / sqrt(1 - alpha_bar)
         Var eps = alpha_bar / (1 - alpha_bar) Var x_0
 
-    It stands in for a model in denoising_mse, and tells what part of the error no model can avoid.
-    20 000 predictions from 100 000 train points take some 15 seconds on one core.
+    Passed to denoising_mse in place of a model, it gives the error that no model can avoid. 20 000
+    predictions from 100 000 train points take some 15 seconds on one core.
 
     Args:
         train: (n_train, n_features) points.
-        alpha_bar: (n_steps,) numbers in [0, 1); the first, of clean data, may be 1.
+        alpha_bar: (n_steps,) numbers in [0, 1); the first, for clean data, may be 1.
 
     Raises:
         ValueError: Another shape of train, NaN or infinity.

@@ -20,7 +20,7 @@ def nll_gaussian(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike)
         NLL = (log(2 pi var) + (y - mean)^2 / var) / 2
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
 
@@ -43,7 +43,7 @@ def crps_gaussian(y_true: npt.ArrayLike, mean: npt.ArrayLike, var: npt.ArrayLike
     Raftery 2007, equation 21 and its closed form). For a variance near 0 it is the absolute error.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
 
@@ -73,7 +73,7 @@ def interval_score(
     Raftery 2007, equation 43).
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         level: Nominal coverage of the intervals, in (0, 1).

@@ -1,7 +1,7 @@
 """How far apart two sets of points are, as samples of two distributions.
 
-Two sets of one distribution do not score 0 (but for mmd, on average): compare every score with that
-of held-out points in place of the samples.
+Two sets of one distribution do not score 0 (except mmd, on average): compare every score with the
+score of held-out points in place of the samples.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ def wasserstein(a: npt.ArrayLike, b: npt.ArrayLike, p: int = 1) -> float:
         W_p(a, b)^p = min over plans P of sum_ij P_ij |a_i - b_j|^p,
         P >= 0, rows of P sum to 1/n_a, columns to 1/n_b
 
-    In the units of the points. It is a linear program: 2000 points against 2000 take less than a
-    second, 8000 against 8000 some ten seconds and 3 GiB.
+    The distance is in the units of the points. It is computed by a linear program: 2000 against
+    2000 points take less than a second, 8000 against 8000 some ten seconds and 3 GiB.
 
     Args:
         a: (n_a, n_features) points.
@@ -52,7 +52,8 @@ def emd(
     """Earth mover's distance between draws from two sets, each point of mass 1.
 
     That is n_points times W_1 between n_points of a and n_points of b, in the units of the points,
-    as the mean of n_draws draws. emd_draws has the single draws, the arguments and the errors.
+    averaged over n_draws draws. emd_draws gives the single draws, and documents arguments and
+    errors.
     """
     return float(emd_draws(a, b, n_points=n_points, n_draws=n_draws, seed=seed).mean())
 
@@ -65,12 +66,12 @@ def emd_draws(
     n_draws: int = 5,
     seed: int = 0,
 ) -> FloatArray:
-    """The draws that emd is the mean of, (n_draws,) float64.
+    """The single draws whose mean is emd, (n_draws,) float64.
 
     Args:
         a: (n_a, n_features) points, n_a >= n_points.
         b: (n_b, n_features) points, n_b >= n_points.
-        n_points: Drawn from each set without replacement, anew for each draw.
+        n_points: Points drawn from each set without replacement, anew for each draw.
         n_draws: Number of draws.
         seed: Of the draws.
 
@@ -102,10 +103,10 @@ def nll_kernel(samples: npt.ArrayLike, real: npt.ArrayLike, *, tau: float = 0.1)
         -log( 1/n_samples sum_i p(s_i) ),
         p(s) = 1/n_real sum_j (2 pi tau)^(-d/2) exp(-|s - x_j|^2 / (4 tau))
 
-    tau is a temperature, in the units of the points squared. The kernel is a Gaussian of variance
-    2 tau per coordinate with the normalisation of variance tau, so p integrates to 2^(d/2). The
-    mean is inside the logarithm, and samples in the middle of the data score lower than the data:
-    the target is the score of real points against real ones, not a low score.
+    tau is a temperature, in the units of the points squared. The kernel is a Gaussian of variance 2
+    tau per coordinate with the normalisation of variance tau, so p integrates to 2^(d/2). The mean
+    is inside the logarithm, so samples in the middle of the data score lower than the data. A good
+    score is therefore not a low one, but the score of real points against real points.
 
     Args:
         samples: (n_samples, n_features) points to judge.
@@ -135,15 +136,15 @@ def mmd(a: npt.ArrayLike, b: npt.ArrayLike, bandwidth: float | None = None) -> f
 
         MMD^2 = E k(a, a') + E k(b, b') - 2 E k(a, b),   k(x, y) = exp(-|x - y|^2 / (2 h^2)),
 
-    each mean over pairs of different rows (Gretton et al. 2012, equation 3). Around 0 for two sets
-    of one distribution, where it is negative about as often as positive; no more than 2.
+    each mean over pairs of different rows (Gretton et al. 2012, equation 3). For two sets of one
+    distribution it is around 0, negative about as often as positive; it is at most 2.
 
     Args:
         a: (n_a, n_features) points, at least 2.
         b: (n_b, n_features) points, at least 2.
-        bandwidth: h, in the units of the points. By default the median distance between different
-            points of both sets together, of at most 1000 rows of each set, evenly picked; give one
-            number where scores of several sets are compared.
+        bandwidth: h, in the units of the points. The default is the median distance between
+            different points of both sets together, with at most 1000 evenly picked rows of each
+            set. To compare scores of several sets, pass one fixed number.
 
     Raises:
         ValueError: Shapes that do not match, fewer than 2 rows, numbers that are not finite, a

@@ -1,6 +1,6 @@
 """Figures of frequencies against probabilities, and of errors against variances.
 
-The metrics behind them, and what their arguments may be, are in :mod:`tagix.metrics`.
+:mod:`tagix.metrics` has the metrics behind them, and documents their arguments.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def plot_quantile_calibration(
 ) -> Figure:
     """Share of targets at or below each predicted quantile, against the quantile's level.
 
-    The diagonal is a calibrated model; independent targets drawn from the prediction stay within
-    the band at 95 % of the levels, on average.
+    A calibrated model lies on the diagonal. Independent targets drawn from the prediction stay
+    within the band at 95 % of the levels, on average.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         levels: Of the quantiles, by default 0.01, 0.02, ..., 0.99.
@@ -77,13 +77,13 @@ def plot_coverage(
     levels: npt.ArrayLike | None = None,
     title: str | None = None,
 ) -> Figure:
-    """Share of targets within the central intervals, against the level of these.
+    """Share of targets within the central intervals, against the level of the intervals.
 
     Below the diagonal variances are too small, above it too large; the band is as in
     plot_quantile_calibration.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         levels: Of the intervals, by default 0.01, 0.02, ..., 0.99.
@@ -111,12 +111,13 @@ def plot_pit_histogram(
     n_bins: int = 10,
     title: str | None = None,
 ) -> Figure:
-    """Numbers of targets by probability integral transform, see metrics.pit_histogram.
+    """Counts of targets by probability integral transform, see metrics.pit_histogram.
 
-    Of a calibrated model with independent targets 95 % of the bars end within the band, on average.
+    For a calibrated model with independent targets, 95 % of the bars end within the band, on
+    average.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         n_bins: Number of bars.
@@ -160,7 +161,7 @@ def plot_variance_calibration(
     logarithmic where they span more than a factor of 10.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Total predictive variances, > 0.
         n_bins: Number of bins, of equally many targets.
@@ -275,10 +276,10 @@ def plot_reliability_diagram(
 ) -> Figure:
     """Accuracy by confidence, and below it how many predictions have that confidence.
 
-    A dot in each bin stands at its mean confidence; on the diagonal, accuracy is equal to it.
+    Each bin has a dot at its mean confidence; on the diagonal, accuracy equals confidence.
 
     Args:
-        y_true: (n,) classes; NaN is a missing one, left out.
+        y_true: (n,) classes; NaN is missing and is left out.
         y_prob: (n, n_classes) probabilities, or (n,) of y_true = 1.
         n_bins: Number of bins of confidence.
         strategy: Of the bins, "uniform" or "quantile".

@@ -106,7 +106,8 @@ def animate_denoising(
 ) -> Path:
     """Write an animation of the reverse chain as a GIF of 640 x 640 pixels; returns its path.
 
-    One frame per state, the noise first; the last one stays before the animation starts again.
+    There is one frame per state, the noise first; the last frame stays before the animation
+    restarts.
 
     Args:
         trajectory: (n_states, n, 2) or (n_states, n, 3) states, n_states >= 2, the noise first, as
@@ -116,10 +117,10 @@ def animate_denoising(
         labels: (n,) integers from 0 on that colour the points, -1 for "no label".
         n_points: Drawn, evenly picked; all where there are fewer.
         projection: Two coordinates to draw; None draws three dimensions in perspective.
-        fps: Frames per second, at most 50, which is as fast as GIF viewers go.
+        fps: Frames per second, at most 50, the limit of GIF viewers.
         hold: Seconds for which the last frame stays.
-        turn: Degrees by which the view of three dimensions turns in all, to end as other figures
-            have it.
+        turn: Degrees by which the view of three dimensions turns in all; it ends at the view of the
+            other figures.
         title: Above the points.
 
     Raises:

@@ -1,6 +1,6 @@
 """Figures of how well an uncertainty ranks errors and inputs.
 
-The metrics behind them, and what their arguments may be, are in :mod:`tagix.metrics`.
+:mod:`tagix.metrics` has the metrics behind them, and documents their arguments.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ def plot_sparsification(
     error: ErrorMeasure = "rmse",
     title: str | None = None,
 ) -> Figure:
-    """Error of the targets that are left as the least certain, the worst or any are removed.
+    """Error of the remaining targets as the least certain, the worst or random targets are removed.
 
     Of more than 1000 targets, 1000 points of each curve are drawn, evenly picked.
 
     Args:
-        y_true: Targets; NaN is a missing one, left out.
+        y_true: Targets; NaN is missing and is left out.
         mean: Predicted means.
         var: Predictive variances, > 0.
         error: "rmse", "mse" or "mae".
@@ -85,14 +85,14 @@ def plot_sparsification(
 def plot_risk_coverage(
     loss: npt.ArrayLike, uncertainty: Mapping[str, npt.ArrayLike], *, title: str | None = None
 ) -> Figure:
-    """Mean loss of the points that are kept as the least certain go, by each uncertainty.
+    """Mean loss of the remaining points as the least certain are removed, by each uncertainty.
 
-    Of more than 1000 points, 1000 of each curve are drawn, evenly picked. Dashed is what dropping
-    at random leaves.
+    Of more than 1000 points, 1000 of each curve are drawn, evenly picked. The dashed line is for
+    removal at random.
 
     Args:
         loss: n numbers, such as an error, or 1 for a bad point and 0 for others.
-        uncertainty: n numbers by the name of what they are; larger for less certain points.
+        uncertainty: n numbers for each uncertainty, by its name; larger for less certain points.
         title: Above the panel.
 
     Raises:
@@ -129,7 +129,7 @@ def plot_ood_roc(
     *,
     title: str | None = None,
 ) -> Figure:
-    """Share of strange inputs found, against the share of usual ones taken for strange.
+    """Share of strange inputs detected, against the share of usual inputs mistaken for strange.
 
     Args:
         in_distribution: Scores of usual inputs, such as predicted variances.

@@ -35,8 +35,8 @@ def plot_regression(
 ) -> Figure:
     """A predicted curve with a band for each kind of variance, over the data.
 
-    The inner band is the epistemic standard deviation, where the curve may lie; the outer that of
-    a target, the root of epistemic + aleatoric.
+    The inner band is the epistemic standard deviation: where the curve may lie. The outer band is
+    the standard deviation of a target, the root of epistemic + aleatoric.
 
     Args:
         x: (n,) inputs in rising order.
@@ -95,7 +95,7 @@ def plot_predictions(
     level: float,
     title: str | None = None,
 ) -> Figure:
-    """Targets against their predictions, with the interval of each; on the diagonal both are equal.
+    """Targets against their predictions, with intervals; on the diagonal both are equal.
 
     The title of a panel says which share of the targets lies in its interval.
 

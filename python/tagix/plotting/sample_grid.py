@@ -32,8 +32,8 @@ def plot_sample_grid(
 ) -> Figure:
     """A panel of samples for each row and column, over faint data.
 
-    Panels with data show its range, others that of their samples; so a stray sample may lie
-    outside. A cell that is absent stays empty.
+    Panels with data show the range of the data, other panels the range of their samples; so a stray
+    sample may lie outside. A missing cell stays empty.
 
     Args:
         cells: (n, 2) or (n, 3) samples by the names of their row and column, such as

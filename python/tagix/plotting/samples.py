@@ -97,7 +97,7 @@ def plot_samples_by(
 ) -> Figure:
     """Samples coloured by each of some measures of uncertainty, a panel for each.
 
-    Colours as in plot_sample_var, of each panel for itself, and the largest values on top.
+    Colours are as in plot_sample_var, separately for each panel, with the largest values on top.
 
     Args:
         samples: (n, 2) points.

@@ -41,13 +41,13 @@ def plot_scores(
 ) -> Figure:
     """A metric against a swept value for several methods, with error bars.
 
-    An axis is logarithmic where its numbers are positive and span more than a factor of 10; along
-    x, that holds beside a value of 0, too.
+    An axis is logarithmic if its numbers are positive and span more than a factor of 10; on the x
+    axis an additional value of 0 is allowed.
 
     Args:
         x: (n,) values of the setting, in rising order.
-        scores: (n,) means and (n,) standard deviations >= 0 by the name of the method; where the
-            mean is NaN there is no point, where only the deviation is, no error bar.
+        scores: (n,) means and (n,) standard deviations >= 0 by the name of the method; if the mean
+            is NaN there is no point; if only the deviation is NaN there is no error bar.
         floor: Mean and standard deviation of the metric for real data against real data, drawn as
             a line and a band of one standard deviation to each side.
         xlabel: Name of the setting.
@@ -118,8 +118,8 @@ def plot_trade_off(
 ) -> Figure:
     """One metric against another along a setting, each point labelled by it.
 
-    The usual one is guidance: what a larger weight gains in class accuracy and loses in distance
-    from the data.
+    The usual setting is guidance: a larger weight gains class accuracy and moves samples away from
+    the data.
 
     Args:
         curves: By the name of the method, (n,) weights, (n,) numbers along x, such as accuracies,

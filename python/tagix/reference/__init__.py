@@ -1,7 +1,7 @@
 """The PyTorch reference: TAGI in float64, written for clarity, and the backprop diffusion peer.
 
-It shares no code with the compiled core, so that each can be held to the other. Names equal those
-of `tagix.nn`: a test can build the same network from either module. Needs the extra `torch`.
+It shares no code with the compiled core, so each can be tested against the other. Names are those
+of `tagix.nn`, so a test can build the same network from either module. Needs the extra `torch`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Variances carried along a reverse chain in other ways than the library's, to hold it to them.
+"""Variances carried along a reverse chain in other ways than the library's, for comparison.
 
 A chain is what ``DiffusionModel.sample(trajectory=True)`` keeps of n samples. With
 alpha_t = abar_t / abar_{t-1} and the sampler's noise n, its steps are
@@ -6,8 +6,8 @@ alpha_t = abar_t / abar_{t-1} and the sampler's noise n, its steps are
     x_{t-1} = c1 x_t - c2 eps(x_t, t) + sigma_t n
     c1 = 1 / sqrt(alpha_t),   c2 = (1 - alpha_t) / sqrt(alpha_t (1 - abar_t))
 
-and each function here gives the variance of the chain's end that the network's uncertainty makes,
-for the noise that the chain had, in float64 and in the squared units of the data.
+Each function gives the variance of the chain's end that is due to the network's uncertainty, given
+the noise of the chain, in float64 and in the squared units of the data.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ def published_var(model: DiffusionModel, trajectory: npt.ArrayLike, max_var: flo
         S_{t-1} = clip((S_t + c^2 Var eps(x_t, t)) / alpha_t, 0, max_var),   S = 0 at the start,
         c = (1 - alpha_t) / sqrt(1 - alpha_t)
 
-    That is alpha_t where abar_t belongs, and no covariance of x_t and eps. Kept for comparisons.
+    This has alpha_t where abar_t belongs, and no covariance of x_t and eps. It is kept for
+    comparisons.
 
     Args:
         model: On the CPU.
@@ -76,11 +77,11 @@ def redrawn_covariance(
 ) -> Array:
     """Covariances by Monte Carlo, independent from step to step, (n, n_features, n_features).
 
-    Of n_chains chains from the same start, with the same noise of the sampler. In each step each
-    chain predicts by "weights", a network of its own drawn from the posterior (``model.draw``), or
-    by "outputs", a draw from N(eps, W) at its x, with W what the network says of itself. The first
-    is what ``samples.epistemic`` stands for; the second tests the recursion apart from W. A
-    variance is off by a share of about sqrt(2 / n_chains).
+    n_chains chains start at the same point and have the same noise of the sampler. In each step
+    each chain predicts with "weights", a network drawn for it from the posterior (``model.draw``),
+    or with "outputs", a draw from N(eps, W) at its x, where W is the network's own covariance.
+    ``samples.epistemic`` approximates the first; the second tests the recursion independently of W.
+    The relative error of a variance is about sqrt(2 / n_chains).
 
     Args:
         model: On the CPU.
@@ -126,7 +127,7 @@ def redrawn_covariance(
 
 
 def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
-    """Covariances where a chain keeps its weights theta, (n, n_features, n_features).
+    """Covariances if a chain keeps its weights theta, (n, n_features, n_features).
 
         G_{t-1} = A G_t - c2 d eps / d theta,   A = c1 I - c2 J,   S = G diag(Var theta) G^T
 
@@ -182,8 +183,9 @@ def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.Arra
         W = sum over affine maps z = W a + b of B diag(Wv (a_mean^2 + a_var) + b_var) B^T,
         B = d eps / d z, through the Jacobians of the activations
 
-    What each affine map adds to the variance goes up to the output by itself, where TAGI's moments
-    take the units of a layer as independent, anew at each layer. To first order it is exact.
+    The contribution of each affine map to the variance is propagated to the output separately,
+    while TAGI's moments treat the units of every layer as independent. The result is exact to first
+    order.
 
     Args:
         model: Of linear layers and ReLU, without a noise head.
