@@ -100,7 +100,7 @@ def _slopes(function: PredictionWithJacobian, z: Array, level: Level) -> tuple[A
     x = level.a * z
     given = function(x.copy(), np.full(n, level.t))
     if not isinstance(given, tuple) or len(given) != 2:
-        raise TypeError("function: got other than a tuple (F, dF/dx) from it")
+        raise TypeError("function: got something else from it, needed a tuple (F, dF/dx)")
     prediction = as_prediction(given[0], (n, d), level.t)
     jacobian = as_prediction(given[1], (n, d, d), level.t)
     eps = level.eps.x * x + level.eps.prediction * prediction

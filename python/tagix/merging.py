@@ -122,8 +122,8 @@ def _combine(
     elif n_improper := int((precision <= 0).sum()):
         raise ValueError(
             f"{culprit}: got precisions that leave {n_improper} of {precision.size} parameters "
-            "with one of 0 or less, needed variances that make a distribution of each: "
-            "improper='prior' puts such parameters back to the prior"
+            "with a combined precision of 0 or less, needed one above 0: "
+            "improper='prior' resets such parameters to the prior"
         )
     with np.errstate(over="ignore"):
         product_mean = (prior_mean + shift / precision).astype(np.float32)
@@ -131,7 +131,7 @@ def _combine(
     if not (np.isfinite(product_mean) & np.isfinite(product_var)).all():
         raise ValueError(
             f"{culprit}: got parameters that overflow float32 when they are combined, needed "
-            "precisions that do not all but cancel: improper='prior' puts such parameters back to "
+            "precisions that do not nearly cancel: improper='prior' resets such parameters to "
             "the prior"
         )
     return product_mean, product_var
@@ -166,8 +166,8 @@ def _checked(
         )
     if ((var == 0) != constant).any():
         raise ValueError(
-            f"{name}: got {int(((var == 0) != constant).sum())} parameters of variance 0 that have "
-            "another one in the prior or the other way round, needed a network trained from it"
+            f"{name}: got {int(((var == 0) != constant).sum())} parameters with variance 0 in "
+            "only one of network and prior, needed a network trained from the prior"
         )
     return mean, var
 
@@ -207,8 +207,8 @@ def _parameters(name: str, network: Sequential) -> tuple[NDArray[np.float64], ND
     mean, var = network._model.get_parameters()
     if not (np.isfinite(mean) & np.isfinite(var) & (var >= 0)).all():
         raise ValueError(
-            f"{name}: got means that are not finite, or variances that are not or below 0, needed "
-            "none of these"
+            f"{name}: got means that are not finite, or variances that are not finite or below 0, "
+            "needed finite means, and finite variances of at least 0"
         )
     return mean.astype(np.float64), var.astype(np.float64)
 

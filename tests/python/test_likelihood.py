@@ -167,7 +167,7 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
     "function alone": (
         lambda: call(function=lambda x, t: x),
         TypeError,
-        r"^function: got other than a tuple",
+        r"^function: got something else",
     ),
     "function shape": (
         lambda: call(function=lambda x, t: (X[:2], JACOBIAN)),

@@ -61,7 +61,7 @@ class Verdict:
 
 
 def distance(value: float, floor: float, goal: Goal) -> float:
-    """How much worse than the floor a value is; negative only where better means lower or higher.
+    """How much worse than the floor a value is; negative only if better means lower or higher.
 
     lower: value - floor;  higher: floor - value;  floor: |value - floor|
     """
@@ -75,8 +75,8 @@ def distance(value: float, floor: float, goal: Goal) -> float:
 def verdict(ours: Summary, theirs: Summary, floor: Summary, goal: Goal) -> Verdict:
     """Compare tagix with PyTorch by the distances of their models to the floor's mean.
 
-    Distances of single models, not of their mean: models that miss the floor on either side are
-    not near it because their misses cancel.
+    The distances are those of single models, not of their mean: models that miss the floor on
+    different sides are not near it because their errors cancel.
     """
 
     def distances(each: Summary) -> Summary:

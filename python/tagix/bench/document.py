@@ -1,4 +1,4 @@
-"""Put tables into a document: each between its markers, everything else as it is."""
+"""Put tables into a document, each between its markers, without other changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def begin_marker(name: str) -> str:
 
 
 def replace_table(text: str, name: str, table: str) -> str:
-    """The text with what stands between the markers of a table replaced by this one.
+    """The text, with the part between the markers of a table replaced by this table.
 
     ValueError unless the text has the pair of markers once.
     """
@@ -37,7 +37,7 @@ def check_document(path: Path, names: Iterable[str]) -> None:
 
 
 def write_document(path: Path, tables: dict[str, str]) -> None:
-    """Replace these tables in a document, which is written whole or not at all."""
+    """Replace these tables in a document; it is written whole or not at all."""
     text = path.read_text(encoding="utf-8")
     for name, table in tables.items():
         text = replace_table(text, name, table)

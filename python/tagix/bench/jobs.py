@@ -1,4 +1,4 @@
-"""What a benchmark trains and measures, as plain data: equal descriptions are equal jobs."""
+"""What a benchmark trains and measures, as plain data: jobs with equal descriptions are equal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Sampling:
     """One way to draw from a trained model, and what to measure of the samples.
 
     Attributes:
-        name: Of the results, unique in a job.
+        name: Name of the results, unique in a job.
         n_samples: Samples to draw; with by_class, of each class.
         metrics: Keys of tagix.bench.measures.MEASURES.
         sampler: Class in tagix.samplers; None is the model's own default, DDPM over all steps.
@@ -47,9 +47,9 @@ class Sampling:
 
 
 class BenchmarkJob(ABC):
-    """One piece of work of a benchmark; the fields of the dataclass that derives from it say what.
+    """One piece of work of a benchmark, described by the fields of a derived dataclass.
 
-    The properties here may be fields there.
+    The properties here may be fields of the derived class.
     """
 
     @property
@@ -86,7 +86,7 @@ class BenchmarkJob(ABC):
         return described
 
     def key(self) -> str:
-        """Name of the job's files: readable, and by a hash its own."""
+        """Name of the job's files: readable, and unique by a hash."""
         canonical = json.dumps([self.format, self.description()], sort_keys=True)
         digest = hashlib.sha256(canonical.encode()).hexdigest()[:16]
         return f"{self.title()}_{digest}"
@@ -97,8 +97,8 @@ class Job(BenchmarkJob):
     """One training of one model, and the measurements of it.
 
     Attributes:
-        method: "tagix", "pytorch" (the peer trained by Adam), or "real": no model, its samples are
-            held-out points, so that the same measurements give the floor.
+        method: "tagix", "pytorch" (the peer trained by Adam), or "real": no model, but held-out
+            points in the place of samples, so that the same measurements give the floor.
         data: Name of the data set.
         protocol: "classroom" (tagix.datasets.load_classroom) or "toy" (load_toy).
         n_train: Train points; None is the protocol's number.

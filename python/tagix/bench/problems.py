@@ -1,4 +1,4 @@
-"""The data of a job: train points, held-out points and what is known of them."""
+"""The data of a job: train points, held-out points and their properties."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Labels = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Problem:
-    """Points to learn and points to be judged by, (n, n_features), with labels where there are any.
+    """Points for training and points for evaluation, (n, n_features), with labels if there are any.
 
     Attributes:
-        train: The real points: those learned, and those that samples are compared with.
+        train: The real points, both for training and for comparison with samples.
         train_labels: Their classes, or None.
-        held_out: As many or more points drawn alike.
+        held_out: At least as many points from the same distribution.
         held_out_labels: Their classes, or None.
         n_classes: Number of classes, or None.
         off_manifold_radius: See tagix.metrics.off_manifold_radius; None if the data have none.
@@ -46,7 +46,7 @@ class Problem:
         return points
 
     def draw_held_out(self, n: int, seed: int, label: int | None = None) -> FloatArray:
-        """n held-out points of a class or of all, drawn with replacement, for each seed its own."""
+        """n held-out points of a class or of all, drawn with replacement by the seed."""
         points = self.held_out
         if label is not None:
             assert self.held_out_labels is not None

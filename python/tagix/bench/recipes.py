@@ -1,4 +1,4 @@
-"""How the two methods train unless a table says otherwise; one place to tune them."""
+"""The default training of the two methods, in one place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Scale:
     """How much of a table is run.
 
     Attributes:
-        quick: Few cells and epochs, to see that all works, in place of the full grid.
+        quick: Run few cells and epochs, as a check, in place of the full grid.
         n_seeds: Models of each kind.
     """
 
@@ -54,7 +54,7 @@ def pytorch_job(data: str, seed: int, **settings: Any) -> Job:
 
 
 def real_jobs(scale: Scale, data: str, sampling: Sampling, **settings: Any) -> list[Job]:
-    """Measurements of real points in the place of samples: the floor."""
+    """Measurements of real points in the place of samples; they give the floor."""
     return [
         Job("real", data, seed=seed, checkpoints=(), samplings=(sampling,), **settings)
         for seed in scale.floor_seeds

@@ -1,4 +1,4 @@
-"""Run jobs in parallel processes, and keep what each gives as soon as it is there."""
+"""Run jobs in parallel processes, and keep each result as soon as it is ready."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _LIBRARY_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 
 @dataclass
 class Outcome:
-    """What became of the jobs.
+    """The outcome of a run of jobs.
 
     Attributes:
         results: By BenchmarkJob.key(), of the jobs that have some.
-        errors: By BenchmarkJob.key(), what went wrong in the others, with the job's description.
-        n_run: Jobs run by this call; the others were there before, or failed.
+        errors: By BenchmarkJob.key(), the errors of the other jobs, with their descriptions.
+        n_run: Jobs run by this call; the others had results before, or failed.
         seconds: Wall-clock time of the call.
     """
 
@@ -62,10 +62,10 @@ class Workers:
     def run(
         self, jobs: Sequence[BenchmarkJob], store: Store
     ) -> Iterator[tuple[BenchmarkJob, str | None]]:
-        """Jobs with None, or with what went wrong, as they are done.
+        """Yield jobs as they finish, each with None or with its error.
 
-        Jobs that are timed run when the others are done, one at a time. So do jobs that were lost
-        with a process that died, once more: one of them may be to blame, and the others are not.
+        Timed jobs run after all others, one at a time. Jobs that were lost because a process died
+        run once more in the same way, because only one of them may have caused this.
         """
         lost = []
         for job, done in self._together([job for job in jobs if not job.timed], store):
@@ -116,14 +116,14 @@ def run_jobs(
 ) -> Outcome:
     """Run the jobs that the store does not have yet.
 
-    A job that fails leaves the others alone. KeyboardInterrupt ends the call; finished jobs are in
-    the store by then.
+    A job that fails does not affect the others. KeyboardInterrupt ends the call; finished jobs are
+    already in the store.
 
     Args:
         jobs: Equal ones are run once.
         store: Where results are read and written.
         workers: Where they run.
-        fresh: Run all, whatever the store has.
+        fresh: Run all jobs, even if the store has their results.
         progress: Show a progress bar on stderr.
         title: Of the bar.
     """

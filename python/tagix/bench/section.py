@@ -12,7 +12,7 @@ from tagix.bench.compare import Goal, Summary, reaches_floor, verdict
 
 @dataclass(frozen=True)
 class Target:
-    """What was aimed at and what came of it."""
+    """A target and the measured result."""
 
     text: str
     got: str
@@ -36,7 +36,7 @@ class Section:
         name: Of the table, as on the command line.
         title: Its heading.
         text: Settings and Markdown tables.
-        targets: What was to be reached.
+        targets: The targets of the table.
         figures: To be drawn.
         numbers: Everything that the tables hold, for JSON.
     """

@@ -1,4 +1,4 @@
-"""Results of jobs as files, one pair a job: a job whose files are there needs no second run."""
+"""Results of jobs as files, one pair per job; a job with existing files is not run again."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Store:
     def save(
         self, job: BenchmarkJob, result: Mapping[str, Any], arrays: Mapping[str, Array]
     ) -> None:
-        """Write what a job gave. Numbers come last: where they are, arrays are, too."""
+        """Write the results of a job. Numbers come last: if they exist, the arrays do, too."""
         named: dict[str, Any] = dict(arrays)
         write_atomically(
             self.folder / f"{job.key()}.npz", lambda file: np.savez_compressed(file, **named)
@@ -51,7 +51,7 @@ class Store:
         write_atomically(self.folder / f"{job.key()}.json", lambda file: file.write(text.encode()))
 
     def load(self, job: BenchmarkJob) -> dict[str, Any] | None:
-        """The numbers of a finished job, or None where there are none, or none that can be read."""
+        """The numbers of a finished job, or None if there are none that can be read."""
         try:
             text = (self.folder / f"{job.key()}.json").read_text(encoding="utf-8")
             result: dict[str, Any] = json.loads(text)

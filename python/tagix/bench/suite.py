@@ -40,13 +40,13 @@ IMAGES = Path("images") / "toy"
 
 @dataclass(frozen=True)
 class TableRun:
-    """What came of a table.
+    """The outcome of a table.
 
     Attributes:
         section: Its report.
-        n_jobs: Jobs that it has results of.
-        n_run: Those among them that were not there before.
-        errors: What went wrong in the others, a text each.
+        n_jobs: Jobs with results.
+        n_run: Jobs with results that this run computed.
+        errors: What went wrong in the other jobs, one text each.
         seconds: Time that the jobs took together, by the clock.
         path: Its Markdown file.
     """
@@ -70,7 +70,7 @@ def run_toy(
     fresh: bool = False,
     progress: bool = True,
 ) -> list[TableRun]:
-    """Train, measure and draw what some tables need, and write their reports.
+    """Train, measure and draw everything that some tables need, and write their reports.
 
     The folder gets jobs/ (a pair of files for each training, which a later call reads instead of
     training again), figures/, and for each table <name>.md and <name>.json.
@@ -79,7 +79,7 @@ def run_toy(
         tables: Names in TABLES.
         quick: Few cells and epochs in place of the full grids.
         n_seeds: Models of each kind, by default 3, or 1 in quick runs.
-        n_workers: Processes at a time, by default one a processor.
+        n_workers: Parallel processes, by default one per processor.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose tables are replaced, see tagix.bench.document; figures go
             to images/toy/ beside it.

@@ -31,7 +31,7 @@ def build_app() -> Any:
     @app.callback()  # type: ignore[untyped-decorator]
     def options(
         verbose: int = typer.Option(
-            0, "--verbose", "-v", count=True, help="Log to stderr what is done; twice for more."
+            0, "--verbose", "-v", count=True, help="Log to stderr; twice for more detail."
         ),
         version: bool = typer.Option(
             False,

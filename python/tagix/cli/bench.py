@@ -39,20 +39,20 @@ def add_commands(app: Any) -> None:
 
     @bench.command()  # type: ignore[untyped-decorator]
     def toy(
-        table: BenchTable = typer.Option(BenchTable.all, help="Which table."),
+        table: BenchTable = typer.Option(BenchTable.all, help="Table to make."),
         quick: bool = typer.Option(False, "--quick", help="Few cells and epochs."),
         seeds: int | None = typer.Option(None, min=1, help="Default: 3, or 1 with --quick."),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
+        workers: int | None = typer.Option(None, min=1, help="Default: one per processor."),
         output: Path = typer.Option(Path("output/toy"), help="Folder of results and figures."),
         document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose tables to replace."
+            None, exists=True, dir_okay=False, help="Markdown file in which to replace tables."
         ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
+        fresh: bool = typer.Option(False, "--fresh", help="Run finished jobs again, too."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bars."),
     ) -> None:
         """Train tagix and a PyTorch peer on toy data; write tables, figures and numbers.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench import TABLES, run_toy
 
@@ -77,26 +77,26 @@ def add_commands(app: Any) -> None:
     def uci(
         data: Path = typer.Option(exists=True, file_okay=False, help="Folder of the sets."),
         dataset: list[str] = typer.Option(
-            [], help="Which set; may be repeated. Default: all that the folder has."
+            [], help="Set; may be repeated. Default: all in the folder."
         ),
         quick: bool = typer.Option(False, "--quick", help="The first 2 splits of each set."),
         peer: str = typer.Option(
             "none",
             metavar="NAMES",
-            help="Others on the same splits, with commas between: ngboost, catboost, "
+            help="Peers on the same splits, separated by commas: ngboost, catboost, "
             "catboost-rmse, xgboost-distribution, lightgbm, torch; all: those installed.",
         ),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
+        workers: int | None = typer.Option(None, min=1, help="Default: one per processor."),
         output: Path = typer.Option(Path("output/uci"), help="Folder of results."),
         document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
+            None, exists=True, dir_okay=False, help="Markdown file in which to replace the table."
         ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
+        fresh: bool = typer.Option(False, "--fresh", help="Run finished jobs again, too."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor, as it is, and peers on the published splits of UCI sets.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.uci import run_uci
 
@@ -120,26 +120,26 @@ def add_commands(app: Any) -> None:
 
     @bench.command(name="tables")  # type: ignore[untyped-decorator]
     def tables_of_sklearn(
-        dataset: list[str] = typer.Option([], help="Which set; may be repeated. Default: all ten."),
+        dataset: list[str] = typer.Option([], help="Set; may be repeated. Default: all ten."),
         quick: bool = typer.Option(False, "--quick", help="One fold of each set."),
         peer: str = typer.Option(
             "all",
             metavar="NAMES",
-            help="Others on the same folds, with commas between: gaussian-process, mlp, "
+            help="Peers on the same folds, separated by commas: gaussian-process, mlp, "
             "random-forest, hist-gradient-boosting, ngboost, catboost, catboost-rmse (of numbers); "
             "all: those installed; none.",
         ),
-        workers: int | None = typer.Option(None, min=1, help="Default: one a processor."),
+        workers: int | None = typer.Option(None, min=1, help="Default: one per processor."),
         output: Path = typer.Option(Path("output/tables"), help="Folder of results."),
         document: Path | None = typer.Option(
-            None, exists=True, dir_okay=False, help="A Markdown file whose table to replace."
+            None, exists=True, dir_okay=False, help="Markdown file in which to replace the table."
         ),
-        fresh: bool = typer.Option(False, "--fresh", help="Run again what is there already."),
+        fresh: bool = typer.Option(False, "--fresh", help="Run finished jobs again, too."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar."),
     ) -> None:
         """Score TagiRegressor and TagiClassifier, as they are, and peers on sets of scikit-learn.
 
-        What an earlier run has finished is not run again. Exits with 1 if a job failed.
+        Jobs that an earlier run has finished are not run again. Exits with 1 if a job failed.
         """
         from tagix.bench.sklearn_sets import run_tables
 

@@ -1,4 +1,4 @@
-"""What cells of text stand for: numbers in the usual spellings, dates, times, yes and no.
+"""The values of cells of text: numbers in the usual spellings, dates, times, yes and no.
 
 All functions take and return polars Series, null where a cell is missing or is not of the kind.
 """
@@ -25,7 +25,7 @@ MISSING = (
         "#null!",
     ),
 )
-"""Cells that say that there is no value, in lower case."""
+"""Cells that mean a missing value, in lower case."""
 
 TRUE = ("true", "yes", "t", "y", "on", "ja", "wahr", "oui", "vrai")
 FALSE = ("false", "no", "f", "n", "off", "nein", "falsch", "non", "faux")
@@ -38,7 +38,7 @@ _CURRENCY = (
 
 
 def present(cells: pl.Series) -> pl.Series:
-    """Cells without the spaces around them, null where they say that there is no value."""
+    """Cells without surrounding spaces, null where they mean a missing value."""
     import polars as pl
 
     stripped = cells.str.strip_chars()
@@ -55,7 +55,7 @@ def evaluated(expression: pl.Expr) -> pl.Series:
 
 
 def converted(values: pl.Series, dtype: Any) -> pl.Series:
-    """Values of another type, null where it has none for them."""
+    """Values converted to another type, null where conversion fails."""
     converted: pl.Series = values.cast(dtype, strict=False)
     return converted
 
@@ -70,9 +70,9 @@ def plain_numbers(cells: pl.Series) -> pl.Series:
 def numbers(cells: pl.Series, decimal: str) -> pl.Series:
     """Numbers as people write them, float64.
 
-    Besides plain ones: thousands in groups (1,234.5; 1'234.5; 1 234.5), a mark of currency on
-    either side, a percent sign, which changes nothing (12% is 12), a minus of any kind, and
-    parentheses about what is negative.
+    Besides plain numbers they may have groups of thousands (1,234.5; 1'234.5; 1 234.5), a currency
+    sign on either side, a percent sign, which changes nothing (12% is 12), a minus sign of any
+    kind, or parentheses around negative numbers.
 
     Args:
         cells: text, as :func:`present` gives it.
@@ -110,7 +110,7 @@ def _bare(cells: pl.Series) -> pl.Series:
 def marks(cells: pl.Series) -> list[str]:
     """The currencies, and the percent sign, that some of the cells have, sorted.
 
-    Signs that are those of one currency are its code: USD, EUR and GBP.
+    The sign of a single currency is given as its code: USD, EUR and GBP.
     """
     found = cells.str.extract(rf"({_CURRENCY}|%)").drop_nulls()
     return sorted({_CODES.get(mark, mark) for mark in found.unique().to_list()})
@@ -125,7 +125,7 @@ CODE = r"^(?:0\d{2,}|\d{17,})$"
 def is_code(cells: pl.Series) -> bool:
     """Whether cells are whole numbers that stand for names, such as 00501.
 
-    Some are filled up with zeros to three digits or more, or have more digits than a float64.
+    Some cells are padded with zeros to three digits or more, or have more digits than a float64.
     """
     digits = cells.drop_nulls()
     return bool(digits.str.contains(CODE).any() and digits.str.contains(r"^\d+$").all())
@@ -153,8 +153,8 @@ def dates(cells: pl.Series, day_first: bool) -> pl.Series:
     """Dates, with or without a time of day, in one of the usual forms; datetimes in microseconds.
 
     Years come first (2024-03-31, 2024/3/31, 2024-03), or last (31.03.2024, 31/3/24, 3/31/2024), or
-    months have English names (31 Mar 2024, March 31, 2024). All cells have one form, the one that
-    reads most of them. Times with an offset are brought to UTC.
+    months have English names (31 Mar 2024, March 31, 2024). All cells are read in one form, the
+    form that fits most of them. Times with an offset are converted to UTC.
 
     Args:
         cells: text, as :func:`present` gives it.

@@ -28,7 +28,8 @@ def named_table(
     frame: pl.DataFrame,
     lines: NDArray[np.int64] | None = None,
 ) -> Table:
-    """A table under names that differ, with a note for each one that is not the file's.
+    """A table with distinct names of columns, and a note for each name that differs from the
+    file's.
 
     Args:
         path: of the file.

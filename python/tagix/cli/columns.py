@@ -1,7 +1,7 @@
-"""What columns of a table are, and their values as a typed polars frame.
+"""The kinds of columns of a table, and their values as a typed polars frame.
 
-A kind is "number", "boolean", "category", "date" or "time". The first file decides which one a
-column has, and the model's file keeps it, so that later files are read the same way.
+A kind is "number", "boolean", "category", "date" or "time". The first file decides the kind of a
+column, and the model's file keeps it, so that later files are read the same way.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 MOST_CATEGORIES = 20
-"""Different words of a column that become categories unasked, if each comes twice in the mean."""
+"""Different values up to which text becomes categories, if each occurs twice on average."""
 LARGEST = 1e150  # squares of larger numbers overflow
 MISTAKES = 0.1
-"""The share of cells up to which a column of numbers or dates is one with mistakes in it."""
+"""The share of bad cells up to which a column counts as numbers or dates with mistakes."""
 
 _NEEDED = {
     "number": "a number",
@@ -36,8 +36,8 @@ class Problem(NamedTuple):
 
     Attributes:
         words: what it holds, with an example and its place.
-        has_labels: whether its cells could be taken as categories all the same.
-        cell: one among numbers or dates that is neither.
+        has_labels: whether its cells could be taken as categories instead.
+        cell: a cell that is neither number nor date in a column of these.
     """
 
     words: str
@@ -46,9 +46,9 @@ class Problem(NamedTuple):
 
 
 def conventions(table: Table, before: Conventions | None = None) -> Conventions:
-    """Those that the columns of text leave no doubt about, and else those of an earlier file.
+    """Conventions that columns of text show without doubt, and else those of an earlier file.
 
-    A note is added to the table for what stays in doubt and is taken in one way.
+    A note is added to the table for each convention that stays in doubt.
     """
     before = before or Conventions()
     decimals, orders = set(), set()
@@ -120,7 +120,7 @@ def guess_kinds(
 ) -> tuple[dict[str, str], dict[str, Problem]]:
     """Kinds of columns, and the problems of those that have none, each by the column's name.
 
-    Those among ``categories`` are that, whatever their cells are.
+    Columns in ``categories`` are categories, whatever their cells are.
     """
     kinds: dict[str, str] = {}
     problems: dict[str, Problem] = {}

@@ -44,10 +44,10 @@ def add_commands(app: Any) -> None:
             PresetName.default, help="Recipe, see tagix.lab.PRESETS."
         ),
         seed: int = typer.Option(0, min=0, help="Seed of the model; the data stay the same."),
-        epochs: int | None = typer.Option(None, min=1, help="Instead of the preset's."),
+        epochs: int | None = typer.Option(None, min=1, help="Epochs, instead of the preset's."),
         n_train: int = typer.Option(100_000, min=1, help="Train points."),
         n_samples: int = typer.Option(10_000, min=1, help="Samples to draw."),
-        device: Device = typer.Option(Device.cpu, help="Where it trains and samples."),
+        device: Device = typer.Option(Device.cpu, help="Device to train and sample on."),
         output: Path = typer.Option(Path("output"), help="Folder of figures and report."),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar, no table."),
     ) -> None:
@@ -73,7 +73,7 @@ def add_commands(app: Any) -> None:
 
 
 def print_report(report: DiffusionReport) -> None:
-    """Print a table of what was measured beside the best that could be."""
+    """Print a table of the measured values beside the best possible values."""
     table = import_optional("rich.table", extra="cli").Table(
         title=f"{report.name.replace('_', ' ')}, preset {report.preset}, seed {report.seed}",
         caption="floor: held-out points, train points and the ideal denoiser on the same measures",

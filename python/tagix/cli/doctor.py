@@ -1,6 +1,6 @@
-"""``tagix doctor``: what this installation is, and what it can use here.
+"""``tagix doctor``: reports this installation, and what it can use on this machine.
 
-Needs numpy alone: it works where the command line's packages are missing, too.
+It needs only numpy, so it also works if the command line's packages are missing.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ _DEVELOPMENT = ("dev", "docs")  # extras for work on tagix itself
 
 
 def examine() -> dict[str, Any]:
-    """What there is, as JSON has it.
+    """The report as data for JSON.
 
     Keys: ``tagix``, ``python``, ``platform`` and ``numpy`` (versions); ``processor``, ``cpu`` (the
-    instruction set in use, those that could be, precisions, threads), ``cuda`` (built, compiled
-    for which architectures, available, why not, device, precisions), ``self_check``, and
-    ``extras``, by name, or None where tagix is on the path without being installed. What does not
-    work is there in words, as ``error``.
+    instruction set in use, those that could be, precisions, threads), ``cuda`` (built, compiled for
+    which architectures, available, why not, device, precisions), ``self_check``, and ``extras``, by
+    name, or None if tagix is on the path without being installed. For a part that does not work,
+    ``error`` says why.
     """
     import numpy
 
@@ -47,7 +47,7 @@ def examine() -> dict[str, Any]:
 
 
 def processor_name() -> str:
-    """The processor as its maker calls it, or its architecture where nothing says."""
+    """The processor's model name, or its architecture if the name is unknown."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
             for line in file:
@@ -92,7 +92,7 @@ def _cuda() -> dict[str, Any]:
 
 
 def self_check() -> dict[str, Any]:
-    """Whether a network here learns what arithmetic says: ``ok``, or ``error`` in words.
+    """Check that a network learns what exact arithmetic gives: ``ok``, or ``error`` in words.
 
     One weight w ~ N(m, v), one observation y = w x + e with e ~ N(0, s):
 
@@ -123,8 +123,8 @@ def self_check() -> dict[str, Any]:
 def extras() -> dict[str, dict[str, Any]] | None:
     """Packages of each extra of the installed distribution.
 
-    By extra: ``packages`` with the version of each, None where it is not installed, ``complete``,
-    and ``install``, the command that brings what is missing.
+    By extra: ``packages`` with the version of each (None if it is not installed), ``complete``, and
+    ``install``, the command that installs the missing packages.
     """
     try:
         metadata = distribution("tagix")
@@ -153,7 +153,7 @@ def _version(package: str) -> str | None:
 
 
 def report(found: dict[str, Any]) -> str:
-    """The lines that people read."""
+    """The report as lines for people."""
     cpu, cuda = found["cpu"], found["cuda"]
     if "error" in cpu:
         instruction_set = f"none: {cpu['error']}"
@@ -202,7 +202,7 @@ def _kernels(cuda: dict[str, Any]) -> str:
 
 
 def show(as_json: bool) -> None:
-    """Print what there is, for people or as JSON."""
+    """Print the report, for people or as JSON."""
     found = examine()
     print(json.dumps(found, indent=2) if as_json else report(found))
 
@@ -215,7 +215,7 @@ def add_commands(app: Any) -> None:
     def command(
         as_json: bool = typer.Option(False, "--json", help="As JSON, for programs."),
     ) -> None:
-        """Say what is installed, and which processor, threads and GPU it uses, or why not."""
+        """Report what is installed, and which processor, threads and GPU it uses, or why no GPU."""
         show(as_json)
 
 

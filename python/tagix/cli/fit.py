@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tagix.sklearn import TagiClassifier, TagiRegressor
 
 FEW_VALUES = 10
-"""So many different numbers in a target may be labels, which a user is told."""
+"""Number of different values up to which a target of numbers may be labels; a note then says so."""
 
 _PLURALS = {"boolean": "booleans", "category": "text", "date": "dates"}
 
@@ -59,7 +59,7 @@ class TrainingTable:
     of_classes: bool
 
     def fit(self, **parameters: Any) -> TagiRegressor | TagiClassifier:
-        """An estimator with these parameters, which keeps how the table was read."""
+        """A fitted estimator with these parameters, which remembers how the table was read."""
         from tagix.sklearn import TagiClassifier, TagiRegressor
 
         model = (TagiClassifier if self.of_classes else TagiRegressor)(**parameters)
@@ -77,7 +77,8 @@ def training_table(
     categories: Sequence[str] = (),
     missing: Sequence[str] = (),
 ) -> TrainingTable:
-    """Features and targets of a table: every column but targets and those dropped is a feature.
+    """Features and targets of a table: every column except targets and dropped columns is a
+    feature.
 
     Rows without a target are left out. A target of text or of booleans is learned as classes. Notes
     of both are added to the table.
@@ -86,11 +87,11 @@ def training_table(
         table: the rows.
         targets: names of the columns to predict; one of classes.
         classify: whether numbers are labels.
-        drop: columns to leave out, of which nothing else is asked.
+        drop: columns to leave out, whatever they hold.
         categories: columns to take as categories, whatever they hold.
-        missing: cells that stand for no value, beside the usual ones.
+        missing: cells that mean a missing value, besides the usual ones.
 
-    Raises ValueError for columns that are not there, and one for all the columns that cannot be
+    Raises ValueError for columns that do not exist, and one error for all columns that cannot be
     used.
     """
     table = table.without(drop).with_missing(missing)
@@ -148,12 +149,12 @@ def _judge_targets(
 
 
 def _refuse_rare_labels(table: Table, target: str, labels: NDArray[Any]) -> None:
-    """Raise ValueError for more than ten labels with less than two rows of each in the mean."""
+    """Raise ValueError for more than ten labels with fewer than two rows per label on average."""
     n_labels = len(np.unique(labels))
     if n_labels > FEW_VALUES and 2 * n_labels > len(labels):
         raise ValueError(
             f"{table.path}: column {target!r} has {n_labels} different labels in {len(labels)} "
-            "rows, needed two rows of each in the mean"
+            "rows, needed two rows per label on average"
         )
 
 
@@ -186,13 +187,13 @@ def add_command(app: Any) -> None:
             [], help="A column to take as categories, whatever it holds; may be repeated."
         ),
         missing: list[str] = typer.Option(
-            [], help="A cell that stands for no value, such as -999; may be repeated."
+            [], help="A cell that means a missing value, such as -999; may be repeated."
         ),
         noise: Noise = typer.Option(Noise.auto, help="Whether noise depends on the features."),
         n_estimators: int | None = typer.Option(
             None, min=1, help="Networks in the mixture, instead of the default."
         ),
-        max_epochs: int | None = typer.Option(None, min=1, help="Instead of the default."),
+        max_epochs: int | None = typer.Option(None, min=1, help="Most passes over the rows."),
         seed: int = typer.Option(0, min=0, help="Equal seeds give equal models."),
         device: Device = device_option(),
         quiet: bool = typer.Option(False, "--quiet", help="No progress bar, notes or summary."),

@@ -1,4 +1,4 @@
-"""What the commands on tables say on stderr: errors, warnings and notes, a line each."""
+"""Messages of the commands on tables to stderr: errors, warnings and notes, one line each."""
 
 from __future__ import annotations
 

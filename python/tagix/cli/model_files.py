@@ -1,4 +1,4 @@
-"""Models in files: how one reads a table, and its features in it."""
+"""Models in files: how a model reads a table, and the features that it reads."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def load_model(path: Path, device: Device) -> Any:
 
 
 def format_of(model: Any, table: Table) -> TableFormat:
-    """How a model reads a table; of one that was not fitted by ``tagix fit``, by its encoder.
+    """How a model reads a table; if ``tagix fit`` did not fit it, this follows from its encoder.
 
-    Raises ValueError for a model without names, and durations, which text does not have.
+    Raises ValueError for a model without names, and for durations, which text cannot express.
     """
     names = getattr(model, "feature_names_in_", None)
     if names is None:

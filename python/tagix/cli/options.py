@@ -51,11 +51,11 @@ def table_argument() -> Any:
 def model_argument() -> Any:
     """The argument MODEL of a typer command: the path of a file that exists."""
     return import_optional("typer", extra="cli").Argument(
-        exists=True, dir_okay=False, metavar="MODEL", help="A file that fit has written."
+        exists=True, dir_okay=False, metavar="MODEL", help="A file that tagix fit wrote."
     )
 
 
 def device_option() -> Any:
     """The option --device of a typer command on models."""
     typer = import_optional("typer", extra="cli")
-    return typer.Option(Device.cpu, help="Where the model is while it works.")
+    return typer.Option(Device.cpu, help="Device that the model runs on.")

@@ -1,4 +1,4 @@
-"""What ``tagix predict`` writes: tables with predictions, and figures of them."""
+"""The outputs of ``tagix predict``: tables with predictions, and figures of them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BINARY_SUFFIXES = (*PARQUET_SUFFIXES, *ARROW_SUFFIXES, ".xlsx")
 
 
 def check_outputs(*paths: Path | None, inputs: Sequence[Path]) -> None:
-    """Raise ValueError for files that cannot be written, before there is work to lose."""
+    """Raise ValueError for files that cannot be written, before any work is done."""
     for path in paths:
         if path is not None:
             for other in inputs:
@@ -52,11 +52,10 @@ def check_writable(path: Path) -> None:
 def write_table(
     path: Path | None, table: Table, predictions: pl.DataFrame, conventions: Conventions
 ) -> None:
-    """Write a table with columns of predictions beside its own; to stdout where ``path`` is None.
+    """Write a table with columns of predictions beside its own; to stdout if ``path`` is None.
 
-    As CSV the cells of the table stay as they were, and the numbers beside them have the same
-    delimiter and decimal mark; in other files they are typed. A file is replaced when the new one
-    is whole.
+    In CSV the cells of the table stay as they were, and predictions have the same delimiter and
+    decimal mark; other files are typed. An existing file is replaced when the new one is complete.
 
     Raises OSError if it cannot be written, and ImportError for .xlsx without xlsxwriter.
     """

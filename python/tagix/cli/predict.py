@@ -31,12 +31,13 @@ if TYPE_CHECKING:
 def predict_table(model: Any, table: Table, level: float) -> tuple[pl.DataFrame, Conventions]:
     """Predictions as columns of as many rows, and how the table writes numbers and dates.
 
-    Of a regression ``prediction``; ``std`` and its parts ``std_epistemic`` and ``std_aleatoric``,
-    the squares of which add up; ``low`` and ``high``, bounds that hold the target with probability
-    ``level``. Where there are several targets, the name of each follows an underscore. Of classes
-    ``prediction`` and ``p(label)`` for each.
+    For a regression the columns are ``prediction``; ``std`` and its parts ``std_epistemic`` and
+    ``std_aleatoric``, whose squares add up to that of ``std``; and ``low`` and ``high``, bounds
+    that hold the target with probability ``level``. With several targets, an underscore and the
+    target's name follow each. For classes the columns are ``prediction``, and ``p(label)`` for each
+    label.
 
-    Raises ValueError where the table lacks a feature of the model, or has one of these columns.
+    Raises ValueError if the table lacks a feature of the model, or has one of these columns.
     """
     import polars as pl
 
@@ -93,7 +94,7 @@ def add_command(app: Any) -> None:
         ),
         level: float = typer.Option(0.9, help="Probability of the interval from low to high."),
         plot: Path | None = typer.Option(
-            None, help="A PNG of predictions against the target, where the table has it."
+            None, help="A PNG of predictions against the target, if the table has it."
         ),
         device: Device = device_option(),
         quiet: bool = typer.Option(False, "--quiet", help="No notes."),

@@ -30,9 +30,9 @@ class Table:
 
     Attributes:
         path: of the file, for messages.
-        frame: all columns under names that differ; columns of text as the file has them.
+        frame: all columns under distinct names; columns of text as the file has them.
         index: the column without a name that numbers or names the rows, which is not a feature.
-        lines: the line of each row in a file of text, or its row in a sheet, (n_rows,); None in
+        lines: the line of each row in a file of text, or its row in a sheet, (n_rows,); None for
             other files, whose rows count from 1.
         unit: what the places of rows are called, "line" or "row".
         delimiter: between the cells of a file of text.
@@ -63,7 +63,7 @@ class Table:
         return self._cells[name]
 
     def require(self, names: Sequence[str], what: str = "column") -> None:
-        """Raise ValueError with all the names that are not those of a column."""
+        """Raise ValueError with all names that no column has."""
         shown = self.names
         known = set(shown)
         lacking = [name for name in names if name not in known]
@@ -89,7 +89,7 @@ class Table:
         return replace(self, frame=self.frame.drop(names))
 
     def with_missing(self, marks: Sequence[str]) -> Table:
-        """The table, with the same notes, in which some more cells stand for no value.
+        """The table, with the same notes, in which additional cells count as missing.
 
         Args:
             marks: cells, in any case; those that are numbers, in any spelling.

@@ -17,8 +17,8 @@ def read_table(path: Path) -> Table:
     """Read a file by its suffix; "-" is CSV from stdin, and so is a file of any other suffix.
 
     The first line of text, and the first row of a spreadsheet, holds the names of the columns.
-    Columns that have neither a name nor a cell are left out, and so is a first one without a name
-    that counts or names the rows. Names that occur twice, and missing ones, are replaced.
+    Columns that have neither a name nor a cell are left out, and so is a first column without a
+    name that counts or names the rows. Repeated and missing names are replaced.
 
     Raises:
         ValueError: for a file of another kind, without names or rows, or with rows of different

@@ -31,9 +31,10 @@ def as_text(column: pl.Series) -> pl.Series:
 
 
 def labels_of(table: Table, name: str, classes: NDArray[Any] | None = None) -> pl.Series:
-    """A column of labels, null where one is missing: whole numbers as such, the rest as text.
+    """A column of labels, null where a label is missing: whole numbers as numbers, the rest as
+    text.
 
-    ``classes`` are those of a model that has learned some already.
+    ``classes`` are the classes that a model has already learned.
     """
     text = cells.present(as_text(table.frame[name]))
     numbers = cells.plain_numbers(text)

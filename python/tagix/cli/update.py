@@ -19,13 +19,13 @@ from tagix.cli.targets import labels_of, numbers_of, with_targets
 def update_with_table(
     model: Any, table: Table, targets: Sequence[str] = ()
 ) -> tuple[list[str], int]:
-    """Learn the rows of a table, in their order, once; the names of the targets and how many rows.
+    """Learn the rows of a table once, in their order; returns the targets' names and the number of
+    rows.
 
-    Without ``targets``, they are those of the model's file; in a file that does not say, the one
-    column that is not a feature. Rows without a target are left out, with a note.
+    Without ``targets``, those in the model's file are used; if the file has none, the target is the
+    one column that is not a feature. Rows without a target are left out, with a note.
 
-    Raises ValueError for columns that are not there and cells of another kind; the model is then
-    as it was.
+    Raises ValueError for missing columns and cells of another kind; the model is then unchanged.
     """
     form = format_of(model, table)
     table = table.with_missing(form.missing)
@@ -69,11 +69,11 @@ def add_command(app: Any) -> None:
         target: list[str] = typer.Option(
             [], help="The column to learn; default: the one that the model was fitted to."
         ),
-        output: Path | None = typer.Option(None, help="Default: the model's own file."),
+        output: Path | None = typer.Option(None, help="File to write; default: the model's own."),
         device: Device = device_option(),
         quiet: bool = typer.Option(False, "--quiet", help="No notes, no summary."),
     ) -> None:
-        """Learn new rows, once, in their order, and write the model."""
+        """Learn new rows once, in their order, and write the model."""
         check_device(device)
         with in_one_line():
             outputs.check_outputs(output or model, inputs=[path])

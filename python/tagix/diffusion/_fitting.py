@@ -89,7 +89,7 @@ def _check_rows(data: NDArray[np.float32], n_features: int) -> None:
     if bad.size:
         columns = ", ".join(map(str, bad[:8])) + (", ..." if len(bad) > 8 else "")
         raise ValueError(
-            f"X: got NaN, infinity or what float32 does not hold in column {columns}, needed "
+            f"X: got NaN, infinity or numbers too large for float32 in column {columns}, needed "
             "finite numbers: leave these columns or rows out, or fill them in"
         )
 

@@ -48,7 +48,7 @@ def describe_network(net: nn.Network) -> dict[str, Any]:
         parts = {"module": layers[0], "inputs": net.inputs}
     n_layers = _count_layers(layers)
     if n_layers > MOST_LAYERS:
-        raise ValueError(f"layers: got {n_layers}, of which a file holds at most {MOST_LAYERS}")
+        raise ValueError(f"layers: got {n_layers}, a file holds at most {MOST_LAYERS}")
     extras = {name: getattr(net, name) for name in EXTRAS}
     return {
         **parts,
@@ -174,7 +174,7 @@ class NetworkRecord(Record):
         needed = sum(count_parameters(layer) for layer in layers)
         if needed > self.n_numbers:
             raise ValueError(
-                f"layers: got layers of {needed} parameters, of which there are {self.n_numbers}"
+                f"layers: got layers of {needed} parameters, but the file has {self.n_numbers}"
             )
 
     def extra(self, name: str) -> Any:

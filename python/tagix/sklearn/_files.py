@@ -268,7 +268,7 @@ def describe_labels(name: str, labels: list[Any]) -> list[Any]:
     """Labels, or names of features, for JSON; ValueError for what it does not hold."""
     for label in labels:
         if not isinstance(label, (bool, int, float, str)):
-            raise ValueError(f"{name}: got {label!r}, of which a file holds none")
+            raise ValueError(f"{name}: got {label!r}, which a file cannot hold")
     return labels
 
 

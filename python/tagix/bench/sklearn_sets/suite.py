@@ -46,9 +46,9 @@ def run_tables(
     Args:
         datasets: Keys in SETS; None: all ten.
         quick: One fold of each set only.
-        peers: Some of PEERS, trained on the same folds, those of numbers alone where there are
-            numbers; ["all"]: all whose packages are installed, ["none"]: none.
-        n_workers: Processes at a time, by default one a processor; each has one thread.
+        peers: Some of PEERS, trained on the same folds; peers for numbers only where targets are
+            numbers. ["all"]: all whose packages are installed, ["none"]: none.
+        n_workers: Parallel processes, by default one per processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "tables" is replaced, see tagix.bench.document.
         fresh: Run every job, whatever the folder has.

@@ -1,7 +1,7 @@
 """Models of classes: each learns rows with labels from 0 on and predicts probabilities.
 
-All take ``seed`` and ``arguments``, those that the table's text names; everything else is as the
-package has it. One thread each.
+All take ``seed`` and ``arguments``, which the table's text names; everything else is the package's
+default. Each uses one thread.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class WithProbabilities:
     Args:
         make: Makes it for so many classes.
         seed: Of the choice of rows.
-        most_rows: Of more rows, so many are learned.
+        most_rows: Maximum number of rows to learn; of more rows, so many are chosen.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ def catboost(seed: int, arguments: Arguments) -> WithProbabilities:
 def gaussian_process(seed: int, arguments: Arguments) -> WithProbabilities:
     """A Gaussian process on standardized columns by Laplace's method, one class against the rest.
 
-    The kernel has one length for all columns; there are too many of them in some sets for more.
+    The kernel has one length for all columns, because some sets have too many columns for one each.
     """
     processes = import_optional("sklearn.gaussian_process", package="scikit-learn")
     kernels = processes.kernels

@@ -1,6 +1,6 @@
 """The models that benchmarks of tables compare, by name, with settings that are the same for all.
 
-What is not among the arguments here is as the package has it.
+All other arguments have the package's defaults.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class Contender:
         classifier: Makes a model of classes.
         arguments: Of the model of numbers.
         class_arguments: Of the model of classes.
-        has_own_law: Whether the model itself predicts a law of numbers; about others it is one
-            Student's t (tagix.bench.tabular.residuals).
+        has_own_law: Whether the model itself predicts a law of numbers; for other models the law is
+            one Student's t about their prediction (tagix.bench.tabular.residuals).
     """
 
     label: str
@@ -65,7 +65,7 @@ class Contender:
         return (self.classifier if of_classes else self.regressor) is not None
 
     def settings(self, of_classes: bool = False) -> dict[str, Any]:
-        """Everything that decides what it learns from rows and a seed, as JSON can hold it."""
+        """All settings that decide what it learns from rows and a seed, as JSON can hold them."""
         arguments = dict(self.class_arguments if of_classes else self.arguments)
         if self.package == "tagix":
             from tagix.sklearn._recipe import RECIPE

@@ -1,4 +1,4 @@
-"""What models predict of targets, and the scores of that: the same for every law."""
+"""The laws that models predict for targets, and their scores, the same for every law."""
 
 from __future__ import annotations
 
@@ -129,9 +129,9 @@ def score(y: Array, law: Law) -> dict[str, float]:
 def score_classes(labels: npt.NDArray[np.int64], probabilities: Array) -> dict[str, float]:
     """Test scores of predicted probabilities (n, n_classes) for labels (n,) from 0 on.
 
-    accuracy, the share of rows whose most probable class is theirs, and log_loss, the mean of
-    -ln p(label), where probabilities count as at least 1e-6, so that one row that was thought to be
-    impossible does not decide everything.
+    accuracy is the share of rows whose most probable class is their label. log_loss is the mean of
+    -ln p(label), with probabilities of at least 1e-6, so that one row that was predicted to be
+    impossible does not dominate.
     """
     bounded = np.maximum(probabilities, LEAST_PROBABILITY)
     bounded /= bounded.sum(axis=1, keepdims=True)
@@ -143,15 +143,16 @@ def score_classes(labels: npt.NDArray[np.int64], probabilities: Array) -> dict[s
 
 
 def levels_reached(y: Array, law: Law) -> Array:
-    """The lowest of LEVELS whose quantile is no less than the target, 1 where none is, (n,)."""
+    """The lowest of LEVELS whose quantile is at least the target, or 1 if there is none, (n,)."""
     n_below = (law.quantiles(LEVELS) < y[:, np.newaxis]).sum(axis=1)
     return np.asarray(np.append(LEVELS, 1.0)[n_below])
 
 
 def calibration_error(reached: npt.NDArray[np.floating[Any]]) -> float:
-    """Mean over LEVELS of how far the share of targets at or below their quantiles is from it.
+    """Mean over LEVELS of the difference between level and share of targets at or below the
+    quantile.
 
-    Of the levels that targets have reached, (n,); as tagix.metrics.quantile_calibration_error.
+    From the levels that targets have reached, (n,); as tagix.metrics.quantile_calibration_error.
     """
     observed = np.searchsorted(np.sort(reached), LEVELS, side="right") / len(reached)
     return float(np.mean(np.abs(observed - LEVELS)))

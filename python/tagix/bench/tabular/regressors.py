@@ -1,7 +1,7 @@
 """Models of numbers: each learns rows and predicts the law of targets.
 
-All take ``seed`` and ``arguments``, those that the table's text names; everything else is as the
-package has it. One thread each.
+All take ``seed`` and ``arguments``, which the table's text names; everything else is the package's
+default. Each uses one thread.
 """
 
 from __future__ import annotations
@@ -111,8 +111,8 @@ class XGBoostDistribution:
 class GaussianProcess:
     """A Gaussian process on standardized columns, its kernel's parameters by greatest likelihood.
 
-    The kernel has a length for each column, and noise. Of more than ``most_rows`` rows it learns so
-    many, since its cost grows with their cube.
+    The kernel has a length for each column, and noise. It learns at most ``most_rows`` rows, since
+    its cost grows with the cube of their number.
     """
 
     def __init__(self, seed: int, arguments: Arguments) -> None:

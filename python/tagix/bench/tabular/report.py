@@ -28,7 +28,7 @@ class SetScores:
     Attributes:
         summaries: By score, over the splits.
         pooled_calibration_error: The quantile calibration error of the test rows of all splits
-            together, which has less of chance in it than that of single splits; None for classes.
+            together, which depends less on chance than that of single splits; None for classes.
         n_jobs: Splits that were to be run.
     """
 
@@ -212,7 +212,7 @@ def settings_table(work: Work) -> str:
 
 
 def contenders_in_words(work: Work, split: str) -> str:
-    """How many splits there are, what the seed is, and the versions that all contenders share.
+    """The number of splits, the seed, and the versions that all contenders share, in words.
 
     Args:
         work: Jobs by method and set.
@@ -232,7 +232,7 @@ def contenders_in_words(work: Work, split: str) -> str:
 
 
 def laws_in_words(methods: Sequence[str]) -> str:
-    """Which of these contenders have no law of their own; empty if all have one."""
+    """A text that names the contenders without a law of their own; empty if all have one."""
     without = [CONTENDERS[name].label for name in methods if not CONTENDERS[name].has_own_law]
     if not without:
         return ""

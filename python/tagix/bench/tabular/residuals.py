@@ -1,4 +1,4 @@
-"""A law for models that predict a number alone: Student's t of the errors on rows left out."""
+"""A law for models that predict only a number: Student's t of the errors on held-out rows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LEAST_FREEDOM, MOST_FREEDOM = 2.1, 100.0
 class WithStudentT:
     """A model that predicts a number, and about it one Student's t for all rows.
 
-    Scale and degrees of freedom are those of the errors of five models of the same kind, each on a
-    fifth of the rows that it has not learned; the model that predicts learns all rows. So a fit
+    Scale and degrees of freedom are fitted to the errors of five models of the same kind, each on
+    the fifth of the rows that it has not learned. The model that predicts learns all rows, so a fit
     takes six trainings.
 
     Args:

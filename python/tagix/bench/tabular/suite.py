@@ -19,7 +19,7 @@ from tagix.bench.tabular.report import Work
 
 
 def check_arguments(name: str, n_workers: int | None, document: str | Path | None) -> int:
-    """The number of processes, by default one a processor.
+    """The number of processes, by default one per processor.
 
     Raises:
         ValueError: A number below 1, a document without the markers of the table ``name``.

@@ -43,7 +43,7 @@ def run_uci(
         quick: The first 2 splits of each set only; targets are not judged.
         peers: Some of PEERS, trained on the same splits; ["all"]: all whose packages are installed,
             ["none"]: none.
-        n_workers: Processes at a time, by default one a processor; each has one thread.
+        n_workers: Parallel processes, by default one per processor; each has one thread.
         output_dir: Folder of results, made if needed.
         document: A Markdown file whose table "uci" is replaced, see tagix.bench.document.
         fresh: Run every job, whatever the folder has.
