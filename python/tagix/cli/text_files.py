@@ -84,7 +84,7 @@ def _decode(path: Path, data: bytes) -> tuple[str, str | None]:
             except UnicodeDecodeError as error:
                 name = encoding.upper().removesuffix("-SIG")
                 raise ValueError(
-                    f"{path}: got bytes that are not {name}, which its byte order mark says ({error})"
+                    f"{path}: got bytes that are not {name}, as its byte order mark says ({error})"
                 ) from error
     sample = np.frombuffer(data[:4096], np.uint8)
     if (sample == 0).any():

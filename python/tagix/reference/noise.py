@@ -23,8 +23,8 @@ Link = Literal["exp", "softplus"]
 class Heteroscedastic:
     """Noise that depends on the input: the head is an affine map of the last hidden layer.
 
-    With the link "exp" and a rule that takes the expected information, what the network says of w
-    is joined with a belief of any input, log v ~ N(0, tau^2), by the product of both Gaussians:
+    With the link "exp" and a rule that takes the expected information, the network's Gaussian for w
+    is multiplied by that of a belief that holds for any input, log v ~ N(0, tau^2):
 
         kappa = 1 / (1 + s / tau^2),   log v ~ N(kappa l, kappa s),   J = kappa V
 
@@ -63,10 +63,11 @@ class Heteroscedastic:
 class Homoscedastic:
     """One unknown noise variance for each output: the head is a bias alone, the link "exp".
 
-    Targets also seem noisy as long as the values are not learned. That passes, so the head must be
-    able to forget it, but its variance falls as 2 / (targets seen), and it would not move again. It
-    is therefore a slow random walk: its variance does not fall below min_var, and so its mean
-    remembers about 2 / min_var targets, 200 of which leave 5 % in the noise's standard deviation.
+    Before the values are learned, targets seem noisier than they are. The head must be able to
+    forget this, but its variance falls as 2 / (targets seen), so it would not move again. It is
+    therefore treated as a slow random walk: its variance does not fall below min_var, so its mean
+    remembers about 2 / min_var targets. With 200 targets an error of 5 % remains in the noise's
+    standard deviation.
 
     Args:
         learn: True; a noise that is known is the noise_var of `Sequential.update`.

@@ -1,6 +1,7 @@
-"""Columns of DataFrames as inputs of networks: numbers, dates, times, and categories as one-hot.
+"""Columns of DataFrames as inputs of networks: numbers, dates, times, and one-hot categories.
 
-Kinds are told by the values, so that pandas, polars and whatever else narwhals reads are alike.
+Kinds follow from the values, so pandas, polars and all other libraries of narwhals are treated
+alike.
 """
 
 from __future__ import annotations
@@ -39,12 +40,12 @@ NUMBER, CATEGORY, DATETIME, DURATION, TIME = KINDS = (
 MOST_CATEGORIES = 1000
 """Of a column, each of which is an input."""
 MOST_DISTINCT_TEXTS = 20
-"""So many texts are categories, however few the rows; of more, each occurs twice in the mean."""
+"""Texts that are categories with any number of rows; more have to occur twice on average."""
 
 CYCLES = {"year": 365.2425, "week": 7.0, "day": 1.0}
-"""Days that what depends on dates may repeat itself after."""
+"""Periods in days after which a dependence on dates may repeat."""
 LEAST_ROWS_OF_CYCLES = 300
-"""A smaller table loses more by inputs that may mean nothing than it gains by those that do."""
+"""In a smaller table, inputs without meaning cost more than useful ones gain."""
 
 _DAY = np.timedelta64(1, "D")
 _EPOCH = np.datetime64(0, "D")
@@ -71,9 +72,10 @@ class Column:
 
     Attributes:
         kind: one of ``KINDS``.
-        categories: of a category, sorted, each of which is an input; None, the last, where values
-            were missing. Else empty.
-        cycles: of dates and times, those of ``CYCLES`` of which they have the sine and cosine, too.
+        categories: the values of a category, sorted, each of which is an input; None comes last if
+            values were missing. Empty for other kinds.
+        cycles: for dates and times, the members of ``CYCLES`` whose sine and cosine are inputs,
+            too.
     """
 
     kind: str
@@ -86,13 +88,13 @@ class Column:
         return len(self.suffixes())
 
     def suffixes(self) -> list[str]:
-        """What follows the column's name in those of its inputs."""
+        """Suffixes of the column's name in the names of its inputs."""
         if self.kind == CATEGORY:
             return [f"_{category}" for category in self.categories]
         return ["", *(f"_{part}_{cycle}" for cycle in self.cycles for part in ("sin", "cos"))]
 
     def encode(self, values: NDArray[Any]) -> Array:
-        """Values as (rows, n_inputs), NaN where one is missing or no category known.
+        """Values as (rows, n_inputs), NaN for a missing value or an unknown category.
 
         Raises ValueError, without the column's name, for values of another kind.
         """
@@ -130,14 +132,14 @@ _NEEDED = {
 
 @dataclass(frozen=True)
 class ColumnEncoder:
-    """What the columns of a table become, learned from one table and used for all others.
+    """Encodes the columns of a table; learned from one table and used for all others.
 
     Numbers and booleans stay numbers. Dates are days since 1970-01-01, in UTC where they have a
-    time zone; durations are days, and times of day parts of one. The sine and cosine of their place
-    in the year, the week and the day are inputs, too, where the table spans two of these and has
-    ``LEAST_ROWS_OF_CYCLES``. A category is an input for each of the values that the table had, 1
-    for its own and 0 for the others, and if values were missing, that is one of them. Whatever else
-    is missing is NaN in all inputs of its column, and so is a category that the table did not have.
+    time zone; durations are days, and times of day parts of one. The sine and cosine of their
+    position in the year, the week and the day are inputs, too, if the table spans two of these
+    cycles and has ``LEAST_ROWS_OF_CYCLES``. A category is one-hot: one input for each value in the
+    table, and one for missing values if the table had any. All other missing values are NaN in all
+    inputs of their column, and so are categories that the table did not have.
     """
 
     columns: tuple[Column, ...]
@@ -146,7 +148,7 @@ class ColumnEncoder:
     def of(cls, table: Mapping[Any, Values]) -> ColumnEncoder:
         """Learn from a table's columns by name.
 
-        Raises ValueError that names every column that is of no use as it is, and says why.
+        Raises a ValueError that names every column that cannot be used, and says why.
         """
         columns, problems = [], {}
         for name, values in table.items():
@@ -170,7 +172,7 @@ class ColumnEncoder:
     def transform(self, table: Mapping[Any, Values]) -> Array:
         """The inputs, float64 (rows, n_inputs), of as many columns in the same order.
 
-        Raises ValueError that names every column that has values of another kind.
+        Raises a ValueError that names every column with values of another kind.
         """
         inputs, problems = [], {}
         for column, (name, values) in zip(self.columns, table.items(), strict=True):
@@ -203,12 +205,12 @@ class ColumnEncoder:
         return np.hstack(parts)
 
     def row(self, x: Mapping[Any, Any], keys: Sequence[Any] | None, *, learn: bool) -> Array:
-        """The inputs (1, n_inputs) of a dict of features; what it lacks is missing.
+        """The inputs (1, n_inputs) of a dict of features; features that it lacks are missing.
 
-        ``keys`` name the columns; without, the features of ``x`` are in their order. With
-        ``learn``, others than those are refused; without, they are left out.
+        ``keys`` name the columns; without it, the features of ``x`` are taken in their order. With
+        ``learn``, other features are refused; without, they are ignored.
 
-        Raises ValueError that names the feature for values of another kind and infinity.
+        Raises a ValueError that names the feature, for values of another kind and infinity.
         """
         if keys is None:
             keys = list(x)

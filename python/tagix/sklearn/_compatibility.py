@@ -1,4 +1,4 @@
-"""What scikit-learn has called differently from release to release, and rows checked by it."""
+"""Differences between releases of scikit-learn, and checks of rows by scikit-learn."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ except ImportError:  # before 1.6
 def validate_rows(estimator: Any, X: Any, *, reset: bool, allow_nan: bool = True) -> Any:
     """X as float64 (rows, inputs); sets or checks the estimator's features and their names.
 
-    The inputs are the columns, but of a DataFrame that has columns of other things than numbers:
-    then they are what the estimator's ``_encoder`` makes of them, which is set with ``reset``, too.
+    The inputs are the columns. If a DataFrame has columns other than numbers, the estimator's
+    ``_encoder`` makes the inputs; ``reset`` sets the encoder, too.
     """
     return _validated(estimator, (X,), reset, _rows_as_numbers(allow_nan))
 
@@ -146,7 +146,7 @@ def _or_explained(
 
 
 def input_names(estimator: Any) -> NDArray[Any]:
-    """Names of what the networks of a fitted estimator see, (n_inputs,); see ``input_names_``."""
+    """Names of the inputs of a fitted estimator's networks, (n_inputs,); see ``input_names_``."""
     check_is_fitted(estimator)
     names = getattr(estimator, "feature_names_in_", None)
     if names is None:

@@ -15,7 +15,7 @@ Array = NDArray[np.float64]
 
 
 class StreamOwner(Protocol):
-    """What learns by a :class:`CoreStream`."""
+    """An estimator that learns by a :class:`CoreStream`."""
 
     def _take_over_units_of_stream(self) -> None:
         """Called after a row with which their number becomes a power of two."""
@@ -24,7 +24,7 @@ class StreamOwner(Protocol):
 class CoreStream:
     """A ``_core.Stream`` with its names; units, moments and sums move in and out as arrays.
 
-    While it lives it counts rows and moments, and the estimator asks for them where it needs them.
+    While it exists it counts rows and moments, and the estimator asks it for them.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class CoreStream:
     def has_all_of(self, x: Any) -> TypeGuard[dict[str, Any]]:
         """Whether a row is a dict that has every feature, none of them None or NaN.
 
-        Predictions of other rows are worked out elsewhere, over what may be missing.
+        Predictions of other rows are computed elsewhere, averaged over the missing values.
         """
         try:
             return (

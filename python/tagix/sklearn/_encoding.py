@@ -1,7 +1,7 @@
-"""Inputs that a network can tell apart: columns of a table by their ranks and by their bins.
+"""Encoding of columns for networks: scores by rank, and ramps by bins.
 
-A network of few layers is slow to learn what a column does within a small part of its range. So it
-sees a column z of a table as
+A network of few layers is slow to learn the effect of a column within a small part of its range. So
+a column z of a table is encoded as
 
     score   (z + q(z))/2, standardized, where q(z) = Phi^-1(share of the table below z): as the
             column is, and as it would be if it were Gaussian
@@ -44,10 +44,10 @@ MOST_KNOTS = 64
 
 @dataclass(frozen=True)
 class Encoding:
-    """What networks see of standardized rows (rows, columns): inputs (rows, n_inputs).
+    """Encodes standardized rows (rows, columns) as inputs of networks (rows, n_inputs).
 
-    The first ``n_columns`` inputs are those columns, each as it is or by its score; then come the
-    ramps, and then columns that were added to the table later, as they are.
+    The first ``n_columns`` inputs are the columns, unchanged or as scores. Then come the ramps, and
+    then columns that were added to the table later, unchanged.
 
     Attributes:
         n_columns: columns of the table that was encoded, indicators of missing values included.
@@ -69,9 +69,9 @@ class Encoding:
 
         Args:
             x: standardized rows (rows, columns).
-            missing: of the same shape, true where a column does not say what it is, throughout for
-                a column that is to stay as it is.
-            weight: (rows,), by which rows count; None: all alike.
+            missing: of the same shape, true where a value is missing; true throughout for a column
+                that is not to be encoded.
+            weight: (rows,), weights of rows; None: equal weights.
         """
         scores, knots, ramps = [], [np.empty((2, 0))], [np.empty((4, 0))]
         for column in range(x.shape[1]):
@@ -98,7 +98,7 @@ class Encoding:
 
     @classmethod
     def of_one_unit(cls, x: Float32, varies: NDArray[np.bool_]) -> Encoding:
-        """That of a table whose columns are numbers of one kind: they stay as they are.
+        """The encoding of a table whose columns are numbers of one kind: they stay unchanged.
 
         Those that ``varies`` are kept in their units.
         """
@@ -116,10 +116,11 @@ class Encoding:
         return replace(self, ramps=self.ramps[:, :0])
 
     def of_member(self, member: int) -> Encoding:
-        """What the network of that number in a mixture sees: every second one no ramps.
+        """The encoding for the network of that number in a mixture: every second network has no
+        ramps.
 
-        Networks with ramps follow steps and kinks, those without are better where the target is
-        smooth, and as their errors differ, the mean of both is often better than either.
+        Networks with ramps follow steps and kinks; networks without are better where the target is
+        smooth. As their errors differ, the mean of both is often better than either.
         """
         return self.without_ramps if self.is_mixed and member % 2 else self
 
@@ -129,7 +130,7 @@ class Encoding:
 
     @property
     def encoded(self) -> NDArray[np.int64]:
-        """The columns that networks do not see as they are, whose units have to stay."""
+        """The columns that are encoded; their units must not change."""
         return np.asarray(self.scores[0], dtype=np.int64)
 
     @property
@@ -159,7 +160,7 @@ class Encoding:
         return by_columns
 
     def units(self, units: Units) -> Units:
-        """Those of the inputs, for units of the columns; ramps have none."""
+        """The units of the inputs, from the units of the columns; ramps have no units."""
         n, nothing = self.n_columns, np.zeros(self.n_added)
         mean, scale = np.insert(units.mean, n, nothing), np.insert(units.scale, n, nothing + 1.0)
         return Units(mean, scale)

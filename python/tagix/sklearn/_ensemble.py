@@ -29,7 +29,7 @@ class Mixture(NamedTuple):
     mean       = mean_i m_i
     epistemic  = mean_i epistemic_i + var_i m_i,   aleatoric = mean_i aleatoric_i
 
-    ``of_inputs`` is the part of ``epistemic`` that comes from inputs which are not known.
+    ``of_inputs`` is the part of ``epistemic`` that comes from unknown inputs.
     """
 
     mean: Array
@@ -70,7 +70,7 @@ def predict(
 ) -> Mixture:
     """The mixture for standardized rows (rows, columns), some of which may be uncertain.
 
-    Networks see them as ``encoding`` says; None: as they are.
+    ``encoding`` gives the networks' inputs; None: the rows themselves.
     """
 
     def mixture(rows: Float32, n_points: int) -> Array:
@@ -87,9 +87,9 @@ def covariance(
     x_var: Float32 | None,
     encoding: Encoding | None = None,
 ) -> tuple[Array, Array]:
-    """How means of outputs vary together, float64 (rows, outputs, outputs) each.
+    """Covariances of the means of outputs, float64 (rows, outputs, outputs) each.
 
-    From network to network, and, in the mean of the networks, over inputs that are not known.
+    The first is between networks, the second over unknown inputs, averaged over networks.
     """
 
     def covariances(rows: Float32, n_points: int) -> Array:
@@ -113,10 +113,10 @@ def var_of_each_input(
     x_var: Float32,
     encoding: Encoding | None = None,
 ) -> Array:
-    """Variances of the mean where one input alone is not known, float64 (rows, outputs, columns).
+    """Variances of the mean if only one input is unknown, float64 (rows, outputs, columns).
 
-    The others are at their means. Each is by the three points of Gauss and Hermite, exact for
-    polynomials of degree 2: f at m and m -+ sqrt(3) s, with weights 2/3, 1/6 and 1/6.
+    The other inputs are at their means. Each variance uses the three-point Gauss-Hermite rule,
+    exact for polynomials of degree 2: f at m and m -+ sqrt(3) s, with weights 2/3, 1/6 and 1/6.
     """
 
     def means(rows: Float32, n_points: int) -> Array:

@@ -1,6 +1,7 @@
-"""Why an array is not a table of numbers, in words that name the argument, the row and the column.
+"""Errors that say why an array is not a table of numbers, with the argument, the row and the
+column.
 
-numpy and scikit-learn say less. It takes time, so it is asked where they have failed.
+numpy and scikit-learn say less. The search takes time, so it runs only after they have failed.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from tagix.sklearn._values import is_missing, name_of_value, numbers_of, shown
 
 
 def refuse_other_than_numbers(name: str, X: Any) -> None:
-    """Raise for the first value of an array-like that is not a number; return where there is none.
+    """Raise for the first value of an array-like that is not a number; return if there is none.
 
-    TypeError for values of another type, ValueError for text that does not read as a number, for
-    rows of different lengths, and for other things than a table that are not numbers.
+    TypeError for values of another type; ValueError for text that is not a number, for rows of
+    different lengths, and for anything else that is not a table of numbers.
     """
     if hasattr(X, "toarray"):  # a sparse matrix, of which scikit-learn says what to do
         return

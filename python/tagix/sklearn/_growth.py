@@ -1,4 +1,4 @@
-"""A network with more inputs or outputs than it had, and all that it has learned."""
+"""Give a network more inputs or outputs, and keep all that it has learned."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def wider(
 ) -> nn.Sequential:
     """A network with further inputs, or with another likelihood, whose outputs are more.
 
-    Each array of parameters becomes the leading block of the new one's array of that name; what is
-    beside it is that of the prior, but of new regressions (:class:`tagix.OneVsRest`) less is known.
-    The layers are those of the recipe: a Linear first and last.
+    Each array of parameters becomes the leading block of the new network's array. The rest comes
+    from the prior, but with larger variances for new regressions (:class:`tagix.OneVsRest`). The
+    layers are those of the recipe: the first and the last are Linear.
     """
     layers = list(net.layers)
     if more_inputs:

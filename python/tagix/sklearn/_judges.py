@@ -1,4 +1,4 @@
-"""What predictions of rows are worth that networks had not learned: of numbers and of labels."""
+"""Scores of predictions for rows that networks have not learned: of numbers and of labels."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FAR = 8.0
 
 @dataclass(frozen=True)
 class RegressionJudge:
-    """Judges by the likelihood of the law that fits the rows left out.
+    """Judges by the likelihood of the law fitted to the held-out rows.
 
     Attributes:
         x, x_var: inputs, and their variances where any are uncertain.
         y: targets (rows, outputs), in the units of ``center`` and ``scale``.
         center, scale: (outputs,), the units that networks see targets in.
         n_networks: how many there will be in the mixture.
-        varies: (outputs,), whether networks learn the output at all; others count as known.
+        varies: (outputs,), whether networks learn the output at all; other outputs count as known.
         encoding: what networks see of rows.
         weight: (rows,), by which rows count; None: all alike.
     """
@@ -57,7 +57,7 @@ class RegressionJudge:
         return np.random.default_rng(seed).permutation(len(self.y)) % n_folds
 
     def predict(self, net: nn.Sequential, rows: Rows) -> Array:
-        """Means, and variances without and by inputs that are not known, (rows, 3, outputs)."""
+        """Means, variances without unknown inputs and due to them, (rows, 3, outputs)."""
         x_var = None if self.x_var is None else self.x_var[rows]
         mixture = _ensemble.predict([net], self.x[rows], x_var, self.encoding)
         own = mixture.var - mixture.of_inputs
@@ -68,8 +68,8 @@ class RegressionJudge:
     def judge(self, predictions: Array, rows: Rows, fold: NDArray[np.intp]) -> Verdict[TailedLaw]:
         """The worth of predictions (networks, rows, 3, outputs).
 
-        A mixture of n networks with variance b between them has an error whose square is
-        b (1/k - 1/n) less, in the mean, than one of k, and counts b (1 - 1/n) as its own variance.
+        With variance b between networks, the mean squared error of a mixture of n networks is
+        b (1/k - 1/n) less than that of k networks, and b (1 - 1/n) counts as its own variance.
         """
         y, weight = self.y[rows], _of_rows(self.weight, rows)
         means = predictions[:, :, 0]
@@ -101,10 +101,10 @@ class RegressionJudge:
 
 
 def moved_in(y: Array) -> Array | None:
-    """Targets (rows, outputs) of which none is far out; None where none was.
+    """Targets (rows, outputs) with outliers moved in; None if there are no outliers.
 
-    Far out is what lies more than FAR standard deviations of a Gaussian with the same inner 80 %
-    from the median. It is moved to there.
+    Outliers lie more than FAR standard deviations from the median, for a Gaussian with the same
+    inner 80 %. They are moved to this distance.
     """
     low, middle, high = np.quantile(y, [0.1, 0.5, 0.9], axis=0)
     reach = FAR * (high - low) / (2.0 * NormalDist().inv_cdf(0.9))
@@ -118,7 +118,7 @@ def moved_in(y: Array) -> Array | None:
 class LabelJudge:
     """Judges by the mean logarithm of the label's probability.
 
-    Of :class:`tagix.OneVsRest`, by that of the link that fits the rows left out.
+    For :class:`tagix.OneVsRest` the link is fitted to the held-out rows.
 
     Attributes:
         x, x_var: inputs, and their variances where any are uncertain.
@@ -157,7 +157,7 @@ class LabelJudge:
     ) -> Verdict[OneVsRest | None]:
         """The worth of what networks predict, (networks, rows) or (networks, rows, 2, classes).
 
-        The only row of a class tells nothing: nobody who has not seen it expects its class.
+        The only row of a class is not scored: without it, no network can expect its class.
         """
         labels = self.labels[rows]
         counted = np.bincount(self.labels)[labels] > 1

@@ -1,4 +1,4 @@
-"""The law of a target about its prediction, fitted to rows that the networks had not learned."""
+"""The law of a target about its prediction, fitted to rows that the networks have not learned."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class TailedLaw:
         (y - M)/s ~ t_nu,   log s^2 = level + power clip(log V) + (log V - clip(log V))
                                       + sum_k weight_k ramp_k(M)
 
-    where clip keeps log V between ``least`` and ``most``, what there was among the rows of the fit:
-    beyond them s^2 goes on in proportion to V. The ramps rise from 0 to 1 between two neighbours of
-    ``knots``. All arrays are float64, (outputs,), but knots (outputs, 5) and weights (outputs, 4).
+    where clip limits log V to the range ``least`` to ``most`` of the rows of the fit; beyond it s^2
+    is proportional to V. The ramps rise from 0 to 1 between two neighbours of ``knots``. All arrays
+    are float64, (outputs,), but knots (outputs, 5) and weights (outputs, 4).
     """
 
     center: Array
@@ -135,7 +135,7 @@ class TailedLaw:
 
 
 def log_density(law: TailedLaw | None, y: Array, mean: Array, var: Array) -> Array:
-    """Log densities of targets by their law, without one by a Gaussian, all (..., outputs)."""
+    """Log densities of targets under their law, or a Gaussian without one, all (..., outputs)."""
     if law is not None:
         return law.log_density(y, mean, var)
     squares = ((y - mean) / np.sqrt(var)) ** 2
@@ -143,7 +143,7 @@ def log_density(law: TailedLaw | None, y: Array, mean: Array, var: Array) -> Arr
 
 
 def distribution(law: TailedLaw | None, reached: Array) -> Array:
-    """Of standardized targets (..., outputs) by their law, without one by a Gaussian."""
+    """Of standardized targets (..., outputs), under their law, or a Gaussian without one."""
     from scipy.special import ndtr
 
     return np.asarray(ndtr(reached)) if law is None else law.cdf(reached)
@@ -152,7 +152,7 @@ def distribution(law: TailedLaw | None, reached: Array) -> Array:
 def crps(law: TailedLaw | None, reached: Array) -> Array:
     """The continuous ranked probability score of standardized targets (..., outputs).
 
-    Of a Gaussian (Gneiting & Raftery, Journal of the American Statistical Association, 2007),
+    For a Gaussian it is (Gneiting & Raftery, Journal of the American Statistical Association, 2007)
 
         z (2 Phi(z) - 1) + 2 phi(z) - 1/sqrt(pi)
     """
@@ -177,11 +177,12 @@ def fit_law(
 
     Args:
         y: targets (rows, outputs), in the units of ``center`` and ``scale``.
-        mean, var: moments that networks gave them without having learned them, likewise.
+        mean, var: moments that networks predicted for these rows without having learned them,
+            likewise.
         center, scale: (outputs,), the units.
-        saved: (outputs,), the share of squared errors that is left where more networks predict.
-        added: variances of the shape of ``var`` that come on top, whatever the law.
-        weight: (rows,), of mean 1, by which rows count; None: all alike.
+        saved: (outputs,), the share of squared errors that remains with more networks.
+        added: variances of the shape of ``var`` that are added, whatever the law.
+        weight: (rows,), weights of rows, of mean 1; None: equal weights.
 
     Returns:
         The law, and the mean over rows and outputs, in the units of ``center`` and ``scale``, of
@@ -203,7 +204,7 @@ def fit_law(
 
 
 def constant_loss(y: Array, mean: Array, weight: Array | None = None) -> float:
-    """The mean negative log density of targets by the best t about means that know no inputs."""
+    """The mean negative log density of targets under the best t about a constant mean."""
     squares = (y - mean) ** 2
     losses = [_fit_scale(of_output, weight)[1] for of_output in squares.T]
     return float(np.mean(losses))

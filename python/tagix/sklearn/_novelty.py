@@ -1,20 +1,20 @@
-"""How much less is known of a row the further it lies from the rows of a fit.
+"""Novelty: the uncertainty about a row grows with its distance from the rows of a fit.
 
-Networks whose weights count as independent do not know it: what two clusters have taught the
-weights one by one looks as certain between and beyond the clusters as in them. What is lost are
-covariances, and there is a model of the same prior that keeps them all. A network of the recipe's
-prior becomes, the wider it is, a Gaussian process with the kernel of ``_prior_kernel.py``, of
-columns x_j times s_j. Its posterior variance given the rows, v(x) = amplitude u(x), has no use for
-their targets but for one scale and the noise, which are those of the greatest likelihood (type II).
-The factors s_j^2 are how strongly the trained networks' means follow each column: a gap in a column
-without influence does not count. By the process, the squared error of the networks' mean m at x is
-v(x) + (m - m_k)^2 with its own mean m_k. A row is novel as far as u(x) is more than it is for rows
-like those of the fit, held out one by one, and only then is that error added:
+Networks with independent weights cannot represent this: after learning two clusters they are as
+certain between and beyond the clusters as in them, because the covariances of the weights are lost.
+A model of the same prior keeps all covariances: as a network of the recipe's prior gets wider, it
+becomes a Gaussian process with the kernel of ``_prior_kernel.py``, on columns x_j times s_j. Its
+posterior variance given the rows is v(x) = amplitude u(x). It depends on the targets only through
+the amplitude and the noise, which maximize the (type II) likelihood. The factors s_j^2 say how
+strongly the trained networks' means depend on each column: a gap in a column without influence does
+not count. By the process, whose mean is m_k, the squared error of the networks' mean m at x is
+v(x) + (m - m_k)^2. A row is novel as far as u(x) exceeds its usual value for rows of the fit, held
+out one by one. Only then is this error added:
 
     excess(x) = share (v(x) + (m - m_k)^2),   share = max(0, 1 - level / u(x))^2,
     level = a high quantile of u(x_i) without row i
 
-It is 0 for most rows like those that were learned, and grows with the square of the distance.
+The excess is 0 for most rows like those that were learned, and grows with the squared distance.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ Array = NDArray[np.float64]
 Float32 = NDArray[np.float32]
 
 MOST_ROWS = 10_000
-"""Rows of a larger table are drawn by lot."""
+"""Rows of a larger table are drawn at random."""
 MOST_INDUCING = 48
 """Rows that the kernel's matrix is taken through, at most, after a fit."""
 MOST_INDUCING_LATER = 96
@@ -49,12 +49,12 @@ MOST_INDUCING_LATER = 96
 LEVEL = 0.95
 """Share of held-out rows of a fit that are not novel."""
 LEAST_RELEVANCE = 0.03
-"""Of a column that the networks do not follow, in units of the mean of all columns: nobody knows
-what such a column does far from its data."""
+"""Weight of a column that the networks do not depend on, in units of the mean over columns: its
+effect far from the data is unknown."""
 SMALL = 0.01
 """Variance that does not matter, in units of the noise's."""
 NOISE_RATIOS = np.logspace(-6, 1, 36)
-"""Variances of the noise, in units of the amplitude, of which the likeliest is taken."""
+"""Candidate variances of the noise, in units of the amplitude; the likeliest is taken."""
 
 _ROWS_AT_A_TIME = 512  # what the passes of a prediction write stays in cache
 _MOST_TANGENTS = 20_000  # rows times columns of which Jacobians are taken
@@ -65,7 +65,7 @@ _MOST_JACOBIANS = 200
 class Novelty:
     """What :func:`learn` finds. Inputs are standardized rows, (rows, n_features).
 
-    Nothing of it changes: :meth:`with_rows` and :meth:`in_units` give another one.
+    Instances do not change: :meth:`with_rows` and :meth:`in_units` give new ones.
 
     Attributes:
         hidden: widths of the network's hidden layers.
@@ -75,7 +75,7 @@ class Novelty:
         gram: float64 (n_inducing, n_inducing), the sum over learned rows of f f^T, where
             f = cholesky^-1 k(inducing, row).
         noise_ratio: variance of the noise, in units of the amplitude.
-        level: u that is usual for a row which was not learned.
+        level: the usual u of a row that was not learned.
         amplitude: float64 (n_outputs,), in squared units of the targets.
         sums: float64 (n_inducing, n_outputs), the sum of f (target - centre) over learned rows.
         centre: float64 (n_outputs,), mean of the process where nothing is known.
@@ -119,8 +119,8 @@ class Novelty:
     ) -> Array:
         """Functions of mean 0 and of variance :meth:`excess`, (n_samples, rows, n_outputs).
 
-        Rows have in common what the inducing ones, and some of themselves, see of them, and a share
-        of the way from the networks' mean to that of the process.
+        Rows are correlated through the inducing rows, and through some of the rows themselves, and
+        they share the fraction of the way from the networks' mean to the mean of the process.
         """
         (unknown, process_mean), rows = self.posterior(x), self._seen(x)
         known = self._factors(rows)
@@ -165,16 +165,16 @@ class Novelty:
     def with_rows(
         self, x: Float32, targets: Array | None = None, weight: Array | None = None
     ) -> Novelty:
-        """The same after more rows: what they are like is known then.
+        """The novelty after more rows; rows like these are then known.
 
-        Scale, noise and level stay. Rows that those so far say little of join the inducing ones;
-        of earlier rows, those that join see what the inducing ones then saw of them.
+        Scale, noise and level stay. Rows that the inducing rows explain badly become inducing rows,
+        too; for earlier rows, these use what the inducing rows knew of them at that time.
 
         Args:
             x: standardized rows.
             targets: (rows, n_outputs), in the units of :attr:`centre`; None where the process's
                 mean does not matter.
-            weight: (rows,), a row counts as so many; None: 1.
+            weight: (rows,), a row of weight n counts as n rows; None: 1.
         """
         rows = self._seen(x)
         about = np.zeros((len(rows), 1)) if targets is None else targets - self.centre
@@ -303,7 +303,7 @@ def learn(
     weight: Array | None = None,
     encoding: Encoding | None = None,
 ) -> Novelty:
-    """What rows that networks have learned say of others.
+    """Learn novelty from the rows that networks have learned.
 
     Args:
         nets: the networks, after their training.

@@ -1,4 +1,4 @@
-"""What probabilities of labels are worth, and the best link of one-vs-rest networks."""
+"""Scores of probabilities of labels, and the best link of one-vs-rest networks."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def probabilities(likelihood: OneVsRest, mean: Array, var: Array) -> Array:
 def fit_link(
     labels: NDArray[np.int64], mean: Array, var: Array, weight: Array | None, n_networks: int
 ) -> OneVsRest:
-    """The likelihood by which networks give labels the best mean log-probability.
+    """The likelihood with which networks give labels the best mean log-probability.
 
     Args:
         labels: numbers of classes (rows,).

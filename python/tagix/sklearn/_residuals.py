@@ -14,9 +14,9 @@ from tagix.sklearn._files import take_array
 Array = NDArray[np.float64]
 
 MOST_ROWS = 10_000
-"""Of more rows, so many are kept, evenly spaced by rank."""
+"""Number of errors to keep of more rows, evenly spaced by rank."""
 INDEPENDENT_ROWS = 10.0
-"""As if so many rows had shown outputs to be independent: few rows tell little."""
+"""Shrinks correlations as if so many additional rows had shown outputs to be independent."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,11 @@ class Residuals:
     def interval(self, level: float) -> Array:
         """The ends of central intervals for errors of further rows, (outputs, 2).
 
-        They are the errors of ranks floor((n + 1) a) from both ends, a = (1 - level)/2, of n rows,
-        and so infinite where (n + 1) a < 1: an error of another row like these lies within with a
-        probability of at least ``level``, whatever the law (Vovk, Gammerman & Shafer, Algorithmic
-        Learning in a Random World, 2005). The two ends by themselves fit skewed laws, too.
+        For n rows they are the errors of rank floor((n + 1) a) from both ends, a = (1 - level)/2;
+        they are infinite if (n + 1) a < 1. An error of another row like these lies within them with
+        a probability of at least ``level``, whatever the law (Vovk, Gammerman & Shafer, Algorithmic
+        Learning in a Random World, 2005). As each end is chosen separately, they fit skewed laws,
+        too.
         """
         tail = 0.5 * (1.0 - level)
         outside = tail * (self.n_rows + 1) / self.n_rows
@@ -79,7 +80,7 @@ class Residuals:
         return ends
 
     def draw(self, generator: np.random.Generator, n_rows: int) -> Array:
-        """Standard normal numbers (n_rows, outputs) that go together as errors of a row do."""
+        """Standard normal numbers (n_rows, outputs), correlated like the errors of a row."""
         values, vectors = np.linalg.eigh(self.correlation)
         root = vectors * np.sqrt(np.maximum(values, 0.0))
         return np.asarray(generator.standard_normal((n_rows, len(root))) @ root.T)

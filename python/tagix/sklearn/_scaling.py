@@ -1,4 +1,4 @@
-"""Means and standard deviations of columns: of a table, or of a stream as far as it has come."""
+"""Means and standard deviations of columns, of a table or of the rows of a stream so far."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ MOST_GROWTH = 2.0
 
 @dataclass
 class Moments:
-    """How many numbers of each column there were, their mean, and their sum of squares about it.
+    """For each column the count of numbers, their mean, and the sum of squares about the mean.
 
-    All float64 (columns,). NaN is a missing number, which does not count; what has a weight counts
-    as so many.
+    All float64 (columns,). NaN is a missing number, which does not count; a row of weight n counts
+    as n rows.
     """
 
     count: Array
@@ -67,12 +67,12 @@ class Moments:
         self.count, self.mean, self.squares = self.count + count, new_mean, new_squares
 
     def with_columns(self, n_columns: int) -> Moments:
-        """These and those of further columns, of which there was nothing so far."""
+        """The moments with further columns, which have no rows so far."""
         zeros = np.zeros(n_columns)
         return Moments(*(np.append(part, zeros) for part in (self.count, self.mean, self.squares)))
 
     def scaler(self) -> Scaler:
-        """What brings the numbers so far to mean 0 and standard deviation 1."""
+        """The scaler that gives the numbers so far mean 0 and standard deviation 1."""
         std = np.sqrt(self.squares / _or_one(self.count))
         varies = std > LEAST_SPREAD * np.abs(self.mean)
         return Scaler(self.mean.copy(), np.where(varies, std, 1.0), varies)
@@ -116,8 +116,8 @@ LEAST_COLUMNS_OF_ONE_UNIT = 8
 def have_one_unit(rows: Array) -> bool:
     """Whether columns of a table (rows, columns) are numbers of one kind, as pixels or answers are.
 
-    They are 8 or more; at least half of those that vary begin and end with the same two numbers,
-    and no column goes beyond. How much each varies is then part of what it says.
+    There must be 8 or more columns. At least half of the varying columns have the same least and
+    greatest value, and no column goes beyond. The spread of each column is then informative.
     """
     present = ~np.isnan(rows)
     least = np.where(present, rows, np.inf).min(axis=0)
@@ -151,10 +151,9 @@ class Scaler:
     ) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
         """Standardized means and, where anything is uncertain, variances, both (rows, columns).
 
-        A missing number (NaN) is one of which only the training data's mean and variance are
-        known: 0 and 1. ``std`` are the standard deviations of the rest, in the units of ``rows``,
-        small beside 6 standard deviations of the column;
-        a column that has never varied is known to be 0.
+        A missing number (NaN) has the mean and variance of the training data: 0 and 1. ``std`` has
+        the standard deviations of the other numbers, in the units of ``rows``, small beside 6
+        standard deviations of the column. A column that has never varied is known to be 0.
         """
         weight = self.varies / self.scale
         missing = np.isnan(rows)
@@ -197,14 +196,14 @@ class Scaler:
         return scaler
 
     def targets(self, rows: Array) -> NDArray[np.float32]:
-        """Standardized targets, (rows, columns); NaN, a missing one, of what has never varied."""
+        """Standardized targets, (rows, columns); NaN (missing) in columns that never varied."""
         return _as_float32(np.where(self.varies, (rows - self.mean) / self.scale, np.nan))
 
     def units_towards(self, new: Scaler) -> tuple[Units, Units]:
         """The pair (old, new) to re-express a network by.
 
-        Of a column that had not varied yet nothing was learned in its scale: the old scale counts
-        as the new one.
+        For a column that has not varied yet, nothing was learned in its scale, so the old scale
+        counts as the new one.
         """
         scale = np.where(self.varies, self.scale, new.scale)
         return Units(self.mean, scale), Units(new.mean, new.scale)
@@ -212,10 +211,10 @@ class Scaler:
     def input_units_towards(self, new: Scaler) -> tuple[Units, Units]:
         """:meth:`units_towards` for inputs, whose leverage is bounded.
 
-        Where the new mean and the new scale lie beyond the old reach, the network has seen them
-        there by their logarithm, and that is what it is to see them as. And a scale that has more
-        than doubled, which is what that of a counter does when rows double, counts as doubled:
-        what was learned lies in a small part of the new range then, and says little of the rest.
+        If the new mean and scale lie beyond the old reach, the network has seen them as logarithms,
+        and has to keep doing so. A scale that has more than doubled counts as doubled (the scale of
+        a counter doubles when its rows double): what was learned then lies in a small part of the
+        new range, and says little about the rest.
         """
         old, _ = self.units_towards(new)
         centre = (new.mean - old.mean) / old.scale

@@ -1,4 +1,4 @@
-"""Trainings that do not depend on each other, in threads, and one progress bar for all of them."""
+"""Independent trainings in threads, with one progress bar for all of them."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class SideBySide:
-    """Runs trainings in threads, which the core leaves to each other within an epoch.
+    """Runs trainings in threads; the core releases the GIL within an epoch.
 
-    Results do not depend on how many threads there are. Where one training raises, or the user
-    interrupts, the others end with their next epoch, and no thread is left behind.
+    Results do not depend on the number of threads. If one training raises, or the user interrupts,
+    the others end after their next epoch, and no thread is left running.
 
     Args:
         n_jobs: threads, as everywhere in scikit-learn: None is 1 unless joblib's
@@ -95,7 +95,7 @@ class Progress:
 
 
 class Listeners(Callback):
-    """What a training tells of its epochs: the bar, and a callback of its own, if there is one.
+    """The listeners of a training's epochs: the bar, and a callback if there is one.
 
     It ends where the callback returns true, where another training has failed, and after an epoch
     whose mean log-likelihood is not ``least_gain`` above that of the epoch before.

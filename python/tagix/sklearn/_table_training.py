@@ -28,20 +28,20 @@ NetworkMaker: TypeAlias = "Callable[[int, int], nn.Sequential]"
 
 @dataclass(frozen=True)
 class Verdict(Generic[Law]):
-    """What predictions of rows are worth that were not learned."""
+    """The score of predictions for rows that were not learned."""
 
     loss: float
-    """Mean negative log-likelihood of their targets."""
+    """Mean negative log-likelihood of the targets."""
     constant_loss: float
-    """That of a prediction which knows no inputs."""
+    """Loss of a constant prediction, which ignores the inputs."""
     law: Law | None = None
-    """How the targets lie about the predictions, where that was found out, too."""
+    """The law of the targets about the predictions, if it was fitted."""
     residuals: Residuals | None = None
-    """What errors there were, by that law."""
+    """The errors under that law."""
 
 
 class Judge(Protocol[Law]):
-    """What knows the targets of a table and what predictions of them are worth."""
+    """Knows the targets of a table and scores predictions of them."""
 
     def folds(self, n_folds: int, seed: int) -> NDArray[np.intp]:
         """The number of the part that each row belongs to."""
@@ -58,18 +58,18 @@ class Judge(Protocol[Law]):
 
 @dataclass(frozen=True)
 class Length(Generic[Law]):
-    """How long to train, and what was found out on the way."""
+    """How long to train, and what was learned while finding out."""
 
     n_epochs: int
     verdict: Verdict[Law] | None
-    """None where no rows were left out."""
+    """None without held-out rows."""
     encoding: Encoding
     """What networks are to see."""
     kind: int = 0
     """Which of the kinds of networks was best."""
     least_gain: float | None = None
-    """Less gain in the mean log-likelihood of a target, as predicted just before each update, ends
-    training with that epoch; None: nothing does."""
+    """Training ends after an epoch in which the mean log-likelihood of a target, predicted just
+    before each update, gains less than this; None: never."""
 
 
 class Part(NamedTuple):
@@ -81,7 +81,7 @@ class Part(NamedTuple):
 
 @dataclass
 class Evaluation:
-    """A standardized table that is not learned, to see what predictions are worth."""
+    """A standardized table that is not learned, for scoring predictions."""
 
     x: Float32
     x_var: Float32 | None
@@ -102,10 +102,10 @@ class TableTraining:
         max_epochs: bound of the epochs.
         progress: the bar.
         side_by_side: what runs trainings.
-        callback: hears of the epochs of the networks that are kept.
-        evaluation: rows that the length is chosen by, if they are not too few.
+        callback: called for the epochs of the final networks.
+        evaluation: rows by which the length is chosen, if there are enough.
         weight: (rows,), of mean 1, as for :meth:`tagix.nn.Sequential.fit`; None: all alike.
-        fast: whether to try small budgets alone, on one part of the table.
+        fast: whether to try only small budgets, on one part of the table.
     """
 
     x: Float32
@@ -145,7 +145,7 @@ class TableTraining:
         return self.evaluation is not None and len(self.evaluation.x) >= RECIPE.least_rows
 
     def judged_inputs(self) -> tuple[Float32, Float32 | None]:
-        """Inputs that a judge has to know, and their variances: the table's, then evaluation's."""
+        """Inputs for the judge, and their variances: of the table, then of evaluation."""
         if self.evaluation is None or not self.judges_by_evaluation:
             return self.x, self.x_var
         x, x_var = np.vstack([self.x, self.evaluation.x]), None
@@ -171,14 +171,14 @@ class TableTraining:
         return np.append(self.weight, np.ones(len(self.evaluation.x)))
 
     def length(self, judge: Judge[Law], seed: int) -> Length[Law]:
-        """The budget and the kind of networks with which rows left out are predicted best.
+        """The budget and the kind of networks that predict held-out rows best.
 
-        Networks learn all parts of the table but one, and predict the rows of that one; in large
-        tables one part alone is predicted. Where there are rows to evaluate by, networks learn the
-        whole table and predict them. The kind is chosen by a small budget, then all budgets are
-        tried, by a network that sees ramps and one that sees none. Both together are a mixture;
-        what is better alone, with ramps or without, gets a second network like it, and where these
-        two are better than the mixture, all networks are to be so.
+        Networks learn all parts of the table except one, and predict the rows of that part; in
+        large tables only one part is predicted. If there are evaluation rows, networks learn the
+        whole table and predict these rows. The kind is chosen with a small budget. Then all budgets
+        are tried with one network that sees ramps and one that sees none, which together are a
+        mixture. The better single kind, with ramps or without, gets a second network; if these two
+        are better than the mixture, all networks are of that kind.
         """
         parts, fold, trials = self._parts(judge, seed)
         rows = np.concatenate([part.left for part in parts])

@@ -16,7 +16,8 @@ Array = NDArray[np.float64]
 
 
 def targets_of(y: Any, *, numeric: bool) -> Any:
-    """Targets as an array of numbers (``numeric``) or of labels; what scikit-learn refuses stays.
+    """Targets as an array of numbers (``numeric``) or of labels; what scikit-learn will refuse
+    stays as is.
 
     Raises TypeError for targets of another kind, and ValueError for missing ones.
     """
@@ -43,7 +44,7 @@ def targets_of(y: Any, *, numeric: bool) -> Any:
 
 
 def target_of_row(y: Any) -> Array:
-    """The target of a row, a number or a sequence of them, NaN where one is missing.
+    """The target of a row, a number or a sequence of numbers, NaN where a number is missing.
 
     Raises TypeError for anything but a number.
     """

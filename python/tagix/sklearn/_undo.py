@@ -23,8 +23,8 @@ def all_or_nothing(
 ) -> Callable[Concatenate[E, P], R]:
     """A method that leaves its estimator as it was if it raises, KeyboardInterrupt included.
 
-    Networks, units, classes, names, counters and logs go back, and so does a random generator among
-    the parameters, so that the same call can be made again.
+    Networks, units, classes, names, counters and logs are restored, and so is a random generator
+    among the parameters, so that the same call can be repeated.
     """
 
     @wraps(method)
@@ -40,11 +40,12 @@ def all_or_nothing(
 
 
 class Snapshot:
-    """What there is to know of an estimator at one moment.
+    """The state of an estimator at one moment.
 
-    Attributes are kept by reference: what a method changes it replaces. Networks, whose parameters
-    change in place, and the log, which users may hold, are copied and put back where they are. A
-    stream in the core is kept as what it has counted, from which :meth:`restore` makes a new one.
+    Attributes are kept by reference, because methods replace attributes instead of changing them.
+    Networks, whose parameters change in place, and the log, which users may hold, are copied and
+    restored in place. A stream in the core is kept as its counts, from which :meth:`restore` makes
+    a new one.
     """
 
     def __init__(self, estimator: Any) -> None:

@@ -1,4 +1,4 @@
-"""Single values in columns, targets and dicts: of what kind, missing or not, and as numbers."""
+"""Single values in columns, targets and dicts: their kind, missing values, and numbers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Values:
 
 
 def shown(value: Any) -> str:
-    """How an error shows a value: 40 characters of it at most."""
+    """The text of a value for errors: at most 40 characters."""
     text = repr(value)
     return text if len(text) <= 40 else text[:37] + "..."
 
@@ -67,7 +67,7 @@ def is_missing(value: Any) -> bool:
 
 
 def name_of_value(value: Any) -> str:
-    """What a value is, in the plural: numbers, text, dates, or the name of its type."""
+    """The kind of a value, in the plural: numbers, text, dates, or the name of its type."""
     for types, name in _NAMES:
         if isinstance(value, types):
             return name
@@ -75,7 +75,7 @@ def name_of_value(value: Any) -> str:
 
 
 def names_of_values(values: NDArray[Any]) -> set[str]:
-    """What an array holds, but for missing values."""
+    """The kinds of values in an array, without missing values."""
     if values.dtype.kind == "f" and np.isnan(values).all():
         return set()
     if values.dtype == "datetime64[D]":
@@ -89,7 +89,7 @@ def names_of_values(values: NDArray[Any]) -> set[str]:
 
 
 def described(values: NDArray[Any]) -> str:
-    """What an array holds, with an example of each."""
+    """The kinds of values in an array, with an example of each."""
     if values.dtype.kind != "O":
         found = next(iter(names_of_values(values)))
         example = str(values[0]) if values.dtype.kind in "Mm" else shown(values[0].item())
