@@ -291,10 +291,10 @@ void bind_cuda(py::module_& m) {
   py::class_<CudaArray> array_class(m, "CudaArray",
                                     R"(A dense float32 array in the memory of the GPU.
 
-What networks on device "cuda" give for inputs that lie there; they take it as they do the arrays of
-other libraries. It computes nothing itself: numpy() copies it to the CPU, and any library with DLPack
-views it without a copy, as torch.from_dlpack(array). What it holds is complete, whatever stream it is
-used on. As an object of its own, Array(values) is a copy of an array on the CPU.
+Networks on device "cuda" return it for inputs on the GPU, and take it as an input like arrays of
+other libraries. It supports no arithmetic: numpy() copies it to the CPU, and any library with
+DLPack views it without a copy, such as torch.from_dlpack(array). Its values are complete on any
+stream. Array(values) copies an array from the CPU to the GPU.
 
 Raises TypeError for values that are not an array of numbers, ValueError where CUDA cannot be
 used.)");

@@ -51,10 +51,10 @@ void bind_joining_layers(py::module_& m) {
   py::class_<PythonResidual, Layer, std::shared_ptr<PythonResidual>> residual_class(
       m, "Residual", R"(x + body(x), or shortcut(x) + body(x).
 
-Takes what the body takes to what it gives, (batch, features); both terms must have the same shape.
-Their parameters are named "body..." and "shortcut...". The terms count as independent, but for a body
-that is one activation and no shortcut: then the variance is exact, and such a network has no
-Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
+Takes the body's inputs to the body's outputs, (batch, features); both terms must have the same
+shape. Their parameters are named "body..." and "shortcut...". The terms count as independent. The
+exception is a body of one activation without a shortcut: there the variance is exact, and such a
+network has no Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
 
 Raises TypeError for anything but layers, Sequentials and Modules.)");
   def_constructor(residual_class, py::init<const py::object&, const py::object&>(), py::arg("body"),

@@ -206,11 +206,11 @@ TypeError for counts that are not integers and the like.)");
       m, "ClassEmbedding", R"(A learned vector for each class, with a posterior of its own.
 
 Takes (batch, n_values + n_classes), rows of values and a one-hot class, to (batch, n_values +
-embedding_dim): values pass as they are, and the embedding of the class stands beside them; of a row
-without a class, all zeros, it is 0. It is an affine map, of which all but the embeddings is constant:
-in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the embedding of
-class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
-variances are gain^2.
+embedding_dim). The values pass unchanged, followed by the embedding of the class; for a row without
+a class (all zeros) the embedding is 0. It is an affine map in which only the embeddings are
+learned: in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the
+embedding of class k in its last embedding_dim rows. Before training its means are drawn from
+N(0, gain^2) and its variances are gain^2.
 
 Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are
 not integers and the like.)");

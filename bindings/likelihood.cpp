@@ -107,11 +107,11 @@ void bind_likelihood(py::module_& m) {
   py::class_<HierarchicalSoftmax> tree_class(m, "HierarchicalSoftmax",
                                              R"(Classes as the leaves of a balanced binary tree.
 
-Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
-right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+Each of the n_classes - 1 inner nodes has an output z of the network. At a node a row goes right
+with probability Phi(z), the standard normal distribution function, else left, down to its class.
 With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
-r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
-the one expected of a branch:
+r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information
+is its expectation over both branches:
 
     P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
     delta_var = -r(beta) r(-beta) / (1 + var)
@@ -136,10 +136,10 @@ A_i = M_i / sum M_j has, for log-normal M_i and sum, a closed form in b = s / m^
 
     E A_i = (m_i / m) (1 + b) / (1 + c)
 
-A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
-noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
-1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
-n_classes.
+A label is observed as shares of 1 and 0, with the variance E A (1 - E A) of a label and additional
+noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, normalized
+to sum to 1. Unlike the tree it treats all classes alike, and every row changes every output.
+n_outputs is n_classes.
 
 Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for
 anything but a number.)");
@@ -158,9 +158,10 @@ anything but a number.)");
   py::class_<Softmax> softmax_class(
       m, "Softmax", R"(Classes by exponentials of outputs, one for each, over their sum.
 
-With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
-q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
-is flattened as far as that, and innovations those of labels of such probabilities:
+Outputs are z_i ~ N(mean_i, var_i), and p is the softmax of the means. The logit of class i has, to
+first order, the variance t_i = var_i + sum_{j != i} q_j^2 var_j with q_j = p_j / (1 - p_i).
+Probabilities are those of a softmax flattened by these variances, and innovations are those of
+labels with these probabilities:
 
     P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
     delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
@@ -178,15 +179,15 @@ Raises ValueError unless n_classes is in [2, 2**24], TypeError for anything but 
   py::class_<OneVsRest> one_vs_rest_class(
       m, "OneVsRest", R"(Classes by regressions, one for each: 1 where it is the label, and else 0.
 
-These numbers are observed with noise of standard deviation `std`, so that innovations are those of
-numbers. Probabilities are those of outputs above 1/2, with `link_std` beside their own standard
-deviation, to a power, over the sum of all:
+These numbers are observed with noise of standard deviation `std`, so innovations are those of a
+regression. The weight w_i of a class is the probability that its output, with additional noise of
+standard deviation `link_std`, is above 1/2, raised to the power `sharpness`:
 
     P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
 
-How sure it may be of a class depends on link_std and sharpness, which TagiClassifier fits to rows left
-out: then it predicts most tables of 3 to 32 classes better than a softmax does. As it is, and with many
-classes, Softmax is the better choice. n_outputs is n_classes.
+link_std and sharpness decide how sure it is of a class. TagiClassifier fits them to held-out rows;
+then it predicts most tables of 3 to 32 classes better than a softmax does. With the default values,
+and with many classes, Softmax is the better choice. n_outputs is n_classes.
 
 Args:
     n_classes: how many classes there are; labels are 0 to n_classes - 1.

@@ -214,11 +214,12 @@ After each update every parameter takes a step of a random walk, no further than
 
     var' = min(var + process_noise prior_var, max(var, prior_var))
 
-and the targets' squared errors over their predicted variances, noise included, are tested. Those of
-the last `window` targets or so (each weighs 1 - 1/window times what the next one does) have a mean of
-1 if the variances are right; where a chi-square test (Wilson & Hilferty, 1931) finds more, at a
-probability of drift_level of a false alarm, the data have changed: all variances are raised to at
-least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
+and the targets' squared errors, divided by their predicted variances (noise included), are tested.
+Their mean over about the last `window` targets (each has 1 - 1/window times the weight of the next
+one) is 1 if the variances are right. If a chi-square test (Wilson & Hilferty, 1931) with a
+false-alarm probability of drift_level finds that it is larger, the data have changed: all variances
+are raised to at least inflation prior_var, and the test starts again. drift_level=None disables the
+test.
 
 Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
 at least 1, TypeError for anything but a number.)");

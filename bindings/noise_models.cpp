@@ -58,12 +58,12 @@ void bind_noise(py::module_& m) {
 
 Known noise: std (a standard deviation in the unit of the targets, or one for each output) holds in
 epoch 0 and is multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`,
-counted over the life of a model; `update` counts none, so that in a stream of updates the noise stays
-as it is.
+counted over the life of a model. `update` counts no epochs, so the noise does not change in a
+stream of updates.
 
-learn=True: a network made with this noise infers one noise variance v for each output with its
-weights, from the log-normal prior E v = std^2 (1 by default, for targets of that scale); nothing has
-to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
+learn=True: a network made with this noise infers one noise variance v for each output together with
+its weights. The prior is log-normal with E v = std^2 (1 by default, for targets of that scale).
+Nothing has to be chosen. The inference is that of tagix.Heteroscedastic, with one w for all inputs.
 
 Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
 for a schedule of noise that is learned; TypeError for anything but a number, and for no std where
@@ -115,9 +115,9 @@ time, k the share of the update rule:
 For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
 precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
 
-Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
-exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
-joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+Where weights have learned little about an input, the tail of w ~ N(l, s) dominates exp(w), and its
+mean exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, the network's
+Gaussian is multiplied by that of a belief that holds for any input, log v ~ N(0, 2^2):
 
     kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
 

@@ -75,10 +75,10 @@ class CudaArray:
     """
     A dense float32 array in the memory of the GPU.
 
-    What networks on device "cuda" give for inputs that lie there; they take it as they do the arrays of
-    other libraries. It computes nothing itself: numpy() copies it to the CPU, and any library with DLPack
-    views it without a copy, as torch.from_dlpack(array). What it holds is complete, whatever stream it is
-    used on. As an object of its own, Array(values) is a copy of an array on the CPU.
+    Networks on device "cuda" return it for inputs on the GPU, and take it as an input like arrays of
+    other libraries. It supports no arithmetic: numpy() copies it to the CPU, and any library with
+    DLPack views it without a copy, such as torch.from_dlpack(array). Its values are complete on any
+    stream. Array(values) copies an array from the CPU to the GPU.
 
     Raises TypeError for values that are not an array of numbers, ValueError where CUDA cannot be
     used.
@@ -173,11 +173,11 @@ class ClassEmbedding(Layer):
     A learned vector for each class, with a posterior of its own.
 
     Takes (batch, n_values + n_classes), rows of values and a one-hot class, to (batch, n_values +
-    embedding_dim): values pass as they are, and the embedding of the class stands beside them; of a row
-    without a class, all zeros, it is 0. It is an affine map, of which all but the embeddings is constant:
-    in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the embedding of
-    class k in its last embedding_dim rows. Before training its means are drawn from N(0, gain^2) and its
-    variances are gain^2.
+    embedding_dim). The values pass unchanged, followed by the embedding of the class; for a row without
+    a class (all zeros) the embedding is 0. It is an affine map in which only the embeddings are
+    learned: in weight (n_values + embedding_dim, n_values + n_classes), column n_values + k has the
+    embedding of class k in its last embedding_dim rows. Before training its means are drawn from
+    N(0, gain^2) and its variances are gain^2.
 
     Raises ValueError for counts below 1 or a gain outside [1e-12, 1e12], TypeError for counts that are
     not integers and the like.
@@ -372,10 +372,10 @@ class Residual(Layer):
     """
     x + body(x), or shortcut(x) + body(x).
 
-    Takes what the body takes to what it gives, (batch, features); both terms must have the same shape.
-    Their parameters are named "body..." and "shortcut...". The terms count as independent, but for a body
-    that is one activation and no shortcut: then the variance is exact, and such a network has no
-    Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
+    Takes the body's inputs to the body's outputs, (batch, features); both terms must have the same
+    shape. Their parameters are named "body..." and "shortcut...". The terms count as independent. The
+    exception is a body of one activation without a shortcut: there the variance is exact, and such a
+    network has no Jacobian. Source: He et al., Deep residual learning (CVPR, 2016).
 
     Raises TypeError for anything but layers, Sequentials and Modules.
     """
@@ -433,12 +433,12 @@ class Homoscedastic:
 
     Known noise: std (a standard deviation in the unit of the targets, or one for each output) holds in
     epoch 0 and is multiplied by `decay` after each epoch, down to `min_std`. Epochs are those of `fit`,
-    counted over the life of a model; `update` counts none, so that in a stream of updates the noise stays
-    as it is.
+    counted over the life of a model. `update` counts no epochs, so the noise does not change in a
+    stream of updates.
 
-    learn=True: a network made with this noise infers one noise variance v for each output with its
-    weights, from the log-normal prior E v = std^2 (1 by default, for targets of that scale); nothing has
-    to be chosen. The inference is that of tagix.Heteroscedastic, with w the same for all inputs.
+    learn=True: a network made with this noise infers one noise variance v for each output together with
+    its weights. The prior is log-normal with E v = std^2 (1 by default, for targets of that scale).
+    Nothing has to be chosen. The inference is that of tagix.Heteroscedastic, with one w for all inputs.
 
     Raises ValueError unless every std is in [1e-18, 1e18], min_std in [0, 1e18] and decay in (0, 1], and
     for a schedule of noise that is learned; TypeError for anything but a number, and for no std where
@@ -502,9 +502,9 @@ class Heteroscedastic:
     For one row the means are those of AGVI (Deka, Nguyen & Goulet, Neurocomputing, 2024), and the
     precision gained is the one that AGVI expects; with the rule tagix.Capped it is AGVI's own.
 
-    Where weights have learned little of an input, exp(w) is ruled by the tail of w ~ N(l, s), and its mean
-    exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, what the network says is
-    joined with a belief that holds for any input, log v ~ N(0, 2^2), by the product of both Gaussians:
+    Where weights have learned little about an input, the tail of w ~ N(l, s) dominates exp(w), and its
+    mean exp(l + s / 2) overflows. So with "exp", unless the rule is tagix.Capped, the network's
+    Gaussian is multiplied by that of a belief that holds for any input, log v ~ N(0, 2^2):
 
         kappa = 1 / (1 + s / 4),   log v ~ N(kappa l, kappa s),   j = kappa
 
@@ -666,11 +666,11 @@ class HierarchicalSoftmax:
     """
     Classes as the leaves of a balanced binary tree.
 
-    Each of the n_classes - 1 nodes above them has an output z of the network, and a row of class k goes
-    right at a node on the path to k with probability Phi(z), the standard normal distribution function.
+    Each of the n_classes - 1 inner nodes has an output z of the network. At a node a row goes right
+    with probability Phi(z), the standard normal distribution function, else left, down to its class.
     With z ~ N(mean, var), s = 1 for right, -1 for left, beta = mean / sqrt(1 + var) and
-    r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information is
-    the one expected of a branch:
+    r(x) = phi(x) / Phi(x), probabilities and the mean of the posterior are exact, and the information
+    is its expectation over both branches:
 
         P(s) = Phi(s beta),   delta_mean = s r(s beta) / sqrt(1 + var),
         delta_var = -r(beta) r(-beta) / (1 + var)
@@ -712,10 +712,10 @@ class Remax:
 
         E A_i = (m_i / m) (1 + b) / (1 + c)
 
-    A label is observed as shares of 1 and 0, which has the variance E A (1 - E A) of a label and, besides,
-    noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, made to sum to
-    1. Unlike the tree it treats all classes alike, and every row changes every output. n_outputs is
-    n_classes.
+    A label is observed as shares of 1 and 0, with the variance E A (1 - E A) of a label and additional
+    noise of standard deviation `std`; None takes 0.1. Probabilities are the expected shares, normalized
+    to sum to 1. Unlike the tree it treats all classes alike, and every row changes every output.
+    n_outputs is n_classes.
 
     Raises ValueError unless n_classes is in [2, 2**24] and std None or in [1e-6, 1e6], TypeError for
     anything but a number.
@@ -749,9 +749,10 @@ class Softmax:
     """
     Classes by exponentials of outputs, one for each, over their sum.
 
-    With outputs z_i ~ N(mean_i, var_i), p the softmax of the means, and t_i = var_i + sum_{j != i} q_j^2 var_j,
-    q_j = p_j / (1 - p_i), the variance of what log p_i goes by, probabilities are those of a softmax that
-    is flattened as far as that, and innovations those of labels of such probabilities:
+    Outputs are z_i ~ N(mean_i, var_i), and p is the softmax of the means. The logit of class i has, to
+    first order, the variance t_i = var_i + sum_{j != i} q_j^2 var_j with q_j = p_j / (1 - p_i).
+    Probabilities are those of a softmax flattened by these variances, and innovations are those of
+    labels with these probabilities:
 
         P_i = p_i^k_i / sum_j p_j^k_j,   k_i = 1 / sqrt(1 + pi/8 t_i)
         delta_mean = k_i (y_i - P_i),    delta_var = -k_i^2 P_i (1 - P_i)
@@ -786,15 +787,15 @@ class OneVsRest:
     """
     Classes by regressions, one for each: 1 where it is the label, and else 0.
 
-    These numbers are observed with noise of standard deviation `std`, so that innovations are those of
-    numbers. Probabilities are those of outputs above 1/2, with `link_std` beside their own standard
-    deviation, to a power, over the sum of all:
+    These numbers are observed with noise of standard deviation `std`, so innovations are those of a
+    regression. The weight w_i of a class is the probability that its output, with additional noise of
+    standard deviation `link_std`, is above 1/2, raised to the power `sharpness`:
 
         P_i = w_i / sum_j w_j,   w_i = Phi((mean_i - 1/2) / sqrt(var_i + link_std^2))^sharpness
 
-    How sure it may be of a class depends on link_std and sharpness, which TagiClassifier fits to rows left
-    out: then it predicts most tables of 3 to 32 classes better than a softmax does. As it is, and with many
-    classes, Softmax is the better choice. n_outputs is n_classes.
+    link_std and sharpness decide how sure it is of a class. TagiClassifier fits them to held-out rows;
+    then it predicts most tables of 3 to 32 classes better than a softmax does. With the default values,
+    and with many classes, Softmax is the better choice. n_outputs is n_classes.
 
     Args:
         n_classes: how many classes there are; labels are 0 to n_classes - 1.
@@ -881,11 +882,12 @@ class Forgetting:
 
         var' = min(var + process_noise prior_var, max(var, prior_var))
 
-    and the targets' squared errors over their predicted variances, noise included, are tested. Those of
-    the last `window` targets or so (each weighs 1 - 1/window times what the next one does) have a mean of
-    1 if the variances are right; where a chi-square test (Wilson & Hilferty, 1931) finds more, at a
-    probability of drift_level of a false alarm, the data have changed: all variances are raised to at
-    least inflation prior_var, and the test starts anew. drift_level=None tests nothing.
+    and the targets' squared errors, divided by their predicted variances (noise included), are tested.
+    Their mean over about the last `window` targets (each has 1 - 1/window times the weight of the next
+    one) is 1 if the variances are right. If a chi-square test (Wilson & Hilferty, 1931) with a
+    false-alarm probability of drift_level finds that it is larger, the data have changed: all variances
+    are raised to at least inflation prior_var, and the test starts again. drift_level=None disables the
+    test.
 
     Raises ValueError unless process_noise and inflation are in [0, 1], drift_level in (0, 1/2) and window
     at least 1, TypeError for anything but a number.
@@ -1278,7 +1280,7 @@ class DiffusionSource(BatchSource):
 
 class Encoding:
     """
-    Inputs that are piecewise linear in the columns of standardized rows; see core/encoding.h.
+    Inputs that are piecewise linear in the columns of standardized rows; see models/encoding.h.
     """
     def __init__(
         self,
@@ -1313,7 +1315,7 @@ class Encoding:
 
 class Stream:
     """
-    One row after the other, as dicts; see core/stream.h.
+    One row after the other, as dicts; see models/stream.h.
     """
     def __init__(
         self,
