@@ -632,7 +632,7 @@ def test_commands_of_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     (python,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     (commands,) = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     exec(compile(python, str(page), "exec"), {})
-    fit, predict, update = (line.split()[1:] for line in commands.splitlines())
+    fit, predict, update = (line.split()[1:] for line in commands.replace("\\\n", "").splitlines())
     invoke(*fit, "--max-epochs", 20)
     assert invoke(*predict) == "" and notes(*update) == []
     with open("predicted.csv", encoding="utf-8", newline="") as file:
