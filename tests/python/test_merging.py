@@ -302,7 +302,7 @@ def test_errors() -> None:
             tx.merge([other, small(seed=1)], prior)
         with pytest.raises(ValueError, match=r"posterior: got noise .*, needed the prior's, None"):
             tx.forget(small(noise=tx.Heteroscedastic()), other, prior)
-        with pytest.raises(ValueError, match=r"posteriors\[0\]: got 98 parameters of variance 0"):
+        with pytest.raises(ValueError, match=r"posteriors\[0\]: got 98 parameters with variance 0"):
             tx.merge([prior.draw(0)], prior)
     broken = copy.deepcopy(prior)
     dict(broken.named_parameters())["0.weight"].var[0, 0] = -1
