@@ -121,7 +121,7 @@ void bind_topology(py::module_& m) {
           "layers",
           [](const Topology& topology, Index in_features) {
             py::list layers;
-            for (const graph::LayerRecord& layer : topology.plain_graph_for(in_features)->layers) {
+            for (const graph::LayerSummary& layer : topology.plain_graph_for(in_features)->layers) {
               layers.append(py::make_tuple(layer.path, layer.name, to_tuple(layer.output_shape)));
             }
             return layers;

@@ -48,9 +48,9 @@ class CudaBackend final : public Backend {
     return record_graph(queue);
   }
 
-  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+  std::unique_ptr<Executor> fuse(const std::vector<ChainStep>& steps,
                                  std::unique_ptr<Executor> by_graph) override {
-    const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+    const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const ChainStep& step) {
       return std::holds_alternative<AffineStep>(step);
     });
     return has_parameters ? make_fused_executor(*this, steps, std::move(by_graph))
@@ -132,7 +132,7 @@ class CudaBackend final : public Backend {
                   math::DriftState* drift) override {
     cuda::test_drift(forgetting, state, drift);
   }
-  void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+  void forget(const ParameterWalk& step, const math::DriftState* drift, const TrainingState* state,
               Index size, float* var) override {
     cuda::forget(step, drift, state, size, var);
   }
@@ -160,8 +160,8 @@ class CudaBackend final : public Backend {
   void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) override {
     cuda::residual_activation(input, output, jacobian);
   }
-  void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
-    cuda::check_innovation(innovation, state);
+  void check_finite(ConstMomentsView values, TrainingState* state) override {
+    cuda::check_finite(values, state);
   }
 
   void start_adjoint(Index n_outputs, MomentsView adjoint) override {
@@ -211,9 +211,9 @@ class CudaBackend final : public Backend {
                    float* output) override {
     cuda::gather_rows(source, cols, rows, n_rows, output);
   }
-  void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
-                          TrainingState* state) override {
-    cuda::record_predictions(prediction, target, noise, state);
+  void sum_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
+                       TrainingState* state) override {
+    cuda::sum_predictions(prediction, target, noise, state);
   }
   void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
               Index n_rows, Index cols, float* output) override {

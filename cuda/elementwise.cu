@@ -153,11 +153,11 @@ struct TestDrift {
   TrainingState* state;
   math::DriftState* drift;
 
-  __device__ void operator()(Index) const { test_recorded_drift(decay, threshold, *state, *drift); }
+  __device__ void operator()(Index) const { test_summed_drift(decay, threshold, *state, *drift); }
 };
 
 struct Forget {
-  ForgettingStep step;
+  ParameterWalk step;
   const math::DriftState* drift;
   const TrainingState* state;
   float* var;
@@ -178,7 +178,7 @@ struct Add {
   }
 };
 
-struct CheckInnovation {
+struct CheckFinite {
   ConstMomentsView innovation;
   TrainingState* state;
 
@@ -246,7 +246,7 @@ void test_drift(const Forgetting& forgetting, TrainingState* state, math::DriftS
   for_each("test_drift", 1, TestDrift{forgetting.decay(), forgetting.threshold(), state, drift});
 }
 
-void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+void forget(const ParameterWalk& step, const math::DriftState* drift, const TrainingState* state,
             Index size, float* var) {
   for_each("forget", size, Forget{step, drift, state, var});
 }
@@ -255,8 +255,8 @@ void add(ConstMomentsView values, MomentsView sum) {
   for_each("add", values.size(), Add{values, sum});
 }
 
-void check_innovation(ConstMomentsView innovation, TrainingState* state) {
-  for_each("check_innovation", innovation.size(), CheckInnovation{innovation, state});
+void check_finite(ConstMomentsView innovation, TrainingState* state) {
+  for_each("check_finite", innovation.size(), CheckFinite{innovation, state});
 }
 
 }  // namespace tagix::cuda

@@ -55,7 +55,7 @@ class FusedExecutor final : public Executor {
     if (batch_size == 1 && online_plan_) {
       prediction_.resize(rows.input.rows, outputs);
       fused_online(*online_plan_, rows, rule, prediction_.view(), parameters, state);
-      backend_.record_predictions(prediction_.view(), rows.target, rows.noise, state);
+      backend_.sum_predictions(prediction_.view(), rows.target, rows.noise, state);
       return;
     }
     for (Index first = 0; first < rows.input.rows; first += batch_size) {
@@ -87,7 +87,7 @@ class FusedExecutor final : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<ChainStep>& steps,
                                               std::unique_ptr<Executor> by_graph,
                                               std::optional<bool> use_clusters) {
   int shared_bytes = 0;

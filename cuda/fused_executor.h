@@ -4,8 +4,8 @@
 #include <optional>
 #include <vector>
 
+#include "core/chain_step.h"
 #include "core/executor.h"
-#include "core/step.h"
 
 namespace tagix::cuda {
 
@@ -13,7 +13,7 @@ namespace tagix::cuda {
 /// rows in one kernel; leaves the rest, and networks that do not fit into a block's shared memory,
 /// to `by_graph`. The steps must contain an affine map. Clusters of blocks are used where the GPU
 /// has them, unless `use_clusters` says otherwise.
-std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<Step>& steps,
+std::unique_ptr<Executor> make_fused_executor(Backend& backend, const std::vector<ChainStep>& steps,
                                               std::unique_ptr<Executor> by_graph,
                                               std::optional<bool> use_clusters = std::nullopt);
 

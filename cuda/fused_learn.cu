@@ -3,7 +3,7 @@
 #include "fused_layer.h"
 #include "fused_network.h"
 #include "launch.h"
-#include "record.h"
+#include "summed_batches.h"
 
 namespace tagix::cuda {
 namespace {
@@ -380,15 +380,15 @@ constexpr int parameters_each = 32, adders = 8;
 /// Adds up the pieces of 32 parameters a block: adder g of a parameter takes the pieces g, g + 8,
 /// ...; then their sums are added in that order. The last block records the predictions.
 template <math::UpdateKind kind>
-__global__ void __launch_bounds__(recording_threads)
+__global__ void __launch_bounds__(summing_threads)
     fused_update_kernel(const float* partial, Index n_pieces, int plane_stride, float bound,
                         MomentsView parameters, ConstMomentsView prediction,
                         const __grid_constant__ TrainingRows rows, TrainingState* state) {
-  static_assert(parameters_each * adders == recording_threads);
+  static_assert(parameters_each * adders == summing_threads);
   if (state->failure != Failure::none) return;
   if (blockIdx.x + 1 == gridDim.x) {
     record_in_block<Links::exp>(prediction, rows.target, rows.noise, state,
-                                reinterpret_cast<RecordedSums*>(shared_memory()));
+                                reinterpret_cast<BatchSums*>(shared_memory()));
     return;
   }
   const int thread = static_cast<int>(threadIdx.x);
@@ -404,7 +404,7 @@ __global__ void __launch_bounds__(recording_threads)
     }
   }
   float* const means = shared_memory();
-  float* const vars = means + recording_threads;
+  float* const vars = means + summing_threads;
   means[thread] = sum.delta_mean;
   vars[thread] = sum.delta_var;
   __syncthreads();
@@ -445,8 +445,8 @@ void fused_update(const FusedPlan& plan, const float* partial, Index n_pieces,
                           ? fused_update_kernel<UpdateKind::information>
                           : fused_update_kernel<UpdateKind::capped>;
   launch("fused update", kernel,
-         {dim3(static_cast<unsigned>(blocks)), dim3(recording_threads),
-          recording_threads * sizeof(RecordedSums)},
+         {dim3(static_cast<unsigned>(blocks)), dim3(summing_threads),
+          summing_threads * sizeof(BatchSums)},
          partial, n_pieces, plan.plane_stride, rule.bound_for(rows.input.rows), parameters,
          prediction, rows, state);
 }

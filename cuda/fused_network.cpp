@@ -20,11 +20,11 @@ int odd_stride(int count) {
 
 }  // namespace
 
-std::optional<FusedPlan> plan_fused(const std::vector<Step>& steps, int rows,
+std::optional<FusedPlan> plan_fused(const std::vector<ChainStep>& steps, int rows,
                                     std::size_t shared_bytes) {
   FusedPlan plan{};
   plan.rows = rows;
-  for (const Step& step : steps) {
+  for (const ChainStep& step : steps) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) {
       if (plan.n_layers == most_fused_layers || affine->in_features > widest ||
           affine->out_features > widest) {

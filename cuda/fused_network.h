@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/backend.h"
+#include "core/chain_step.h"
 #include "core/executor.h"
-#include "core/step.h"
 
 // Small networks that run whole within a block of threads: weights, activations and innovations of
 // all layers lie in its shared memory.
@@ -51,7 +51,7 @@ struct FusedPlan {
 /// The plan of a network for `rows` rows, if it consists of at most 8 affine maps of at most 128
 /// features, each followed by at most one activation of the ReLU kind, and fits into
 /// `shared_bytes`.
-std::optional<FusedPlan> plan_fused(const std::vector<Step>& steps, int rows,
+std::optional<FusedPlan> plan_fused(const std::vector<ChainStep>& steps, int rows,
                                     std::size_t shared_bytes);
 
 /// The rows that fused_learn gives a block at a time, and its most blocks.
@@ -76,7 +76,7 @@ void fused_learn(const FusedPlan& plan, ConstMomentsView parameters, const Train
                  TrainingState* state);
 
 /// Adds the pieces up in a fixed order and updates the parameters, unless something has failed; and
-/// records the predictions (Backend::record_predictions).
+/// records the predictions (Backend::sum_predictions).
 void fused_update(const FusedPlan& plan, const float* partial, Index n_pieces,
                   const UpdateRule& rule, const TrainingRows& rows, ConstMomentsView prediction,
                   MomentsView parameters, TrainingState* state);

@@ -22,10 +22,10 @@ void split_prediction(ConstMomentsView prediction, NoiseView noise, MomentsView 
 void update(const UpdateRule& rule, Index batch_size, ConstMomentsView innovation,
             MomentsView parameters, const TrainingState* state);
 void test_drift(const Forgetting& forgetting, TrainingState* state, math::DriftState* drift);
-void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+void forget(const ParameterWalk& step, const math::DriftState* drift, const TrainingState* state,
             Index size, float* var);
 void add(ConstMomentsView values, MomentsView sum);
-void check_innovation(ConstMomentsView innovation, TrainingState* state);
+void check_finite(ConstMomentsView innovation, TrainingState* state);
 
 // graph_ops.cu: one thread for each element of the output.
 
@@ -72,10 +72,10 @@ void denoise_covariance(const math::SamplerStage* stages, const Index* stage, co
                         const float* prediction_covariance, Index n_rows, Index n_features,
                         float* epistemic, float* aleatoric);
 
-// record.cu: one block, which adds in a fixed order.
+// summed_batches.cu: one block, which adds in a fixed order.
 
-void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
-                        TrainingState* state);
+void sum_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
+                     TrainingState* state);
 
 // data.cu: one thread for four columns of a row, as many as a block of random numbers has.
 

@@ -23,7 +23,7 @@ python="${PYTHON:-python3}"
 total_seconds="${TAGIX_GPU_SECONDS:-530}"
 architectures="${TAGIX_GPU_ARCHITECTURES:-native}"
 sanitized="${TAGIX_SANITIZED:-test_cuda --source-file=*/test_cuda_executor.cpp,*/test_cuda_fused.cpp,*/test_cuda_mma.cpp,*/test_cuda_training.cpp
-test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,record_predictions,check_innovation,shuffle,normal,diffuse,append_conditions,denoise,combine,observe_classes,class_probabilities,record_classes}"
+test_conformance --subcase=affine_*,activation_forward,observe,update,gather_rows,sum_predictions,check_finite,shuffle,normal,diffuse,append_conditions,denoise,combine,observe_classes,class_probabilities,sum_classes}"
 build=build/gpu
 site="$PWD/build/gpu_site"
 reserved_seconds=190 # that tests leave to the benchmark

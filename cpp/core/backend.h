@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "core/affine_pass.h"
+#include "core/chain_step.h"
 #include "core/forgetting.h"
 #include "core/host.h"
 #include "core/index.h"
@@ -18,7 +19,6 @@
 #include "core/precision.h"
 #include "core/recording.h"
 #include "core/slopes.h"
-#include "core/step.h"
 #include "core/taps_view.h"
 #include "core/training_state.h"
 #include "math/activations.h"
@@ -180,7 +180,7 @@ class Backend {
 
   /// An executor that runs these steps faster than `by_graph` where it can, and leaves the rest to
   /// that one.
-  virtual std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+  virtual std::unique_ptr<Executor> fuse(const std::vector<ChainStep>& steps,
                                          std::unique_ptr<Executor> by_graph) = 0;
 
   // Inference; docs/architecture.md gives the equations.
@@ -255,7 +255,7 @@ class Backend {
                       MomentsView parameters, const TrainingState* state) = 0;
 
   /// Changes parameters by what maps that share none have learned in a batch of `batch_size`: as
-  /// affine_innovations, check_innovation and update. Parameters of no map stay as they are.
+  /// affine_innovations, check_finite and update. Parameters of no map stay as they are.
   virtual void update_by_passes(const UpdateRule& rule, Index batch_size,
                                 std::span<const AffinePass> passes, MomentsView parameters,
                                 TrainingState* state, float* scratch) = 0;
@@ -267,7 +267,7 @@ class Backend {
 
   /// Changes variances by what parameters forget in a step; `drift`, unless null, says whether that
   /// is more. Does nothing after a failure.
-  virtual void forget(const ForgettingStep& step, const math::DriftState* drift,
+  virtual void forget(const ParameterWalk& step, const math::DriftState* drift,
                       const TrainingState* state, Index size, float* var) = 0;
 
   /// target = values, and sum += values, for both planes.
@@ -305,8 +305,9 @@ class Backend {
   /// var = Var f + (1 + 2 J) Var z. `input` holds z.
   virtual void residual_activation(ConstMomentsView input, MomentsView output, float* jacobian) = 0;
 
-  /// Sets the failure of `state` if a mean or a variance of an innovation is not finite.
-  virtual void check_innovation(ConstMomentsView innovation, TrainingState* state) = 0;
+  /// Sets the failure of `state` to Failure::innovation if a mean or a variance is not finite; of
+  /// innovations, or of rows that a user has put on a device.
+  virtual void check_finite(ConstMomentsView values, TrainingState* state) = 0;
 
   // The adjoint: how the means of outputs follow the moments of a value. It keeps the derivatives G
   // by means in `mean` and G_v by variances in `var`. Adjoints of several outputs lie one output
@@ -372,8 +373,8 @@ class Backend {
 
   /// Adds a batch to the sums of `state` and moves its position on by the rows; sets its failure if
   /// a prediction is not finite. Does nothing after a failure.
-  virtual void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
-                                  TrainingState* state) = 0;
+  virtual void sum_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
+                               TrainingState* state) = 0;
 
   /// output row i (of n_rows) = standard normal numbers of (seed; stream, step, first_row + i).
   virtual void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step,

@@ -15,7 +15,7 @@ void Executor::train(const UpdateRule& rule, const TrainingRows& rows, Index bat
               {batch.target, batch.noise, rule.spread(count, batch.noise.mean_weight)}, false)
             .prediction;
     outputs = prediction.cols;
-    backend_.record_predictions(prediction, batch.target, batch.noise, state);
+    backend_.sum_predictions(prediction, batch.target, batch.noise, state);
     update(rule, count, parameters, state);
   }
 }
@@ -29,7 +29,7 @@ Linearized linearize_with(Executor& other, Executor& executor, ConstMomentsView 
 
 void update_by(ConstMomentsView innovation, Backend& backend, const UpdateRule& rule,
                Index batch_size, MomentsView parameters, TrainingState* state) {
-  backend.check_innovation(innovation, state);
+  backend.check_finite(innovation, state);
   backend.update(rule, batch_size, innovation, parameters, state);
 }
 

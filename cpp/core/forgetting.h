@@ -39,7 +39,7 @@ class Forgetting {
 };
 
 /// What `Backend::forget` does to parameters of one prior variance.
-struct ForgettingStep {
+struct ParameterWalk {
   float process_var;
   float prior_var;
   float least_var;    ///< that an update may leave

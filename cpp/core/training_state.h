@@ -68,8 +68,8 @@ struct TrainingState {
 };
 
 /// Tests the targets recorded since the last test for drift, unless something has failed.
-TAGIX_HD TAGIX_INLINE void test_recorded_drift(double decay, double threshold, TrainingState& state,
-                                               math::DriftState& drift) {
+TAGIX_HD TAGIX_INLINE void test_summed_drift(double decay, double threshold, TrainingState& state,
+                                             math::DriftState& drift) {
   drift.drifts = false;
   if (state.failure != Failure::none) return;
   math::test_drift(state.sums.chi_square - state.tested_chi_square,

@@ -54,7 +54,7 @@ class CpuBackend final : public Backend {
   void synchronise() override {}
   std::unique_ptr<Recording> record(const std::function<void()>&) override { return nullptr; }
 
-  std::unique_ptr<Executor> fuse(const std::vector<Step>& steps,
+  std::unique_ptr<Executor> fuse(const std::vector<ChainStep>& steps,
                                  std::unique_ptr<Executor> by_graph) override {
     return make_fused_executor(*this, kernels_, steps, std::move(by_graph));
   }
@@ -90,7 +90,7 @@ class CpuBackend final : public Backend {
     std::fill_n(memory, 2 * size, 0.0f);
     const MomentsView innovation{memory, memory + size, 1, size};
     affine_innovations(passes, innovation, nullptr);
-    check_innovation(innovation, state);
+    check_finite(innovation, state);
     update(rule, batch_size, innovation, parameters, state);
   }
 
@@ -136,10 +136,10 @@ class CpuBackend final : public Backend {
 
   void test_drift(const Forgetting& forgetting, TrainingState* state,
                   math::DriftState* drift) override {
-    test_recorded_drift(forgetting.decay(), forgetting.threshold(), *state, *drift);
+    test_summed_drift(forgetting.decay(), forgetting.threshold(), *state, *drift);
   }
 
-  void forget(const ForgettingStep& step, const math::DriftState* drift, const TrainingState* state,
+  void forget(const ParameterWalk& step, const math::DriftState* drift, const TrainingState* state,
               Index size, float* var) override {
     cpu::forget(kernels_, step, drift, state, size, var);
   }
@@ -172,8 +172,8 @@ class CpuBackend final : public Backend {
     cpu::residual_activation(input, output, jacobian);
   }
 
-  void check_innovation(ConstMomentsView innovation, TrainingState* state) override {
-    cpu::check_innovation(kernels_, innovation, state);
+  void check_finite(ConstMomentsView values, TrainingState* state) override {
+    cpu::check_finite(kernels_, values, state);
   }
 
   void start_adjoint(Index n_outputs, MomentsView adjoint) override {
@@ -227,9 +227,9 @@ class CpuBackend final : public Backend {
                    float* output) override {
     cpu::gather_rows(source, cols, rows, n_rows, output);
   }
-  void record_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
-                          TrainingState* state) override {
-    cpu::record_predictions(kernels_, prediction, target, noise, state);
+  void sum_predictions(ConstMomentsView prediction, const float* target, NoiseView noise,
+                       TrainingState* state) override {
+    cpu::sum_predictions(kernels_, prediction, target, noise, state);
   }
   void normal(std::uint64_t seed, math::RandomStream stream, std::uint64_t step, Index first_row,
               Index n_rows, Index cols, float* output) override {

@@ -29,7 +29,7 @@ void update(const Kernels& kernels, const UpdateRule& rule, Index batch_size,
   });
 }
 
-void forget(const Kernels& kernels, const ForgettingStep& step, const math::DriftState* drift,
+void forget(const Kernels& kernels, const ParameterWalk& step, const math::DriftState* drift,
             const TrainingState* state, Index size, float* var) {
   if (state->failure != Failure::none) return;
   const float least_var = step.least(drift);
@@ -50,7 +50,7 @@ void add(const Kernels& kernels, ConstMomentsView values, MomentsView sum) {
   });
 }
 
-void check_innovation(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state) {
+void check_finite(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state) {
   if (state->failure == Failure::none && !(kernels.all_finite(innovation.mean, innovation.size()) &&
                                            kernels.all_finite(innovation.var, innovation.size()))) {
     state->failure = Failure::innovation;

@@ -12,10 +12,10 @@ void activation_forward(const Kernels& kernels, const math::ActivationSpec& spec
 void scale_deltas(const Kernels& kernels, const float* jacobian, MomentsView delta);
 void update(const Kernels& kernels, const UpdateRule& rule, Index batch_size,
             ConstMomentsView innovation, MomentsView parameters, const TrainingState* state);
-void forget(const Kernels& kernels, const ForgettingStep& step, const math::DriftState* drift,
+void forget(const Kernels& kernels, const ParameterWalk& step, const math::DriftState* drift,
             const TrainingState* state, Index size, float* var);
 void copy(ConstMomentsView values, MomentsView target);
 void add(const Kernels& kernels, ConstMomentsView values, MomentsView sum);
-void check_innovation(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state);
+void check_finite(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state);
 
 }  // namespace tagix::cpu

@@ -14,7 +14,7 @@ namespace {
 /// mode as a whole.
 class FusedExecutor final : public Executor {
  public:
-  FusedExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
+  FusedExecutor(Backend& backend, const Kernels& kernels, const std::vector<ChainStep>& steps,
                 std::unique_ptr<Executor> by_graph)
       : Executor(backend),
         by_graph_(std::move(by_graph)),
@@ -64,9 +64,9 @@ class FusedExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps,
+                                              const std::vector<ChainStep>& steps,
                                               std::unique_ptr<Executor> by_graph) {
-  const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+  const bool has_parameters = std::any_of(steps.begin(), steps.end(), [](const ChainStep& step) {
     return std::holds_alternative<AffineStep>(step);
   });
   if (!has_parameters) return by_graph;

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/chain_step.h"
 #include "core/executor.h"
-#include "core/step.h"
 #include "cpu/kernels.h"
 
 namespace tagix::cpu {
@@ -13,7 +13,7 @@ namespace tagix::cpu {
 /// and `by_graph` where a network is too wide for tiles. Steps without a parameter are left to
 /// `by_graph`.
 std::unique_ptr<Executor> make_fused_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps,
+                                              const std::vector<ChainStep>& steps,
                                               std::unique_ptr<Executor> by_graph);
 
 }  // namespace tagix::cpu

@@ -27,7 +27,7 @@ using OnlineStep = std::variant<OnlineAffine, OnlineActivation>;
 
 class OnlineExecutor final : public Executor {
  public:
-  OnlineExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
+  OnlineExecutor(Backend& backend, const Kernels& kernels, const std::vector<ChainStep>& steps,
                  Executor& linearizer)
       : Executor(backend),
         kernels_(kernels),
@@ -37,7 +37,7 @@ class OnlineExecutor final : public Executor {
     in_features_ = input_features(steps);
     Index features = in_features_;
     Index widest = features;
-    for (const Step& step : steps) {
+    for (const ChainStep& step : steps) {
       if (const auto* affine = std::get_if<AffineStep>(&step)) {
         features = affine->out_features;
         widest = std::max(widest, features);
@@ -96,7 +96,7 @@ class OnlineExecutor final : public Executor {
 
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,
               TrainingState* state) override {
-    if (!innovations_are_bounded()) backend_.check_innovation(innovation(), state);
+    if (!innovations_are_bounded()) backend_.check_finite(innovation(), state);
     if (state->failure != Failure::none) return;
     for (const OnlineStep& step : steps_) {
       const auto* affine = std::get_if<OnlineAffine>(&step);
@@ -273,7 +273,7 @@ class OnlineExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_online_executor(Backend& backend, const Kernels& kernels,
-                                               const std::vector<Step>& steps,
+                                               const std::vector<ChainStep>& steps,
                                                Executor& linearizer) {
   return std::make_unique<OnlineExecutor>(backend, kernels, steps, linearizer);
 }

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/chain_step.h"
 #include "core/executor.h"
-#include "core/step.h"
 #include "cpu/kernels.h"
 
 namespace tagix::cpu {
@@ -17,7 +17,7 @@ constexpr Index max_online_rows = 8;
 /// a weight while it sums its innovations. Computes in float32 in every precision. Jacobians and
 /// covariances come from `linearizer`, an executor of the same network that outlives it.
 std::unique_ptr<Executor> make_online_executor(Backend& backend, const Kernels& kernels,
-                                               const std::vector<Step>& steps,
+                                               const std::vector<ChainStep>& steps,
                                                Executor& linearizer);
 
 }  // namespace tagix::cpu

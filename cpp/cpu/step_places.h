@@ -4,9 +4,9 @@
 #include <variant>
 #include <vector>
 
+#include "core/chain_step.h"
 #include "core/index.h"
 #include "core/moments.h"
-#include "core/step.h"
 #include "cpu/kernels.h"
 #include "cpu/pieces.h"
 #include "cpu/scratch.h"
@@ -52,8 +52,8 @@ struct PlacedAffine {
 };
 
 /// The columns that enter the first affine step, and so all steps before it; 0 where there is none.
-inline Index input_features(const std::vector<Step>& steps) {
-  for (const Step& step : steps) {
+inline Index input_features(const std::vector<ChainStep>& steps) {
+  for (const ChainStep& step : steps) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) return affine->in_features;
   }
   return 0;

@@ -5,8 +5,8 @@
 
 #include "cpu/pieces.h"
 #include "cpu/scratch.h"
+#include "ops/batch_sums.h"
 #include "ops/observe_classes.h"
-#include "ops/recorded_sums.h"
 #include "ops/weigh_rows.h"
 
 namespace tagix::cpu {
@@ -141,9 +141,9 @@ void observe_classes(const Kernels& kernels, ConstMomentsView prediction, const 
 }
 
 /// What was predicted of numbers.
-ops::RecordedSums record_numbers(const Kernels& kernels, ConstMomentsView prediction,
-                                 const float* target, const NoiseView& noise) {
-  ops::RecordedSums found;
+ops::BatchSums sum_numbers(const Kernels& kernels, ConstMomentsView prediction, const float* target,
+                           const NoiseView& noise) {
+  ops::BatchSums found;
   const Index cols = prediction.cols, n = noise.n_targets(cols);
   for_noise_variances(kernels, prediction, noise,
                       [&](Index first, Index rows, const float* noise_var) {
@@ -164,9 +164,9 @@ ops::RecordedSums record_numbers(const Kernels& kernels, ConstMomentsView predic
 }
 
 /// The same of classes.
-ops::RecordedSums record_classes(const Kernels& kernels, ConstMomentsView prediction,
-                                 const float* target, const math::ClassHead& classes) {
-  ops::RecordedSums found;
+ops::BatchSums sum_classes(const Kernels& kernels, ConstMomentsView prediction, const float* target,
+                           const math::ClassHead& classes) {
+  ops::BatchSums found;
   const Index n = prediction.cols;
   const bool is_softmax = classes.link == math::ClassLink::softmax;
   float* const of_class = is_softmax ? scratch<ClassProbabilities>(n) : nullptr;
@@ -252,12 +252,12 @@ void class_probabilities(const Kernels& kernels, ConstMomentsView prediction,
   });
 }
 
-void record_predictions(const Kernels& kernels, ConstMomentsView prediction, const float* target,
-                        const NoiseView& noise, TrainingState* state) {
+void sum_predictions(const Kernels& kernels, ConstMomentsView prediction, const float* target,
+                     const NoiseView& noise, TrainingState* state) {
   if (state->failure != Failure::none) return;
-  const ops::RecordedSums found = noise.classes.exists()
-                                      ? record_classes(kernels, prediction, target, noise.classes)
-                                      : record_numbers(kernels, prediction, target, noise);
+  const ops::BatchSums found = noise.classes.exists()
+                                   ? sum_classes(kernels, prediction, target, noise.classes)
+                                   : sum_numbers(kernels, prediction, target, noise);
   if (found.overflows) {
     state->failure = Failure::prediction;
     return;

@@ -13,7 +13,7 @@ void split_prediction(const Kernels& kernels, ConstMomentsView prediction, const
                       MomentsView values, float* noise_var, float* total_var);
 void class_probabilities(const Kernels& kernels, ConstMomentsView prediction,
                          const math::ClassHead& classes, float* probabilities);
-void record_predictions(const Kernels& kernels, ConstMomentsView prediction, const float* target,
-                        const NoiseView& noise, TrainingState* state);
+void sum_predictions(const Kernels& kernels, ConstMomentsView prediction, const float* target,
+                     const NoiseView& noise, TrainingState* state);
 
 }  // namespace tagix::cpu

@@ -50,13 +50,13 @@ PlannedAffine planned(const AffineStep& shape, Index parameters, const Kernels& 
 
 }  // namespace
 
-TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<Step>& network) {
+TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<ChainStep>& network) {
   Arenas arenas;
   const PanelLayout& layout = kernels.layout;
   in_features = out_features = input_features(network);
   in_stride = out_stride = stride_for(layout, in_features);
   Index max_stride = in_stride;
-  for (const Step& step : network) {
+  for (const ChainStep& step : network) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) {
       if (first_affine < 0) first_affine = n_steps();
       const Index parameters =

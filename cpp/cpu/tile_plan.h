@@ -3,7 +3,7 @@
 #include <variant>
 #include <vector>
 
-#include "core/step.h"
+#include "core/chain_step.h"
 #include "cpu/kernels.h"
 #include "cpu/moments_product.h"
 #include "cpu/step_places.h"
@@ -46,7 +46,7 @@ struct TilePlan {
   /// cache in an outer product, and those of a deep network the second.
   static constexpr Index tile_rows = 64;
 
-  TilePlan(const Kernels& kernels, Formats formats, const std::vector<Step>& steps);
+  TilePlan(const Kernels& kernels, Formats formats, const std::vector<ChainStep>& steps);
 
   Index n_steps() const { return static_cast<Index>(steps.size()); }
   const PlannedStep& step(Index i) const { return steps[static_cast<std::size_t>(i)]; }

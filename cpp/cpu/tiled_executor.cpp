@@ -33,7 +33,7 @@ struct AdjointMemory {};
 
 class TiledExecutor final : public Executor {
  public:
-  TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<Step>& steps,
+  TiledExecutor(Backend& backend, const Kernels& kernels, const std::vector<ChainStep>& steps,
                 Executor& by_graph)
       : Executor(backend),
         kernels_(kernels),
@@ -377,9 +377,10 @@ class TiledExecutor final : public Executor {
 }  // namespace
 
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps, Executor& by_graph) {
+                                              const std::vector<ChainStep>& steps,
+                                              Executor& by_graph) {
   Index parameter_count = 0;
-  for (const Step& step : steps) {
+  for (const ChainStep& step : steps) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) {
       parameter_count += affine->parameter_count();
     }

@@ -3,8 +3,8 @@
 #include <memory>
 #include <vector>
 
+#include "core/chain_step.h"
 #include "core/executor.h"
-#include "core/step.h"
 #include "cpu/kernels.h"
 
 namespace tagix::cpu {
@@ -18,6 +18,7 @@ namespace tagix::cpu {
 /// wide that a tile would leave the cache. Adjoints of many outputs are left to `by_graph`, an
 /// executor of the same network that outlives it.
 std::unique_ptr<Executor> make_tiled_executor(Backend& backend, const Kernels& kernels,
-                                              const std::vector<Step>& steps, Executor& by_graph);
+                                              const std::vector<ChainStep>& steps,
+                                              Executor& by_graph);
 
 }  // namespace tagix::cpu

@@ -2,8 +2,8 @@
 
 namespace tagix {
 
-std::optional<std::vector<Step>> as_chain(const Graph& graph) {
-  std::vector<Step> steps;
+std::optional<std::vector<ChainStep>> as_chain(const Graph& graph) {
+  std::vector<ChainStep> steps;
   if (!graph.is_whole_row(0)) return std::nullopt;
   Index offset = 0;  // of the parameters that are to come
   for (std::size_t i = 1; i < graph.nodes.size(); ++i) {

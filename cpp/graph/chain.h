@@ -3,7 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include "core/step.h"
+#include "core/chain_step.h"
 #include "graph/graph.h"
 
 namespace tagix {
@@ -12,6 +12,6 @@ namespace tagix {
 /// the table, one after the other, from the whole row of data on, whose parameters lie in that
 /// order. Nothing for any other graph, and for one that is its input. Executors that fuse steps run
 /// such a graph.
-std::optional<std::vector<Step>> as_chain(const Graph& graph);
+std::optional<std::vector<ChainStep>> as_chain(const Graph& graph);
 
 }  // namespace tagix

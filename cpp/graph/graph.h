@@ -119,7 +119,7 @@ struct Node {
 };
 
 /// A layer as it was written down, for printing.
-struct LayerRecord {
+struct LayerSummary {
   std::string path;
   std::string name;  ///< of its class
   Shape output_shape;
@@ -135,8 +135,8 @@ struct Graph {
   std::vector<Index> offsets;             ///< of each parameter in the flat view, and their end
   Index row_size = 0;                     ///< columns of a row of data
   graph::Value output = 0;
-  std::vector<graph::LayerRecord> layers;  ///< the network, then each layer before its own
-  std::string last_layer;                  ///< the name of the one that gives the output
+  std::vector<graph::LayerSummary> layers;  ///< the network, then each layer before its own
+  std::string last_layer;                   ///< the name of the one that gives the output
 
   Index parameter_count() const { return offsets.back(); }
   const graph::Node& node(graph::Value x) const { return nodes[static_cast<std::size_t>(x)]; }

@@ -315,7 +315,7 @@ std::unique_ptr<Executor> make_graph_executor(Backend& backend, std::shared_ptr<
 }
 
 std::unique_ptr<Executor> make_executor(Backend& backend, std::shared_ptr<const Graph> graph) {
-  const std::optional<std::vector<Step>> steps = as_chain(*graph);
+  const std::optional<std::vector<ChainStep>> steps = as_chain(*graph);
   std::unique_ptr<Executor> by_graph = make_graph_executor(backend, std::move(graph));
   return steps ? backend.fuse(*steps, std::move(by_graph)) : std::move(by_graph);
 }

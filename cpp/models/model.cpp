@@ -18,16 +18,16 @@ Index count_parameters(const std::vector<ParameterSpec>& specs) {
 }
 
 /// What each array of parameters forgets in a step; empty where none forgets anything.
-std::vector<ForgettingStep> forgetting_steps(const std::vector<ParameterSpec>& specs,
-                                             const std::optional<Forgetting>& forgetting) {
-  std::vector<ForgettingStep> steps;
+std::vector<ParameterWalk> parameter_walks(const std::vector<ParameterSpec>& specs,
+                                           const std::optional<Forgetting>& forgetting) {
+  std::vector<ParameterWalk> steps;
   bool any = forgetting.has_value();
   for (const ParameterSpec& spec : specs) {
     require(!forgetting || spec.constants.empty(),
             "forgetting: got a network with nn.ClassEmbedding, ",
             "whose constants cannot drift, needed one without");
     const float prior_var = spec.prior_std * spec.prior_std;
-    ForgettingStep step{0, prior_var, spec.least_var, 0};
+    ParameterWalk step{0, prior_var, spec.least_var, 0};
     if (forgetting) {
       step.process_var = static_cast<float>(forgetting->process_noise()) * prior_var;
       step.drifted_var = static_cast<float>(forgetting->inflation()) * prior_var;
@@ -35,7 +35,7 @@ std::vector<ForgettingStep> forgetting_steps(const std::vector<ParameterSpec>& s
     any = any || spec.least_var > 0;
     steps.push_back(step);
   }
-  return any ? steps : std::vector<ForgettingStep>{};
+  return any ? steps : std::vector<ParameterWalk>{};
 }
 
 /// Up to `count` rows from `first` on.
@@ -100,7 +100,7 @@ Model::Model(std::shared_ptr<const Topology> topology, UpdateRule rule, std::uin
       parameter_count_(count_parameters(specs_)),
       parameters_(*backend_, 1, parameter_count_),
       forgetting_(forgetting),
-      forgetting_steps_(forgetting_steps(specs_, forgetting)),
+      parameter_walks_(parameter_walks(specs_, forgetting)),
       drift_(*backend_) {
   require(!classes.exists() || !noise,
           "likelihood: got one of classes for a network that infers noise, needed noise=None");
@@ -142,7 +142,7 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
       parameter_count_(other.parameter_count_),
       parameters_(*backend_, 1, parameter_count_),
       forgetting_(other.forgetting_),
-      forgetting_steps_(other.forgetting_steps_),
+      parameter_walks_(other.parameter_walks_),
       drift_(*backend_),
       epochs_trained_(other.epochs_trained()) {
   drift_.assign(other.drift_.first());
@@ -381,7 +381,7 @@ void Model::update(const ConstMomentsView& input, const float* target, const Hos
 
 void Model::change_by(Workspace& workspace, const Batch& batch, ConstMomentsView prediction) {
   TrainingState* state = workspace.state();
-  if (forgets()) backend_->record_predictions(prediction, batch.target, batch.noise, state);
+  if (forgets()) backend_->sum_predictions(prediction, batch.target, batch.noise, state);
   workspace.executor().update(rule_, batch.input.rows, parameters_.view(), state);
   forget(parameters_.view(), state);
 }
@@ -393,7 +393,7 @@ void Model::forget(MomentsView parameters, TrainingState* state) {
   Index offset = 0;
   for (std::size_t i = 0; i < specs_.size(); ++i) {
     const Index size = specs_[i].size();
-    const ForgettingStep& step = forgetting_steps_[i];
+    const ParameterWalk& step = parameter_walks_[i];
     if (forgetting_ || step.least_var > 0) {
       backend_->forget(step, tests ? drift_.data() : nullptr, state, size, parameters.var + offset);
     }
@@ -458,9 +458,9 @@ PredictionSums Model::evaluate(const HostMoments& input, HostPointer<const float
         workspace.executor().predict(parameters_.view(), workspace.load(part));
     const float* const targets =
         workspace.load_target(target + first * sizes.targets, part.rows * sizes.targets);
-    backend_->record_predictions(
-        output, targets, workspace.load_noise(noise.from_row(first), part.rows, sizes.outputs),
-        workspace.state());
+    backend_->sum_predictions(output, targets,
+                              workspace.load_noise(noise.from_row(first), part.rows, sizes.outputs),
+                              workspace.state());
   }
   const TrainingState end = workspace.end();
   require_no_failure(end);

@@ -135,7 +135,7 @@ class Model {
 
   /// Whether parameters change between updates: then `forget` is to follow each one, of a batch
   /// that `state` has recorded.
-  bool forgets() const { return !forgetting_steps_.empty(); }
+  bool forgets() const { return !parameter_walks_.empty(); }
   /// Queues what the parameters forget after an update, in a call of change_parameters.
   void forget(MomentsView parameters, TrainingState* state);
   /// What the test of the data has led to so far.
@@ -202,7 +202,7 @@ class Model {
   Moments parameters_;
   std::optional<Forgetting> forgetting_;
   /// One for each array of parameters, or none where nothing is ever forgotten.
-  std::vector<ForgettingStep> forgetting_steps_;
+  std::vector<ParameterWalk> parameter_walks_;
   Buffer<math::DriftState> drift_;
   std::atomic<Index> epochs_trained_ = 0;
 

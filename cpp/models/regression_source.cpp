@@ -33,7 +33,7 @@ RegressionSource::RegressionSource(Backend& backend, const float* x, const float
   if (owner_ == nullptr) return;
   Buffer<TrainingState> state(backend);
   state.assign(TrainingState{});
-  backend.check_innovation({x, x, rows, in_features}, state.data());
+  backend.check_finite({x, x, rows, in_features}, state.data());
   require(state.first().failure == Failure::none,
           "x: got NaN or an infinite value, needed finite numbers");
 }

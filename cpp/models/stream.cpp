@@ -97,7 +97,7 @@ bool Stream::learn(const double* x, double y) {
   } else {
     const auto target = static_cast<float>((y - target_.mean) / target_.scale);
     model_->update(standardized(x), on_host(&target), {}, prediction());
-    if (!std::isnan(y)) record_number(y);
+    if (!std::isnan(y)) sum_number(y);
   }
   for (std::size_t i = 0; i < columns_.size(); ++i) columns_[i].seen.add(x[i]);
   if (!classes_.exists()) target_.seen.add(y);
@@ -106,7 +106,7 @@ bool Stream::learn(const double* x, double y) {
   return (rows & (rows - 1)) == 0;
 }
 
-void Stream::record_number(double y) {
+void Stream::sum_number(double y) {
   const StreamPrediction expected = in_units();
   const double error = y - expected.mean;
   sums_.log_likelihood += math::normal_log_density(y, expected.mean, expected.var);

@@ -84,7 +84,7 @@ class Stream {
   HostPredictionArrays prediction();
   StreamPrediction in_units() const;
   /// Adds what the model had expected, which lies in prediction_, of a target.
-  void record_number(double y);
+  void sum_number(double y);
   void record_class(Index label);
 
   std::shared_ptr<Model> model_;

@@ -43,7 +43,7 @@ Index Trainer::queue_steps(MomentsView parameters, Index position, Index n_steps
       model_.forget(parameters, state_.data());
     };
     if (buffer_moves() != buffer_moves_) forget_recordings();
-    Step& step = steps_[count];
+    QueuedBatch& step = steps_[count];
     if (step.has_run && !step.recording && !executor_->calls_the_host()) {
       step.recording = model_.backend().record(queue);
     }

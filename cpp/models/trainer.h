@@ -50,7 +50,7 @@ class Trainer {
 
  private:
   /// A step on some number of rows: done once to make room, then recorded.
-  struct Step {
+  struct QueuedBatch {
     bool has_run = false;
     std::unique_ptr<Recording> recording;
   };
@@ -69,8 +69,8 @@ class Trainer {
   Buffer<Index> order_;
   Buffer<TrainingState> state_;
   Index step_rows_;
-  std::map<Index, Step> steps_;     // by their rows
-  std::uint64_t buffer_moves_ = 0;  // when the steps were recorded
+  std::map<Index, QueuedBatch> steps_;  // by their rows
+  std::uint64_t buffer_moves_ = 0;      // when the steps were recorded
   Burst burst_;
 };
 

@@ -64,7 +64,7 @@ void Workspace::check_input(const ConstMomentsView& input) {
     const std::vector<float> var = to_host(input.var, input.size());
     require_variances("x_var", on_host(var), input.size());
   }
-  backend_.check_innovation({input.mean, input.mean, input.rows, input.cols}, state());
+  backend_.check_finite({input.mean, input.mean, input.rows, input.cols}, state());
 }
 
 void Workspace::check_target(HostPointer<const float> target, Index rows, Index cols) const {
@@ -79,7 +79,7 @@ void Workspace::check_prediction(ConstMomentsView prediction, const HostPredicti
 }
 
 void Workspace::check_prediction(ConstMomentsView prediction, const PredictionArrays&) {
-  backend_.check_innovation(prediction, state());
+  backend_.check_finite(prediction, state());
 }
 
 void Workspace::end_check(const HostMoments&) const {}

@@ -15,12 +15,12 @@ namespace tagix::conformance {
 struct Forget final : Operation {
   enum class Drift { untested, no, yes };
 
-  ForgettingStep step;
+  ParameterWalk step;
   Drift drift;
   Failure failure;
   std::vector<float> var;
 
-  Forget(Index size, ForgettingStep step, Drift drift, Failure failure = Failure::none)
+  Forget(Index size, ParameterWalk step, Drift drift, Failure failure = Failure::none)
       : step(step), drift(drift), failure(failure) {
     var = RandomInputs(size).log_uniforms(size, 1e-4, 2);
   }
@@ -65,11 +65,11 @@ struct Forget final : Operation {
     for (const auto& [rows, cols] : few_elementwise_shapes()) {
       for (Drift drift : {Drift::untested, Drift::no, Drift::yes}) {
         cases.push_back(
-            std::make_unique<Forget>(rows * cols, ForgettingStep{1e-3f, 1.0f, 0.0f, 0.1f}, drift));
+            std::make_unique<Forget>(rows * cols, ParameterWalk{1e-3f, 1.0f, 0.0f, 0.1f}, drift));
         cases.push_back(
-            std::make_unique<Forget>(rows * cols, ForgettingStep{0.0f, 0.5f, 0.25f, 0.0f}, drift));
+            std::make_unique<Forget>(rows * cols, ParameterWalk{0.0f, 0.5f, 0.25f, 0.0f}, drift));
       }
-      cases.push_back(std::make_unique<Forget>(rows * cols, ForgettingStep{1e-3f, 1.0f, 0.2f, 0.1f},
+      cases.push_back(std::make_unique<Forget>(rows * cols, ParameterWalk{1e-3f, 1.0f, 0.2f, 0.1f},
                                                Drift::yes, Failure::innovation));
     }
     return cases;
@@ -78,7 +78,7 @@ struct Forget final : Operation {
   static Operations benchmarks() {
     Operations cases;
     cases.push_back(
-        std::make_unique<Forget>(13000, ForgettingStep{1e-4f, 1.0f, 0.0f, 0.1f}, Drift::no));
+        std::make_unique<Forget>(13000, ParameterWalk{1e-4f, 1.0f, 0.0f, 0.1f}, Drift::no));
     return cases;
   }
 };

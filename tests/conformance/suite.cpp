@@ -19,7 +19,7 @@
 #include "conformance/affine_innovations.h"
 #include "conformance/affine_spread.h"
 #include "conformance/append_conditions.h"
-#include "conformance/check_innovation.h"
+#include "conformance/check_finite.h"
 #include "conformance/class_probabilities.h"
 #include "conformance/columns.h"
 #include "conformance/combine.h"
@@ -36,8 +36,6 @@
 #include "conformance/observe_classes.h"
 #include "conformance/product.h"
 #include "conformance/product_excess.h"
-#include "conformance/record_classes.h"
-#include "conformance/record_predictions.h"
 #include "conformance/residual_activation.h"
 #include "conformance/scale_adjoint.h"
 #include "conformance/scale_deltas.h"
@@ -45,6 +43,8 @@
 #include "conformance/shuffle.h"
 #include "conformance/split_prediction.h"
 #include "conformance/start_adjoint.h"
+#include "conformance/sum_classes.h"
+#include "conformance/sum_predictions.h"
 #include "conformance/test_drift.h"
 #include "conformance/update.h"
 #include "conformance/update_by_passes.h"
@@ -98,7 +98,7 @@ const std::vector<Method>& methods() {
       method<ProductSlopes>("product_slopes"),
       method<ScaleDeltasTo>("scale_deltas_to"),
       method<ResidualActivation>("residual_activation"),
-      method<CheckInnovation>("check_innovation"),
+      method<CheckFinite>("check_finite"),
       method<StartAdjoint>("start_adjoint"),
       method<AffineAdjoint>("affine_adjoint"),
       method<ActivationSlopes>("activation_slopes"),
@@ -111,8 +111,8 @@ const std::vector<Method>& methods() {
       method<GatherJacobian>("gather_jacobian"),
       method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),
-      method<RecordPredictions>("record_predictions"),
-      method<RecordClasses>("record_classes"),
+      method<SumPredictions>("sum_predictions"),
+      method<SumClasses>("sum_classes"),
       method<Normal>("normal"),
       method<Diffuse>("diffuse"),
       method<AppendConditions>("append_conditions"),

@@ -78,12 +78,12 @@ TEST_CASE("predictions that are not finite are a failure, and nothing counts fro
           const NoiseView noise{arrays.input(std::vector<float>{0.1f}), 0, 0};
           const ConstMomentsView bad_moments{arrays.input(mean), arrays.input(var), 3, 1};
           const ConstMomentsView good_moments{arrays.input(good), arrays.input(ones), 3, 1};
-          backend->record_predictions(bad_moments, arrays.input(target), noise, state.data());
+          backend->sum_predictions(bad_moments, arrays.input(target), noise, state.data());
           CHECK(state.first().failure == Failure::prediction);
           // Neither what follows nor an update does anything now.
           const MomentsView parameters = arrays.in_place(HostGaussians{1, 3, good, ones});
-          backend->record_predictions(good_moments, arrays.input(good), noise, state.data());
-          backend->check_innovation(bad_moments, state.data());
+          backend->sum_predictions(good_moments, arrays.input(good), noise, state.data());
+          backend->check_finite(bad_moments, state.data());
           backend->update({}, 1, good_moments, parameters, state.data());
           const TrainingState end = state.first();
           CHECK(end.failure == Failure::prediction);

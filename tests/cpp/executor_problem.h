@@ -73,8 +73,8 @@ inline std::shared_ptr<const Graph> row_graph(const LayerPointer& network, Index
   return graph_of(network, {Shape(network->input_features().value_or(features))});
 }
 
-inline std::vector<Step> steps_of(const LayerPointer& network) {
-  const std::optional<std::vector<Step>> steps = as_chain(*row_graph(network));
+inline std::vector<ChainStep> steps_of(const LayerPointer& network) {
+  const std::optional<std::vector<ChainStep>> steps = as_chain(*row_graph(network));
   REQUIRE(steps.has_value());
   return *steps;
 }

@@ -241,7 +241,7 @@ TEST_CASE("a layer that is written down again has the parameters that it had") {
   CHECK(weights == std::vector<Index>{0, 0, 12});
   CHECK(graph.last_layer == "Tanh");
   std::vector<std::string> paths;
-  for (const graph::LayerRecord& record : graph.layers) paths.push_back(record.path);
+  for (const graph::LayerSummary& record : graph.layers) paths.push_back(record.path);
   CHECK(paths ==
         std::vector<std::string>{"a", "a.0", "a.1", "a", "a.0", "a.1", "b", "b.0", "b.1", "c.0"});
   CHECK(graph.layers.back().output_shape == Shape({2, 2}, 5));

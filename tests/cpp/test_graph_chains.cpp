@@ -85,7 +85,7 @@ TEST_CASE("the steps of a chain are found, and fused they do what its graph does
   for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
     for (const Chain& chain : chains()) {
       const std::shared_ptr<const Graph> graph = chain.graph();
-      const std::optional<std::vector<Step>> steps = as_chain(*graph);
+      const std::optional<std::vector<ChainStep>> steps = as_chain(*graph);
       REQUIRE(steps.has_value() == (chain.n_steps > 0));
       if (!steps) continue;
       CHECK(static_cast<Index>(steps->size()) == chain.n_steps);

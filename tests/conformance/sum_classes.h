@@ -7,17 +7,17 @@
 
 namespace tagix::conformance {
 
-/// `record_predictions` of classes. With p the probability of a label, at least 1e-30, the sums
+/// `sum_predictions` of classes. With p the probability of a label, at least 1e-30, the sums
 /// over the rows whose label is known of (1 - p)^2, p (1 - p), (1/p - 1) / (n_classes - 1) and log
 /// p, and their number; and the rows.
-struct RecordClasses final : Operation {
+struct SumClasses final : Operation {
   ClassProblem problem;
 
-  RecordClasses(const math::ClassHead& head, Index rows, Outputs outputs)
+  SumClasses(const math::ClassHead& head, Index rows, Outputs outputs)
       : problem(head, rows, outputs, 0.2) {}
 
   std::string name() const override {
-    return text("record_predictions of classes, ", problem.text_of_shape());
+    return text("sum_predictions of classes, ", problem.text_of_shape());
   }
 
   Cost cost() const override {
@@ -31,7 +31,7 @@ struct RecordClasses final : Operation {
     std::vector<double>& returned = arrays.returned();
     Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
     return [=, &returned, &state, &backend = arrays.backend()] {
-      backend.record_predictions(z, y, noise, state.data());
+      backend.sum_predictions(z, y, noise, state.data());
       const TrainingState end = state.first();
       const PredictionSums& sums = end.sums;
       returned = {sums.squared_error,
@@ -76,7 +76,7 @@ struct RecordClasses final : Operation {
   static Operations cases() {
     Operations cases;
     ClassProblem::for_all([&](const math::ClassHead& head, Index rows, Outputs outputs) {
-      cases.push_back(std::make_unique<RecordClasses>(head, rows, outputs));
+      cases.push_back(std::make_unique<SumClasses>(head, rows, outputs));
     });
     return cases;
   }
@@ -88,7 +88,7 @@ struct RecordClasses final : Operation {
     const math::ClassHead softmax{math::ClassLink::softmax, 10, 0};
     const math::ClassHead one_vs_rest{math::ClassLink::one_vs_rest, 10, 0.09f, 0.08f, 2};
     for (const auto& head : {tree, remax, softmax, one_vs_rest}) {
-      cases.push_back(std::make_unique<RecordClasses>(head, 2048, Outputs::ordinary));
+      cases.push_back(std::make_unique<SumClasses>(head, 2048, Outputs::ordinary));
     }
     return cases;
   }

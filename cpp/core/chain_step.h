@@ -20,6 +20,6 @@ struct AffineStep {
 
 /// A piece of a network that an executor may fuse with its neighbours: an affine map or an
 /// elementwise activation. The parameters of a list of steps lie one after the other.
-using Step = std::variant<AffineStep, math::ActivationSpec>;
+using ChainStep = std::variant<AffineStep, math::ActivationSpec>;
 
 }  // namespace tagix

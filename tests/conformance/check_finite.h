@@ -9,13 +9,13 @@
 namespace tagix::conformance {
 
 /// Sets a failure, if there was none, where a mean or a variance is not finite.
-struct CheckInnovation final : Operation {
+struct CheckFinite final : Operation {
   HostGaussians moments;
   bool finite;
 
   /// Finite numbers up to the largest there are, of which element `position` of the means or of the
   /// variances is replaced by `value`.
-  CheckInnovation(Index rows, Index cols, float value, bool in_mean, Index position)
+  CheckFinite(Index rows, Index cols, float value, bool in_mean, Index position)
       : finite(std::isfinite(value)) {
     constexpr float largest = std::numeric_limits<float>::max();
     RandomInputs random(rows + 97 * cols);
@@ -25,8 +25,7 @@ struct CheckInnovation final : Operation {
   }
 
   std::string name() const override {
-    return text("check_innovation ", moments.rows, " x ", moments.cols,
-                finite ? "" : ", one is not");
+    return text("check_finite ", moments.rows, " x ", moments.cols, finite ? "" : ", one is not");
   }
 
   Cost cost() const override {
@@ -39,7 +38,7 @@ struct CheckInnovation final : Operation {
     std::vector<double>& returned = arrays.returned();
     Buffer<TrainingState>& state = arrays.values<TrainingState>({{}});
     return [=, &returned, &state, &backend = arrays.backend()] {
-      backend.check_innovation(view, state.data());
+      backend.check_finite(view, state.data());
       returned = {static_cast<double>(state.first().failure)};
     };
   }
@@ -57,8 +56,8 @@ struct CheckInnovation final : Operation {
       for (float value : {0.0f, -0.0f, Limits::denorm_min(), Limits::max(), Limits::infinity(),
                           -Limits::infinity(), Limits::quiet_NaN()}) {
         for (Index position : {Index{0}, size / 2, size - 1}) {
-          cases.push_back(std::make_unique<CheckInnovation>(rows, cols, value, true, position));
-          cases.push_back(std::make_unique<CheckInnovation>(rows, cols, value, false, position));
+          cases.push_back(std::make_unique<CheckFinite>(rows, cols, value, true, position));
+          cases.push_back(std::make_unique<CheckFinite>(rows, cols, value, false, position));
         }
       }
     }
@@ -67,7 +66,7 @@ struct CheckInnovation final : Operation {
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<CheckInnovation>(1, 12866, 0.0f, true, 0));
+    cases.push_back(std::make_unique<CheckFinite>(1, 12866, 0.0f, true, 0));
     return cases;
   }
 };

@@ -13,16 +13,16 @@ namespace tagix::conformance {
 /// Over the observed targets, added to what there was: the sums of squared errors, of predicted
 /// variances, of noise variances, of squared errors over both variances, and of
 /// log N(target; mean, var + noise_var), and their number; and the rows.
-struct RecordPredictions final : Operation {
+struct SumPredictions final : Operation {
   HostGaussians prediction;
   std::vector<float> target;
   NoiseVariances noise;
 
-  RecordPredictions(Index rows, Index cols, NoiseShape shape, double missing_share)
-      : RecordPredictions(rows, cols, shape, missing_share, RandomInputs(rows + 73 * cols)) {}
+  SumPredictions(Index rows, Index cols, NoiseShape shape, double missing_share)
+      : SumPredictions(rows, cols, shape, missing_share, RandomInputs(rows + 73 * cols)) {}
 
   std::string name() const override {
-    return text("record_predictions ", prediction.rows, " x ", prediction.cols, ", ",
+    return text("sum_predictions ", prediction.rows, " x ", prediction.cols, ", ",
                 noise_name(noise.shape));
   }
 
@@ -37,7 +37,7 @@ struct RecordPredictions final : Operation {
     std::vector<double>& returned = arrays.returned();
     Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
     return [=, &returned, &state, &backend = arrays.backend()] {
-      backend.record_predictions(z, y, noise_var, state.data());
+      backend.sum_predictions(z, y, noise_var, state.data());
       const TrainingState end = state.first();
       const PredictionSums& sums = end.sums;
       returned = {sums.squared_error,
@@ -85,18 +85,18 @@ struct RecordPredictions final : Operation {
     Operations cases;
     for (const auto& [rows, cols] : few_elementwise_shapes()) {
       for (NoiseShape shape : noise_shapes) {
-        cases.push_back(std::make_unique<RecordPredictions>(rows, cols, shape, 0.2));
+        cases.push_back(std::make_unique<SumPredictions>(rows, cols, shape, 0.2));
       }
-      cases.push_back(std::make_unique<RecordPredictions>(rows, cols, NoiseShape::one, 1));
+      cases.push_back(std::make_unique<SumPredictions>(rows, cols, NoiseShape::one, 1));
     }
-    cases.push_back(std::make_unique<RecordPredictions>(2048, 5, NoiseShape::per_output, 0));
+    cases.push_back(std::make_unique<SumPredictions>(2048, 5, NoiseShape::per_output, 0));
     return cases;
   }
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<RecordPredictions>(2048, 2, NoiseShape::one, 0));
-    cases.push_back(std::make_unique<RecordPredictions>(2048, 2, NoiseShape::exp_head, 0));
+    cases.push_back(std::make_unique<SumPredictions>(2048, 2, NoiseShape::one, 0));
+    cases.push_back(std::make_unique<SumPredictions>(2048, 2, NoiseShape::exp_head, 0));
     return cases;
   }
 
@@ -104,8 +104,8 @@ struct RecordPredictions final : Operation {
   /// A state in the middle of an epoch, to which the batch is added.
   static TrainingState start() { return {{2.5, 1.25, 0.75, 6.5, -3.5, 7}, 40, 3, Failure::none}; }
 
-  RecordPredictions(Index rows, Index cols, NoiseShape shape, double missing_share,
-                    RandomInputs random)
+  SumPredictions(Index rows, Index cols, NoiseShape shape, double missing_share,
+                 RandomInputs random)
       : target(random.targets(rows * cols, missing_share)), noise(shape, rows, cols, random) {
     prediction = random.gaussians(rows, noise.prediction_cols(cols));
   }

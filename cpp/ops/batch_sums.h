@@ -6,12 +6,12 @@
 
 namespace tagix::ops {
 
-/// What Backend::record_predictions finds in a part of a batch. The sums of all parts add up.
-struct RecordedSums {
+/// What Backend::sum_predictions finds in a part of a batch. The sums of all parts add up.
+struct BatchSums {
   PredictionSums sums;
   bool overflows = false;  ///< whether a prediction is not finite
 
-  TAGIX_HD TAGIX_INLINE RecordedSums& operator+=(const RecordedSums& other) {
+  TAGIX_HD TAGIX_INLINE BatchSums& operator+=(const BatchSums& other) {
     sums += other.sums;
     overflows = overflows || other.overflows;
     return *this;
