@@ -70,23 +70,44 @@ struct ActivationExcess {
   }
 };
 
-/// One thread for each row and pair of outputs in their order.
-struct AddSpread {
+/// sum_k G_first G_second var for one row.
+struct Spread {
   ConstMomentsView adjoint;
   const float* var;
   Index n_outputs;
-  float* covariance;
 
-  __device__ void operator()(Index i) const {
-    const Index first = i / n_outputs % n_outputs, second = i % n_outputs;
-    if (first > second) return;
-    const Index row = i / (n_outputs * n_outputs), batch = adjoint.rows / n_outputs;
+  __device__ float operator()(Index row, Index first, Index second) const {
+    const Index batch = adjoint.rows / n_outputs;
     const float* const a = adjoint.mean + (first * batch + row) * adjoint.cols;
     const float* const b = adjoint.mean + (second * batch + row) * adjoint.cols;
     float sum = 0;
     for (Index k = 0; k < adjoint.cols; ++k) sum += a[k] * b[k] * var[row * adjoint.cols + k];
+    return sum;
+  }
+};
+
+/// One thread for each row and pair of outputs in their order.
+struct AddSpread {
+  Spread spread;
+  float* covariance;
+
+  __device__ void operator()(Index i) const {
+    const Index n = spread.n_outputs, row = i / (n * n), first = i / n % n, second = i % n;
+    if (first > second) return;
+    const float sum = spread(row, first, second);
     covariance[i] += sum;
-    if (first < second) covariance[(row * n_outputs + second) * n_outputs + first] += sum;
+    if (first < second) covariance[(row * n + second) * n + first] += sum;
+  }
+};
+
+/// One thread for each row and output.
+struct AddSpreadVariances {
+  Spread spread;
+  float* variance;
+
+  __device__ void operator()(Index i) const {
+    const Index row = i / spread.n_outputs, output = i % spread.n_outputs;
+    variance[i] += spread(row, output, output);
   }
 };
 
@@ -212,8 +233,14 @@ void product_excess(const float* a_var, const float* b_var, Index size, float* e
   for_each("product_excess", size, ops::ProductExcess{a_var, b_var, excess});
 }
 
-void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs, float* covariance) {
-  for_each("add_spread", adjoint.rows * n_outputs, AddSpread{adjoint, var, n_outputs, covariance});
+void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+                Covariances covariances, float* covariance) {
+  const Spread spread{adjoint, var, n_outputs};
+  if (covariances == Covariances::variances) {
+    for_each("add_spread", adjoint.rows, AddSpreadVariances{spread, covariance});
+  } else {
+    for_each("add_spread", adjoint.rows * n_outputs, AddSpread{spread, covariance});
+  }
 }
 
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian) {

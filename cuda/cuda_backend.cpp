@@ -196,8 +196,8 @@ class CudaBackend final : public Backend {
     cuda::product_excess(a_var, b_var, size, excess);
   }
   void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
-                  float* covariance) override {
-    cuda::add_spread(adjoint, var, n_outputs, covariance);
+                  Covariances covariances, float* covariance) override {
+    cuda::add_spread(adjoint, var, n_outputs, covariances, covariance);
   }
   void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                        float* jacobian) override {

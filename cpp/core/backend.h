@@ -92,6 +92,15 @@ using HostNoise = BasicNoiseView<HostPointer<const float>>;
 /// The mean of the weights of rows, for NoiseView.
 float mean_weight_of(HostPointer<const float> weight, Index rows);
 
+/// Which covariances of some outputs are asked for: none, their variances (n), or all (n x n).
+enum class Covariances { none, variances, all };
+
+constexpr Index count(Covariances covariances, Index n_outputs) {
+  return covariances == Covariances::none        ? 0
+         : covariances == Covariances::variances ? n_outputs
+                                                 : n_outputs * n_outputs;
+}
+
 /// What a diffusion network sees beside the noisy values of a row, as rows of two tables in a
 /// backend's memory: a row of input is [values, time features, class features].
 struct Conditions {
@@ -353,9 +362,9 @@ class Backend {
                               float* excess) = 0;
 
   /// covariance (batch x n_outputs x n_outputs) += G diag(var) G^T for each row, with `var` batch x
-  /// adjoint.cols. Symmetric to the bit.
+  /// adjoint.cols, symmetric to the bit; or its diagonal alone (batch x n_outputs).
   virtual void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
-                          float* covariance) = 0;
+                          Covariances covariances, float* covariance) = 0;
 
   /// jacobian (batch x n_outputs x n_inputs): G by the first n_inputs columns of the network's
   /// input.

@@ -47,14 +47,17 @@ struct Learned {
 struct Linearization {
   Index n_outputs;
   Index n_directions;
-  bool covariance;
+  Covariances covariances;
+
+  /// The covariances of a row.
+  Index n_covariances() const { return count(covariances, n_outputs); }
 };
 
 /// What it gives; the views stay valid until the next call of the executor.
 struct Linearized {
   ConstMomentsView prediction;        ///< the bits that predict gives
   const float* jacobian = nullptr;    ///< batch x n_outputs x n_directions: d E output / d input
-  const float* covariance = nullptr;  ///< batch x n_outputs x n_outputs
+  const float* covariance = nullptr;  ///< batch x n_covariances
 };
 
 /// Runs one network on one backend, with buffers of its own that are reused from call to call.

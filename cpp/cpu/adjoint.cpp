@@ -90,13 +90,16 @@ void product_excess(const float* a_var, const float* b_var, Index size, float* e
 }
 
 void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
-                float* covariance) {
+                Covariances covariances, float* covariance) {
   const Index batch = adjoint.rows / n_outputs, cols = adjoint.cols;
-  const double cost = static_cast<double>(n_outputs * n_outputs * cols) * element_ns;
+  const Index each = count(covariances, n_outputs);
+  const auto add =
+      covariances == Covariances::variances ? kernels.add_spread_variances : kernels.add_spread;
+  const double cost = static_cast<double>(each * cols) * element_ns;
   for_pieces(batch, 64, cost, [&](Index first, Index count) {
     for (Index row = first; row < first + count; ++row) {
-      kernels.add_spread(adjoint.mean + row * cols, batch * cols, n_outputs, var + row * cols, cols,
-                         covariance + row * n_outputs * n_outputs);
+      add(adjoint.mean + row * cols, batch * cols, n_outputs, var + row * cols, cols,
+          covariance + row * each);
     }
   });
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "core/backend.h"
 #include "core/moments.h"
 #include "core/slopes.h"
 #include "cpu/kernels.h"
@@ -22,7 +23,7 @@ void activation_excess(const Kernels& kernels, const float* input_var, const flo
                        const float* var, Index size, float* excess);
 void product_excess(const float* a_var, const float* b_var, Index size, float* excess);
 void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
-                float* covariance);
+                Covariances covariances, float* covariance);
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian);
 
 }  // namespace tagix::cpu

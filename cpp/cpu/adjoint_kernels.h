@@ -51,20 +51,34 @@ void activation_excess(const float* input_var, const float* jacobian, const floa
   });
 }
 
+/// sum_c first[c] second[c] var[c]. The product of the adjoints comes first, so that their order
+/// does not matter.
+TAGIX_INLINE float weighted_sum(const float* first, const float* second, const float* var,
+                                Index cols) {
+  Vector sums{};
+  for_each_vector(cols, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
+    sums += load_part(first + i) * load_part(second + i) * load_part(var + i);
+  });
+  return element_sum(sums);
+}
+
 void add_spread(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
                 Index cols, float* covariance) {
   for (Index k = 0; k < n_outputs; ++k) {
     for (Index l = k; l < n_outputs; ++l) {
-      Vector sums{};
-      for_each_vector(cols, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
-        // The product of the adjoints first, so that the order of outputs does not matter.
-        sums += load_part(adjoint + k * output_stride + i) *
-                load_part(adjoint + l * output_stride + i) * load_part(var + i);
-      });
-      const float sum = element_sum(sums);
+      const float sum =
+          weighted_sum(adjoint + k * output_stride, adjoint + l * output_stride, var, cols);
       covariance[k * n_outputs + l] += sum;
       if (l > k) covariance[l * n_outputs + k] += sum;
     }
+  }
+}
+
+void add_spread_variances(const float* adjoint, Index output_stride, Index n_outputs,
+                          const float* var, Index cols, float* variance) {
+  for (Index k = 0; k < n_outputs; ++k) {
+    const float* const own = adjoint + k * output_stride;
+    variance[k] += weighted_sum(own, own, var, cols);
   }
 }
 

@@ -212,8 +212,8 @@ class CpuBackend final : public Backend {
     cpu::product_excess(a_var, b_var, size, excess);
   }
   void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
-                  float* covariance) override {
-    cpu::add_spread(kernels_, adjoint, var, n_outputs, covariance);
+                  Covariances covariances, float* covariance) override {
+    cpu::add_spread(kernels_, adjoint, var, n_outputs, covariances, covariance);
   }
   void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                        float* jacobian) override {

@@ -225,6 +225,9 @@ struct Kernels {
   /// where the adjoints of outputs are `output_stride` floats apart.
   void (*add_spread)(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
                      Index cols, float* covariance);
+  /// Its diagonal alone: variance[k] += sum_c adjoint[k][c]^2 var[c].
+  void (*add_spread_variances)(const float* adjoint, Index output_stride, Index n_outputs,
+                               const float* var, Index cols, float* variance);
   void (*scale_deltas)(const float* jacobian, Index size, float* delta_mean, float* delta_var);
   /// noise_stride 0 repeats one noise variance, 1 has one for each element.
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,

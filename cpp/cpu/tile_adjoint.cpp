@@ -46,7 +46,7 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
 void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted, bool uncertain) {
   wanted_ = wanted;
   memory_size_ = fixed_size_ + 4 * plane_size_ * wanted.n_outputs;
-  const bool needs_input = wanted.n_directions > 0 || (wanted.covariance && uncertain);
+  const bool needs_input = wanted.n_directions > 0 || (wanted.n_covariances() > 0 && uncertain);
   lowest_ = needs_input ? 0 : plan_.first_affine + 1;
   packed_.resize(packed_size_);
   constexpr double packing = 0.7;
@@ -63,7 +63,7 @@ void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted
       kernels_.pack_weight(terms, format, view, transposed ? out : in, transposed ? in : out, bias,
                            packed_.data() + place);
     };
-    if (wanted.covariance) {
+    if (wanted.n_covariances() > 0) {
       pack(WeightTerms::var, formats_.var, /*transposed=*/false, from.bias_var, places.spread);
     }
     if (i < lowest_) return;
@@ -76,7 +76,7 @@ void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted
 
 void TileAdjoint::keep_affine(Index i, const float* mean, const float* var, const float* output_var,
                               Index rows, float* memory) const {
-  if (!wanted_.covariance) return;
+  if (wanted_.n_covariances() == 0) return;
   const PlannedAffine& affine = *plan_.affine_at(i);
   const Places& places = places_[static_cast<std::size_t>(i)];
   if (var == nullptr) {  // nothing comes from below
@@ -105,7 +105,7 @@ void TileAdjoint::keep_slopes(Index i, const float* mean, const float* var, Inde
 }
 
 void TileAdjoint::keep_excess(Index i, const float* var, Index rows, float* memory) const {
-  if (!wanted_.covariance) return;
+  if (wanted_.n_covariances() == 0) return;
   const Places& places = places_[static_cast<std::size_t>(i)];
   const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
   // The slope of the mean by the mean is the Jacobian.
@@ -139,29 +139,30 @@ void TileAdjoint::begin(Index rows, float* memory, float* covariance) const {
     std::fill_n(memory + planes.var, rows * stride, 0.0f);
     for (Index row = 0; row < rows; ++row) memory[planes.mean + row * stride + output] = 1;
   }
-  if (wanted_.covariance) {
-    std::fill_n(covariance, rows * wanted_.n_outputs * wanted_.n_outputs, 0.0f);
-  }
+  std::fill_n(covariance, rows * wanted_.n_covariances(), 0.0f);
 }
 
-void TileAdjoint::add_spread(const float* noise, Index step, Index cols, Index stride, Index rows,
-                             float* memory, float* covariance) const {
-  const Index n = wanted_.n_outputs;
+void TileAdjoint::add_spread(const float* noise, Index step, Index cols, Index stride,
+                             Index noise_stride, Index rows, float* memory,
+                             float* covariance) const {
+  const Index each = wanted_.n_covariances();
+  const auto add = wanted_.covariances == Covariances::variances ? kernels_.add_spread_variances
+                                                                 : kernels_.add_spread;
   const float* const adjoints = memory + adjoint(0, step).mean;
   for (Index row = 0; row < rows; ++row) {
-    kernels_.add_spread(adjoints + row * stride, 4 * plane_size_, n, noise + row * stride, cols,
-                        covariance + row * n * n);
+    add(adjoints + row * stride, 4 * plane_size_, wanted_.n_outputs, noise + row * noise_stride,
+        cols, covariance + row * each);
   }
 }
 
 void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covariance) const {
-  if (!wanted_.covariance) return;
+  if (wanted_.n_covariances() == 0) return;
   const PlannedAffine* affine = plan_.affine_at(i);
   const Index stride =
       affine != nullptr ? affine->output_stride : std::get<PlannedActivation>(plan_.step(i)).stride;
   const Index cols = affine != nullptr ? affine->shape.out_features : stride;
-  add_spread(memory + places_[static_cast<std::size_t>(i)].noise, i, cols, stride, rows, memory,
-             covariance);
+  add_spread(memory + places_[static_cast<std::size_t>(i)].noise, i, cols, stride, stride, rows,
+             memory, covariance);
 }
 
 void TileAdjoint::pass_activation(Index i, Index rows, float* memory) const {
@@ -209,12 +210,8 @@ void TileAdjoint::end(const float* input_var, Index rows, float* memory, float* 
                   jacobian + (row * n + output) * wanted_.n_directions);
     }
   }
-  if (!wanted_.covariance || input_var == nullptr) return;
-  for (Index row = 0; row < rows; ++row) {
-    kernels_.add_spread(memory + adjoint(0, -1).mean + row * stride, 4 * plane_size_, n,
-                        input_var + row * plan_.in_features, plan_.in_features,
-                        covariance + row * n * n);
-  }
+  if (wanted_.n_covariances() == 0 || input_var == nullptr) return;
+  add_spread(input_var, -1, plan_.in_features, stride, plan_.in_features, rows, memory, covariance);
 }
 
 void TileAdjoint::multiply(WeightTerms terms, Format format, const float* packed,

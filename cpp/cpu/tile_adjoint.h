@@ -32,8 +32,8 @@ class TileAdjoint {
 
   /// Goes down through a tile whose affine steps keep their input means at mean_of(step), and whose
   /// rows have these input variances (rows x in_features, or null). Writes the Jacobian (rows x
-  /// n_outputs x n_directions) and the covariance (rows x n_outputs x n_outputs), as far as they
-  /// are wanted.
+  /// n_outputs x n_directions) and the covariances (rows x n_covariances), as far as they are
+  /// wanted.
   template <class MeanOf>
   void run(const MeanOf& mean_of, const float* input_var, Index rows, float* memory,
            float* jacobian, float* covariance) const {
@@ -75,8 +75,9 @@ class TileAdjoint {
   /// Whether the adjoint above step i has derivatives by variances: below the first activation.
   bool follows_var(Index i) const { return i < first_from_above_; }
 
-  void add_spread(const float* noise, Index step, Index cols, Index stride, Index rows,
-                  float* memory, float* covariance) const;
+  /// Adds G diag(noise) G^T, with G above a step.
+  void add_spread(const float* noise, Index step, Index cols, Index stride, Index noise_stride,
+                  Index rows, float* memory, float* covariance) const;
   /// output = values * packed plane, for padded planes of a tile.
   void multiply(WeightTerms terms, Format format, const float* packed, const float* values,
                 Index stride, Index rows, Index depth, Index columns, bool with_bias, float* output,

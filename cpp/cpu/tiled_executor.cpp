@@ -71,7 +71,7 @@ class TiledExecutor final : public Executor {
     pack(input, /*learns=*/false, /*need_input_delta=*/false);
     adjoint_.start(parameters, wanted, input.var != nullptr);
     const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
-    const Index n_covariance = wanted.covariance ? wanted.n_outputs * wanted.n_outputs : 0;
+    const Index n_covariance = wanted.n_covariances();
     prediction_.resize(input.rows, plan_.out_features);
     jacobian_.resize(input.rows * n_jacobian);
     covariance_.resize(input.rows * n_covariance);

@@ -21,7 +21,7 @@ struct Adjoint : PassDown {
   void add_spread(const float* var) const {
     const Index size = pass.graph.shape(node).size();
     backend().add_spread({delta.mean, nullptr, of.n_outputs * pass.rows(), size}, var, of.n_outputs,
-                         of.covariance);
+                         of.covariances, of.covariance);
   }
 
   float* plane() const {

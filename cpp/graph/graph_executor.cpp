@@ -58,7 +58,7 @@ class GraphExecutor final : public Executor {
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
     const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
-    const Index n_covariance = wanted.covariance ? wanted.n_outputs * wanted.n_outputs : 0;
+    const Index n_covariance = wanted.n_covariances();
     jacobian_.resize(input.rows * n_jacobian);
     covariance_.resize(input.rows * n_covariance);
     const Index at_once = rows_linearized_at_once(wanted.n_outputs);
@@ -193,14 +193,16 @@ class GraphExecutor final : public Executor {
     const Plan& plan = needs_input ? for_input_adjoint_ : for_adjoint_;
     const Index rows = wanted.n_outputs * pass_.rows();
     adjoint_memory_.arrange(plan, rows);
-    const graph::AdjointPass adjoint{pass_, wanted.n_outputs, slopes_, spread_,
-                                     wanted.covariance ? covariance : nullptr};
-    if (wanted.covariance) {
+    const Index n_covariances = wanted.n_covariances();
+    const graph::AdjointPass adjoint{
+        pass_,   wanted.n_outputs,   slopes_,
+        spread_, wanted.covariances, n_covariances > 0 ? covariance : nullptr};
+    if (n_covariances > 0) {
       if (for_learning_.shares_parameters()) {
         throw std::logic_error(
             "outputs of weights that are used more than once have no covariances");
       }
-      const Index size = pass_.rows() * wanted.n_outputs * wanted.n_outputs;
+      const Index size = pass_.rows() * n_covariances;
       backend_.clear_columns({covariance, nullptr, 1, size, size});
     }
     const auto delta_of_node = [&](Value node) {

@@ -95,7 +95,8 @@ struct AdjointPass {
   Index n_outputs;
   Buffer<float>& slopes;  ///< of a node that is at work
   Buffer<float>& spread;  ///< the same
-  float* covariance;      ///< rows x n_outputs x n_outputs, or null
+  Covariances covariances;
+  float* covariance;  ///< rows x count(covariances, n_outputs), or null
 };
 
 /// Passes the adjoint of a node's value on to its inputs, in their order, with G and G_v what it

@@ -197,7 +197,8 @@ Index Model::target_features(Index input_features) const {
 }
 
 template <class Input, class Output>
-void Model::predict_rows(const Input& input, const HostNoise& noise, const Output& output) const {
+void Model::predict_rows(const Input& input, const HostNoise& noise, const Output& output,
+                         Variances variances) const {
   const Sizes sizes = sizes_for(input.cols);
   const Index outputs = sizes.outputs;
   if (input.rows == 0) return;
@@ -211,24 +212,35 @@ void Model::predict_rows(const Input& input, const HostNoise& noise, const Outpu
   if (output.has_noise()) loaded_noise = workspace.load_noise(noise, input.rows, outputs);
   const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView prediction = workspace.executor().predict(
-        parameters_.view(), workspace.load(row_slice(input, first, rows)));
+    const ConstMomentsView prediction =
+        predicted(workspace, workspace.load(row_slice(input, first, rows)), variances);
     workspace.write(prediction, loaded_noise.from_row(first), output.from(first * outputs));
   }
   workspace.end_check(input);
 }
 
 void Model::predict(const HostMoments& input, const HostNoise& noise,
-                    const HostPredictionArrays& output) const {
-  predict_rows(input, noise, output);
+                    const HostPredictionArrays& output, Variances variances) const {
+  predict_rows(input, noise, output, variances);
 }
 
 void Model::predict(const ConstMomentsView& input, const HostNoise& noise,
-                    const PredictionArrays& output) const {
-  predict_rows(input, noise, output);
+                    const PredictionArrays& output, Variances variances) const {
+  predict_rows(input, noise, output, variances);
 }
 
-void Model::predict_proba(const HostMoments& input, HostPointer<float> probabilities) const {
+ConstMomentsView Model::predicted(Workspace& workspace, ConstMomentsView rows,
+                                  Variances variances) const {
+  Executor& executor = workspace.executor();
+  if (variances == Variances::diagonal) return executor.predict(parameters_.view(), rows);
+  const Index n = output_features(rows.cols);
+  const Linearized linearized =
+      executor.linearize(parameters_.view(), rows, {n, 0, Covariances::variances});
+  return workspace.with_variances(linearized.prediction, linearized.covariance, n);
+}
+
+void Model::predict_proba(const HostMoments& input, HostPointer<float> probabilities,
+                          Variances variances) const {
   if (!class_head_.exists()) throw std::logic_error("predict_proba: the network has no classes");
   const Sizes sizes = sizes_for(input.cols);
   const auto lock = lock_for_reading();
@@ -237,8 +249,8 @@ void Model::predict_proba(const HostMoments& input, HostPointer<float> probabili
   workspace.check_input(input);
   const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
-    const ConstMomentsView prediction = workspace.executor().predict(
-        parameters_.view(), workspace.load(row_slice(input, first, rows)));
+    const ConstMomentsView prediction =
+        predicted(workspace, workspace.load(row_slice(input, first, rows)), variances);
     workspace.write_probabilities(prediction, probabilities + first * class_head_.n_classes);
   }
 }
@@ -257,8 +269,9 @@ void Model::linearize(const HostMoments& input, Index n_inputs, HostPointer<floa
                       HostPointer<float> covariance) const {
   const Sizes sizes = sizes_for(input.cols);
   const Index outputs = sizes.outputs;
-  const Linearization wanted{outputs, n_inputs, covariance != nullptr};
-  const Index row_size = outputs * std::max(wanted.n_directions, wanted.covariance ? outputs : 0);
+  const Linearization wanted{outputs, n_inputs,
+                             covariance != nullptr ? Covariances::all : Covariances::none};
+  const Index row_size = std::max(outputs * wanted.n_directions, wanted.n_covariances());
   const auto lock = lock_for_reading();
   WorkspaceLease lease(*this, sizes);
   Workspace& workspace = *lease;

@@ -28,6 +28,12 @@ struct Innovations {
   std::vector<float> parameters;  ///< 2 x parameter_count, in the order of Model::parameters
 };
 
+/// Which variances of its outputs a network gives.
+enum class Variances {
+  diagonal,    ///< those of the forward pass, which takes the units of each layer as independent
+  calibrated,  ///< the diagonal of Executor::linearize's covariance: one reverse pass an output
+};
+
 /// A network with its parameters: it predicts, and observations change it.
 ///
 /// It may infer the noise of its targets by a noise head; then it takes no noise variances, and the
@@ -87,14 +93,15 @@ class Model {
   /// Arrays in the backend's memory stay there, and the call returns when all has been done. What
   /// it refuses of them, it names as it does of arrays on the host, but part of the output may have
   /// been written then.
-  void predict(const HostMoments& input, const HostNoise& noise,
-               const HostPredictionArrays& output) const;
+  void predict(const HostMoments& input, const HostNoise& noise, const HostPredictionArrays& output,
+               Variances variances = Variances::diagonal) const;
   void predict(const ConstMomentsView& input, const HostNoise& noise,
-               const PredictionArrays& output) const;
+               const PredictionArrays& output, Variances variances = Variances::diagonal) const;
 
   /// The probabilities of classes for `input`, written to an array of batch x n_classes. Throws
   /// std::logic_error for a network without classes.
-  void predict_proba(const HostMoments& input, HostPointer<float> probabilities) const;
+  void predict_proba(const HostMoments& input, HostPointer<float> probabilities,
+                     Variances variances = Variances::diagonal) const;
 
   /// d E[output] / d input at `input` (batch x in) by its first `n_inputs` columns, of the forward
   /// pass through means and variances, written to an array of batch x out x n_inputs.
@@ -169,7 +176,11 @@ class Model {
   Sizes sizes_for(Index input_features) const;
   /// predict and update, wherever the arrays are.
   template <class Input, class Output>
-  void predict_rows(const Input& input, const HostNoise& noise, const Output& output) const;
+  void predict_rows(const Input& input, const HostNoise& noise, const Output& output,
+                    Variances variances) const;
+  /// The prediction for rows in the backend's memory, until the next call of the workspace.
+  ConstMomentsView predicted(Workspace& workspace, ConstMomentsView rows,
+                             Variances variances) const;
   template <class Input, class Target, class Output>
   void update_rows(const Input& input, Target target, const HostNoise& noise,
                    const Output& prediction);

@@ -234,7 +234,7 @@ class Chains {
       predicted.prediction = executor_->predict(parameters, input);
     } else {
       predicted =
-          executor_->linearize(parameters, input, {n_features_, n_features_, /*covariance=*/true});
+          executor_->linearize(parameters, input, {n_features_, n_features_, Covariances::all});
     }
     if (is_guided()) predicted = guided_.combine(predicted, rows, matrix_);
     if (matrix_ > 0) {

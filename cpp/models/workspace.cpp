@@ -44,6 +44,7 @@ Workspace::Workspace(Backend& backend, std::shared_ptr<const Graph> graph,
       target_(backend),
       noise_var_(backend),
       weight_(backend),
+      calibrated_(backend),
       values_(backend),
       variances_(backend),
       state_(backend) {}
@@ -169,6 +170,16 @@ void Workspace::write(ConstMomentsView prediction, NoiseView noise,
   download(backend_, values, output.mean, output.var);
   backend_.download(noise_var, output.noise_var, size);
   backend_.download(total_var, output.total_var, size);
+}
+
+ConstMomentsView Workspace::with_variances(ConstMomentsView prediction, const float* variances,
+                                           Index n) {
+  const Index rows = prediction.rows, cols = prediction.cols;
+  calibrated_.resize(rows, cols);
+  const MomentsView calibrated = calibrated_.view();
+  backend_.copy(prediction, calibrated);
+  backend_.copy_columns({variances, nullptr, rows, n, n}, {calibrated.var, nullptr, rows, n, cols});
+  return calibrated;
 }
 
 void Workspace::write_probabilities(ConstMomentsView prediction, HostPointer<float> probabilities) {

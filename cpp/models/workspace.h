@@ -88,6 +88,9 @@ class Workspace {
   void write(ConstMomentsView prediction, NoiseView noise, const HostPredictionArrays& output);
   void write(ConstMomentsView prediction, NoiseView noise, const PredictionArrays& output);
 
+  /// A prediction of the executor's with other variances (rows x n) in its first n columns.
+  ConstMomentsView with_variances(ConstMomentsView prediction, const float* variances, Index n);
+
   /// Writes probabilities of classes.
   void write_probabilities(ConstMomentsView prediction, HostPointer<float> probabilities);
 
@@ -106,6 +109,7 @@ class Workspace {
   Buffer<float> target_;
   Buffer<float> noise_var_;
   Buffer<float> weight_;
+  Moments calibrated_;       // a prediction with other variances
   Moments values_;           // of a prediction that is taken apart
   Buffer<float> variances_;  // its noise variances, then the sums; or probabilities of classes
   Buffer<TrainingState> state_;

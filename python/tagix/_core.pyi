@@ -1064,6 +1064,7 @@ class Model:
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
         noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        calibrated: bool = False,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float32],
         numpy.typing.NDArray[numpy.float32],
@@ -1078,6 +1079,7 @@ class Model:
         x: CudaArgument,
         x_var: CudaArgument | None = None,
         noise_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        calibrated: bool = False,
     ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
         predict for arrays on the GPU, except noise_var.
@@ -1086,6 +1088,7 @@ class Model:
         self,
         x: numpy.typing.NDArray[numpy.float32],
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
+        calibrated: bool = False,
     ) -> numpy.typing.NDArray[numpy.float32]:
         """
         The probabilities of classes, for a network that has them.

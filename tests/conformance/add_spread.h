@@ -5,22 +5,25 @@
 
 namespace tagix::conformance {
 
-/// covariance[row][k][l] += sum_c G[k][row][c] G[l][row][c] var[row][c].
+/// covariance[row][k][l] += sum_c G[k][row][c] G[l][row][c] var[row][c], or for k = l alone.
 struct AddSpread final : Operation {
   Index n_outputs, batch;
+  Covariances covariances;
   HostGaussians adjoint;
   std::vector<float> var, before;
 
-  AddSpread(Index n_outputs, Index batch, Index cols) : n_outputs(n_outputs), batch(batch) {
+  AddSpread(Index n_outputs, Index batch, Index cols, Covariances covariances)
+      : n_outputs(n_outputs), batch(batch), covariances(covariances) {
     RandomInputs random(batch + 61 * cols);
     adjoint = random.gaussians(n_outputs * batch, cols);
     adjoint.var.clear();
     var = random.uniforms(batch * cols, 0, 1);
-    before = random.uniforms(batch * n_outputs * n_outputs, -1, 1);
+    before = random.uniforms(batch * count(covariances, n_outputs), -1, 1);
   }
 
   std::string name() const override {
-    return text("add_spread ", n_outputs, " outputs, ", batch, " x ", adjoint.cols);
+    return text("add_spread ", n_outputs, " outputs, ", batch, " x ", adjoint.cols,
+                covariances == Covariances::variances ? ", variances" : "");
   }
 
   Cost cost() const override {
@@ -34,7 +37,7 @@ struct AddSpread final : Operation {
     const float* const variances = arrays.values(var).data();
     float* const covariance = arrays.in_place(before);
     return [=, this, &backend = arrays.backend()] {
-      backend.add_spread(g, variances, n_outputs, covariance);
+      backend.add_spread(g, variances, n_outputs, covariances, covariance);
     };
   }
 
@@ -45,6 +48,7 @@ struct AddSpread final : Operation {
     for (Index row = 0; row < batch; ++row) {
       for (Index k = 0; k < n_outputs; ++k) {
         for (Index l = 0; l < n_outputs; ++l) {
+          if (covariances == Covariances::variances && k != l) continue;
           Sum sum = sum_of({before[covariance.values.size()]});
           for (Index c = 0; c < cols; ++c) {
             sum.add(double{adjoint.mean[at((k * batch + row) * cols + c)]} *
@@ -59,17 +63,19 @@ struct AddSpread final : Operation {
 
   static Operations cases() {
     Operations cases;
-    for (Index batch : {1, 5, 130}) {
-      cases.push_back(std::make_unique<AddSpread>(1, batch, 1));
-      cases.push_back(std::make_unique<AddSpread>(2, batch, 64));
-      cases.push_back(std::make_unique<AddSpread>(5, batch, 19));
+    for (Covariances covariances : {Covariances::variances, Covariances::all}) {
+      for (Index batch : {1, 5, 130}) {
+        cases.push_back(std::make_unique<AddSpread>(1, batch, 1, covariances));
+        cases.push_back(std::make_unique<AddSpread>(2, batch, 64, covariances));
+        cases.push_back(std::make_unique<AddSpread>(5, batch, 19, covariances));
+      }
     }
     return cases;
   }
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<AddSpread>(2, 2048, 64));
+    cases.push_back(std::make_unique<AddSpread>(2, 2048, 64, Covariances::all));
     return cases;
   }
 };

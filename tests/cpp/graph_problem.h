@@ -53,7 +53,7 @@ inline HostLinearized linearize(Backend& backend, Executor& executor, const Prob
   const Index n = problem.rows * wanted.n_outputs;
   return {to_host(backend, got.prediction),
           array_to_host(backend, got.jacobian, n * wanted.n_directions),
-          array_to_host(backend, got.covariance, n * wanted.n_outputs)};
+          array_to_host(backend, got.covariance, problem.rows * wanted.n_covariances())};
 }
 
 inline HostPair predict(Backend& backend, Executor& executor, const Problem& problem) {

@@ -93,7 +93,8 @@ TEST_CASE("a network with residual connections is recorded") {
     Linearized linearized;
     const auto queue = [&] {
       executor->train({}, rows, 8, on_device.parameters, state.data());
-      linearized = executor->linearize(on_device.parameters, on_device.input, {2, 3, true});
+      linearized =
+          executor->linearize(on_device.parameters, on_device.input, {2, 3, Covariances::all});
     };
     queue();
     std::unique_ptr<Recording> recording;

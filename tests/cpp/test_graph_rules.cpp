@@ -185,7 +185,7 @@ TEST_CASE("Jacobians of every operation against central differences in float64")
       for (Index bytes : {default_pass_bytes, Index{1}}) {
         const auto executor = make_graph_executor(*backend, graph, bytes);
         const HostLinearized got =
-            linearize(*backend, *executor, problem, {2, graph->row_size, false});
+            linearize(*backend, *executor, problem, {2, graph->row_size, Covariances::none});
         CHECK(largest_error(got.jacobian, truth) < 2e-5);
         check_same(got.prediction, predict(*backend, *executor, problem));
       }
@@ -294,7 +294,7 @@ TEST_CASE("covariances are those of all noises on the way up, by differences in 
         const auto executor = make_graph_executor(*backend, graph, bytes);
         for (Index n_directions : {0, 3}) {
           const HostLinearized got =
-              linearize(*backend, *executor, problem, {2, n_directions, true});
+              linearize(*backend, *executor, problem, {2, n_directions, Covariances::all});
           CHECK(largest_error(got.covariance, truth) < 2e-5);
         }
       }
@@ -316,14 +316,16 @@ TEST_CASE("what an operation has no rule for is said with its path") {
   };
   const LayerPointer residual =
       sequential({linear(3, 3), std::make_shared<Residual>(activation(ActivationKind::relu))});
-  CHECK(failure(graph_of(residual, {3}), {3, 3, false}) == "1: x + f(x) has no adjoint");
+  CHECK(failure(graph_of(residual, {3}), {3, 3, Covariances::none}) ==
+        "1: x + f(x) has no adjoint");
   GraphBuilder g;
   const GraphBuilder::Scope scope = g.enter("stem");
   const Value image = g.input({{2, 2}, 1}, 0);
   const Value map = g.affine(image, g.parameter({"weight", {2, 1}, 0.7f}), std::nullopt);
   const auto graph = std::make_shared<const Graph>(g.finish(map));
-  CHECK(failure(graph, {2, 0, true}) == "stem: outputs above a grid have no covariances");
-  CHECK(failure(graph, {2, 4, false}).empty());
-  CHECK(failure(every_operation(false), {2, 0, true}) ==
+  CHECK(failure(graph, {2, 0, Covariances::all}) ==
+        "stem: outputs above a grid have no covariances");
+  CHECK(failure(graph, {2, 4, Covariances::none}).empty());
+  CHECK(failure(every_operation(false), {2, 0, Covariances::all}) ==
         "outputs of weights that are used more than once have no covariances");
 }

@@ -39,7 +39,7 @@ HostLinearized linearize(Backend& backend, Executor& executor, const Problem& pr
   const Linearized got = executor.linearize(theta, a, wanted);
   return {to_host(backend, got.prediction),
           values(backend, got.jacobian, problem.rows * wanted.n_outputs * wanted.n_directions),
-          values(backend, got.covariance, problem.rows * wanted.n_outputs * wanted.n_outputs)};
+          values(backend, got.covariance, problem.rows * wanted.n_covariances())};
 }
 
 HostPair predict(Backend& backend, Executor& executor, const Problem& problem) {
@@ -107,7 +107,7 @@ TEST_CASE("Jacobians and covariances of both executors against float64, on every
     for (Index rows : {1, 5, 63, 65, 200}) {
       const Problem problem(*network, rows, widths.front(), rows % 2 == 0, seed += 20);
       const Truth truth(problem, widths);
-      const Linearization wanted{widths.back(), widths.front(), true};
+      const Linearization wanted{widths.back(), widths.front(), Covariances::all};
       for (const std::shared_ptr<Backend>& backend : backends) {
         const auto by_graph = graph_executor(*backend, network);
         const auto fused = fuse(*backend, network);
@@ -120,6 +120,14 @@ TEST_CASE("Jacobians and covariances of both executors against float64, on every
           const auto each = static_cast<std::size_t>(widths.back() * widths.back());
           CHECK(largest_error(truth.chosen(got.covariance, each), truth.covariance) < 2e-5);
           check_same(got.prediction, predict(*backend, *executor, problem));
+          const HostLinearized variances =
+              linearize(*backend, *executor, problem, {widths.back(), 0, Covariances::variances});
+          std::vector<float> diagonal;
+          for (std::size_t i = 0; i < got.covariance.size(); ++i) {
+            const auto n = static_cast<std::size_t>(widths.back());
+            if (i % (n * n) % (n + 1) == 0) diagonal.push_back(got.covariance[i]);
+          }
+          CHECK(largest_error(variances.covariance, doubles(diagonal)) < 1e-6);
         }
       }
     }
@@ -132,10 +140,10 @@ TEST_CASE("a part of the outputs and of the directions, and pieces of many rows"
     const Problem problem(*network, 3000, 5, false, 9);
     const auto by_graph = graph_executor(*backend, network);
     const auto fused = fuse(*backend, network);
-    const HostLinearized all = linearize(*backend, *by_graph, problem, {4, 5, true});
+    const HostLinearized all = linearize(*backend, *by_graph, problem, {4, 5, Covariances::all});
     for (Executor* executor : {by_graph.get(), fused.get()}) {
       INFO(backend->name());
-      const HostLinearized part = linearize(*backend, *executor, problem, {2, 3, true});
+      const HostLinearized part = linearize(*backend, *executor, problem, {2, 3, Covariances::all});
       std::vector<double> jacobian, covariance;
       for (std::size_t row = 0; row < 3000; ++row) {
         for (std::size_t i = 0; i < 2; ++i) {
@@ -149,8 +157,8 @@ TEST_CASE("a part of the outputs and of the directions, and pieces of many rows"
       CHECK(largest_error(part.jacobian, jacobian) < 1e-5);
       CHECK(largest_error(part.covariance, covariance) < 1e-5);
       check_same(part.prediction, predict(*backend, *executor, problem));
-      CHECK(linearize(*backend, *executor, problem, {4, 0, true}).jacobian.empty());
-      CHECK(linearize(*backend, *executor, problem, {4, 5, false}).covariance.empty());
+      CHECK(linearize(*backend, *executor, problem, {4, 0, Covariances::all}).jacobian.empty());
+      CHECK(linearize(*backend, *executor, problem, {4, 5, Covariances::none}).covariance.empty());
     }
   }
 }
@@ -175,12 +183,13 @@ TEST_CASE(
     for (bool uncertain : {false, true}) {
       const Problem problem(*network, 150, 6, uncertain, seed += 20);
       const Index outputs = problem.out_features;
-      const HostLinearized expected = linearize(*cpu, *by_graph, problem, {outputs, 6, true});
+      const HostLinearized expected =
+          linearize(*cpu, *by_graph, problem, {outputs, 6, Covariances::all});
       for (const std::shared_ptr<Backend>& backend : conformance::backends()) {
         INFO(backend->name(), ", uncertain input ", uncertain);
         const Precision precision = backend->precision();
         const HostLinearized got =
-            linearize(*backend, *fuse(*backend, network), problem, {outputs, 6, true});
+            linearize(*backend, *fuse(*backend, network), problem, {outputs, 6, Covariances::all});
         const auto check = [&got](const HostLinearized& truth, double tolerance) {
           CHECK(largest_error(got.jacobian, doubles(truth.jacobian)) < tolerance);
           CHECK(largest_error(got.covariance, doubles(truth.covariance)) < tolerance);
@@ -190,7 +199,7 @@ TEST_CASE(
                                                         : 1e-1);
         if (!backend->reads_host_memory()) continue;  // a GPU works out Jacobians by graph itself
         const auto own = graph_executor(*backend, network);
-        check(linearize(*backend, *own, problem, {outputs, 6, true}),
+        check(linearize(*backend, *own, problem, {outputs, 6, Covariances::all}),
               precision == Precision::float32 ? 2e-5 : 5e-2);
       }
     }
@@ -203,7 +212,7 @@ TEST_CASE("Jacobians of a network without parameters, and its covariances") {
         {activation(ActivationKind::exp), sequential({activation(ActivationKind::identity)})});
     const auto executor = make_executor(*backend, row_graph(network, 2));
     const Problem problem(*network, 4, 2, true, 3);
-    const HostLinearized got = linearize(*backend, *executor, problem, {2, 2, true});
+    const HostLinearized got = linearize(*backend, *executor, problem, {2, 2, Covariances::all});
     for (std::size_t i = 0; i < 8; ++i) {
       const double m = problem.input.mean[i], v = problem.input.var[i], f = std::exp(m + v / 2);
       const std::size_t on = i / 2 * 4 + i % 2 * 3, off = i / 2 * 4 + 1 + i % 2;
@@ -223,10 +232,10 @@ TEST_CASE("linearize gives the same bits on any number of threads") {
   const auto fused = fuse(*backend, network);
   const Problem problem(*network, 1000, 7, false, 77);
   cpu::set_thread_count(1);
-  const HostLinearized serial = linearize(*backend, *fused, problem, {2, 2, true});
+  const HostLinearized serial = linearize(*backend, *fused, problem, {2, 2, Covariances::all});
   for (int n_threads : {2, 3}) {
     cpu::set_thread_count(n_threads);
-    const HostLinearized parallel = linearize(*backend, *fused, problem, {2, 2, true});
+    const HostLinearized parallel = linearize(*backend, *fused, problem, {2, 2, Covariances::all});
     check_same(parallel.prediction, serial.prediction);
     CHECK(same_bits(parallel.jacobian, serial.jacobian));
     CHECK(same_bits(parallel.covariance, serial.covariance));

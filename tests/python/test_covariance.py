@@ -106,3 +106,71 @@ def test_one_layer_is_exact() -> None:
     got = net.covariance(x, x_var)
     np.testing.assert_allclose(got[:, 0, 1], 0.3 * weight[0] @ weight[1], rtol=1e-5)
     np.testing.assert_allclose(got[:, (0, 1), (0, 1)], net(x, x_var).var, rtol=1e-6)
+
+
+@on_every_device
+@pytest.mark.parametrize("noise", ["known", "inferred", "none"])
+def test_calibrated_variances_are_its_diagonal(noise: str, device: str) -> None:
+    model = {"known": tx.Homoscedastic(0.3), "inferred": tx.Heteroscedastic(), "none": None}[noise]
+    net = nn.Sequential(
+        nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 2), noise=model, seed=1, device=device
+    )
+    for n_rows in (0, 1, 5, 300):
+        x, _ = regression(n_rows)
+        for x_var in (None, np.full_like(x, 0.1)):
+            plain = net(x, x_var)
+            got = net(x, x_var, variance="calibrated")
+            np.testing.assert_array_equal(got.mean, plain.mean)
+            expected = net.covariance(x, x_var)[:, (0, 1), (0, 1)]
+            np.testing.assert_allclose(got.epistemic, expected, rtol=1e-5)
+            if noise == "none":
+                np.testing.assert_array_equal(got.var, got.epistemic)
+            else:
+                np.testing.assert_array_equal(got.aleatoric, plain.aleatoric)
+                np.testing.assert_allclose(got.var, got.epistemic + got.aleatoric, rtol=1e-6)
+
+
+@on_every_device
+@pytest.mark.parametrize("likelihood", [tx.HierarchicalSoftmax(4), tx.Remax(4)])
+def test_probabilities_by_calibrated_variances(likelihood: Any, device: str) -> None:
+    """They are nearer those of weight draws than by the diagonal, of a network of three layers.
+
+    So it is for likelihoods whose probabilities are exact, or nearly so, for Gaussian outputs.
+    Those of a softmax err more by themselves.
+    """
+    layers = [nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU()]
+    net = nn.Sequential(
+        *layers, nn.Linear(32, likelihood.n_outputs), likelihood=likelihood, seed=1, device=device
+    )
+    x, y = regression(300)
+    labels = 2 * (y[:, 0] > 0) + (y[:, 1] > 0)
+    net.fit(x, labels.astype(np.int64), n_epochs=5, batch_size=20, progress=False)
+    rows, _ = regression(200, seed=4)
+    drawn = np.mean([net.draw(seed).predict_proba(rows) for seed in range(300)], axis=0)
+    plain = net.predict_proba(rows)
+    got = net.predict_proba(rows, variance="calibrated")
+    np.testing.assert_allclose(got.sum(axis=1), 1, rtol=1e-5)
+    assert np.abs(got - drawn).mean() < np.abs(plain - drawn).mean()
+
+
+def test_calibrated_variances_are_nearer_those_of_draws() -> None:
+    net = nn.Sequential(*NETWORKS["deep"](), noise=tx.Homoscedastic(0.1), seed=2)
+    net.fit(*regression(300), n_epochs=5, batch_size=20, progress=False)
+    x, _ = regression(200, seed=9)
+    drawn = np.stack([net.draw(seed)(x).mean for seed in range(500)]).var(axis=0, ddof=1)
+    errors = [
+        np.abs(np.log(net(x, variance=kind).epistemic / drawn)).mean()
+        for kind in ("calibrated", "diagonal")
+    ]
+    assert errors[0] < 0.15 < errors[1]
+
+
+def test_errors() -> None:
+    net = nn.Sequential(nn.Linear(3, 2), seed=0)
+    x, _ = regression(4)
+    for call in (net, nn.Sequential(nn.Linear(3, 2), likelihood=tx.Softmax(2)).predict_proba):
+        with pytest.raises(ValueError, match=r"^variance: got 'exact', needed 'diagonal' or"):
+            call(x, variance="exact")  # type: ignore[operator]
+    shared = nn.Sequential(nn.Linear(3, 3), nn.Residual(nn.ReLU()), seed=0)
+    with pytest.raises(RuntimeError, match=r"x \+ f\(x\) has no adjoint"):
+        shared(x, variance="calibrated")

@@ -104,7 +104,8 @@ ERRORS: dict[str, tuple[Callable[[], object], type[Exception], str]] = {
     "name": (
         lambda: nn.Network(nn.ReLU(), {"x_var": (3,)}),
         ValueError,
-        "inputs: got the name 'x_var', needed one that an argument may have, other than x_var",
+        "inputs: got the name 'x_var', needed one that an argument may have, other than x_var and "
+        "variance",
     ),
     "open width": (
         lambda: nn.Sequential(nn.Concat(nn.ReLU(), nn.Tanh()), nn.Linear(6, 1)).state_dict(),

@@ -13,6 +13,9 @@ from tagix._arrays import as_count, as_float32, as_matrix
 
 Float32 = NDArray[np.float32]
 
+ARGUMENTS_OF_CALLS = ("self", "x_var", "variance")
+"""What ``net(...)`` takes by keyword beside its inputs, which cannot have these names."""
+
 
 class Inputs:
     """The shapes of a network's inputs, by name; empty if its layers fix them.
@@ -30,10 +33,10 @@ class Inputs:
         if not named:
             raise ValueError(f"{argument}: got no input, needed at least 1")
         for name, shape in named.items():
-            if not isinstance(name, str) or not name.isidentifier() or name in ("x_var", "self"):
+            if not isinstance(name, str) or not name.isidentifier() or name in ARGUMENTS_OF_CALLS:
                 raise ValueError(
                     f"{argument}: got the name {name!r}, needed one that an argument may have, "
-                    "other than x_var"
+                    "other than x_var and variance"
                 )
             if not isinstance(shape, (list, tuple)) or not shape:
                 raise TypeError(
