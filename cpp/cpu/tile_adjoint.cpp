@@ -16,7 +16,7 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
     const Index cells = cell_count(format, depth);
     return packed.take(kernels.layout.padded_columns(columns) * (1 + cells));
   };
-  Index widest = plan.in_stride;
+  Index widest = plan.in_stride, features = plan.in_features;
   first_from_above_ = -1;
   for (Index i = 0; i < plan.n_steps(); ++i) {
     Places places;
@@ -28,12 +28,14 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
       places.spread = packed_plane(formats.var, in, out);
       places.noise = memory.take(TilePlan::tile_rows * affine->output_stride);
       widest = std::max(widest, affine->output_stride);
+      features = out;
     } else {
       const Index stride = std::get<PlannedActivation>(plan.step(i)).stride;
       places.slopes = memory.take(4 * TilePlan::tile_rows * stride);
       places.noise = memory.take(TilePlan::tile_rows * stride);
       first_from_above_ = i;
     }
+    places.features = features;
     places_.push_back(places);
   }
   plane_size_ = TilePlan::tile_rows * widest;
@@ -160,9 +162,8 @@ void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covarianc
   const PlannedAffine* affine = plan_.affine_at(i);
   const Index stride =
       affine != nullptr ? affine->output_stride : std::get<PlannedActivation>(plan_.step(i)).stride;
-  const Index cols = affine != nullptr ? affine->shape.out_features : stride;
-  add_spread(memory + places_[static_cast<std::size_t>(i)].noise, i, cols, stride, stride, rows,
-             memory, covariance);
+  const Places& places = places_[static_cast<std::size_t>(i)];
+  add_spread(memory + places.noise, i, places.features, stride, stride, rows, memory, covariance);
 }
 
 void TileAdjoint::pass_activation(Index i, Index rows, float* memory) const {

@@ -58,6 +58,7 @@ class TileAdjoint {
     Index spread = 0;                     ///< packed: W_var and b_var, in x out
     Index noise = 0;                      ///< in memory: the variances that the step adds
     Index slopes = 0;                     ///< of an activation: four planes
+    Index features = 0;  ///< columns of the result; a row may be longer, and holds anything beyond
   };
 
   void begin(Index rows, float* memory, float* covariance) const;

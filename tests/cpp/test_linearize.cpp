@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <string>
@@ -129,6 +130,25 @@ TEST_CASE("Jacobians and covariances of both executors against float64, on every
           }
           CHECK(largest_error(variances.covariance, doubles(diagonal)) < 1e-6);
         }
+      }
+    }
+  }
+}
+
+TEST_CASE("what working memory held before does not count") {
+  for (const std::shared_ptr<Backend>& backend : conformance::backends()) {
+    INFO(backend->name());
+    const LayerPointer wide = relu_network({2, 300, 2}), network = relu_network({2, 128, 2});
+    Problem unknown(*wide, 64, 2, true, 5);
+    for (float& value : unknown.input.mean) value = std::nanf("");
+    const Problem problem(*network, 64, 2, true, 6);
+    const auto fused = fuse(*backend, network);
+    for (Covariances covariances : {Covariances::variances, Covariances::all}) {
+      linearize(*backend, *fuse(*backend, wide), unknown, {2, 2, covariances});
+      const HostLinearized got = linearize(*backend, *fused, problem, {2, 2, covariances});
+      for (const std::vector<float>* values : {&got.jacobian, &got.covariance}) {
+        CHECK(std::all_of(values->begin(), values->end(),
+                          [](float value) { return std::isfinite(value); }));
       }
     }
   }
