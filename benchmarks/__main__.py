@@ -11,7 +11,7 @@ docs/classification.md.
 beside River's models.
 ``python -m benchmarks everyday``: the regressor on random tables of counters, flags, sentinels...
 ``python -m benchmarks merging``: networks merged from shards; the tables of docs/merging.md.
-``python -m benchmarks novelty``: what is not known between and beyond the rows of a fit, beside
+``python -m benchmarks novelty``: uncertainty between and beyond the rows of a fit, beside
 Hamiltonian Monte Carlo and Gaussian processes.
 ``python -m benchmarks topologies``: residual and two-input networks beside a plain one, on UCI
 sets; the table of docs/how-to/networks.md.

@@ -59,9 +59,11 @@ NETWORKS: dict[str, Any] = {
 @pytest.mark.parametrize("uncertain", [False, True])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_is_that_of_weight_draws(name: str, uncertain: bool) -> None:
-    """The median ratio of 100 rows, each with an error of 3 %; TAGI's own is below by a third.
+    """The median ratio of 100 rows, each with an error of 4 %.
 
-    In deep networks units are less and less Gaussian, which the closed form does not see.
+    TAGI's own variances are at .55 to .81 of the draws here where inputs are uncertain, and at .66
+    to 1.02 where they are known. In deep networks units are less and less Gaussian, which the
+    closed form does not see.
     """
     net = nn.Sequential(*NETWORKS[name](), noise=tx.Homoscedastic(0.1), seed=2)
     net.fit(*regression(300), n_epochs=5, batch_size=20, progress=False)
@@ -72,9 +74,13 @@ def test_it_is_that_of_weight_draws(name: str, uncertain: bool) -> None:
     assert got.dtype == np.float32
     np.testing.assert_array_equal(got, got.transpose(0, 2, 1))
     assert median_ratio(got, expected) == pytest.approx(1, abs=0.12 if name == "deep" else 0.06)
+    if uncertain:
+        own = net(x, x_var).epistemic.sum(axis=1) / np.trace(expected, axis1=1, axis2=2)
+        assert np.median(own) < 0.85  # so that the ratio above tells the two apart
     # How outputs vary together, too: by correlations.
     correlation = [c[:, 0, 1] / np.sqrt(c[:, 0, 0] * c[:, 1, 1]) for c in (got, expected)]
-    assert np.abs(correlation[0] - correlation[1]).mean() < 0.06
+    error = np.abs(correlation[0] - correlation[1]).mean()
+    assert error < 0.06 and error < 0.6 * np.abs(correlation[1]).mean()  # 0 would be 1 of it
 
 
 @on_every_device
