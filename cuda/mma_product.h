@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "async_copy.h"
 #include "core/precision.h"
@@ -254,9 +255,37 @@ constexpr int mma_shared_floats() {
   return std::max(T::n_slices * slice, 2 * T::rows * T::result_stride);
 }
 
+/// The products of a slice, 16 in depth, of one plane of factors: worked out as well as float32 can
+/// be, or of factors that are rounded to bfloat16.
+template <class Sums, int a_parts, int b_parts, bool exact>
+struct SliceProducts {
+  std::conditional_t<exact, Sums, RoundedFactors<a_parts / 2, b_parts>> parts;
+
+  /// Takes an 8 in depth.
+  __device__ __forceinline__ void add(int eight, const float (&a)[a_parts][2],
+                                      const float (&b)[b_parts][2]) {
+    if constexpr (exact) {
+      parts.add(a, b);
+    } else {
+      parts.set(eight, a, b);
+    }
+  }
+
+  __device__ __forceinline__ void add_to(Sums& sums) const {
+    if constexpr (exact) {
+      sums += parts;
+    } else {
+      parts.add_to(sums);
+    }
+  }
+};
+
 /// A warp's sums, of both planes.
 template <class T>
 struct WarpSums {
+  static constexpr int a_parts = T::warp_rows / 8, b_parts = T::warp_columns / 8;
+  static constexpr bool exact_mean = T::precision != Precision::bfloat16;
+  static constexpr bool exact_var = T::precision == Precision::float32;
   using Sums = MmaSums<T::warp_rows / 16, T::warp_columns / 8>;
   Sums mean, var;
 
@@ -266,66 +295,74 @@ struct WarpSums {
                                       int first_column) {
     constexpr bool a_has_var = terms != Terms::known;
     constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
-    constexpr bool exact_mean = T::precision != Precision::bfloat16;
-    constexpr bool exact_var = T::precision == Precision::float32;
-    constexpr int a_parts = T::warp_rows / 8, b_parts = T::warp_columns / 8;
-    Sums exact_mean_sums, exact_var_sums;
-    RoundedFactors<a_parts / 2, b_parts> rounded_mean, rounded_var, rounded_square;
+    SliceProducts<Sums, a_parts, b_parts, exact_mean> of_mean;
+    // Exact products of both terms of the variance have one sum.
+    SliceProducts<Sums, a_parts, b_parts, exact_var> of_var;
+    SliceProducts<Sums, a_parts, b_parts, false> of_square;
 #pragma unroll
     for (int eight = 0; eight < 2; ++eight) {
-      float a_mean[a_parts][2], b_mean[b_parts][2];
+      float a_mean[a_parts][2], b_mean[b_parts][2], b_var[b_parts][2];
       APlane::template read<a_parts>(a, first_row, eight, a_mean);
       BPlane::template read<b_parts>(b, first_column, eight, b_mean);
-      if constexpr (exact_mean) {
-        exact_mean_sums.add(a_mean, b_mean);
-      } else {
-        rounded_mean.set(eight, a_mean, b_mean);
-      }
-      float b_var[b_parts][2];
+      of_mean.add(eight, a_mean, b_mean);
       if constexpr (b_has_var) {
         BPlane::template read<b_parts>(b + BPlane::floats, first_column, eight, b_var);
       }
       if constexpr (a_has_var) {
         float a_var[a_parts][2], b_second[b_parts][2];
         APlane::template read<a_parts>(a + APlane::floats, first_row, eight, a_var);
-#pragma unroll
-        for (int j = 0; j < b_parts; ++j) {
-#pragma unroll
-          for (int e = 0; e < 2; ++e) {
-            b_second[j][e] = terms == Terms::both ? math::second_moment(b_mean[j][e], b_var[j][e])
-                                                  : b_mean[j][e] * b_mean[j][e];
-          }
-        }
-        if constexpr (exact_var) {
-          exact_var_sums.add(a_var, b_second);
-        } else {
-          rounded_var.set(eight, a_var, b_second);
-        }
+        second_moments<terms>(b_mean, b_var, b_second);
+        of_var.add(eight, a_var, b_second);
       }
       if constexpr (b_has_var) {
         float square[a_parts][2];
-#pragma unroll
-        for (int i = 0; i < a_parts; ++i) {
-#pragma unroll
-          for (int e = 0; e < 2; ++e) square[i][e] = a_mean[i][e] * a_mean[i][e];
-        }
+        second_moments<Terms::squared>(a_mean, a_mean, square);
         if constexpr (exact_var) {
-          exact_var_sums.add(square, b_var);
+          of_var.add(eight, square, b_var);
         } else {
-          rounded_square.set(eight, square, b_var);
+          of_square.add(eight, square, b_var);
         }
       }
     }
-    if constexpr (exact_mean) {
-      mean += exact_mean_sums;
-    } else {
-      rounded_mean.add_to(mean);
+    of_mean.add_to(mean);
+    if constexpr (exact_var || a_has_var) of_var.add_to(var);
+    if constexpr (!exact_var && b_has_var) of_square.add_to(var);
+  }
+
+  /// second = mean^2, and var besides with Terms::both.
+  template <Terms terms, int parts>
+  __device__ static __forceinline__ void second_moments(const float (&mean)[parts][2],
+                                                        const float (&var)[parts][2],
+                                                        float (&second)[parts][2]) {
+#pragma unroll
+    for (int i = 0; i < parts; ++i) {
+#pragma unroll
+      for (int e = 0; e < 2; ++e) {
+        second[i][e] = terms == Terms::both ? math::second_moment(mean[i][e], var[i][e])
+                                            : mean[i][e] * mean[i][e];
+      }
     }
-    if constexpr (exact_var) {
-      var += exact_var_sums;
-    } else {
-      if constexpr (a_has_var) rounded_var.add_to(var);
-      if constexpr (b_has_var) rounded_square.add_to(var);
+  }
+
+  /// Writes the warp's part of the tile, in rows of T::result_stride.
+  template <class APlane, class BPlane>
+  __device__ __forceinline__ void store(float* mean_tile, float* var_tile, int first_row,
+                                        int first_column) const {
+    const int lane = static_cast<int>(threadIdx.x) % warp_size;
+    const int group = lane / 4, member = lane % 4;
+#pragma unroll
+    for (int i = 0; i < a_parts; ++i) {
+#pragma unroll
+      for (int j = 0; j < b_parts; ++j) {
+#pragma unroll
+        for (int e = 0; e < 2; ++e) {
+          const int row = first_row + APlane::template row_of<a_parts>(group, i);
+          const int column = first_column + BPlane::template row_of<b_parts>(2 * member + e, j);
+          const int at = row * T::result_stride + column;
+          mean_tile[at] = mean(i / 2, j, 2 * (i % 2) + e);
+          var_tile[at] = var(i / 2, j, 2 * (i % 2) + e);
+        }
+      }
     }
   }
 };
@@ -340,18 +377,14 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
       MmaStage<T, T::columns, b_contiguous, terms == Terms::both || terms == Terms::known>;
   using APlane = typename AStage::Plane;
   using BPlane = typename BStage::Plane;
-  constexpr int a_parts = T::warp_rows / 8, b_parts = T::warp_columns / 8;
   constexpr int slice_size = AStage::floats + BStage::floats;
   constexpr int warps_across = T::columns / T::warp_columns;
   float* const shared = shared_memory();
-  const int thread = static_cast<int>(threadIdx.x), warp = thread / warp_size;
+  const int warp = static_cast<int>(threadIdx.x) / warp_size;
   const int warp_row = warp / warps_across * T::warp_rows;
   const int warp_column = warp % warps_across * T::warp_columns;
-
   WarpSums<T> sums;
-  static_assert(terms != Terms::outer || T::threads >= T::rows);
-  [[maybe_unused]] const bool sums_a = first_column == 0 && thread < T::rows;
-  [[maybe_unused]] float a_mean_sum = 0, a_var_sum = 0;
+  DepthSums<terms, T> depth_sums(first_column);
 
   const AStage a_stage(a, first_row, shape.rows);
   const BStage b_stage(b, first_column, shape.columns);
@@ -376,47 +409,17 @@ __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor&
     copy(current == 0 ? 2 : current - 1, start + 2 * T::depth);
     const float* const slice = shared + current * slice_size;
     sums.template add<terms, APlane, BPlane>(slice, slice + AStage::floats, warp_row, warp_column);
-    if constexpr (terms == Terms::outer) {
-      for (int k = 0; sums_a && k < T::depth; ++k) {
-        a_mean_sum += slice[APlane::at(thread, k)];
-        a_var_sum += slice[APlane::floats + APlane::at(thread, k)];
-      }
-    }
+    depth_sums.add(slice, slice + APlane::floats, APlane::at);
     current = current == 2 ? 0 : current + 1;
   }
-  if constexpr (terms == Terms::outer) {
-    const Index row = first_row + thread;
-    if (sums_a && row < shape.rows) finish.sums(row, a_mean_sum, a_var_sum);
-  }
+  depth_sums.finish_rows(first_row, shape.rows, finish);
 
-  // Through shared memory, as multiply_tile does.
   copies.template wait<0>();
   __syncthreads();
   float* const mean_tile = shared;
   float* const var_tile = shared + T::rows * T::result_stride;
-  const int group = thread % warp_size / 4, member = thread % 4;
-#pragma unroll
-  for (int i = 0; i < a_parts; ++i) {
-#pragma unroll
-    for (int j = 0; j < b_parts; ++j) {
-#pragma unroll
-      for (int e = 0; e < 2; ++e) {
-        const int row = warp_row + APlane::template row_of<a_parts>(group, i);
-        const int column = warp_column + BPlane::template row_of<b_parts>(2 * member + e, j);
-        const int at = row * T::result_stride + column;
-        mean_tile[at] = sums.mean(i / 2, j, 2 * (i % 2) + e);
-        var_tile[at] = sums.var(i / 2, j, 2 * (i % 2) + e);
-      }
-    }
-  }
-  __syncthreads();
-#pragma unroll 1
-  for (int i = thread; i < T::rows * T::columns; i += T::threads) {
-    const Index row = first_row + i / T::columns, column = first_column + i % T::columns;
-    const int at = i / T::columns * T::result_stride + i % T::columns;
-    if (row < shape.rows && column < shape.columns)
-      finish(row, column, mean_tile[at], var_tile[at]);
-  }
+  sums.template store<APlane, BPlane>(mean_tile, var_tile, warp_row, warp_column);
+  finish_tile<T, T::result_stride>(mean_tile, var_tile, shape, first_row, first_column, finish);
 }
 
 }  // namespace tagix::cuda

@@ -141,50 +141,78 @@ struct ProductShape {
   Index depth_begin, depth_end;
 };
 
-/// The tile of a product that starts at (first_row, first_column), by all threads of a block.
-/// `finish(row, column, mean, var)` takes every element of it that lies inside the product, each by
-/// one thread; with Terms::outer, a tile of the first column also calls
-/// finish.sums(row, sum of a.mean, sum of a.var).
-template <Terms terms, class TileSizes, Contiguous a_contiguous, Contiguous b_contiguous,
-          class Finish>
-__device__ __forceinline__ void multiply_tile(const Factor& a, const Factor& b,
-                                              const ProductShape& shape, Index first_row,
-                                              Index first_column, const Finish& finish) {
-  using T = TileSizes;
-  constexpr bool a_has_var = terms != Terms::known;
-  constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
-  constexpr int column_threads = T::columns / T::thread_columns;
-  float* const shared = shared_memory();
-  const int thread_row = static_cast<int>(threadIdx.x) / column_threads;
-  const int thread_column = static_cast<int>(threadIdx.x) % column_threads;
+/// With Terms::outer, the sums of a's rows along the depth: a tile of the first column makes them,
+/// one thread for each row.
+template <Terms terms, class TileSizes>
+struct DepthSums {
+  static constexpr bool exist = terms == Terms::outer;
+  static_assert(!exist || TileSizes::threads >= TileSizes::rows);
 
+  int row = 0;
+  bool is_summed = false;
+  float mean = 0, var = 0;
+
+  __device__ __forceinline__ explicit DepthSums(Index first_column) {
+    if constexpr (exist) {
+      row = static_cast<int>(threadIdx.x);
+      is_summed = first_column == 0 && row < TileSizes::rows;
+    }
+  }
+
+  /// Adds a slice, of whose planes element (row, k) lies at `at(row, k)`.
+  template <class At>
+  __device__ __forceinline__ void add(const float* a_mean, const float* a_var, const At& at) {
+    if constexpr (exist) {
+      for (int k = 0; is_summed && k < TileSizes::depth; ++k) {
+        mean += a_mean[at(row, k)];
+        var += a_var[at(row, k)];
+      }
+    }
+  }
+
+  template <class Finish>
+  __device__ __forceinline__ void finish_rows(Index first_row, Index rows,
+                                              const Finish& finish) const {
+    if constexpr (exist) {
+      if (is_summed && first_row + row < rows) finish.sums(first_row + row, mean, var);
+    }
+  }
+};
+
+/// The last part of a tile: the threads have left its sums in shared memory, in rows of
+/// `row_stride`, so that neighbours in a row are finished by neighbouring threads, and the code of
+/// `finish` stands in a kernel once.
+template <class TileSizes, int row_stride, class Finish>
+__device__ __forceinline__ void finish_tile(const float* mean, const float* var,
+                                            const ProductShape& shape, Index first_row,
+                                            Index first_column, const Finish& finish) {
+  using T = TileSizes;
+  __syncthreads();
+#pragma unroll 1
+  for (int i = static_cast<int>(threadIdx.x); i < T::rows * T::columns; i += T::threads) {
+    const Index row = first_row + i / T::columns, column = first_column + i % T::columns;
+    const int at = i / T::columns * row_stride + i % T::columns;
+    if (row < shape.rows && column < shape.columns) finish(row, column, mean[at], var[at]);
+  }
+}
+
+/// A thread's sums, of both planes.
+template <class TileSizes>
+struct ThreadSums {
+  using T = TileSizes;
+  static constexpr int column_threads = T::columns / T::thread_columns;
+
+  int thread_row = static_cast<int>(threadIdx.x) / column_threads;
+  int thread_column = static_cast<int>(threadIdx.x) % column_threads;
   float mean[T::thread_rows][T::thread_columns] = {};
   float var[T::thread_rows][T::thread_columns] = {};
-  static_assert(terms != Terms::outer || T::threads >= T::rows);
-  [[maybe_unused]] const bool sums_a = first_column == 0 && static_cast<int>(threadIdx.x) < T::rows;
-  [[maybe_unused]] float a_mean_sum = 0, a_var_sum = 0;
 
-  Stage<T, T::rows, T::row_stride, a_contiguous, a_has_var> a_stage(a, first_row, shape.rows,
-                                                                    shape.depth_begin);
-  Stage<T, T::columns, T::column_stride, b_contiguous, b_has_var> b_stage(
-      b, first_column, shape.columns, shape.depth_begin);
-  const auto load = [&](Index start) {
-    a_stage.load(shape.depth_end - start);
-    b_stage.load(shape.depth_end - start);
-  };
-  const auto store = [&](float* slice) {
-    a_stage.store(slice, slice + T::a_size);
-    b_stage.store(slice + 2 * T::a_size, slice + 2 * T::a_size + T::b_size);
-  };
-
-  load(shape.depth_begin);
-  store(shared);
-  __syncthreads();
-  int current = 0;
-  for (Index start = shape.depth_begin; start < shape.depth_end; start += T::depth) {
-    const bool more = start + T::depth < shape.depth_end;
-    if (more) load(start + T::depth);
-    const float* const a_mean = shared + current * T::slice_size;
+  /// Adds the products of a slice.
+  template <Terms terms>
+  __device__ __forceinline__ void add(const float* slice) {
+    constexpr bool a_has_var = terms != Terms::known;
+    constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+    const float* const a_mean = slice;
     const float* const a_var = a_mean + T::a_size;
     const float* const b_mean = a_mean + 2 * T::a_size;
     const float* const b_var = b_mean + T::b_size;
@@ -213,43 +241,73 @@ __device__ __forceinline__ void multiply_tile(const Factor& a, const Factor& b,
         }
       }
     }
-    if constexpr (terms == Terms::outer) {
-      for (int k = 0; sums_a && k < T::depth; ++k) {
-        a_mean_sum += a_mean[k * T::row_stride + threadIdx.x];
-        a_var_sum += a_var[k * T::row_stride + threadIdx.x];
+  }
+
+  __device__ __forceinline__ void store(float* mean_tile, float* var_tile) const {
+#pragma unroll
+    for (int i = 0; i < T::thread_rows; ++i) {
+#pragma unroll
+      for (int j = 0; j < T::thread_columns; ++j) {
+        const int at = position_in_tile<T::rows, T::thread_rows>(thread_row, i) * T::columns +
+                       position_in_tile<T::columns, T::thread_columns>(thread_column, j);
+        mean_tile[at] = mean[i][j];
+        var_tile[at] = var[i][j];
       }
     }
+  }
+};
+
+/// The tile of a product that starts at (first_row, first_column), by all threads of a block.
+/// `finish(row, column, mean, var)` takes every element of it that lies inside the product, each by
+/// one thread; with Terms::outer, a tile of the first column also calls
+/// finish.sums(row, sum of a.mean, sum of a.var).
+template <Terms terms, class TileSizes, Contiguous a_contiguous, Contiguous b_contiguous,
+          class Finish>
+__device__ __forceinline__ void multiply_tile(const Factor& a, const Factor& b,
+                                              const ProductShape& shape, Index first_row,
+                                              Index first_column, const Finish& finish) {
+  using T = TileSizes;
+  constexpr bool a_has_var = terms != Terms::known;
+  constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+  float* const shared = shared_memory();
+  ThreadSums<T> sums;
+  DepthSums<terms, T> depth_sums(first_column);
+
+  Stage<T, T::rows, T::row_stride, a_contiguous, a_has_var> a_stage(a, first_row, shape.rows,
+                                                                    shape.depth_begin);
+  Stage<T, T::columns, T::column_stride, b_contiguous, b_has_var> b_stage(
+      b, first_column, shape.columns, shape.depth_begin);
+  const auto load = [&](Index start) {
+    a_stage.load(shape.depth_end - start);
+    b_stage.load(shape.depth_end - start);
+  };
+  const auto store = [&](float* slice) {
+    a_stage.store(slice, slice + T::a_size);
+    b_stage.store(slice + 2 * T::a_size, slice + 2 * T::a_size + T::b_size);
+  };
+
+  load(shape.depth_begin);
+  store(shared);
+  __syncthreads();
+  int current = 0;
+  for (Index start = shape.depth_begin; start < shape.depth_end; start += T::depth) {
+    const bool more = start + T::depth < shape.depth_end;
+    if (more) load(start + T::depth);
+    const float* const slice = shared + current * T::slice_size;
+    sums.template add<terms>(slice);
+    depth_sums.add(slice, slice + T::a_size,
+                   [](int row, int k) { return k * T::row_stride + row; });
     current = 1 - current;
     // The other slice was read in the last round, which all threads have left.
     if (more) store(shared + current * T::slice_size);
     __syncthreads();
   }
-  if constexpr (terms == Terms::outer) {
-    const Index row = first_row + threadIdx.x;
-    if (sums_a && row < shape.rows) finish.sums(row, a_mean_sum, a_var_sum);
-  }
+  depth_sums.finish_rows(first_row, shape.rows, finish);
 
-  // Through shared memory, so that neighbours in a row are finished by neighbouring threads, and
-  // the code of `finish` stands here once.
   float* const mean_tile = shared;
   float* const var_tile = shared + T::rows * T::columns;
-#pragma unroll
-  for (int i = 0; i < T::thread_rows; ++i) {
-#pragma unroll
-    for (int j = 0; j < T::thread_columns; ++j) {
-      const int at = position_in_tile<T::rows, T::thread_rows>(thread_row, i) * T::columns +
-                     position_in_tile<T::columns, T::thread_columns>(thread_column, j);
-      mean_tile[at] = mean[i][j];
-      var_tile[at] = var[i][j];
-    }
-  }
-  __syncthreads();
-#pragma unroll 1
-  for (int at = static_cast<int>(threadIdx.x); at < T::rows * T::columns; at += T::threads) {
-    const Index row = first_row + at / T::columns, column = first_column + at % T::columns;
-    if (row < shape.rows && column < shape.columns)
-      finish(row, column, mean_tile[at], var_tile[at]);
-  }
+  sums.store(mean_tile, var_tile);
+  finish_tile<T, T::columns>(mean_tile, var_tile, shape, first_row, first_column, finish);
 }
 
 }  // namespace tagix::cuda

@@ -9,8 +9,6 @@ namespace {
 struct PackedWeight {};
 struct ProductCells {};
 
-constexpr Index row_piece = 96;  // rows of a product: whole register tiles at every level
-
 }  // namespace
 
 void AffineProducts::forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
@@ -28,30 +26,17 @@ void AffineProducts::backward(ConstMomentsView delta, ConstMomentsView weight,
 void AffineProducts::multiply(ProductKind kind, ConstMomentsView input, const WeightView& weight,
                               ConstMomentsView bias, MomentsView output) const {
   const Index depth = input.cols, columns = output.cols;
-  for_row_pieces(kind, weight, bias, input.rows, depth, columns,
-                 [&](Index first, Index count, const float* packed) {
-                   const float* const mean = input.mean + first * depth;
-                   const ProductFactors factors = packed_factors(
-                       {mean, false},
-                       {kind == ProductKind::known ? nullptr : input.var + first * depth, false},
-                       {kind == ProductKind::squared ? nullptr : mean, true}, count, depth);
-                   product_.multiply(kind, factors, count, depth, columns, packed, /*padded=*/false,
-                                     output.mean + first * columns, output.var + first * columns,
-                                     columns);
-                 });
-}
-
-/// Packs the weight (depth x columns), and calls body(first, count, packed weight) for pieces of
-/// the rows that it is to be multiplied with, at most row_piece each.
-template <class Body>
-void AffineProducts::for_row_pieces(ProductKind kind, const WeightView& weight,
-                                    ConstMomentsView bias, Index rows, Index depth, Index columns,
-                                    const Body& body) const {
   float* const packed = scratch<PackedWeight>(product_.packed_size(kind, depth, columns));
   product_.pack(kind, weight, depth, columns, bias.mean, bias.var, packed);
-  const double row_cost = 3.0 * static_cast<double>(depth * columns) * multiply_add_ns;
-  for_pieces(rows, row_piece, row_cost,
-             [&](Index first, Index count) { body(first, count, packed); });
+  const double multiply_adds = 3.0 * static_cast<double>(depth * columns);
+  for_product_pieces(input.rows, multiply_adds, [&](Index first, Index count) {
+    const float* const mean = input.mean + first * depth;
+    const ProductFactors factors = packed_factors(
+        {mean, false}, {kind == ProductKind::known ? nullptr : input.var + first * depth, false},
+        {kind == ProductKind::squared ? nullptr : mean, true}, count, depth);
+    product_.multiply(kind, factors, count, depth, columns, packed, /*padded=*/false,
+                      output.mean + first * columns, output.var + first * columns, columns);
+  });
 }
 
 /// The cells of what enters a product with a piece of rows, in memory of the calling thread. A
@@ -60,9 +45,9 @@ ProductFactors AffineProducts::packed_factors(FactorRows mean, FactorRows var, F
                                               Index rows, Index depth) const {
   const Index mean_stride = spread_stride(cell_count(formats_.mean, depth));
   const Index var_stride = spread_stride(cell_count(formats_.var, depth));
-  float* const mean_cells = scratch<ProductCells>(row_piece * (mean_stride + 2 * var_stride));
-  float* const var_cells = mean_cells + row_piece * mean_stride;
-  float* const square_cells = var_cells + row_piece * var_stride;
+  float* const mean_cells = scratch<ProductCells>(product_piece * (mean_stride + 2 * var_stride));
+  float* const var_cells = mean_cells + product_piece * mean_stride;
+  float* const square_cells = var_cells + product_piece * var_stride;
   const auto pack = [&](Format format, FactorRows values, float* cells, Index stride) {
     if (values.plane == nullptr) return;
     kernels_.pack_factors(format, values.squared, values.plane, depth, rows, depth, {cells, stride},

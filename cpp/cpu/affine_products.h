@@ -29,10 +29,6 @@ class AffineProducts {
   void multiply(ProductKind kind, ConstMomentsView input, const WeightView& weight,
                 ConstMomentsView bias, MomentsView output) const;
 
-  template <class Body>
-  void for_row_pieces(ProductKind kind, const WeightView& weight, ConstMomentsView bias, Index rows,
-                      Index depth, Index columns, const Body& body) const;
-
   ProductFactors packed_factors(FactorRows mean, FactorRows var, FactorRows square, Index rows,
                                 Index depth) const;
 

@@ -35,6 +35,16 @@ void for_element_pieces(Index size, Body&& body) {
   for_pieces(size, elementwise_piece, element_ns, body);
 }
 
+/// Rows of a product that a thread takes at a time: whole register tiles at every level.
+constexpr Index product_piece = 96;
+
+/// Calls body(first, count) for pieces of the rows of a product, each of which takes as many
+/// multiply-adds.
+template <class Body>
+void for_product_pieces(Index rows, double multiply_adds, Body&& body) {
+  for_pieces(rows, product_piece, multiply_adds * multiply_add_ns, body);
+}
+
 /// A plane from element `first` on; null for a plane that is not there.
 inline const float* plane_from(const float* plane, Index first) {
   return plane == nullptr ? nullptr : plane + first;

@@ -9,8 +9,6 @@ namespace {
 struct PackedPlane {};
 struct PlaneCells {};
 
-constexpr Index row_piece = 96;  // whole register tiles at every level
-
 }  // namespace
 
 void PlaneProduct::multiply(const WeightPlane& weight, const float* values, float* output) const {
@@ -19,9 +17,8 @@ void PlaneProduct::multiply(const WeightPlane& weight, const float* values, floa
   kernels.pack_weight(weight.terms, weight.format, weight.weight, depth, columns, weight.bias,
                       packed);
   const Index stride = spread_stride(cells);
-  const double row_cost = static_cast<double>(depth * columns) * multiply_add_ns;
-  for_pieces(rows, row_piece, row_cost, [&](Index first, Index count) {
-    float* const factors = scratch<PlaneCells>(row_piece * stride);
+  for_product_pieces(rows, static_cast<double>(depth * columns), [&](Index first, Index count) {
+    float* const factors = scratch<PlaneCells>(product_piece * stride);
     kernels.pack_factors(weight.format, /*squared=*/false, values + first * depth, depth, count,
                          depth, {factors, stride}, {});
     kernels.product_rows(weight.terms, weight.format, factors, nullptr, stride, count, depth,

@@ -205,24 +205,14 @@ class GraphExecutor final : public Executor {
       const Index size = pass_.rows() * n_covariances;
       backend_.clear_columns({covariance, nullptr, 1, size, size});
     }
-    const auto delta_of_node = [&](Value node) {
-      return pass_.view(node, adjoint_memory_[plan.nodes[at(node)].delta], rows);
-    };
-    const MomentsView of_output = delta_of_node(graph_->output);
-    backend_.start_adjoint(wanted.n_outputs, of_output.slice(0, rows, outputs()));
-    for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
-      if (plan.nodes[at(node)].delta == Plan::nowhere) continue;
-      ConstMomentsView delta = delta_of_node(node);
+    backend_.start_adjoint(
+        wanted.n_outputs,
+        delta_of(plan, adjoint_memory_, graph_->output, rows).slice(0, rows, outputs()));
+    run_down(plan, adjoint_memory_, rows, [&](Value node, ConstMomentsView delta, auto spare) {
       // The output's own follows no variance.
       if (node == graph_->output && is_affine(node)) delta.var = nullptr;
-      below_.clear();
-      MomentsView spare;
-      graph::for_each_input(graph_->node(node).op, [&](Value x) {
-        below_.push_back({plan.nodes[at(node)].to_inputs[below_.size()], delta_of_node(x)});
-        spare = pass_.view(x, adjoint_memory_[plan.nodes[at(node)].spare], rows);
-      });
       graph::adjoint(adjoint, node, delta, below_, spare);
-    }
+    });
     if (wanted.n_directions == 0) return;
     const ConstMomentsView row = whole_row(plan, adjoint_memory_, rows);
     backend_.gather_jacobian(row, wanted.n_outputs, wanted.n_directions, jacobian);
@@ -237,39 +227,45 @@ class GraphExecutor final : public Executor {
                       const Observations& observations, bool need_input_delta) {
     const Plan& plan = need_input_delta ? for_input_delta_ : for_learning_;
     const ConstMomentsView prediction = run_forward(plan, parameters, input);
+    const Index rows = pass_.rows();
+    const MomentsView of_output = delta_of(plan, memory_, graph_->output, rows);
     backend_.observe(prediction, observations.target, observations.noise, observations.spread,
-                     pass_.as_rows(graph_->output, delta_of(plan, graph_->output)));
-    for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
-      if (plan.nodes[at(node)].delta != Plan::nowhere) run_backward(plan, node);
-    }
-    innovations_.end_piece();
-    return {prediction, need_input_delta ? whole_row(plan, memory_, pass_.rows()) : MomentsView{}};
-  }
-
-  MomentsView delta_of(const Plan& plan, Value node) {
-    return pass_.view(node, memory_[plan.nodes[at(node)].delta], pass_.rows());
-  }
-
-  void run_backward(const Plan& plan, Value node) {
-    const MomentsView delta = delta_of(plan, node);
-    if (is_affine(node)) {
-      innovations_.take(affine_pass(pass_, plan, node, delta));
-    }
-    below_.clear();
-    MomentsView spare;
-    graph::for_each_input(graph_->node(node).op, [&](Value x) {
-      below_.push_back({plan.nodes[at(node)].to_inputs[below_.size()], delta_of(plan, x)});
-      spare = pass_.view(x, memory_[plan.nodes[at(node)].spare], pass_.rows());
+                     pass_.as_rows(graph_->output, of_output));
+    run_down(plan, memory_, rows, [&](Value node, MomentsView delta, MomentsView spare) {
+      if (is_affine(node)) innovations_.take(affine_pass(pass_, plan, node, delta));
+      backward(pass_, plan, node, delta, below_, spare);
     });
-    backward(pass_, plan, node, delta, below_, spare);
+    innovations_.end_piece();
+    return {prediction, need_input_delta ? whole_row(plan, memory_, rows) : MomentsView{}};
+  }
+
+  /// What arrives at a node: the innovation of its value, or the adjoint of the outputs.
+  MomentsView delta_of(const Plan& plan, graph::SlotMemory& memory, Value node, Index rows) {
+    return pass_.view(node, memory[plan.nodes[at(node)].delta], rows);
+  }
+
+  /// Calls rule(node, delta, spare) for each node at which something arrives, from the output down;
+  /// below_ is what goes on from there.
+  template <class Rule>
+  void run_down(const Plan& plan, graph::SlotMemory& memory, Index rows, const Rule& rule) {
+    for (auto node = static_cast<Value>(graph_->nodes.size()); node-- > 0;) {
+      const Plan::NodePlan& planned = plan.nodes[at(node)];
+      if (planned.delta == Plan::nowhere) continue;
+      below_.clear();
+      MomentsView spare;
+      graph::for_each_input(graph_->node(node).op, [&](Value x) {
+        below_.push_back({planned.to_inputs[below_.size()], delta_of(plan, memory, x, rows)});
+        spare = pass_.view(x, memory[planned.spare], rows);
+      });
+      rule(node, delta_of(plan, memory, node, rows), spare);
+    }
   }
 
   /// The innovation or the adjoint of the whole row of data, from those of its inputs; columns that
   /// no input reads have none.
   MomentsView whole_row(const Plan& plan, graph::SlotMemory& memory, Index rows) {
     const auto delta_of_input = [&](Value node) {
-      const MomentsView delta = pass_.view(node, memory[plan.nodes[at(node)].delta], rows);
-      return delta.slice(0, rows, graph_->shape(node).size());
+      return delta_of(plan, memory, node, rows).slice(0, rows, graph_->shape(node).size());
     };
     if (plan.row == Plan::nowhere) return delta_of_input(0);
     float* const row_memory = memory[plan.row];
