@@ -19,6 +19,10 @@ void affine_forward(Precision precision, ConstMomentsView input, ConstMomentsVie
                     ConstMomentsView bias, const std::optional<Epilogue>& epilogue,
                     MomentsView output);
 
+/// Backend::affine_means.
+void affine_means(Precision precision, ConstMomentsView input, ConstMomentsView weight,
+                  ConstMomentsView bias, float* output);
+
 /// Backend::affine_backward.
 void affine_backward(Precision precision, ConstMomentsView delta, ConstMomentsView weight,
                      const float* jacobian, MomentsView delta_input);

@@ -54,6 +54,17 @@ struct FinishAffine {
   }
 };
 
+/// Adds the bias to the means, which are all there is.
+struct FinishMeans {
+  const float* bias;
+  float* output;
+  Index cols;
+
+  __device__ __forceinline__ void operator()(Index row, Index column, float mean, float) const {
+    output[row * cols + column] = bias == nullptr ? mean : mean + bias[column];
+  }
+};
+
 /// Adds the bias and passes on the moments of the activation.
 struct FinishActivation {
   ConstMomentsView bias;
@@ -118,22 +129,27 @@ __global__ void __launch_bounds__(TileSizes::threads, least_blocks<TileSizes>)
       ProductShape{delta.rows, weight.cols, 0, delta.cols}, row, column, finish);
 }
 
-/// Queues the forward product of an input known exactly, or not, with what finishes its outputs.
+/// Queues the forward product of one kind with what finishes its outputs.
+template <Terms terms, class Finish>
+void queue_terms(const char* operation, Precision precision, ConstMomentsView input,
+                 ConstMomentsView weight, const Finish& finish) {
+  with_tile(precision, input.rows, weight.rows, input.cols, [&](auto tile) {
+    using TileSizes = decltype(tile);
+    launch_tiles<ForwardProduct<terms, TileSizes>, TileSizes>(
+        operation, affine_forward_kernel<terms, TileSizes, Finish>, input.rows, weight.rows, input,
+        weight, finish);
+  });
+}
+
+/// The same of an input known exactly, or not.
 template <class Finish>
 void queue_forward(const char* operation, Precision precision, ConstMomentsView input,
                    ConstMomentsView weight, const Finish& finish) {
-  with_tile(precision, input.rows, weight.rows, input.cols, [&](auto tile) {
-    using TileSizes = decltype(tile);
-    if (input.var == nullptr) {
-      launch_tiles<ForwardProduct<Terms::known, TileSizes>, TileSizes>(
-          operation, affine_forward_kernel<Terms::known, TileSizes, Finish>, input.rows,
-          weight.rows, input, weight, finish);
-    } else {
-      launch_tiles<ForwardProduct<Terms::both, TileSizes>, TileSizes>(
-          operation, affine_forward_kernel<Terms::both, TileSizes, Finish>, input.rows, weight.rows,
-          input, weight, finish);
-    }
-  });
+  if (input.var == nullptr) {
+    queue_terms<Terms::known>(operation, precision, input, weight, finish);
+  } else {
+    queue_terms<Terms::both>(operation, precision, input, weight, finish);
+  }
 }
 
 }  // namespace
@@ -147,6 +163,12 @@ void affine_forward(Precision precision, ConstMomentsView input, ConstMomentsVie
   } else {
     queue_forward("affine_forward", precision, input, weight, FinishAffine{bias, output});
   }
+}
+
+void affine_means(Precision precision, ConstMomentsView input, ConstMomentsView weight,
+                  ConstMomentsView bias, float* output) {
+  queue_terms<Terms::means>("affine_means", precision, input, weight,
+                            FinishMeans{bias.mean, output, weight.rows});
 }
 
 void affine_backward(Precision precision, ConstMomentsView delta, ConstMomentsView weight,

@@ -64,6 +64,10 @@ class CudaBackend final : public Backend {
                       const std::optional<Epilogue>& epilogue, MomentsView output) override {
     cuda::affine_forward(precision_, input, weight, bias, epilogue, output);
   }
+  void affine_means(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                    float* output) override {
+    cuda::affine_means(precision_, input, weight, bias, output);
+  }
   void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
                        MomentsView delta_input) override {
     cuda::affine_backward(precision_, delta, weight, jacobian, delta_input);
@@ -90,6 +94,10 @@ class CudaBackend final : public Backend {
   void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
                           MomentsView output, float* jacobian) override {
     cuda::activation_forward(spec, input, output, jacobian);
+  }
+  void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                         float* output) override {
+    cuda::activation_values(spec, input, size, output);
   }
   void activation_points(math::MomentsForm form, ConstMomentsView input, float* points) override {
     cuda::activation_points(form, input, points);

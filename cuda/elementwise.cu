@@ -24,6 +24,15 @@ struct ActivationForward {
   }
 };
 
+template <class Function>
+struct ActivationValues {
+  Function function;
+  const float* input;
+  float* output;
+
+  __device__ void operator()(Index i) const { output[i] = function.value(input[i]); }
+};
+
 struct ActivationPoints {
   math::MomentsForm form;
   ConstMomentsView input;
@@ -195,6 +204,14 @@ void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input
   math::visit_activation(spec, [&](auto function) {
     for_each("activation_forward", input.size(),
              ActivationForward<decltype(function)>{function, input, output, jacobian});
+  });
+}
+
+void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                       float* output) {
+  math::visit_activation(spec, [&](auto function) {
+    for_each("activation_values", size,
+             ActivationValues<decltype(function)>{function, input, output});
   });
 }
 

@@ -248,8 +248,8 @@ struct RoundedFactors {
 /// Floats of shared memory that multiply_tile_mma takes.
 template <Terms terms, class T, Contiguous a_contiguous, Contiguous b_contiguous>
 constexpr int mma_shared_floats() {
-  constexpr bool a_has_var = terms != Terms::known;
-  constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+  constexpr bool a_has_var = reads_a_var(terms);
+  constexpr bool b_has_var = reads_b_var(terms);
   constexpr int slice = MmaStage<T, T::rows, a_contiguous, a_has_var>::floats +
                         MmaStage<T, T::columns, b_contiguous, b_has_var>::floats;
   return std::max(T::n_slices * slice, 2 * T::rows * T::result_stride);
@@ -293,8 +293,8 @@ struct WarpSums {
   template <Terms terms, class APlane, class BPlane>
   __device__ __forceinline__ void add(const float* a, const float* b, int first_row,
                                       int first_column) {
-    constexpr bool a_has_var = terms != Terms::known;
-    constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+    constexpr bool a_has_var = reads_a_var(terms);
+    constexpr bool b_has_var = reads_b_var(terms);
     SliceProducts<Sums, a_parts, b_parts, exact_mean> of_mean;
     // Exact products of both terms of the variance have one sum.
     SliceProducts<Sums, a_parts, b_parts, exact_var> of_var;
@@ -325,7 +325,7 @@ struct WarpSums {
       }
     }
     of_mean.add_to(mean);
-    if constexpr (exact_var || a_has_var) of_var.add_to(var);
+    if constexpr (a_has_var || (exact_var && b_has_var)) of_var.add_to(var);
     if constexpr (!exact_var && b_has_var) of_square.add_to(var);
   }
 
@@ -372,9 +372,8 @@ template <Terms terms, class T, Contiguous a_contiguous, Contiguous b_contiguous
 __device__ __forceinline__ void multiply_tile_mma(const Factor& a, const Factor& b,
                                                   const ProductShape& shape, Index first_row,
                                                   Index first_column, const Finish& finish) {
-  using AStage = MmaStage<T, T::rows, a_contiguous, terms != Terms::known>;
-  using BStage =
-      MmaStage<T, T::columns, b_contiguous, terms == Terms::both || terms == Terms::known>;
+  using AStage = MmaStage<T, T::rows, a_contiguous, reads_a_var(terms)>;
+  using BStage = MmaStage<T, T::columns, b_contiguous, reads_b_var(terms)>;
   using APlane = typename AStage::Plane;
   using BPlane = typename BStage::Plane;
   constexpr int slice_size = AStage::floats + BStage::floats;

@@ -11,6 +11,8 @@ namespace tagix::cuda {
 
 void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
                         MomentsView output, float* jacobian);
+void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                       float* output);
 void activation_points(math::MomentsForm form, ConstMomentsView input, float* points);
 void activation_from_points(math::MomentsForm form, ConstMomentsView input, const float* values,
                             const float* derivatives, MomentsView output, float* jacobian);

@@ -17,7 +17,12 @@ namespace tagix::cuda {
 ///   known    mean = a.mean b.mean,  var = a.mean^2 b.var          (a is known exactly)
 ///   squared  mean = a.mean b.mean,  var = a.var b.mean^2          (a is an innovation)
 ///   outer    mean = a.mean b.mean,  var = a.var b.mean^2, and the sums of a along the depth
-enum class Terms { both, known, squared, outer };
+///   means    mean = a.mean b.mean,  var = 0                       (both are known exactly)
+enum class Terms { both, known, squared, outer, means };
+
+/// Whether the variances of a, and of b, are read.
+constexpr bool reads_a_var(Terms terms) { return terms != Terms::known && terms != Terms::means; }
+constexpr bool reads_b_var(Terms terms) { return terms == Terms::both || terms == Terms::known; }
 
 /// A factor: element (i, k) of rows or columns i and depth k lies at i * stride + k, or, where rows
 /// (columns) are contiguous, at k * stride + i.
@@ -210,8 +215,8 @@ struct ThreadSums {
   /// Adds the products of a slice.
   template <Terms terms>
   __device__ __forceinline__ void add(const float* slice) {
-    constexpr bool a_has_var = terms != Terms::known;
-    constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+    constexpr bool a_has_var = reads_a_var(terms);
+    constexpr bool b_has_var = reads_b_var(terms);
     const float* const a_mean = slice;
     const float* const a_var = a_mean + T::a_size;
     const float* const b_mean = a_mean + 2 * T::a_size;
@@ -267,8 +272,8 @@ __device__ __forceinline__ void multiply_tile(const Factor& a, const Factor& b,
                                               const ProductShape& shape, Index first_row,
                                               Index first_column, const Finish& finish) {
   using T = TileSizes;
-  constexpr bool a_has_var = terms != Terms::known;
-  constexpr bool b_has_var = terms == Terms::both || terms == Terms::known;
+  constexpr bool a_has_var = reads_a_var(terms);
+  constexpr bool b_has_var = reads_b_var(terms);
   float* const shared = shared_memory();
   ThreadSums<T> sums;
   DepthSums<terms, T> depth_sums(first_column);

@@ -205,6 +205,11 @@ class Backend {
                               ConstMomentsView bias, const std::optional<Epilogue>& epilogue,
                               MomentsView output) = 0;
 
+  /// The means alone, of an input and a weight that are known exactly: output = a W^T + b. Their
+  /// variances do not count, and may be null.
+  virtual void affine_means(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                            float* output) = 0;
+
   /// Innovations of the input from those of the output:
   /// delta_input.mean = delta.mean W_mean, delta_input.var = delta.var W_mean^2; then, unless
   /// `jacobian` (batch x in) is null, scale_deltas by it.
@@ -229,6 +234,10 @@ class Backend {
   /// Moments of f(z) and the Jacobian Cov(z, f(z)) / Var z, elementwise.
   virtual void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
                                   MomentsView output, float* jacobian) = 0;
+
+  /// output[i] = f(input[i]) for i < size; output may be input.
+  virtual void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                                 float* output) = 0;
 
   /// Where a user's own activation has to be evaluated: points (n_points x input.size()), with
   /// n_points from activation_point_count(form).
@@ -284,9 +293,9 @@ class Backend {
   virtual void add(ConstMomentsView values, MomentsView sum) = 0;
 
   // What joins and divides values of a graph (graph/graph.h). Values without `var` are known
-  // exactly: their variances count as 0.
+  // exactly: their variances count as 0. A target or an output without `var` takes the means alone.
 
-  /// copy and add for columns of wider matrices. A target without `var` takes the means alone.
+  /// copy and add for columns of wider matrices.
   virtual void copy_columns(ConstColumnsView values, ColumnsView target) = 0;
   virtual void add_columns(ConstColumnsView values, ColumnsView sum) = 0;
   /// target = 0, for both planes.

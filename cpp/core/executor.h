@@ -67,7 +67,9 @@ class Executor {
   explicit Executor(Backend& backend) : backend_(backend) {}
   virtual ~Executor() = default;
 
-  /// The moments of the output; the view stays valid until the next call.
+  /// The moments of the output; the view stays valid until the next call. Parameters without `var`
+  /// are known exactly, and need an input that is: then the means alone are worked out, at about a
+  /// third of the cost, and the variances of the output are 0.
   virtual ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) = 0;
 
   /// Predicts, and works out how the outputs' means follow those of the input, through the means

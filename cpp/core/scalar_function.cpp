@@ -47,6 +47,17 @@ void function_forward(Backend& backend, const ScalarFunction& function, math::Mo
       });
 }
 
+void function_values(Backend& backend, const ScalarFunction& function, const float* input,
+                     Index size, float* output) {
+  // To first order the points are the values of the input.
+  for_each_slice(backend, function, math::MomentsForm::first_order, {input, nullptr, 1, size},
+                 [&](ConstMomentsView slice, Index start, const float* values, const float*) {
+                   const Index count = slice.cols;
+                   backend.copy_columns({values, nullptr, 1, count, count},
+                                        {output + start, nullptr, 1, count, count});
+                 });
+}
+
 void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
                      ConstMomentsView input, SlopesView slopes) {
   for_each_slice(

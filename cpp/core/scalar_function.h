@@ -20,6 +20,10 @@ class ScalarFunction {
 void function_forward(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
                       ConstMomentsView input, MomentsView output, float* jacobian);
 
+/// Backend::activation_values for a user's function.
+void function_values(Backend& backend, const ScalarFunction& function, const float* input,
+                     Index size, float* output);
+
 /// Backend::activation_slopes for a user's function. In the first-order form they leave out how the
 /// variance follows the mean, which takes f''.
 void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,

@@ -26,6 +26,15 @@ void activation(const math::ActivationSpec& spec, const float* input_mean, const
   });
 }
 
+void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                       float* output) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      store_part(function.value(load_part(input + i)), output + i);
+    });
+  });
+}
+
 void activation_points(math::MomentsForm form, const float* input_mean, const float* input_var,
                        Index size, float* points) {
   if (form == math::MomentsForm::first_order) {

@@ -1,6 +1,7 @@
 #include "cpu/affine_products.h"
 
 #include "cpu/pieces.h"
+#include "cpu/plane_product.h"
 #include "cpu/scratch.h"
 
 namespace tagix::cpu {
@@ -15,6 +16,13 @@ void AffineProducts::forward(ConstMomentsView input, ConstMomentsView weight, Co
                              MomentsView output) const {
   const ProductKind kind = input.var == nullptr ? ProductKind::known : ProductKind::both;
   multiply(kind, input, {weight.mean, weight.var, 1, weight.cols}, bias, output);
+}
+
+void AffineProducts::means(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                           float* output) const {
+  const PlaneProduct product{kernels_, input.rows, input.cols, weight.rows};
+  const WeightView transposed{weight.mean, nullptr, 1, weight.cols};
+  product.multiply({WeightTerms::mean, formats_.mean, transposed, bias.mean}, input.mean, output);
 }
 
 void AffineProducts::backward(ConstMomentsView delta, ConstMomentsView weight,

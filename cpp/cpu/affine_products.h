@@ -16,6 +16,10 @@ class AffineProducts {
   void forward(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                MomentsView output) const;
 
+  /// Backend::affine_means.
+  void means(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+             float* output) const;
+
   /// Backend::affine_backward, down to the activation below.
   void backward(ConstMomentsView delta, ConstMomentsView weight, MomentsView delta_input) const;
 

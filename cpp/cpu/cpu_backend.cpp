@@ -67,6 +67,11 @@ class CpuBackend final : public Backend {
     products_.forward(input, weight, bias, output);
   }
 
+  void affine_means(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
+                    float* output) override {
+    products_.means(input, weight, bias, output);
+  }
+
   void affine_backward(ConstMomentsView delta, ConstMomentsView weight, const float* jacobian,
                        MomentsView delta_input) override {
     products_.backward(delta, weight, delta_input);
@@ -97,6 +102,11 @@ class CpuBackend final : public Backend {
   void activation_forward(const math::ActivationSpec& spec, ConstMomentsView input,
                           MomentsView output, float* jacobian) override {
     cpu::activation_forward(kernels_, spec, input, output, jacobian);
+  }
+
+  void activation_values(const math::ActivationSpec& spec, const float* input, Index size,
+                         float* output) override {
+    cpu::activation_values(kernels_, spec, input, size, output);
   }
 
   void activation_points(math::MomentsForm form, ConstMomentsView input, float* points) override {

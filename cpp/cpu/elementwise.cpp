@@ -14,6 +14,13 @@ void activation_forward(const Kernels& kernels, const math::ActivationSpec& spec
   });
 }
 
+void activation_values(const Kernels& kernels, const math::ActivationSpec& spec, const float* input,
+                       Index size, float* output) {
+  for_element_pieces(size, [&](Index first, Index count) {
+    kernels.activation_values(spec, input + first, count, output + first);
+  });
+}
+
 void scale_deltas(const Kernels& kernels, const float* jacobian, MomentsView delta) {
   for_element_pieces(delta.size(), [&](Index first, Index count) {
     kernels.scale_deltas(jacobian + first, count, delta.mean + first, delta.var + first);

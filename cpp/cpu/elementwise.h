@@ -9,6 +9,8 @@ namespace tagix::cpu {
 
 void activation_forward(const Kernels& kernels, const math::ActivationSpec& spec,
                         ConstMomentsView input, MomentsView output, float* jacobian);
+void activation_values(const Kernels& kernels, const math::ActivationSpec& spec, const float* input,
+                       Index size, float* output);
 void scale_deltas(const Kernels& kernels, const float* jacobian, MomentsView delta);
 void update(const Kernels& kernels, const UpdateRule& rule, Index batch_size,
             ConstMomentsView innovation, MomentsView parameters, const TrainingState* state);

@@ -43,8 +43,11 @@ float multiply_adds(Format format, Index iterations) {
 
 void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Index depth,
                  Index columns, const float* bias, float* packed) {
+  // Both planes are read whatever the terms: where variances do not count, they may be the means.
+  const WeightView planes{weight.mean, weight.var == nullptr ? weight.mean : weight.var,
+                          weight.depth_stride, weight.column_stride};
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
-    pack_panels<decltype(cells)>(terms, weight, depth, columns, bias, packed);
+    pack_panels<decltype(cells)>(terms, planes, depth, columns, bias, packed);
   });
 }
 
@@ -115,6 +118,7 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           add,
                           add_column_sums,
                           activation,
+                          activation_values,
                           activation_points,
                           activation_from_points,
                           activation_slopes,

@@ -92,6 +92,7 @@ struct DeltaFactors {
 };
 
 /// The parameters of an affine map as a user sees them: weight (out x in) and bias (out, or null).
+/// Those that are known exactly have no variances.
 struct AffineParameters {
   const float* weight_mean;
   const float* weight_var;
@@ -145,8 +146,9 @@ struct Kernels {
   /// all of them.
   float (*multiply_adds)(Format format, Index iterations);
 
-  /// Packs a weight for product_rows: panels of the bias (null counts as 0), then for each cell of
-  /// depth the terms of the panel's columns.
+  /// Packs a weight, whose variances may be null where the terms have none, for product_rows:
+  /// panels of the bias (null counts as 0), then for each cell of depth the terms of the panel's
+  /// columns.
   void (*pack_weight)(WeightTerms terms, Format format, const WeightView& weight, Index depth,
                       Index columns, const float* bias, float* packed);
 
@@ -182,7 +184,7 @@ struct Kernels {
                         Index samples, bool add, float* sum, Index sum_stride);
 
   /// What an affine map gives for one row, straight from the parameters: for so few rows that
-  /// packing them would take longer.
+  /// packing them would take longer. Of parameters that are known exactly, the means alone.
   void (*affine_row)(const AffineInput& input, Index in, const AffineParameters& parameters,
                      Index out, float* mean, float* var);
   void (*affine_row_backward)(const float* delta_mean, const float* delta_var, Index out,
@@ -200,6 +202,9 @@ struct Kernels {
   void (*activation)(const math::ActivationSpec& spec, const float* input_mean,
                      const float* input_var, Index size, float* output_mean, float* output_var,
                      float* jacobian);
+  /// output = f(input), which may be the same.
+  void (*activation_values)(const math::ActivationSpec& spec, const float* input, Index size,
+                            float* output);
   void (*activation_points)(math::MomentsForm form, const float* input_mean, const float* input_var,
                             Index size, float* points);
   void (*activation_from_points)(math::MomentsForm form, const float* input_var, Index size,

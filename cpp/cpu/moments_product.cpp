@@ -35,17 +35,28 @@ Index MomentsProduct::packed_size(ProductKind kind, Index depth, Index columns) 
 
 void MomentsProduct::pack(ProductKind kind, const WeightView& weight, Index depth, Index columns,
                           const float* bias_mean, const float* bias_var, float* packed) const {
-  kernels_.pack_weight(WeightTerms::mean, formats_.mean, weight, depth, columns, bias_mean, packed);
+  pack_means(weight, depth, columns, bias_mean, packed);
   packed += plane_size(WeightTerms::mean, formats_.mean, depth, columns);
   kernels_.pack_weight(var_terms(kind), formats_.var, weight, depth, columns, bias_var, packed);
+}
+
+void MomentsProduct::pack_means(const WeightView& weight, Index depth, Index columns,
+                                const float* bias, float* packed) const {
+  kernels_.pack_weight(WeightTerms::mean, formats_.mean, weight, depth, columns, bias, packed);
+}
+
+void MomentsProduct::multiply_means(const float* cells, Index stride, Index rows, Index depth,
+                                    Index columns, const float* packed, bool padded, float* output,
+                                    Index output_stride) const {
+  kernels_.product_rows(WeightTerms::mean, formats_.mean, cells, nullptr, stride, rows, depth,
+                        columns, packed, /*with_bias=*/true, padded, output, output_stride);
 }
 
 void MomentsProduct::multiply(ProductKind kind, const ProductFactors& input, Index rows,
                               Index depth, Index columns, const float* packed, bool padded,
                               float* output_mean, float* output_var, Index output_stride) const {
-  kernels_.product_rows(WeightTerms::mean, formats_.mean, input.mean, nullptr, input.mean_stride,
-                        rows, depth, columns, packed, /*with_bias=*/true, padded, output_mean,
-                        output_stride);
+  multiply_means(input.mean, input.mean_stride, rows, depth, columns, packed, padded, output_mean,
+                 output_stride);
   packed += plane_size(WeightTerms::mean, formats_.mean, depth, columns);
   const float* first = kind == ProductKind::known ? input.square : input.var;
   kernels_.product_rows(var_terms(kind), formats_.var, first, input.square, input.var_stride, rows,

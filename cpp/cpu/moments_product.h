@@ -42,6 +42,14 @@ class MomentsProduct {
   void pack(ProductKind kind, const WeightView& weight, Index depth, Index columns,
             const float* bias_mean, const float* bias_var, float* packed) const;
 
+  /// Packs the means alone, for multiply_means(): the first part of what pack() writes.
+  void pack_means(const WeightView& weight, Index depth, Index columns, const float* bias,
+                  float* packed) const;
+
+  /// The plane of means of multiply(), which it gives in every kind of product.
+  void multiply_means(const float* cells, Index stride, Index rows, Index depth, Index columns,
+                      const float* packed, bool padded, float* output, Index output_stride) const;
+
   /// Both planes of the output (rows x columns, rows `output_stride` floats apart; `padded` as in
   /// Kernels::product_rows).
   void multiply(ProductKind kind, const ProductFactors& input, Index rows, Index depth,

@@ -59,7 +59,7 @@ class OnlineExecutor final : public Executor {
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
-    forward(parameters, input);
+    parameters.var == nullptr ? forward_means(parameters, input) : forward(parameters, input);
     return prediction(input.rows);
   }
 
@@ -180,6 +180,28 @@ class OnlineExecutor final : public Executor {
       known_or_var = next_var;
       std::swap(var, next_var);
     }
+  }
+
+  /// The means alone; the variances of the output are 0.
+  void forward_means(ConstMomentsView parameters, ConstMomentsView input) {
+    const Index rows = input.rows;
+    std::copy_n(input.mean, input.size(), mean_into(0));
+    for (Index i = 0; i < n_steps(); ++i) {
+      const float* mean = mean_into(i);
+      float* const next_mean = mean_into(i + 1);
+      if (const OnlineAffine* affine = affine_at(i)) {
+        const Index in = affine->shape.in_features, out = affine->shape.out_features;
+        for (Index row = 0; row < rows; ++row) {
+          kernels_.affine_row({mean + row * in, nullptr, nullptr}, in,
+                              affine->parameters_in(parameters), out, next_mean + row * out,
+                              nullptr);
+        }
+      } else {
+        const auto& activation = std::get<OnlineActivation>(step(i));
+        kernels_.activation_values(activation.spec, mean, rows * activation.features, next_mean);
+      }
+    }
+    std::fill_n(at(prediction_.var), rows * out_features_, 0.0f);
   }
 
   /// Where the innovation of what enters step i lies: the step below keeps it if it is affine, and

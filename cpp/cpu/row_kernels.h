@@ -9,14 +9,20 @@
 namespace tagix::cpu {
 namespace {
 
+/// What affine_row works out: the means alone, or both moments for an input that is known exactly,
+/// or that is not.
+enum class RowTerms { means, known, both };
+
 /// One output of affine_row: what the columns from `first` on add up to. The variance is sorted by
 /// the moments of the weight, W_mean^2 a_var + W_var (a_var + a_mean^2), so that each is read once.
-template <class V, bool known>
+template <class V, RowTerms terms>
 TAGIX_INLINE void add_affine_terms(const AffineInput& input, const float* weight_mean,
                                    const float* weight_var, Index first, V& mean, V& var) {
-  const V w_mean = load<V>(weight_mean + first), w_var = load<V>(weight_var + first);
+  const V w_mean = load<V>(weight_mean + first);
   mean += w_mean * load<V>(input.mean + first);
-  if constexpr (known) {
+  if constexpr (terms == RowTerms::means) return;
+  const V w_var = load<V>(weight_var + first);
+  if constexpr (terms == RowTerms::known) {
     var += w_var * load<V>(input.square + first);
   } else {
     const V input_var = load<V>(input.var + first);
@@ -26,7 +32,7 @@ TAGIX_INLINE void add_affine_terms(const AffineInput& input, const float* weight
 }
 
 /// n_outputs outputs of affine_row, at most half a vector: their sums are added up together.
-template <bool known, int n_outputs>
+template <RowTerms terms, int n_outputs>
 TAGIX_INLINE void affine_outputs(const AffineInput& input, Index in,
                                  const AffineParameters& parameters, Index first, float* mean,
                                  float* var) {
@@ -37,7 +43,7 @@ TAGIX_INLINE void affine_outputs(const AffineInput& input, Index in,
   Vector sums[n]{};
   for (Index i = 0; i < whole; i += n) {
     unroll<n_outputs>([&](auto o) TAGIX_LAMBDA_INLINE {
-      add_affine_terms<Vector, known>(input, weight_mean + o.value * in, weight_var + o.value * in,
+      add_affine_terms<Vector, terms>(input, weight_mean + o.value * in, weight_var + o.value * in,
                                       i, sums[o.value], sums[n / 2 + o.value]);
     });
   }
@@ -45,35 +51,38 @@ TAGIX_INLINE void affine_outputs(const AffineInput& input, Index in,
   for (Index o = 0; o < n_outputs; ++o) {
     float mean_sum = totals[o], var_sum = totals[n / 2 + o];
     for (Index i = whole; i < in; ++i) {
-      add_affine_terms<float, known>(input, weight_mean + o * in, weight_var + o * in, i, mean_sum,
+      add_affine_terms<float, terms>(input, weight_mean + o * in, weight_var + o * in, i, mean_sum,
                                      var_sum);
     }
     const Index output = first + o;
     mean[output] =
         mean_sum + (parameters.bias_mean == nullptr ? 0.0f : parameters.bias_mean[output]);
+    if constexpr (terms == RowTerms::means) continue;
     var[output] = var_sum + (parameters.bias_var == nullptr ? 0.0f : parameters.bias_var[output]);
   }
 }
 
-template <bool known>
+template <RowTerms terms>
 void affine_row_of(const AffineInput& input, Index in, const AffineParameters& parameters,
                    Index out, float* mean, float* var) {
   constexpr int together = lanes<Vector> / 2;
   Index output = 0;
   for (; output + together <= out; output += together) {
-    affine_outputs<known, together>(input, in, parameters, output, mean, var);
+    affine_outputs<terms, together>(input, in, parameters, output, mean, var);
   }
   for (; output < out; ++output) {
-    affine_outputs<known, 1>(input, in, parameters, output, mean, var);
+    affine_outputs<terms, 1>(input, in, parameters, output, mean, var);
   }
 }
 
 void affine_row(const AffineInput& input, Index in, const AffineParameters& parameters, Index out,
                 float* mean, float* var) {
-  if (input.var == nullptr) {
-    affine_row_of<true>(input, in, parameters, out, mean, var);
+  if (parameters.weight_var == nullptr) {
+    affine_row_of<RowTerms::means>(input, in, parameters, out, mean, var);
+  } else if (input.var == nullptr) {
+    affine_row_of<RowTerms::known>(input, in, parameters, out, mean, var);
   } else {
-    affine_row_of<false>(input, in, parameters, out, mean, var);
+    affine_row_of<RowTerms::both>(input, in, parameters, out, mean, var);
   }
 }
 

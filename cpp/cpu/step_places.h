@@ -44,10 +44,10 @@ struct PlacedAffine {
 
   AffineParameters parameters_in(ConstMomentsView network) const {
     const float* mean = network.mean + parameters;
-    const float* var = network.var + parameters;
+    const float* var = plane_from(network.var, parameters);
     if (!shape.bias) return {mean, var, nullptr, nullptr};
     const Index bias = shape.weight_size();
-    return {mean, var, mean + bias, var + bias};
+    return {mean, var, mean + bias, plane_from(var, bias)};
   }
 };
 

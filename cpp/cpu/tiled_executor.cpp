@@ -50,14 +50,18 @@ class TiledExecutor final : public Executor {
         covariance_(backend) {}
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    const bool means_alone = parameters.var == nullptr;
     parameters_ = parameters;
     pack(input, /*learns=*/false, /*need_input_delta=*/false);
     prediction_.resize(input.rows, plan_.out_features);
     const MomentsView prediction = prediction_.view();
     const Index n_tiles = ceil_div(input.rows, TilePlan::tile_rows);
-    parallel_for(n_tiles, nanoseconds(input.rows, 6), [&](Index i) {
+    parallel_for(n_tiles, nanoseconds(input.rows, means_alone ? 2 : 6), [&](Index i) {
       const Tile tile(scratch<TileMemory>(plan_.tile_size), i, input.rows);
-      forward(tile, /*learns=*/false, rows_of(input, tile), rows_of(prediction, tile));
+      const ConstMomentsView rows = rows_of(input, tile);
+      const MomentsView output = rows_of(prediction, tile);
+      means_alone ? forward_means(tile, rows, output)
+                  : forward(tile, /*learns=*/false, rows, output);
     });
     return prediction;
   }
@@ -169,6 +173,11 @@ class TiledExecutor final : public Executor {
       if (affine == nullptr) return;
       const Index in = affine->shape.in_features, out = affine->shape.out_features;
       const AffineParameters from = affine->parameters_in(parameters_);
+      if (parameters_.var == nullptr) {
+        product_.pack_means({from.weight_mean, nullptr, 1, in}, in, out, from.bias_mean,
+                            packed_.data() + affine->packed_forward);
+        return;
+      }
       product_.pack(forward_kind(i, input), {from.weight_mean, from.weight_var, 1, in}, in, out,
                     from.bias_mean, from.bias_var, packed_.data() + affine->packed_forward);
       if (learns && passes_delta(i, need_input_delta)) {
@@ -294,6 +303,35 @@ class TiledExecutor final : public Executor {
     const Index stride = plan_.out_stride;
     copy_rows(input_mean(tile, n_steps()), stride, output.mean, plan_.out_features, tile);
     copy_rows(var, stride, output.var, plan_.out_features, tile);
+  }
+
+  /// The means alone; the variances of the output are 0.
+  void forward_means(const Tile& tile, ConstMomentsView input, MomentsView output) const {
+    copy_rows(input.mean, plan_.in_features, input_mean(tile, 0), plan_.in_stride, tile);
+    for (Index i = 0; i < n_steps(); ++i) {
+      const float* mean = input_mean(tile, i);
+      float* const next_mean = input_mean(tile, i + 1);
+      const PlannedAffine* affine = plan_.affine_at(i);
+      if (affine == nullptr) {
+        const auto& activation = std::get<PlannedActivation>(step(i));
+        kernels_.activation_values(activation.spec, mean, tile.rows * activation.stride, next_mean);
+        continue;
+      }
+      const Index in = affine->shape.in_features;
+      Index stride = affine->input_stride;
+      if (formats_.mean == Format::bfloat16) {
+        float* const cells = tile.at(plan_.by_row.mean);
+        kernels_.pack_factors(formats_.mean, /*squared=*/false, mean, stride, tile.rows, in,
+                              {cells, stride / 2}, {});
+        mean = cells;
+        stride /= 2;
+      }
+      product_.multiply_means(mean, stride, tile.rows, in, affine->shape.out_features,
+                              packed_weight(affine->packed_forward), /*padded=*/true, next_mean,
+                              affine->output_stride);
+    }
+    copy_rows(input_mean(tile, n_steps()), plan_.out_stride, output.mean, plan_.out_features, tile);
+    std::fill_n(output.var, output.size(), 0.0f);
   }
 
   /// Innovations of the outputs, where backward reads them.

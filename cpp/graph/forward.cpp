@@ -29,13 +29,19 @@ struct Forward {
   }
 
   ConstMomentsView affine(Value map, const std::optional<Epilogue>& epilogue) const {
-    const auto& op = std::get<Affine>(pass.graph.node(map).op);
-    backend().affine_forward(pass.value(op.x), weight_of(pass.graph, map, pass.parameters),
-                             bias_of(pass.graph, map, pass.parameters), epilogue, room);
+    const ConstMomentsView input = pass.value(std::get<Affine>(pass.graph.node(map).op).x);
+    const ConstMomentsView weight = weight_of(pass.graph, map, pass.parameters);
+    const ConstMomentsView bias = bias_of(pass.graph, map, pass.parameters);
+    if (pass.means_alone) {
+      backend().affine_means(input, weight, bias, room.mean);
+    } else {
+      backend().affine_forward(input, weight, bias, epilogue, room);
+    }
     return room;
   }
 
   ConstMomentsView operator()(const Activate& op) const {
+    if (pass.means_alone) return activate_means(op);
     const ConstMomentsView x = pass.value(op.x);
     float* const jacobian = pass.jacobian(node);
     if (has_epilogue(op.x)) {
@@ -48,6 +54,18 @@ struct Forward {
       function_forward(backend(), *user.function, user.form, x, room, jacobian);
     }
     if (op.residual) backend().residual_activation(x, room, jacobian);
+    return room;
+  }
+
+  ConstMomentsView activate_means(const Activate& op) const {
+    const ConstMomentsView x = has_epilogue(op.x) ? affine(op.x, std::nullopt) : pass.value(op.x);
+    if (const auto* spec = std::get_if<math::ActivationSpec>(&op.function)) {
+      backend().activation_values(*spec, x.mean, x.size(), room.mean);
+    } else {
+      const UserFunction& user = std::get<UserFunction>(op.function);
+      function_values(backend(), *user.function, x.mean, x.size(), room.mean);
+    }
+    if (op.residual) backend().add_columns(all_columns(x), all_columns(room));
     return room;
   }
 

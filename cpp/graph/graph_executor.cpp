@@ -34,12 +34,13 @@ class GraphExecutor final : public Executor {
         for_learning_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/false)),
         for_input_delta_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/true)),
         taps_(backend, *graph_),
-        pass_{backend, *graph_, taps_, {}, {}, {}, {}},
+        pass_{backend, *graph_, taps_, {}, {}, false, {}, {}},
         memory_(backend),
         adjoint_memory_(backend),
         slopes_(backend),
         spread_(backend),
         innovations_(backend, for_learning_),
+        zeros_(backend),
         prediction_(backend),
         input_delta_(backend),
         jacobian_(backend),
@@ -49,10 +50,11 @@ class GraphExecutor final : public Executor {
   }
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
+    const bool means_alone = parameters.var == nullptr && input.var == nullptr;
     if (input.rows <= rows_of(for_prediction_.bytes_per_row())) {
-      return run_forward(for_prediction_, parameters, input);
+      return run_forward(for_prediction_, parameters, input, means_alone);
     }
-    return predict_in_pieces(parameters, input);
+    return predict_in_pieces(parameters, input, means_alone);
   }
 
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
@@ -162,29 +164,45 @@ class GraphExecutor final : public Executor {
   }
 
   /// The moments of the output, as far as memory allows at once, in memory of their own.
-  ConstMomentsView predict_in_pieces(ConstMomentsView parameters, ConstMomentsView input) {
+  ConstMomentsView predict_in_pieces(ConstMomentsView parameters, ConstMomentsView input,
+                                     bool means_alone) {
     const Index at_once = rows_of(for_prediction_.bytes_per_row());
     prediction_.resize(input.rows, outputs());
     for (Index first = 0; first < input.rows; first += at_once) {
       const Index rows = std::min(at_once, input.rows - first);
-      backend_.copy(run_forward(for_prediction_, parameters, rows_from(input, first, rows)),
-                    rows_from(prediction_.view(), first, rows));
+      const ConstMomentsView piece =
+          run_forward(for_prediction_, parameters, rows_from(input, first, rows), means_alone);
+      backend_.copy(piece, rows_from(prediction_.view(), first, rows));
     }
     return prediction_.view();
   }
 
   /// Works out every value and returns the output: rows x outputs.
   ConstMomentsView run_forward(const Plan& plan, ConstMomentsView parameters,
-                               ConstMomentsView input) {
+                               ConstMomentsView input, bool means_alone = false) {
     memory_.arrange(plan, input.rows);
     pass_.parameters = parameters;
     pass_.input = input;
+    pass_.means_alone = means_alone;
     for (Value node = 0; at(node) < graph_->nodes.size(); ++node) {
       const Plan::NodePlan& planned = plan.nodes[at(node)];
       pass_.jacobians[at(node)] = memory_[planned.jacobian];
-      forward(pass_, plan, node, pass_.view(node, memory_[planned.value], input.rows));
+      MomentsView room = pass_.view(node, memory_[planned.value], input.rows);
+      if (pass_.means_alone) room.var = nullptr;
+      forward(pass_, plan, node, room);
     }
-    return pass_.as_rows(graph_->output, pass_.value(graph_->output));
+    ConstMomentsView output = pass_.as_rows(graph_->output, pass_.value(graph_->output));
+    if (pass_.means_alone) output.var = zeros(output.size());
+    return output;
+  }
+
+  /// Variances of 0.
+  const float* zeros(Index size) {
+    if (zeros_.size() < size) {
+      zeros_.resize(size);
+      backend_.clear_columns({zeros_.data(), nullptr, 1, size, size});
+    }
+    return zeros_.data();
   }
 
   /// `linearize` for the rows whose values are there.
@@ -297,6 +315,7 @@ class GraphExecutor final : public Executor {
   Buffer<float> slopes_;  // of the node whose adjoint goes down
   Buffer<float> spread_;
   graph::InnovationSums innovations_;
+  Buffer<float> zeros_;
   // What the pieces of a batch give together.
   Moments prediction_;
   Moments input_delta_;

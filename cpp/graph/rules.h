@@ -23,6 +23,7 @@ struct Pass {
   const TapBuffers& taps;
   ConstMomentsView parameters;
   ConstMomentsView input;  ///< rows of data: rows x graph.row_size
+  bool means_alone;        ///< no value has variances, as parameters and data are known exactly
   std::vector<ConstMomentsView> values;
   std::vector<float*> jacobians;  ///< of activations: J, with `residual` 1 + J
 
@@ -63,8 +64,8 @@ View bias_of(const Graph& graph, Value node, View parameters) {
 
 /// Works out the value of a node, and the Jacobian of an activation, from values below it; of an
 /// affine map with an epilogue, nothing. `room` is memory for it, which a Reshape and an input that
-/// is the whole row leave alone. A value that is known exactly has no variances; the output always
-/// has them.
+/// is the whole row leave alone. A value that is known exactly has no variances; the output has
+/// them, unless the pass is of means alone, for which `room` has none.
 void forward(Pass& pass, const Plan& plan, Value node, MomentsView room);
 
 /// The innovation of an input of a node, and what becomes of it.

@@ -31,6 +31,10 @@ struct ExactMoments {
   F activation;
 
   template <class T>
+  TAGIX_HD TAGIX_INLINE T value(T z) const {
+    return activation.value(z);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> operator()(T mean, T var) const {
     return activation.exact(mean, var);
   }
@@ -56,6 +60,11 @@ TAGIX_HD TAGIX_INLINE ActivationSlopes<T> first_order_slopes(T slope, T second_d
 template <class F>
 struct FirstOrderMoments {
   F activation;
+
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T value(T z) const {
+    return activation.value(z);
+  }
 
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> operator()(T mean, T var) const {

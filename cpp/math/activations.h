@@ -82,7 +82,8 @@ TAGIX_HD TAGIX_INLINE decltype(auto) visit_form(MomentsForm form, const F& activ
 }  // namespace detail
 
 /// Calls visitor(function) with the moments that `spec` names: function(T mean, T var) returns
-/// ActivationMoments<T> for any T, and function.slopes(mean, var) ActivationSlopes<T>. The visitor
+/// ActivationMoments<T> for any T, function.slopes(mean, var) ActivationSlopes<T>, and
+/// function.value(T z) is f(z). The visitor
 /// returns one type whatever the function; put the loop over elements inside it.
 TAGIX_ANY_CALLABLE
 template <class Visitor>

@@ -148,9 +148,7 @@ Model::Model(const Model& other, std::shared_ptr<Backend> backend)
   drift_.assign(other.drift_.first());
   std::vector<float> mean(static_cast<std::size_t>(parameter_count_)), var(mean.size());
   other.get_parameters(on_host(mean), on_host(var));
-  const MomentsView view = parameters_.view();
-  backend_->upload(on_host(mean), view.mean, parameter_count_);
-  backend_->upload(on_host(var), view.var, parameter_count_);
+  write_parameters(on_host(mean), on_host(var));
 }
 
 Model::~Model() = default;
@@ -174,9 +172,15 @@ void Model::set_parameters(HostPointer<const float> mean, HostPointer<const floa
   require_finite("mean", mean, parameter_count_);
   require_variances("var", var, parameter_count_);
   const auto lock = lock_for_change();
+  write_parameters(mean, var);
+}
+
+void Model::write_parameters(HostPointer<const float> mean, HostPointer<const float> var) {
   const MomentsView view = parameters_.view();
   backend_->upload(mean, view.mean, parameter_count_);
   backend_->upload(var, view.var, parameter_count_);
+  are_parameters_known_ =
+      std::all_of(var.get(), var.get() + parameter_count_, [](float each) { return each == 0; });
 }
 
 Model::Sizes Model::sizes_for(Index input_features) const {
@@ -232,10 +236,14 @@ void Model::predict(const ConstMomentsView& input, const HostNoise& noise,
 ConstMomentsView Model::predicted(Workspace& workspace, ConstMomentsView rows,
                                   Variances variances) const {
   Executor& executor = workspace.executor();
-  if (variances == Variances::diagonal) return executor.predict(parameters_.view(), rows);
+  const ConstMomentsView parameters = parameters_for(rows, parameters_.view());
+  // Where there are no variances, both are 0.
+  if (variances == Variances::diagonal || parameters.var == nullptr) {
+    return executor.predict(parameters, rows);
+  }
   const Index n = output_features(rows.cols);
   const Linearized linearized =
-      executor.linearize(parameters_.view(), rows, {n, 0, Covariances::variances});
+      executor.linearize(parameters, rows, {n, 0, Covariances::variances});
   return workspace.with_variances(linearized.prediction, linearized.covariance, n);
 }
 
@@ -324,7 +332,13 @@ void Model::read_parameters(const std::function<void(ConstMomentsView)>& read) c
 
 void Model::change_parameters(const std::function<void(MomentsView)>& change) {
   const auto lock = lock_for_change();
+  are_parameters_known_ = false;
   change(parameters_.view());
+}
+
+ConstMomentsView Model::parameters_for(ConstMomentsView input, ConstMomentsView parameters) const {
+  if (are_parameters_known_ && input.var == nullptr) parameters.var = nullptr;
+  return parameters;
 }
 
 void Model::check_noise(const HostNoise& noise, Index rows, Index outputs) const {
@@ -401,6 +415,7 @@ void Model::change_by(Workspace& workspace, const Batch& batch, ConstMomentsView
 
 void Model::forget(MomentsView parameters, TrainingState* state) {
   if (!forgets()) return;
+  are_parameters_known_ = false;
   const bool tests = forgetting_ && forgetting_->tests_drift();
   if (tests) backend_->test_drift(*forgetting_, state, drift_.data());
   Index offset = 0;
@@ -467,8 +482,9 @@ PredictionSums Model::evaluate(const HostMoments& input, HostPointer<const float
   const Index rows = workspace.executor().prediction_rows();
   for (Index first = 0; first < input.rows; first += rows) {
     const HostMoments part = row_slice(input, first, rows);
+    const ConstMomentsView loaded = workspace.load(part);
     const ConstMomentsView output =
-        workspace.executor().predict(parameters_.view(), workspace.load(part));
+        workspace.executor().predict(parameters_for(loaded, parameters_.view()), loaded);
     const float* const targets =
         workspace.load_target(target + first * sizes.targets, part.rows * sizes.targets);
     backend_->sum_predictions(output, targets,

@@ -140,6 +140,10 @@ class Model {
   void read_parameters(const std::function<void(ConstMomentsView)>& read) const;
   void change_parameters(const std::function<void(MomentsView)>& change);
 
+  /// The parameters as Executor::predict takes them for an input: without variances where those are
+  /// all 0, as in a network that was drawn, and the input has none.
+  ConstMomentsView parameters_for(ConstMomentsView input, ConstMomentsView parameters) const;
+
   /// Whether parameters change between updates: then `forget` is to follow each one, of a batch
   /// that `state` has recorded.
   bool forgets() const { return !parameter_walks_.empty(); }
@@ -172,6 +176,8 @@ class Model {
     Index targets;  ///< of a row
   };
 
+  /// Writes them to the backend's memory.
+  void write_parameters(HostPointer<const float> mean, HostPointer<const float> var);
   /// Throws as output_features.
   Sizes sizes_for(Index input_features) const;
   /// predict and update, wherever the arrays are.
@@ -211,6 +217,7 @@ class Model {
   std::vector<ParameterSpec> specs_;
   Index parameter_count_;
   Moments parameters_;
+  bool are_parameters_known_ = false;  // all variances are 0, and nothing has changed them since
   std::optional<Forgetting> forgetting_;
   /// One for each array of parameters, or none where nothing is ever forgotten.
   std::vector<ParameterWalk> parameter_walks_;

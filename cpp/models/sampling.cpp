@@ -231,7 +231,7 @@ class Chains {
     const ConstMomentsView input{input_.data(), nullptr, is_guided() ? 2 * rows : rows, inputs};
     Linearized predicted;
     if (matrix_ == 0) {
-      predicted.prediction = executor_->predict(parameters, input);
+      predicted.prediction = executor_->predict(network_.parameters_for(input, parameters), input);
     } else {
       predicted =
           executor_->linearize(parameters, input, {n_features_, n_features_, Covariances::all});

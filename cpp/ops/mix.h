@@ -20,22 +20,22 @@ struct Mix {
   /// One channel of a row.
   TAGIX_HD void operator()(Index row, Index channel) const {
     const Index to = row * output.cols + channel;
-    float mean = add ? output.mean[to] : 0.0f, var = add ? output.var[to] : 0.0f;
+    const bool has_var = output.var != nullptr;
+    float mean = add ? output.mean[to] : 0.0f, var = add && has_var ? output.var[to] : 0.0f;
     for_taps(row, [&](Index from, float weight) {
       add_tap(from + channel, weight, /*size=*/1, &mean, &var);
     });
     output.mean[to] = mean;
-    output.var[to] = var;
+    if (has_var) output.var[to] = var;
   }
 
   /// All channels of a row, a tap at a time.
   void sum_row(Index row) const {
     const Index size = output.cols;
-    float *const mean = output.mean + row * size, *const var = output.var + row * size;
-    for (Index i = 0; !add && i < size; ++i) {
-      mean[i] = 0;
-      var[i] = 0;
-    }
+    float* const mean = output.mean + row * size;
+    float* const var = output.var == nullptr ? nullptr : output.var + row * size;
+    for (Index i = 0; !add && i < size; ++i) mean[i] = 0;
+    for (Index i = 0; !add && var != nullptr && i < size; ++i) var[i] = 0;
     for_taps(row, [&](Index from, float weight) { add_tap(from, weight, size, mean, var); });
   }
 
@@ -53,7 +53,8 @@ struct Mix {
   TAGIX_HD TAGIX_INLINE void add_tap(Index from, float weight, Index size, float* mean,
                                      float* var) const {
     add_scaled(input.mean + from, weight, size, mean);
-    if (input.var != nullptr) add_scaled(input.var + from, weight * weight, size, var);
+    if (var != nullptr && input.var != nullptr)
+      add_scaled(input.var + from, weight * weight, size, var);
   }
 
   TAGIX_HD static TAGIX_INLINE void add_scaled(const float* values, float weight, Index size,

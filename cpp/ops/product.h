@@ -21,6 +21,7 @@ struct Product {
     const float a_mean = a.mean[i], a_var = a.var == nullptr ? 0.0f : a.var[i];
     const float b_mean = b.mean[i], b_var = b.var == nullptr ? 0.0f : b.var[i];
     output.mean[i] = a_mean * b_mean;
+    if (output.var == nullptr) return;
     output.var[i] = a_var * (b_var + b_mean * b_mean) + b_var * (a_mean * a_mean);
   }
 };

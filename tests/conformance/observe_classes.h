@@ -9,28 +9,10 @@
 
 namespace tagix::conformance {
 
-/// `observe` of classes. With I the information of an output and D = 1 + I var (spread - 1): in a
-/// tree, of the outputs on the path to the label,
-///
-///   delta_mean = d log P / d mean / D,   delta_var = -I / D
-///
-/// of a softmax, with y = 1 for the label and 0 for the others and I = k^2 P (1 - P),
-///
-///   delta_mean = k (y - P) / D,   delta_var = -I / D
-///
-/// and of shares A_i with the Jacobian J, whose sum is observed as c = n / sqrt(2 pi) besides, with
-/// that standard deviation,
-///
-///   S = E A_i (1 - E A_i) + Var A_i (spread - 1) + noise_var,   T = Var sum spread + c^2
-///   delta_mean = J (y - E A_i) / S + P(z_i > 0) (c - E sum) / T
-///   delta_var = -J^2 / S - P(z_i > 0)^2 / T
-///
-/// and of one against the rest, with y as above, what is learned of any number with noise:
-///
-///   delta_mean = (y - mean) / (var spread + noise_var),   delta_var = -1 / (var spread +
-///   noise_var)
-///
-/// times the weight of the row. All are 0 where the label is missing.
+/// `observe` of classes. What is learned depends on the link between the outputs and the classes;
+/// its formulas stand beside the functions below, with y = 1 for the label and 0 for the others,
+/// the information I of an output and D = 1 + I var (spread - 1). Both innovations are times the
+/// weight of the row, and 0 where the label is missing.
 struct ObserveClasses final : Operation {
   ClassProblem problem;
   float spread;
@@ -68,73 +50,17 @@ struct ObserveClasses final : Operation {
     for (Index row = 0; row < problem.prediction.rows; ++row) {
       const float y = problem.target[static_cast<std::size_t>(row)];
       if (std::isnan(y)) continue;
-      const auto label = static_cast<Index>(y);
-      Sum* const delta_mean = mean.values.data() + problem.first_of(row);
-      Sum* const delta_var = var.values.data() + problem.first_of(row);
+      const Row own{problem.mean(row), problem.var(row), static_cast<Index>(y),
+                    mean.values.data() + problem.first_of(row),
+                    var.values.data() + problem.first_of(row)};
       if (problem.is_tree()) {
-        for (const auto& [output, sign] : tree.to(label)) {
-          const double z = problem.mean(row)[output], z_var = problem.var(row)[output];
-          const ProbitTruth truth(sign * z, z_var);
-          const double divisor = 1 + truth.information * z_var * (spread - 1);
-          const double score = truth.score / divisor, information = truth.information / divisor;
-          delta_mean[output] = {
-              sign * score,
-              score * (truth.score_condition + truth.information_condition) + tail_magnitude};
-          delta_var[output] = {-information,
-                               information * truth.information_condition + tail_magnitude};
-        }
-        continue;
-      }
-      if (problem.is_softmax()) {
-        const SoftmaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
-        for (std::size_t i = 0; i < truth.classes.size(); ++i) {
-          const SoftmaxTruth::Class& own = truth.classes[i];
-          const double information = own.slope * own.slope * own.probability * own.rest;
-          const double divisor = 1 + information * problem.var(row)[i] * (spread - 1);
-          const double error = static_cast<Index>(i) == label ? own.rest : -own.probability;
-          const double value = own.slope * error / divisor;
-          delta_mean[i] = {value, 3 * std::fabs(value) * own.condition + tail_magnitude};
-          delta_var[i] = {-information / divisor,
-                          3 * information / divisor * own.condition + tail_magnitude};
-        }
-        continue;
-      }
-      if (problem.is_one_vs_rest()) {
-        for (Index i = 0; i < problem.head.n_classes; ++i) {
-          const double z = problem.mean(row)[i], z_var = problem.var(row)[i];
-          const double total = z_var * spread + problem.head.noise_var;
-          const double observed = i == label ? 1 : 0;
-          delta_mean[i] = {(observed - z) / total, (observed + std::fabs(z)) / total};
-          delta_var[i] = {-1 / total, 1 / total};
-        }
-        continue;
-      }
-      const RemaxTruth truth(problem.mean(row), problem.var(row), problem.head.n_classes);
-      for (std::size_t i = 0; i < truth.shares.size(); ++i) {
-        const RemaxTruth::Share& share = truth.shares[i];
-        const double observed = static_cast<Index>(i) == label ? 1 : 0;
-        // The mean of a log-normal share may lie above 1, where no probability does.
-        const double probability = std::min(share.mean, 1.0);
-        const double label_var = probability * (1 - probability);
-        const double total = label_var + share.var * (spread - 1) + problem.head.noise_var;
-        const double condition =
-            share.condition * (1 + (probability * (1 + probability) +
-                                    share.var_magnitude * (spread - 1) + problem.head.noise_var) /
-                                       total);
-        const double slope = share.jacobian, magnitude = share.jacobian_magnitude;
-        const double scale = static_cast<double>(problem.head.n_classes) * standard_normal(0);
-        const double scale_var = truth.total_var * spread + scale * scale;
-        const double of_scale = share.unit_slope * (scale - truth.total) / scale_var;
-        const double precision = share.unit_slope * share.unit_slope / scale_var;
-        delta_mean[i] = {
-            slope * (observed - probability) / total + of_scale,
-            magnitude * (observed + probability) / total * condition +
-                share.unit_slope * (scale + truth.total) / scale_var * share.condition +
-                tail_magnitude};
-        // The rounding of J squared counts where J cancels.
-        delta_var[i] = {-slope * slope / total - precision,
-                        magnitude * (slope + 1e-6 * magnitude) / total * condition +
-                            precision * share.condition + tail_magnitude};
+        learn_path(own, tree.to(own.label));
+      } else if (problem.is_softmax()) {
+        learn_softmax(own);
+      } else if (problem.is_one_vs_rest()) {
+        learn_one_vs_rest(own);
+      } else {
+        learn_remax(own);
       }
     }
     weigh(weight, problem.prediction.cols, mean, var);
@@ -165,6 +91,101 @@ struct ObserveClasses final : Operation {
       }
     }
     return cases;
+  }
+
+ private:
+  /// The outputs of a row that has a label, and the innovations to fill in, which start at 0.
+  struct Row {
+    const float* mean;
+    const float* var;
+    Index label;
+    Sum* delta_mean;
+    Sum* delta_var;
+  };
+
+  /// Of the outputs on the path of the tree to the label, with the probability P of a branch:
+  ///
+  ///   delta_mean = d log P / d mean / D,   delta_var = -I / D
+  void learn_path(const Row& row, const ClassTree::Path& path) const {
+    for (const auto& [output, sign] : path) {
+      const double z = row.mean[output], z_var = row.var[output];
+      const ProbitTruth truth(sign * z, z_var);
+      const double divisor = 1 + truth.information * z_var * (spread - 1);
+      const double score = truth.score / divisor, information = truth.information / divisor;
+      row.delta_mean[output] = {
+          sign * score,
+          score * (truth.score_condition + truth.information_condition) + tail_magnitude};
+      row.delta_var[output] = {-information,
+                               information * truth.information_condition + tail_magnitude};
+    }
+  }
+
+  /// Of a softmax, with I = k^2 P (1 - P):
+  ///
+  ///   delta_mean = k (y - P) / D,   delta_var = -I / D
+  void learn_softmax(const Row& row) const {
+    const SoftmaxTruth truth(row.mean, row.var, problem.head.n_classes);
+    for (std::size_t i = 0; i < truth.classes.size(); ++i) {
+      const SoftmaxTruth::Class& own = truth.classes[i];
+      const double information = own.slope * own.slope * own.probability * own.rest;
+      const double divisor = 1 + information * row.var[i] * (spread - 1);
+      const double error = static_cast<Index>(i) == row.label ? own.rest : -own.probability;
+      const double value = own.slope * error / divisor;
+      row.delta_mean[i] = {value, 3 * std::fabs(value) * own.condition + tail_magnitude};
+      row.delta_var[i] = {-information / divisor,
+                          3 * information / divisor * own.condition + tail_magnitude};
+    }
+  }
+
+  /// Of one against the rest, what is learned of any number with noise:
+  ///
+  ///   delta_mean = (y - mean) / (var spread + noise_var)
+  ///   delta_var = -1 / (var spread + noise_var)
+  void learn_one_vs_rest(const Row& row) const {
+    for (Index i = 0; i < problem.head.n_classes; ++i) {
+      const double z = row.mean[i], z_var = row.var[i];
+      const double total = z_var * spread + problem.head.noise_var;
+      const double observed = i == row.label ? 1 : 0;
+      row.delta_mean[i] = {(observed - z) / total, (observed + std::fabs(z)) / total};
+      row.delta_var[i] = {-1 / total, 1 / total};
+    }
+  }
+
+  /// Of shares A_i with the Jacobian J, whose sum is observed as c = n / sqrt(2 pi) besides, with
+  /// that standard deviation:
+  ///
+  ///   S = E A_i (1 - E A_i) + Var A_i (spread - 1) + noise_var,   T = Var sum spread + c^2
+  ///   delta_mean = J (y - E A_i) / S + P(z_i > 0) (c - E sum) / T
+  ///   delta_var = -J^2 / S - P(z_i > 0)^2 / T
+  void learn_remax(const Row& row) const {
+    const RemaxTruth truth(row.mean, row.var, problem.head.n_classes);
+    const double noise_var = problem.head.noise_var;
+    const double scale = static_cast<double>(problem.head.n_classes) * standard_normal(0);
+    const double scale_var = truth.total_var * spread + scale * scale;
+    for (std::size_t i = 0; i < truth.shares.size(); ++i) {
+      const RemaxTruth::Share& share = truth.shares[i];
+      const double observed = static_cast<Index>(i) == row.label ? 1 : 0;
+      // The mean of a log-normal share may lie above 1, where no probability does.
+      const double probability = std::min(share.mean, 1.0);
+      const double label_var = probability * (1 - probability);
+      const double total = label_var + share.var * (spread - 1) + noise_var;
+      const double condition =
+          share.condition *
+          (1 + (probability * (1 + probability) + share.var_magnitude * (spread - 1) + noise_var) /
+                   total);
+      const double slope = share.jacobian, magnitude = share.jacobian_magnitude;
+      const double of_scale = share.unit_slope * (scale - truth.total) / scale_var;
+      const double precision = share.unit_slope * share.unit_slope / scale_var;
+      row.delta_mean[i] = {
+          slope * (observed - probability) / total + of_scale,
+          magnitude * (observed + probability) / total * condition +
+              share.unit_slope * (scale + truth.total) / scale_var * share.condition +
+              tail_magnitude};
+      // The rounding of J squared counts where J cancels.
+      row.delta_var[i] = {-slope * slope / total - precision,
+                          magnitude * (slope + 1e-6 * magnitude) / total * condition +
+                              precision * share.condition + tail_magnitude};
+    }
   }
 };
 

@@ -9,6 +9,7 @@
 #include "conformance/activation_points.h"
 #include "conformance/activation_slopes.h"
 #include "conformance/activation_slopes_from_points.h"
+#include "conformance/activation_values.h"
 #include "conformance/add.h"
 #include "conformance/add_spread.h"
 #include "conformance/advance.h"
@@ -17,6 +18,7 @@
 #include "conformance/affine_epilogue.h"
 #include "conformance/affine_forward.h"
 #include "conformance/affine_innovations.h"
+#include "conformance/affine_means.h"
 #include "conformance/affine_spread.h"
 #include "conformance/append_conditions.h"
 #include "conformance/check_finite.h"
@@ -74,9 +76,11 @@ const std::vector<Method>& methods() {
   static const std::vector<Method> methods{
       method<AffineForward>("affine_forward"),
       method<AffineEpilogue>("affine_epilogue"),
+      method<AffineMeans>("affine_means"),
       method<AffineBackward>("affine_backward"),
       method<AffineInnovations>("affine_innovations"),
       method<ActivationForward>("activation_forward"),
+      method<ActivationValues>("activation_values"),
       method<ActivationPoints>("activation_points"),
       method<ActivationFromPoints>("activation_from_points"),
       method<ScaleDeltas>("scale_deltas"),

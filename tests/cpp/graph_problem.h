@@ -61,6 +61,13 @@ inline HostPair predict(Backend& backend, Executor& executor, const Problem& pro
   return to_host(backend, executor.predict(on_device.parameters, on_device.input));
 }
 
+/// The prediction by means alone: the variances of the parameters do not count.
+inline HostPair predict_means(Backend& backend, Executor& executor, const Problem& problem) {
+  DeviceProblem on_device(backend, problem);
+  on_device.parameters.var = nullptr;
+  return to_host(backend, executor.predict(on_device.parameters, on_device.input));
+}
+
 inline void check_same(const Result& a, const Result& b) {
   check_same(a.prediction, b.prediction);
   check_same(a.innovation, b.innovation);

@@ -62,6 +62,39 @@ LayerPointer first_order_network() {
                      activation(ActivationKind::leaky_relu, MomentsForm::first_order)});
 }
 
+/// CHECKs what the parameters have become, but for rounding.
+void check_parameters(const Outcome& got, const Outcome& expected, const Problem& problem,
+                      const UpdateRule& rule) {
+  const std::vector<double> mean = doubles(expected.parameters.mean);
+  const std::vector<double> var = doubles(expected.parameters.var);
+  if (rule.kind == UpdateRule::Kind::information) {
+    check_close(got.parameters, mean, var, 2e-5);
+    return;
+  }
+  // A difference of variances: its error is relative to the variance that it is taken from.
+  check_close({got.parameters.mean, expected.parameters.var}, mean, var, 2e-5);
+  double var_error = 0;
+  for (std::size_t i = 0; i < problem.parameters.var.size(); ++i) {
+    const double scale = std::max(problem.parameters.var[i], expected.parameters.var[i]);
+    const double error = std::fabs(got.parameters.var[i] - expected.parameters.var[i]) / scale;
+    if (!(error <= var_error)) var_error = error;
+  }
+  CHECK(var_error <= 2e-5);
+}
+
+/// CHECKs that training succeeded and has recorded the same, but for rounding.
+void check_state(const TrainingState& got, const TrainingState& expected) {
+  const auto close = [](double a, double b) { return std::fabs(a - b) <= 2e-5 * std::fabs(b); };
+  CHECK(got.failure == Failure::none);
+  CHECK(got.position == expected.position);
+  CHECK(got.sums.n_observed == expected.sums.n_observed);
+  CHECK(close(got.sums.squared_error, expected.sums.squared_error));
+  CHECK(close(got.sums.var, expected.sums.var));
+  CHECK(close(got.sums.noise_var, expected.sums.noise_var));
+  CHECK(close(got.sums.chi_square, expected.sums.chi_square));
+  CHECK(close(got.sums.log_likelihood, expected.sums.log_likelihood));
+}
+
 }  // namespace
 
 TEST_CASE("fused training is the graph executor's on the CPU") {
@@ -101,31 +134,8 @@ TEST_CASE("fused training is the graph executor's on the CPU") {
       const TrainingState start{{1.5, 2.5, 0.5, 3.5, -3.5, 4}, 50, 2, Failure::none};
       const Outcome got = train(*gpu, *fused, problem, rule, batch_size, noise, start);
       const Outcome expected = train(*cpu, *by_graph, problem, rule, batch_size, noise, start);
-      if (rule.kind == UpdateRule::Kind::information) {
-        check_close(got.parameters, doubles(expected.parameters.mean),
-                    doubles(expected.parameters.var), 2e-5);
-      } else {
-        // A difference of variances: its error is relative to the variance that it is taken from.
-        check_close({got.parameters.mean, expected.parameters.var},
-                    doubles(expected.parameters.mean), doubles(expected.parameters.var), 2e-5);
-        double var_error = 0;
-        for (std::size_t i = 0; i < problem.parameters.var.size(); ++i) {
-          const double scale = std::max(problem.parameters.var[i], expected.parameters.var[i]);
-          const double error =
-              std::fabs(got.parameters.var[i] - expected.parameters.var[i]) / scale;
-          if (!(error <= var_error)) var_error = error;
-        }
-        CHECK(var_error <= 2e-5);
-      }
-      CHECK(got.state.failure == Failure::none);
-      CHECK(got.state.position == expected.state.position);
-      CHECK(got.state.sums.n_observed == expected.state.sums.n_observed);
-      const auto close = [](double a, double b) { return std::fabs(a - b) <= 2e-5 * std::fabs(b); };
-      CHECK(close(got.state.sums.squared_error, expected.state.sums.squared_error));
-      CHECK(close(got.state.sums.var, expected.state.sums.var));
-      CHECK(close(got.state.sums.noise_var, expected.state.sums.noise_var));
-      CHECK(close(got.state.sums.chi_square, expected.state.sums.chi_square));
-      CHECK(close(got.state.sums.log_likelihood, expected.state.sums.log_likelihood));
+      check_parameters(got, expected, problem, rule);
+      check_state(got.state, expected.state);
       check_same(train(*gpu, *fused, problem, rule, batch_size, noise, start).parameters,
                  got.parameters);
     }

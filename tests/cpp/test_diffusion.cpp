@@ -2,6 +2,8 @@
 
 #include <cmath>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "core/require.h"
 #include "diffusion_example.h"
@@ -79,6 +81,172 @@ struct Samples {
   }
 };
 
+/// What the sampler has to make of a row, in float64 and in standardized units.
+struct TrueChain {
+  std::vector<std::vector<double>> states;  ///< from the start to the sample
+  std::vector<double> var;  ///< what the network's variance adds to the last state in its stage
+};
+
+struct Prediction {
+  double mean, var;
+};
+
+/// What the network predicts of a noisy row that is drawn without classes, or for a label (below 0:
+/// unknown) with guidance of 3 and -2.
+Prediction predicted(const LinearDenoiser& denoiser, const std::vector<double>& noisy, float time,
+                     std::optional<Index> label, Index output) {
+  if (!label) return {denoiser.mean(noisy, {time}, output), denoiser.var(output)};
+  // The two predictions that are combined differ in what the network sees of the class.
+  const std::vector<float> with{time, *label == 0 ? 1.0f : 0.0f, *label == 1 ? 1.0f : 0.0f};
+  const std::vector<float> without{time, 0, 0};
+  return {3 * denoiser.mean(noisy, with, output) - 2 * denoiser.mean(noisy, without, output),
+          denoiser.var(output) * (9 + 4)};
+}
+
+/// The chain of a row by DDPM over all timesteps.
+TrueChain ddpm_chain(const LinearDenoiser& denoiser, Index n_steps, std::uint64_t seed, Index row,
+                     std::optional<Index> label) {
+  const Index n_features = denoiser.n_features;
+  TrueChain chain;
+  chain.states.push_back(
+      doubles(normal_numbers(seed, math::RandomStream::sampler_start, 0, row, n_features)));
+  for (Index t = n_steps - 1; t >= 1; --t) {
+    const DdpmStep step(n_steps, t);
+    const std::vector<float> noise =
+        normal_numbers(seed, math::RandomStream::sampler_noise, n_steps - 1 - t, row, n_features);
+    const float time = static_cast<float>(t) / static_cast<float>(n_steps);
+    const std::vector<double> x = chain.states.back();
+    std::vector<double> next, var;
+    for (Index k = 0; k < n_features; ++k) {
+      const auto i = static_cast<std::size_t>(k);
+      const Prediction prediction = predicted(denoiser, x, time, label, k);
+      next.push_back((x[i] - step.c * prediction.mean) / std::sqrt(step.alpha) +
+                     step.sigma * noise[i]);
+      var.push_back(step.c * step.c / step.alpha * prediction.var);
+    }
+    chain.states.push_back(next);
+    chain.var = var;
+  }
+  return chain;
+}
+
+/// CHECKs the trajectory of a row and the variances of its sample, of data that were standardized
+/// by this shift and scale.
+void check_row(const Samples& samples, const SampleRequest& request, Index row,
+               const TrueChain& truth, const std::vector<float>& shift,
+               const std::vector<float>& scale) {
+  CAPTURE(row);
+  const std::size_t n_features = scale.size();
+  const auto rows = static_cast<std::size_t>(request.rows), own = static_cast<std::size_t>(row);
+  for (std::size_t position = 0; position < truth.states.size(); ++position) {
+    CAPTURE(position);
+    for (std::size_t k = 0; k < n_features; ++k) {
+      const double x = truth.states[position][k];
+      const double got = samples.trajectory[(position * rows + own) * n_features + k];
+      const double error = std::fabs(got - (x * scale[k] + shift[k]));
+      CHECK(error / (scale[k] * (1 + std::fabs(x))) < 1e-5);
+    }
+  }
+  for (std::size_t k = 0; k < n_features; ++k) {
+    const double var = truth.var[k] * scale[k] * scale[k];
+    CHECK(std::fabs(samples.var[own * n_features + k] - var) / var < 1e-6);
+  }
+}
+
+/// Two steps of two stages each. Any numbers will do; the second step does not end where its first
+/// stage does.
+SamplerPlan two_stage_plan() {
+  SamplerPlan plan;
+  plan.stages = {{0.9f, -0.3f, 0.0f, 0, 0.5f, -0.2f, 1, 0},
+                 {0.7f, 0.1f, 0.6f, 0, 0.0f, 0.0f, 1, 0},
+                 {1.1f, -0.4f, 0.0f, 0, 0.2f, 0.3f, 1, 0},
+                 {0.4f, -0.6f, 1.3f, 0, 0.1f, 0.1f, 1, 0}};
+  plan.time_features = {0.8f, 0.55f, 0.31f, 0.1f};
+  plan.ends_step = {true, false, false, true};
+  plan.last_noise_var = 1;
+  return plan;
+}
+
+/// The states of a row at the start and where a step ends, in float64, by a plan that adds no noise
+/// on the way.
+std::vector<std::vector<double>> states_by_plan(const LinearDenoiser& denoiser,
+                                                const SamplerPlan& plan, std::uint64_t seed,
+                                                Index row) {
+  const auto n_features = static_cast<std::size_t>(denoiser.n_features);
+  std::vector<double> state =
+      doubles(normal_numbers(seed, math::RandomStream::sampler_start, 0, row, denoiser.n_features));
+  std::vector<double> carry(n_features, 0);
+  std::vector<std::vector<double>> states{state};
+  for (std::size_t i = 0; i < plan.stages.size(); ++i) {
+    const math::SamplerStage& stage = plan.stages[i];
+    const std::vector<double> before = state, carried = carry;
+    for (std::size_t k = 0; k < n_features; ++k) {
+      const double f = denoiser.mean(before, {plan.time_features[i]}, static_cast<Index>(k));
+      state[k] = stage.x_weight * before[k] + stage.prediction_weight * f +
+                 stage.carry_weight * carried[k];
+      carry[k] = stage.carry_x * before[k] + stage.carry_prediction * f;
+    }
+    if (plan.ends_step[i]) states.push_back(state);
+  }
+  return states;
+}
+
+/// Data with labels, and a source of training batches of four of its rows.
+struct TrainingExample {
+  static constexpr Index n_classes = 2, n_features = 2, n_rows = 20, n_steps = 10;
+  static constexpr Index cols = n_features + 1 + n_classes;
+
+  std::shared_ptr<Backend> backend = cpu_backend();
+  std::vector<float> data = uniform_floats(n_features * n_rows, -3, 9, 1);
+  std::vector<Index> labels;
+  std::vector<Index> rows{3, 19, 0, 3};  ///< of the batch; the last is the first once more
+  DiffusionProcess process{backend, cosine_description(n_features, n_steps, n_classes)};
+  std::vector<double> shares = cosine_shares(n_steps);
+  std::optional<DiffusionSource> source;  ///< made once the process knows the standardization
+  TrainingState state;
+
+  TrainingExample() {
+    for (Index row = 0; row < n_rows; ++row) labels.push_back(row % 3 - 1);
+    process.standardize_by(data, n_rows);
+    source.emplace(*backend, process, 77, data, n_rows);
+    source->set_noise_var({0.25f});
+  }
+
+  BatchSource::Batch load(std::uint64_t epoch) {
+    state.epoch = epoch;
+    return source->load({rows.data(), &state}, 4);
+  }
+
+  /// Feature k of row i of a batch, standardized and without noise.
+  double clean(std::size_t i, std::size_t k) const {
+    const double x = data[static_cast<std::size_t>(rows[i]) * n_features + k];
+    return (x - double{process.shift()[k]}) / process.scale()[k];
+  }
+
+  /// CHECKs that row i of a batch is its data with the noise that its target names, at the timestep
+  /// that its time feature t / T says was drawn.
+  void check_noisy(const BatchSource::Batch& batch, std::size_t i) const {
+    const float* row = batch.input.mean + cols * i;
+    const auto t = static_cast<std::size_t>(std::lround(n_steps * row[n_features]));
+    REQUIRE(t >= 1);
+    REQUIRE(t <= 9);
+    for (std::size_t k = 0; k < n_features; ++k) {
+      const double noisy = std::sqrt(shares[t]) * clean(i, k) +
+                           std::sqrt(1 - shares[t]) * batch.target[n_features * i + k];
+      CHECK(std::fabs(row[k] - noisy) < 1e-6);
+    }
+  }
+
+  /// CHECKs that row i of a batch shows its label, or none.
+  void check_label(const BatchSource::Batch& batch, std::size_t i, bool is_shown) const {
+    const float* one_hot = batch.input.mean + cols * i + n_features + 1;
+    const Index label = labels[static_cast<std::size_t>(rows[i])];
+    for (Index k = 0; k < n_classes; ++k) {
+      CHECK(one_hot[k] == (is_shown && label == k ? 1.0f : 0.0f));
+    }
+  }
+};
+
 }  // namespace
 
 TEST_CASE("a process keeps the tables of its description") {
@@ -100,75 +268,29 @@ TEST_CASE("a process keeps the tables of its description") {
 TEST_CASE("samples follow the reverse recursion of the network's predictions") {
   const std::shared_ptr<Backend> backend = cpu_backend();
   constexpr Index n_features = 3, n_steps = 12;
+  const std::vector<float> shift{1.0f, -2.0f, 0.5f}, scale{0.5f, 3.0f, 1.0f};
+  constexpr std::uint64_t seed = 11;
+  // More rows than are drawn at a time.
+  constexpr Index rows = 19000;
+  std::vector<Index> labels;
+  for (Index row = 0; row < rows; ++row) labels.push_back(row % 3 - 1);
   for (bool guided : {false, true}) {
     CAPTURE(guided);
-    const DiffusionDescription description =
-        cosine_description(n_features, n_steps, guided ? 2 : 0);
-    DiffusionProcess process(backend, description);
-    const std::vector<double> shift{1.0, -2.0, 0.5}, scale{0.5, 3.0, 1.0};
-    process.set_standardization({1.0f, -2.0f, 0.5f}, {0.5f, 3.0f, 1.0f});
+    DiffusionProcess process(backend, cosine_description(n_features, n_steps, guided ? 2 : 0));
+    process.set_standardization(shift, scale);
     const LinearDenoiser denoiser(process, backend);
-    constexpr std::uint64_t seed = 11;
-    // More rows than are drawn at a time.
-    constexpr Index rows = 19000;
-    std::vector<Index> labels;
-    for (Index row = 0; row < rows; ++row) labels.push_back(row % 3 - 1);
     SampleRequest request{rows, seed};
     if (guided) {
       request.labels = labels;
       request.guidance = {3.0f, -2.0f};
     }
     const Samples samples(process, denoiser.model, request, true);
-
-    double worst = 0, worst_var = 0;
     for (Index row : {0, 1, 19, 4095, 8191, 8192, 16384, 18999}) {
-      const std::vector<float> start =
-          normal_numbers(seed, math::RandomStream::sampler_start, 0, row, n_features);
-      std::vector<double> x = doubles(start);
-      const auto compare = [&](Index position) {
-        for (std::size_t k = 0; k < n_features; ++k) {
-          const auto i = static_cast<std::size_t>((position * rows + row) * n_features) + k;
-          const double error = std::fabs(samples.trajectory[i] - (x[k] * scale[k] + shift[k]));
-          const double relative = error / (scale[k] * (1 + std::fabs(x[k])));
-          if (!(relative <= worst)) worst = relative;
-        }
-      };
-      compare(0);
-      for (Index t = n_steps - 1; t >= 1; --t) {
-        const DdpmStep step(n_steps, t);
-        const std::vector<float> noise = normal_numbers(seed, math::RandomStream::sampler_noise,
-                                                        n_steps - 1 - t, row, n_features);
-        const float time = static_cast<float>(t) / static_cast<float>(n_steps);
-        // The two predictions that are combined differ in what the network sees of the class.
-        std::vector<float> without{time}, with{time};
-        if (guided) {
-          const Index label = labels[static_cast<std::size_t>(row)];
-          without.insert(without.end(), {0, 0});
-          with.insert(with.end(), {label == 0 ? 1.0f : 0.0f, label == 1 ? 1.0f : 0.0f});
-        }
-        std::vector<double> next;
-        for (Index k = 0; k < n_features; ++k) {
-          const auto i = static_cast<std::size_t>(k);
-          double prediction = denoiser.mean(x, with, k), var = denoiser.var(k);
-          if (guided) {
-            prediction = 3 * prediction - 2 * denoiser.mean(x, without, k);
-            var *= 9 + 4;
-          }
-          next.push_back((x[i] - step.c * prediction) / std::sqrt(step.alpha) +
-                         step.sigma * noise[i]);
-          if (t == 1) {
-            const auto position = static_cast<std::size_t>(row * n_features) + i;
-            const double truth = step.c * step.c / step.alpha * var * scale[i] * scale[i];
-            const double error = std::fabs(samples.var[position] - truth) / truth;
-            if (!(error <= worst_var)) worst_var = error;
-          }
-        }
-        x = next;
-        compare(n_steps - t);
-      }
+      std::optional<Index> label;
+      if (guided) label = labels[static_cast<std::size_t>(row)];
+      const TrueChain truth = ddpm_chain(denoiser, n_steps, seed, row, label);
+      check_row(samples, request, row, truth, shift, scale);
     }
-    CHECK(worst < 1e-5);
-    CHECK(worst_var < 1e-6);
     // The chain ends at the samples.
     const auto last = samples.trajectory.end() - static_cast<std::ptrdiff_t>(samples.x.size());
     CHECK(std::vector<float>(last, samples.trajectory.end()) == samples.x);
@@ -179,55 +301,36 @@ TEST_CASE("a sampler of two stages a step hands its carry on") {
   const std::shared_ptr<Backend> backend = cpu_backend();
   const DiffusionProcess process(backend, cosine_description(2, 6));
   const LinearDenoiser denoiser(process, backend);
-  // Any numbers will do; the second step does not end where its first stage does.
-  SamplerPlan plan;
-  plan.stages = {{0.9f, -0.3f, 0.0f, 0, 0.5f, -0.2f, 1, 0},
-                 {0.7f, 0.1f, 0.6f, 0, 0.0f, 0.0f, 1, 0},
-                 {1.1f, -0.4f, 0.0f, 0, 0.2f, 0.3f, 1, 0},
-                 {0.4f, -0.6f, 1.3f, 0, 0.1f, 0.1f, 1, 0}};
-  plan.time_features = {0.8f, 0.55f, 0.31f, 0.1f};
-  plan.ends_step = {true, false, false, true};
-  plan.last_noise_var = 1;
+  const SamplerPlan plan = two_stage_plan();
   CHECK(plan.n_steps() == 2);
-  constexpr Index rows = 30;
+  constexpr std::size_t rows = 30;
   std::vector<float> x(2 * rows), var(x.size()), trajectory(3 * x.size());
   REQUIRE(sample(process, denoiser.model, plan, {rows, 9}, {x, var, trajectory}, {}));
-  double worst = 0;
-  for (Index row = 0; row < rows; ++row) {
-    std::vector<double> state =
-        doubles(normal_numbers(9, math::RandomStream::sampler_start, 0, row, 2));
-    std::vector<double> carry{0, 0};
-    Index position = 0;
-    const auto compare = [&] {
+  for (std::size_t row = 0; row < rows; ++row) {
+    CAPTURE(row);
+    const auto states = states_by_plan(denoiser, plan, 9, static_cast<Index>(row));
+    REQUIRE(states.size() == 3);
+    for (std::size_t position = 0; position < 3; ++position) {
       for (std::size_t k = 0; k < 2; ++k) {
-        const auto at = static_cast<std::size_t>((position * rows + row) * 2) + k;
-        worst = std::fmax(worst, std::fabs(trajectory[at] - state[k]));
-      }
-    };
-    compare();
-    for (std::size_t i = 0; i < 4; ++i) {
-      const math::SamplerStage& stage = plan.stages[i];
-      const std::vector<double> before = state, carried = carry;
-      for (std::size_t k = 0; k < 2; ++k) {
-        const double f = denoiser.mean(before, {plan.time_features[i]}, static_cast<Index>(k));
-        state[k] = stage.x_weight * before[k] + stage.prediction_weight * f +
-                   stage.carry_weight * carried[k];
-        carry[k] = stage.carry_x * before[k] + stage.carry_prediction * f;
-      }
-      if (plan.ends_step[i]) {
-        ++position;
-        compare();
+        const double got = trajectory[(position * rows + row) * 2 + k];
+        CHECK(std::fabs(got - states[position][k]) < 3e-6);
       }
     }
   }
-  CHECK(worst < 3e-6);
   // In one go, without the trajectory, it is the same.
   std::vector<float> again(x.size()), again_var(x.size());
   REQUIRE(sample(process, denoiser.model, plan, {rows, 9}, {again, again_var}, {}));
   CHECK(again == x);
   CHECK(again_var == var);
+}
 
-  std::vector<float> matrices(4 * rows);
+TEST_CASE("plans of samplers that do not fit are refused") {
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const DiffusionProcess process(backend, cosine_description(2, 6));
+  const LinearDenoiser denoiser(process, backend);
+  SamplerPlan plan = two_stage_plan();
+  constexpr Index rows = 30;
+  std::vector<float> x(2 * rows), var(x.size()), matrices(4 * rows);
   SampleUncertainty uncertainty{matrices, matrices, matrices};
   check_refused(
       [&] {
@@ -283,65 +386,45 @@ TEST_CASE("standardization takes the mean and the deviation of each column") {
 }
 
 TEST_CASE("a training batch is the standardized data with the noise that its target names") {
-  const std::shared_ptr<Backend> backend = cpu_backend();
-  constexpr Index n_classes = 2, cols = 2 + 1 + n_classes, n_rows = 20;
-  DiffusionProcess process(backend, cosine_description(2, 10, n_classes));
-  const std::vector<float> data = uniform_floats(2 * n_rows, -3, 9, 1);
-  process.standardize_by(data, n_rows);
-  DiffusionSource source(*backend, process, 77, data, n_rows);
-  source.set_noise_var({0.25f});
-  CHECK(source.n_rows() == n_rows);
-  std::vector<Index> labels;
-  for (Index row = 0; row < n_rows; ++row) labels.push_back(row % 3 - 1);
-  const std::vector<Index> rows{3, 19, 0, 3};
-  const std::vector<double> shares = cosine_shares(10);
-  TrainingState state;
-  const RowSelection selection{rows.data(), &state};
+  TrainingExample example;
+  constexpr Index cols = TrainingExample::cols;
+  CHECK(example.source->n_rows() == TrainingExample::n_rows);
   for (std::uint64_t epoch : {0, 1, 2, 3}) {
     CAPTURE(epoch);
-    if (epoch == 2) source.set_labels(labels, 0);
-    if (epoch == 3) source.set_labels(labels, 1);
-    state.epoch = epoch;
-    const BatchSource::Batch batch = source.load(selection, 4);
+    if (epoch == 2) example.source->set_labels(example.labels, 0);
+    if (epoch == 3) example.source->set_labels(example.labels, 1);
+    const BatchSource::Batch batch = example.load(epoch);
     CHECK(batch.input.var == nullptr);
     CHECK(batch.input.rows == 4);
     REQUIRE(batch.input.cols == cols);
     CHECK(batch.noise.data[0] == 0.25f);
     for (std::size_t i = 0; i < 4; ++i) {
-      const float* row = batch.input.mean + cols * i;
-      // The time feature t / T says which timestep was drawn.
-      const auto t = static_cast<std::size_t>(std::lround(10 * row[2]));
-      REQUIRE(t >= 1);
-      REQUIRE(t <= 9);
-      for (std::size_t k = 0; k < 2; ++k) {
-        const double clean =
-            (data[static_cast<std::size_t>(rows[i]) * 2 + k] - double{process.shift()[k]}) /
-            process.scale()[k];
-        const double noisy =
-            std::sqrt(shares[t]) * clean + std::sqrt(1 - shares[t]) * batch.target[2 * i + k];
-        CHECK(std::fabs(row[k] - noisy) < 1e-6);
-      }
-      const Index label = labels[static_cast<std::size_t>(rows[i])];
-      for (Index k = 0; k < n_classes; ++k) {
-        CHECK(row[3 + k] == (epoch == 2 && label == k ? 1.0f : 0.0f));
-      }
+      example.check_noisy(batch, i);
+      example.check_label(batch, i, epoch == 2);
     }
     // The same row is the same wherever it stands in the batch.
     for (Index k = 0; k < cols; ++k) CHECK(batch.input.mean[k] == batch.input.mean[3 * cols + k]);
   }
-  state.epoch = 0;
-  const BatchSource::Batch batch = source.load(selection, 4);
-  const std::vector<float> first(batch.target, batch.target + 8);
-  state.epoch = 1;
-  source.load(selection, 4);
-  CHECK(std::vector<float>(batch.target, batch.target + 8) != first);
+}
 
+TEST_CASE("the noise of a training batch is drawn afresh each epoch") {
+  TrainingExample example;
+  example.source->set_labels(example.labels, 1);
+  const BatchSource::Batch batch = example.load(0);
+  const std::vector<float> first(batch.target, batch.target + 8);
+  // The views are the same for every batch of that size.
+  example.load(1);
+  CHECK(std::vector<float>(batch.target, batch.target + 8) != first);
+}
+
+TEST_CASE("labels of training data that do not fit are refused") {
+  TrainingExample example;
   for (double p : {-0.1, 1.1}) {
-    check_refused([&] { source.set_labels(labels, p); },
+    check_refused([&] { example.source->set_labels(example.labels, p); },
                   {text("p_uncond: got ", p), "needed a number in [0, 1]"});
   }
-  labels[7] = n_classes;
-  check_refused([&] { source.set_labels(labels, 0.5); },
+  example.labels[7] = TrainingExample::n_classes;
+  check_refused([&] { example.source->set_labels(example.labels, 0.5); },
                 {"labels: got 2 at position 7", "needed classes below 2"});
 }
 

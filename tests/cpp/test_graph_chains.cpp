@@ -31,8 +31,12 @@ struct Chain {
   }
 };
 
+/// Noise that follows the input, and noise that does not, of two outputs with a standard deviation
+/// each.
+const LearnedNoise by_input{math::NoiseLink::exp, true, 0.5, {1.0}, 0.25};
+const LearnedNoise by_output{math::NoiseLink::exp, false, 0.5, {0.5, 2}, 0.25};
+
 std::vector<Chain> chains() {
-  const LearnedNoise by_input{math::NoiseLink::exp, true, 0.5, {1.0}, 0.25};
   const LearnedNoise alike{math::NoiseLink::exp, false, 0.5, {0.5}, 0.25};
   std::vector<Chain> chains{
       {"one output", relu_network({1, 1}), 1, 1},
@@ -76,6 +80,25 @@ std::vector<Chain> chains() {
 
 void check_near(const HostPair& got, const HostPair& expected) {
   check_close(got, doubles(expected.mean), doubles(expected.var), 2e-5);
+}
+
+/// CHECKs the parameters of a graph with two values and their noise, one after the other.
+void check_parameters(const Graph& graph, const std::vector<ParameterSpec>& expected) {
+  CHECK(graph.output_shape() == Shape(4));
+  REQUIRE(graph.parameters.size() == expected.size());
+  Index offset = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const ParameterSpec& got = graph.parameters[i];
+    INFO(got.name);
+    CHECK(got.name == expected[i].name);
+    CHECK(got.shape == expected[i].shape);
+    CHECK(got.prior_std == doctest::Approx(expected[i].prior_std).epsilon(1e-6));
+    CHECK(got.prior_mean == expected[i].prior_mean);
+    CHECK(got.least_var == expected[i].least_var);
+    CHECK(graph.offsets[i] == offset);
+    offset += expected[i].size();
+  }
+  CHECK(graph.parameter_count() == offset);
 }
 
 }  // namespace
@@ -144,40 +167,22 @@ TEST_CASE("a large batch is learned in pieces of 2048 rows, whose innovations ar
 }
 
 TEST_CASE("a noise head stands beside the values of the last layer, wherever that is") {
-  const LearnedNoise by_input{math::NoiseLink::exp, true, 0.5, {1.0}, 0.25};
-  const LearnedNoise alike{math::NoiseLink::exp, false, 0.5, {0.5, 2}, 0.25};
-  const auto check = [](const Graph& graph, const std::vector<ParameterSpec>& expected) {
-    CHECK(graph.output_shape() == Shape(4));
-    REQUIRE(graph.parameters.size() == expected.size());
-    Index offset = 0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      const ParameterSpec& got = graph.parameters[i];
-      INFO(got.name);
-      CHECK(got.name == expected[i].name);
-      CHECK(got.shape == expected[i].shape);
-      CHECK(got.prior_std == doctest::Approx(expected[i].prior_std).epsilon(1e-6));
-      CHECK(got.prior_mean == expected[i].prior_mean);
-      CHECK(got.least_var == expected[i].least_var);
-      CHECK(graph.offsets[i] == offset);
-      offset += expected[i].size();
-    }
-    CHECK(graph.parameter_count() == offset);
-  };
   const float third = std::sqrt(1 / 3.0f), fifth = std::sqrt(1 / 5.0f);
   const std::vector<float> zeros(2, 0), log_noise_var{static_cast<float>(2 * std::log(0.5)) - 0.5f,
                                                       static_cast<float>(2 * std::log(2)) - 0.5f};
   const auto nested = sequential({linear(3, 5), sequential({linear(5, 2)})});
-  check(with_noise_head(*row_graph(nested), by_input), {{"0.weight", {5, 3}, third},
-                                                        {"0.bias", {5}, third},
-                                                        {"1.0.weight", {2, 5}, fifth},
-                                                        {"1.0.noise_weight", {2, 5}, fifth / 2},
-                                                        {"1.0.bias", {2}, fifth},
-                                                        {"1.0.noise_bias", {2}, fifth / 2, zeros}});
-  check(with_noise_head(*row_graph(linear(3, 2, false)), alike),
-        {{"weight", {2, 3}, third},
-         {"noise_weight", {2, 3}, 0},
-         {"bias", {2}, 0},
-         {"noise_bias", {2}, 1, log_noise_var, 0.01f}});
+  check_parameters(with_noise_head(*row_graph(nested), by_input),
+                   {{"0.weight", {5, 3}, third},
+                    {"0.bias", {5}, third},
+                    {"1.0.weight", {2, 5}, fifth},
+                    {"1.0.noise_weight", {2, 5}, fifth / 2},
+                    {"1.0.bias", {2}, fifth},
+                    {"1.0.noise_bias", {2}, fifth / 2, zeros}});
+  check_parameters(with_noise_head(*row_graph(linear(3, 2, false)), by_output),
+                   {{"weight", {2, 3}, third},
+                    {"noise_weight", {2, 3}, 0},
+                    {"bias", {2}, 0},
+                    {"noise_bias", {2}, 1, log_noise_var, 0.01f}});
 
   // Parameters of a map that is written down behind that of the output move on.
   GraphBuilder builder;
@@ -189,11 +194,13 @@ TEST_CASE("a noise head stands beside the values of the last layer, wherever tha
       with_noise_head(builder.finish(builder.affine(hidden, last, std::nullopt)), by_input);
   CHECK(std::get<graph::Affine>(graph.nodes[1].op).weight == 16);
   CHECK(std::get<graph::Affine>(graph.nodes[2].op).weight == 0);
-  check(graph, {{"last.weight", {2, 4}, 1},
-                {"last.noise_weight", {2, 4}, 0.5f},
-                {"first.weight", {4, 3}, 1}});
+  check_parameters(graph, {{"last.weight", {2, 4}, 1},
+                           {"last.noise_weight", {2, 4}, 0.5f},
+                           {"first.weight", {4, 3}, 1}});
+}
 
-  CHECK(refusal([&] { with_noise_head(*row_graph(linear(3, 3)), alike); }) ==
+TEST_CASE("a noise head needs a linear last layer that only gives the outputs") {
+  CHECK(refusal([&] { with_noise_head(*row_graph(linear(3, 3)), by_output); }) ==
         "noise: got 2 standard deviations, needed 1 or 3");
   CHECK(refusal([&] {
           with_noise_head(*row_graph(sequential({linear(3, 2), activation(ActivationKind::relu)})),

@@ -9,8 +9,8 @@
 #include "cpu/cpu_backend.h"
 #include "cpu/instruction_set.h"
 #include "cpu/threads.h"
-#include "executor_problem.h"
 #include "float64_covariance.h"
+#include "graph_problem.h"
 #include "models/model.h"
 #include "thread_count.h"
 
@@ -18,38 +18,6 @@ using namespace tagix;
 using namespace tagix::test;
 
 namespace {
-
-struct HostLinearized {
-  HostPair prediction;
-  std::vector<float> jacobian, covariance;
-};
-
-std::vector<float> values(Backend& backend, const float* array, Index size) {
-  if (array == nullptr) return {};
-  std::vector<float> host(static_cast<std::size_t>(size));
-  backend.download(array, on_host(host), static_cast<Index>(host.size()));
-  return host;
-}
-
-HostLinearized linearize(Backend& backend, Executor& executor, const Problem& problem,
-                         const Linearization& wanted) {
-  Moments parameters(backend), input(backend);
-  const auto count = static_cast<Index>(problem.parameters.mean.size());
-  const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
-  const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
-  const Linearized got = executor.linearize(theta, a, wanted);
-  return {to_host(backend, got.prediction),
-          values(backend, got.jacobian, problem.rows * wanted.n_outputs * wanted.n_directions),
-          values(backend, got.covariance, problem.rows * wanted.n_covariances())};
-}
-
-HostPair predict(Backend& backend, Executor& executor, const Problem& problem) {
-  Moments parameters(backend), input(backend);
-  const auto count = static_cast<Index>(problem.parameters.mean.size());
-  const MomentsView theta = to_device(backend, parameters, 1, count, problem.parameters);
-  const MomentsView a = to_device(backend, input, problem.rows, problem.in_features, problem.input);
-  return to_host(backend, executor.predict(theta, a));
-}
 
 /// Jacobians by central differences of the float64 network, and covariances of the outputs in some
 /// rows.
