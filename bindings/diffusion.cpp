@@ -67,8 +67,8 @@ bool interrupted() {
 }
 
 /// Samples (n_samples, features) and their variances, the trajectory (steps + 1, n_samples,
-/// features), both parts of the covariances (n_samples, features, features) and a score of each,
-/// (n_samples,); None for what was not asked for.
+/// features), both parts of the covariances (n_samples, features, features), a score of each,
+/// (n_samples,), and the covariances of an ensemble; None for what was not asked for.
 auto sampled(const DiffusionProcess& process, const Model& network, const SamplerPlan& plan,
              Index n_samples, std::uint64_t seed, const std::optional<IndexArray>& labels,
              std::pair<float, float> guidance, bool trajectory, bool uncertainty, Index ensemble) {
@@ -86,7 +86,8 @@ auto sampled(const DiffusionProcess& process, const Model& network, const Sample
     output.trajectory = new_values_of(array);
     chain = std::move(array);
   }
-  py::object epistemic = py::none(), aleatoric = py::none(), score = py::none();
+  py::object epistemic = py::none(), aleatoric = py::none(), score = py::none(),
+             of_draws = py::none();
   SampleUncertainty arrays{};
   if (uncertainty) {
     Array of_network = empty({n_samples, cols, cols}), of_data = empty({n_samples, cols, cols}),
@@ -97,14 +98,20 @@ auto sampled(const DiffusionProcess& process, const Model& network, const Sample
     aleatoric = std::move(of_data);
     score = std::move(scores);
   }
+  HostPointer<float> covariances;
+  if (ensemble > 0) {
+    Array array = empty({n_samples, cols, cols});
+    covariances = new_values_of(array);
+    of_draws = std::move(array);
+  }
   {
     const py::gil_scoped_release release;
     sample(process, network, plan, request, output, interrupted);
     if (ensemble > 0) {
-      sample_draws(process, network, plan, request, ensemble, arrays.epistemic, interrupted);
+      sample_draws(process, network, plan, request, ensemble, covariances, interrupted);
     }
   }
-  return py::make_tuple(x, var, chain, epistemic, aleatoric, score);
+  return py::make_tuple(x, var, chain, epistemic, aleatoric, score, of_draws);
 }
 
 void bind_process(py::module_& m) {
@@ -143,9 +150,9 @@ void bind_process(py::module_& m) {
           "sample", &sampled, py::arg("network"), py::arg("plan"), py::arg("n_samples"),
           py::arg("seed"), py::arg("labels").noconvert(), py::arg("guidance"),
           py::arg("trajectory"), py::arg("uncertainty"), py::arg("ensemble"),
-          "x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is "
-          "none. guidance has the weights of the predictions with labels and without, (1, 0): "
-          "none.");
+          "x, var, trajectory, epistemic, aleatoric, score and the covariances of an ensemble, "
+          "which needs uncertainty, 0 is none. guidance has the weights of the predictions with "
+          "labels and without, (1, 0): none.");
 }
 
 void bind_diffusion_source(py::module_& m) {

@@ -125,8 +125,7 @@ def case_hashes(case: Case, device: str, precision: str) -> dict[str, str]:
             before += predicted(net.update(**rows, x_var=x_var))
         hashes[f"update by {batch_size}"] = digest(*before, *state(net), *predictions(net))
     if case.updates:
-        drawn = net.draw(3)
-        hashes["draw"] = digest(*state(drawn), *predictions(drawn))
+        hashes["draw"] = digest(*state(network().draw(3)))
     for batch_size, n_epochs in case.epochs.items():
         net = network()
         # A last batch of 5, which is few, after batches of 16.

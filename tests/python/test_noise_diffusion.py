@@ -103,9 +103,9 @@ def test_samples_are_those_of_the_values(noise: NoiseModel, device: str) -> None
 def test_ensemble(noise: NoiseModel, device: str) -> None:
     """The covariance of samples of drawn networks, from the same noise."""
     model = fitted(noise=noise, device=device)
-    samples = model.sample(20, seed=2, ensemble=12)
+    samples = model.sample(20, seed=2, ensemble=20)
     assert samples.epistemic is not None
-    drawn = [model.draw(_core.derive_seed(2, draw)) for draw in range(12)]
+    drawn = [model.draw(_core.derive_seed(2, draw)) for draw in range(20)]
     assert all(each.noise == noise and each.device == device for each in drawn)
     chains = np.array([each.sample(20, seed=2).x for each in drawn], np.float64)
     expected = np.array([np.cov(chains[:, row].T) for row in range(20)])

@@ -12,6 +12,7 @@ from tagix._arrays import as_count, as_flag
 from tagix._classes import as_labels, guidance_weights
 from tagix._seeds import check_seed
 from tagix.diffusion._defaults import default_sampler
+from tagix.diffusion._moderation import MOST_DRAWS, moderated
 from tagix.diffusion._parts import Parts
 from tagix.samplers import Sampler
 from tagix.samples import Samples
@@ -52,19 +53,22 @@ def sample(
     model._check_fitted("sample")
 
     def draw(seed: int) -> Samples:
-        return model._units.restore_samples(
-            *model._process.sample(
-                model.net._model,
-                plan,
-                count,
-                seed,
-                labels,
-                weights,
-                trajectory,
-                uncertainty,
-                n_draws,
-            )
+        x, var, chain, epistemic, aleatoric, score, of_draws = model._process.sample(
+            model.net._model,
+            plan,
+            count,
+            seed,
+            labels,
+            weights,
+            trajectory,
+            uncertainty,
+            n_draws,
         )
+        if of_draws is not None:
+            scale = np.asarray(model._process.scale, np.float32)
+            few = n_draws <= MOST_DRAWS
+            epistemic = moderated(of_draws, epistemic, n_draws, scale) if few else of_draws
+        return model._units.restore_samples(x, var, chain, epistemic, aleatoric, score)
 
     return _with_next_seed(model, draw) if seed is None else draw(seed)
 
