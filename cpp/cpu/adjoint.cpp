@@ -29,14 +29,14 @@ void affine_adjoint(const Kernels& kernels, Formats formats, ConstMomentsView in
   const Index in = below.cols;
   const WeightView transposed{weight.mean, weight.var, in, 1};
   const PlaneProduct product{kernels, adjoint.rows, adjoint.cols, in};
-  product.multiply({WeightTerms::mean, formats.mean, transposed}, adjoint.mean, below.mean);
+  product.multiply({WeightTerm::mean, formats.mean, transposed}, adjoint.mean, below.mean);
   if (adjoint.var == nullptr) {
     std::fill_n(below.var, below.size(), 0.0f);
     return;
   }
   float* const by_var = scratch<WeightedByVar>(below.size());
-  product.multiply({WeightTerms::square, formats.var, transposed}, adjoint.var, below.var);
-  product.multiply({WeightTerms::var, formats.var, transposed}, adjoint.var, by_var);
+  product.multiply({WeightTerm::square, formats.var, transposed}, adjoint.var, below.var);
+  product.multiply({WeightTerm::var, formats.var, transposed}, adjoint.var, by_var);
   // The input is the same for every output.
   const Index size = input.size();
   for (Index start = 0; start < below.size(); start += size) {
@@ -74,7 +74,7 @@ void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView inp
   });
   const PlaneProduct product{kernels, input.rows, input.cols, weight.rows};
   const WeightView view{weight.mean, weight.var, 1, input.cols};
-  product.multiply({WeightTerms::var, formats.var, view, bias.var}, moments, spread);
+  product.multiply({WeightTerm::var, formats.var, view, bias.var}, moments, spread);
 }
 
 void activation_excess(const Kernels& kernels, const float* input_var, const float* jacobian,

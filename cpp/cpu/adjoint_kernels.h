@@ -34,14 +34,6 @@ void join_adjoint(const float* input_mean, const float* by_var, Index size, floa
   });
 }
 
-void second_moment(const float* mean, const float* var, Index size, float* moment) {
-  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-    const Vector value = load_part(mean + i);
-    const Vector spread = var == nullptr ? Vector{} : load_part(var + i);
-    store_part(value * value + spread, moment + i);
-  });
-}
-
 void activation_excess(const float* input_var, const float* jacobian, const float* var, Index size,
                        float* excess) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {

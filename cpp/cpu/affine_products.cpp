@@ -9,6 +9,7 @@ namespace {
 
 struct PackedWeight {};
 struct ProductCells {};
+struct SecondMoments {};
 
 }  // namespace
 
@@ -22,7 +23,7 @@ void AffineProducts::means(ConstMomentsView input, ConstMomentsView weight, Cons
                            float* output) const {
   const PlaneProduct product{kernels_, input.rows, input.cols, weight.rows};
   const WeightView transposed{weight.mean, nullptr, 1, weight.cols};
-  product.multiply({WeightTerms::mean, formats_.mean, transposed, bias.mean}, input.mean, output);
+  product.multiply({WeightTerm::mean, formats_.mean, transposed, bias.mean}, input.mean, output);
 }
 
 void AffineProducts::backward(ConstMomentsView delta, ConstMomentsView weight,
@@ -38,33 +39,34 @@ void AffineProducts::multiply(ProductKind kind, ConstMomentsView input, const We
   product_.pack(kind, weight, depth, columns, bias.mean, bias.var, packed);
   const double multiply_adds = 3.0 * static_cast<double>(depth * columns);
   for_product_pieces(input.rows, multiply_adds, [&](Index first, Index count) {
-    const float* const mean = input.mean + first * depth;
     const ProductFactors factors = packed_factors(
-        {mean, false}, {kind == ProductKind::known ? nullptr : input.var + first * depth, false},
-        {kind == ProductKind::squared ? nullptr : mean, true}, count, depth);
-    product_.multiply(kind, factors, count, depth, columns, packed, /*padded=*/false,
-                      output.mean + first * columns, output.var + first * columns, columns);
+        kind, input.mean + first * depth, plane_from(input.var, first * depth), count, depth);
+    product_.multiply(kind, factors, count, depth, columns, packed,
+                      {output.mean + first * columns, output.var + first * columns, columns,
+                       /*padded=*/false});
   });
 }
 
-/// The cells of what enters a product with a piece of rows, in memory of the calling thread. A
-/// plane that is null is not needed.
-ProductFactors AffineProducts::packed_factors(FactorRows mean, FactorRows var, FactorRows square,
+/// The cells of what enters a product with a piece of rows, in memory of the calling thread.
+ProductFactors AffineProducts::packed_factors(ProductKind kind, const float* mean, const float* var,
                                               Index rows, Index depth) const {
   const Index mean_stride = spread_stride(cell_count(formats_.mean, depth));
   const Index var_stride = spread_stride(cell_count(formats_.var, depth));
   float* const mean_cells = scratch<ProductCells>(product_piece * (mean_stride + 2 * var_stride));
   float* const var_cells = mean_cells + product_piece * mean_stride;
-  float* const square_cells = var_cells + product_piece * var_stride;
-  const auto pack = [&](Format format, FactorRows values, float* cells, Index stride) {
-    if (values.plane == nullptr) return;
-    kernels_.pack_factors(format, values.squared, values.plane, depth, rows, depth, {cells, stride},
+  float* const moment_cells = var_cells + product_piece * var_stride;
+  const auto pack = [&](Format format, const float* values, float* cells, Index stride) {
+    kernels_.pack_factors(format, /*squared=*/false, values, depth, rows, depth, {cells, stride},
                           {});
   };
   pack(formats_.mean, mean, mean_cells, mean_stride);
-  pack(formats_.var, var, var_cells, var_stride);
-  pack(formats_.var, square, square_cells, var_stride);
-  return {mean_cells, mean_stride, var_cells, square_cells, var_stride};
+  if (kind != ProductKind::known) pack(formats_.var, var, var_cells, var_stride);
+  if (kind != ProductKind::squared) {
+    float* const moments = scratch<SecondMoments>(product_piece * depth);
+    kernels_.second_moment(mean, var, rows * depth, moments);
+    pack(formats_.var, moments, moment_cells, var_stride);
+  }
+  return {mean_cells, mean_stride, var_cells, moment_cells, var_stride};
 }
 
 }  // namespace tagix::cpu

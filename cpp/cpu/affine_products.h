@@ -24,16 +24,10 @@ class AffineProducts {
   void backward(ConstMomentsView delta, ConstMomentsView weight, MomentsView delta_input) const;
 
  private:
-  /// Some rows of a plane of `depth` columns: `squared`, or as they are.
-  struct FactorRows {
-    const float* plane;
-    bool squared;
-  };
-
   void multiply(ProductKind kind, ConstMomentsView input, const WeightView& weight,
                 ConstMomentsView bias, MomentsView output) const;
 
-  ProductFactors packed_factors(FactorRows mean, FactorRows var, FactorRows square, Index rows,
+  ProductFactors packed_factors(ProductKind kind, const float* mean, const float* var, Index rows,
                                 Index depth) const;
 
   const Kernels& kernels_;

@@ -86,14 +86,23 @@ TAGIX_INLINE void pack_input_planes(const float* mean, const float* var, Index s
         write_cells<MeanFormat>(means, next_means, has_next, at(factors.mean_by_row, by_row),
                                 by_row_stride, at(factors.mean_by_sample, by_sample));
       }
-      write_cells<VarFormat>(means * means, next_means * next_means, has_next,
-                             at(factors.square_by_row, by_row), by_row_stride,
-                             at(factors.square_by_sample, by_sample));
+      V vars{}, next_vars{};
       if (var != nullptr) {
-        write_cells<VarFormat>(load<V>(var + position),
-                               has_next ? load<V>(var + position + stride) : V{}, has_next,
-                               at(factors.var_by_row, by_row), by_row_stride, nullptr);
+        vars = load<V>(var + position);
+        if (has_next) next_vars = load<V>(var + position + stride);
+        write_cells<VarFormat>(vars, next_vars, has_next, at(factors.var_by_row, by_row),
+                               by_row_stride, nullptr);
       }
+      write_cells<VarFormat>(means * means + vars, next_means * next_means + next_vars, has_next,
+                             at(factors.moment_by_row, by_row), by_row_stride, nullptr);
+    }
+    // In a loop of its own: where squares are wanted, too, moments would be rounded in another way.
+    for (Index row = 0; row < rows && factors.square_by_sample != nullptr; row += 2) {
+      const Index position = row * stride + column;
+      const V means = load<V>(mean + position);
+      const V next_means = row + 1 < rows ? load<V>(mean + position + stride) : V{};
+      write_cells<VarFormat>(means * means, next_means * next_means, false, nullptr, 0,
+                             factors.square_by_sample + row / 2 * stride + column);
     }
   });
 }

@@ -41,28 +41,22 @@ float multiply_adds(Format format, Index iterations) {
   return element_sum(total);
 }
 
-void pack_weight(WeightTerms terms, Format format, const WeightView& weight, Index depth,
+void pack_weight(WeightTerm term, Format format, const WeightView& weight, Index depth,
                  Index columns, const float* bias, float* packed) {
-  // Both planes are read whatever the terms: where variances do not count, they may be the means.
+  // Both planes are read whatever the term: where variances do not count, they may be the means.
   const WeightView planes{weight.mean, weight.var == nullptr ? weight.mean : weight.var,
                           weight.depth_stride, weight.column_stride};
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
-    pack_panels<decltype(cells)>(terms, planes, depth, columns, bias, packed);
+    pack_panels<decltype(cells)>(term, planes, depth, columns, bias, packed);
   });
 }
 
-void product_rows(WeightTerms terms, Format format, const float* first, const float* second,
-                  Index stride, Index rows, Index depth, Index columns, const float* packed,
-                  bool with_bias, bool padded, float* output, Index output_stride) {
+void product_rows(Format format, ProductTerm first, ProductTerm second, Index stride, Index rows,
+                  Index depth, Index columns, bool with_bias, const ProductSums& output) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
     using F = decltype(cells);
-    if (term_count(terms) == 2) {
-      product_panels<F, 2>(first, second, stride, rows, F::cells(depth), columns, packed, with_bias,
-                           padded, output, output_stride);
-    } else {
-      product_panels<F, 1>(first, first, stride, rows, F::cells(depth), columns, packed, with_bias,
-                           padded, output, output_stride);
-    }
+    const auto panels = second.factors == nullptr ? product_panels<F, 1> : product_panels<F, 2>;
+    panels(first, second, stride, rows, F::cells(depth), columns, with_bias, output);
   });
 }
 
@@ -115,6 +109,7 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           affine_row,
                           affine_row_backward,
                           square,
+                          second_moment,
                           add,
                           add_column_sums,
                           activation,
@@ -125,7 +120,6 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           activation_slopes_from_points,
                           scale_adjoint,
                           join_adjoint,
-                          second_moment,
                           activation_excess,
                           add_spread,
                           add_spread_variances,

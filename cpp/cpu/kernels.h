@@ -48,13 +48,23 @@ struct WeightView {
   }
 };
 
-/// What a packed weight holds of each element: W_mean, W_var, W_mean^2, or both W_mean^2 + W_var
-/// and W_var.
-enum class WeightTerms { mean, var, square, second_moment_and_var };
+/// What a packed weight holds of each element: W_mean, W_var or W_mean^2.
+enum class WeightTerm { mean, var, square };
 
-TAGIX_INLINE constexpr Index term_count(WeightTerms terms) {
-  return terms == WeightTerms::second_moment_and_var ? 2 : 1;
-}
+/// A plane of factors, in cells, and the packed weight that they are multiplied with.
+struct ProductTerm {
+  const float* factors = nullptr;
+  const float* packed = nullptr;
+};
+
+/// Where the sums of a product go, planes of rows `stride` floats apart. If they are `padded`, rows
+/// have room for whole panels, and the columns past the matrix are written as 0.
+struct ProductSums {
+  float* sums;
+  Index stride;
+  bool padded;
+  float* of_first = nullptr;  ///< unless null, the sums of the first term alone
+};
 
 /// The cells of a plane, rows `stride` cells apart; null where nobody reads them.
 struct FactorCells {
@@ -74,7 +84,7 @@ struct SampleFactor {
 struct InputFactors {
   float* mean_by_row;
   float* mean_by_sample;
-  float* square_by_row;
+  float* moment_by_row;  ///< of mean^2 + var
   float* square_by_sample;
   float* var_by_row;
 };
@@ -146,10 +156,9 @@ struct Kernels {
   /// all of them.
   float (*multiply_adds)(Format format, Index iterations);
 
-  /// Packs a weight, whose variances may be null where the terms have none, for product_rows:
-  /// panels of the bias (null counts as 0), then for each cell of depth the terms of the panel's
-  /// columns.
-  void (*pack_weight)(WeightTerms terms, Format format, const WeightView& weight, Index depth,
+  /// Packs a weight, whose variances may be null where the term has none, for product_rows: panels
+  /// of the bias (null counts as 0), then for each cell of depth the panel's columns.
+  void (*pack_weight)(WeightTerm term, Format format, const WeightView& weight, Index depth,
                       Index columns, const float* bias, float* packed);
 
   /// Puts a plane (rows x cols, rows `stride` floats apart), or its squares, into the cells that a
@@ -170,13 +179,12 @@ struct Kernels {
                       Index cols, float* mean, float* var, Index stride,
                       const DeltaFactors& factors);
 
-  /// output = first * packed weight for one term, + second * packed weight for two, + the bias that
-  /// is packed with it for `with_bias`, where first and second are `rows` rows of cells, `stride`
-  /// cells apart. A `padded` output has room for whole
-  /// panels in each row, and the columns past the matrix are written as 0.
-  void (*product_rows)(WeightTerms terms, Format format, const float* first, const float* second,
-                       Index stride, Index rows, Index depth, Index columns, const float* packed,
-                       bool with_bias, bool padded, float* output, Index output_stride);
+  /// output = bias + first, or bias + first + second unless that has no factors: products of `rows`
+  /// rows of factors, `stride` cells apart, with packed weights. The bias is that of the first, and
+  /// 0 without `with_bias`. The second term is added to the rounded sums of the first.
+  void (*product_rows)(Format format, ProductTerm first, ProductTerm second, Index stride,
+                       Index rows, Index depth, Index columns, bool with_bias,
+                       const ProductSums& output);
 
   /// sum[l][r] = sum_b left[b][l] right[b][r] over `samples` in order; added to what is there with
   /// `add`. Rows of `right` must be readable up to layout.padded_columns(right.columns).
@@ -191,6 +199,8 @@ struct Kernels {
                               const float* weight_mean, Index in, float* mean, float* var);
 
   void (*square)(const float* values, Index size, float* squares);
+  /// moment = mean^2 + var; a null var is 0.
+  void (*second_moment)(const float* mean, const float* var, Index size, float* moment);
   /// sum += values.
   void (*add)(const float* values, Index size, float* sum);
 
@@ -221,8 +231,6 @@ struct Kernels {
   /// mean += 2 input_mean by_var, var += by_var, for by_var = G_v W_var.
   void (*join_adjoint)(const float* input_mean, const float* by_var, Index size, float* mean,
                        float* var);
-  /// moment = mean^2 + var; a null var is 0.
-  void (*second_moment)(const float* mean, const float* var, Index size, float* moment);
   /// excess = max(0, var - jacobian^2 input_var).
   void (*activation_excess)(const float* input_var, const float* jacobian, const float* var,
                             Index size, float* excess);

@@ -7,8 +7,9 @@ namespace tagix::cpu {
 
 /// A product of moments gives a plane of means and one of variances, each a matrix product:
 ///   known    mean = x_mean W_mean,  var = x_mean^2 W_var          forward, input known exactly
-///   both     mean = x_mean W_mean,  var = x_var (W_mean^2 + W_var) + x_mean^2 W_var
+///   both     mean = x_mean W_mean,  var = (x_mean^2 + x_var) W_var + x_var W_mean^2
 ///   squared  mean = x_mean W_mean,  var = x_var W_mean^2          backward
+/// The first term of a variance is what the weight adds to it, its spread.
 enum class ProductKind { known, both, squared };
 
 /// The formats of the factors of means and of those of variances.
@@ -20,13 +21,23 @@ struct Formats {
 Formats formats_of(Precision precision);
 
 /// The left side of a product, in the cells that product_rows reads. ProductKind says which of var
-/// and square it needs.
+/// and moment it needs.
 struct ProductFactors {
   const float* mean;
   Index mean_stride;
   const float* var;
-  const float* square;  ///< of the means
-  Index var_stride;     ///< of var and square
+  const float* moment;  ///< x_mean^2 + x_var
+  Index var_stride;     ///< of var and moment
+};
+
+/// Where the output of a product goes (rows x columns, rows `stride` floats apart; `padded` as in
+/// Kernels::product_rows).
+struct ProductOutput {
+  float* mean;
+  float* var;
+  Index stride;
+  bool padded;
+  float* spread = nullptr;  ///< unless null, what the weight adds to the variance, as `var`
 };
 
 /// Products of moments with one instruction set, in one precision.
@@ -48,17 +59,15 @@ class MomentsProduct {
 
   /// The plane of means of multiply(), which it gives in every kind of product.
   void multiply_means(const float* cells, Index stride, Index rows, Index depth, Index columns,
-                      const float* packed, bool padded, float* output, Index output_stride) const;
+                      const float* packed, const ProductOutput& output) const;
 
-  /// Both planes of the output (rows x columns, rows `output_stride` floats apart; `padded` as in
-  /// Kernels::product_rows).
+  /// Both planes of the output, and the spread where it is asked for and x is not known exactly.
   void multiply(ProductKind kind, const ProductFactors& input, Index rows, Index depth,
-                Index columns, const float* packed, bool padded, float* output_mean,
-                float* output_var, Index output_stride) const;
+                Index columns, const float* packed, const ProductOutput& output) const;
 
  private:
   /// The number of floats in one packed plane.
-  Index plane_size(WeightTerms terms, Format format, Index depth, Index columns) const;
+  Index plane_size(Format format, Index depth, Index columns) const;
 
   const Kernels& kernels_;
   Formats formats_;

@@ -20,6 +20,14 @@ void square(const float* values, Index size, float* squares) {
   });
 }
 
+void second_moment(const float* mean, const float* var, Index size, float* moment) {
+  for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+    const Vector value = load_part(mean + i);
+    const Vector spread = var == nullptr ? Vector{} : load_part(var + i);
+    store_part(value * value + spread, moment + i);
+  });
+}
+
 void add(const float* values, Index size, float* sum) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     store_part(load_part(sum + i) + load_part(values + i), sum + i);

@@ -14,16 +14,15 @@ struct PlaneCells {};
 void PlaneProduct::multiply(const WeightPlane& weight, const float* values, float* output) const {
   const Index cells = cell_count(weight.format, depth);
   float* const packed = scratch<PackedPlane>(kernels.layout.padded_columns(columns) * (1 + cells));
-  kernels.pack_weight(weight.terms, weight.format, weight.weight, depth, columns, weight.bias,
+  kernels.pack_weight(weight.term, weight.format, weight.weight, depth, columns, weight.bias,
                       packed);
   const Index stride = spread_stride(cells);
   for_product_pieces(rows, static_cast<double>(depth * columns), [&](Index first, Index count) {
     float* const factors = scratch<PlaneCells>(product_piece * stride);
     kernels.pack_factors(weight.format, /*squared=*/false, values + first * depth, depth, count,
                          depth, {factors, stride}, {});
-    kernels.product_rows(weight.terms, weight.format, factors, nullptr, stride, count, depth,
-                         columns, packed, /*with_bias=*/true, /*padded=*/false,
-                         output + first * columns, columns);
+    kernels.product_rows(weight.format, {factors, packed}, {}, stride, count, depth, columns,
+                         /*with_bias=*/true, {output + first * columns, columns, false});
   });
 }
 

@@ -6,7 +6,7 @@ namespace tagix::cpu {
 
 /// A weight as one plane of a product reads it; the bias may be null.
 struct WeightPlane {
-  WeightTerms terms;  ///< of one term
+  WeightTerm term;
   Format format;
   WeightView weight;
   const float* bias = nullptr;

@@ -107,24 +107,22 @@ TAGIX_INLINE void for_each_depth_pair(const WeightView& weight, Index depth, Ind
 
 /// Whether a panel, of which `used` columns are there, is one of dot products: so few columns that
 /// vectors run along the depth, which is a whole number of them. It holds, after the bias, each
-/// term of each column by itself.
+/// column by itself.
 TAGIX_INLINE constexpr bool is_dot_panel(Index width, Index used, Index cells) {
   return width < TAGIX_LANES && used <= 2 && cells % TAGIX_LANES == 0;
 }
 
 /// One term of the weights of a vector.
 template <class V>
-TAGIX_INLINE V weight_term(WeightTerms terms, int term, V mean, V var) {
-  if (terms == WeightTerms::mean) return mean;
-  if (terms == WeightTerms::square) return mean * mean;
-  return terms == WeightTerms::second_moment_and_var && term == 0 ? math::second_moment(mean, var)
-                                                                  : var;
+TAGIX_INLINE V weight_term(WeightTerm term, V mean, V var) {
+  if (term == WeightTerm::mean) return mean;
+  return term == WeightTerm::square ? mean * mean : var;
 }
 
 /// Packs a panel of dot products, of which `used` columns are there. The others are not read.
 template <class Format>
-TAGIX_INLINE void pack_dots(WeightTerms terms, const WeightView& weight, Index depth, Index used,
-                            Index width, float* target) {
+TAGIX_INLINE void pack_dots(WeightTerm term, const WeightView& weight, Index depth, Index used,
+                            float* target) {
   constexpr Index n = lanes<Vector>, n_vectors = Format::factors_per_cell;
   const Index cells = Format::cells(depth);
   for (Index column = 0; column < used; ++column) {
@@ -137,39 +135,31 @@ TAGIX_INLINE void pack_dots(WeightTerms terms, const WeightView& weight, Index d
         means[i] = gather<Vector>(own.mean + k * own.depth_stride, own.depth_stride, left);
         vars[i] = gather<Vector>(own.var + k * own.depth_stride, own.depth_stride, left);
       }
-      for (int term = 0; term < term_count(terms); ++term) {
-        Vector factors[n_vectors];
-        for (Index i = 0; i < n_vectors; ++i) {
-          factors[i] = weight_term(terms, term, means[i], vars[i]);
-        }
-        store(Format::cells_of(factors), target + (term * width + column) * cells + cell);
-      }
+      Vector factors[n_vectors];
+      for (Index i = 0; i < n_vectors; ++i) factors[i] = weight_term(term, means[i], vars[i]);
+      store(Format::cells_of(factors), target + column * cells + cell);
     }
   }
 }
 
-/// Packs `used` columns, at most a vector of them. The terms of a cell are `width` floats apart,
-/// the cells term_count(terms) * width.
+/// Packs `used` columns, at most a vector of them. The cells are `width` floats apart.
 template <class Format, class V>
-TAGIX_INLINE void pack_columns(WeightTerms terms, const WeightView& weight, Index depth, Index used,
+TAGIX_INLINE void pack_columns(WeightTerm term, const WeightView& weight, Index depth, Index used,
                                Index width, float* target) {
-  const Index step = term_count(terms) * width;
   for_each_depth_pair<V>(weight, depth, used,
                          [&](Index k, auto count, Weights<V> a, Weights<V> b) TAGIX_LAMBDA_INLINE {
                            constexpr int n = count.value;
-                           for (int term = 0; term < term_count(terms); ++term) {
-                             Format::template write_pair<n>(weight_term(terms, term, a.mean, a.var),
-                                                            weight_term(terms, term, b.mean, b.var),
-                                                            k, step, target + term * width);
-                           }
+                           Format::template write_pair<n>(weight_term(term, a.mean, a.var),
+                                                          weight_term(term, b.mean, b.var), k,
+                                                          width, target);
                          });
 }
 
 /// Kernels::pack_weight in one format.
 template <class Format>
-TAGIX_INLINE void pack_panels(WeightTerms terms, const WeightView& weight, Index depth,
-                              Index columns, const float* bias, float* packed) {
-  const Index panel_cells = Format::cells(depth) * term_count(terms);
+TAGIX_INLINE void pack_panels(WeightTerm term, const WeightView& weight, Index depth, Index columns,
+                              const float* bias, float* packed) {
+  const Index panel_cells = Format::cells(depth);
   const auto pack = [&](Index first, Index used, auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
     using V = decltype(vector);
     constexpr Index n = lanes<V>, width = n_vectors.value * n;
@@ -177,14 +167,14 @@ TAGIX_INLINE void pack_panels(WeightTerms terms, const WeightView& weight, Index
       packed[i] = i < used && bias != nullptr ? bias[first + i] : 0.0f;
     }
     packed += width;
-    if (is_dot_panel(width, used, Format::cells(depth))) {
-      pack_dots<Format>(terms, weight.from_column(first), depth, used, width, packed);
+    if (is_dot_panel(width, used, panel_cells)) {
+      pack_dots<Format>(term, weight.from_column(first), depth, used, packed);
       packed += panel_cells * width;
       return;
     }
     unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
       const Index left = used - c.value * n;
-      pack_columns<Format, V>(terms, weight.from_column(first + c.value * n), depth,
+      pack_columns<Format, V>(term, weight.from_column(first + c.value * n), depth,
                               left < 0   ? 0
                               : left < n ? left
                                          : n,
@@ -237,8 +227,8 @@ TAGIX_INLINE void write_sums(V (&sums)[n_rows][n_vectors], bool add, float* targ
 
 /// One register tile of product_rows, over `cells` cells of depth.
 template <class Format, class V, int n_vectors, int n_rows, int n_terms>
-TAGIX_TILE void product_tile(const float* first, const float* second, Index stride, Index cells,
-                             const float* bias, const float* panel, float* output,
+TAGIX_TILE void product_tile(ProductTerm first, ProductTerm second, Index stride, Index cells,
+                             const float* bias, float* output, float* of_first,
                              Index output_stride) {
   constexpr int width = n_vectors * lanes<V>;
   V sums[n_rows][n_vectors];
@@ -247,33 +237,32 @@ TAGIX_TILE void product_tile(const float* first, const float* second, Index stri
       sums[r.value][c.value] = load<V>(bias + c.value * lanes<V>);
     });
   });
-  panel += width;
-  for (Index k = 0; k < cells; ++k, panel += n_terms * width) {
-    accumulate<Format>(sums, first + k, stride, panel);
-    if constexpr (n_terms == 2) accumulate<Format>(sums, second + k, stride, panel + width);
+  const auto add = [&](ProductTerm term) TAGIX_LAMBDA_INLINE {
+    for (Index k = 0; k < cells; ++k, term.packed += width) {
+      accumulate<Format>(sums, term.factors + k, stride, term.packed);
+    }
+  };
+  add(first);
+  if constexpr (n_terms == 2) {
+    if (of_first != nullptr) write_sums(sums, /*add=*/false, of_first, output_stride);
+    add(second);
   }
   write_sums(sums, /*add=*/false, output, output_stride);
 }
 
 /// n_rows rows of a panel of dot products, n_columns of its 4: their sums side by side, row by row.
-template <class Format, int n_rows, int n_columns, int n_terms>
-TAGIX_INLINE Vector dot_tile(const float* const (&first)[n_rows],
-                             const float* const (&second)[n_rows], Index cells,
-                             const float* weights) {
+template <class Format, int n_rows, int n_columns>
+TAGIX_INLINE Vector dot_tile(ProductTerm term, const Index (&offsets)[n_rows], Index cells) {
   Vector sums[n_rows][n_columns]{};
   for (Index cell = 0; cell < cells; cell += lanes<Vector>) {
-    const auto add = [&](const float* const(&factors)[n_rows],
-                         const float* term) TAGIX_LAMBDA_INLINE {
-      unroll<n_columns>([&](auto c) TAGIX_LAMBDA_INLINE {
-        const Vector weight = load<Vector>(term + c.value * cells + cell);
-        unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
-          Vector& sum = sums[r.value][c.value];
-          sum = Format::multiply_add(sum, load<Vector>(factors[r.value] + cell), weight);
-        });
+    unroll<n_columns>([&](auto c) TAGIX_LAMBDA_INLINE {
+      const Vector weight = load<Vector>(term.packed + c.value * cells + cell);
+      unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
+        Vector& sum = sums[r.value][c.value];
+        sum =
+            Format::multiply_add(sum, load<Vector>(term.factors + offsets[r.value] + cell), weight);
       });
-    };
-    add(first, weights);
-    if constexpr (n_terms == 2) add(second, weights + 4 * cells);
+    });
   }
   Vector all[lanes<Vector>]{};
   unroll<n_rows>([&](auto r) TAGIX_LAMBDA_INLINE {
@@ -284,62 +273,83 @@ TAGIX_INLINE Vector dot_tile(const float* const (&first)[n_rows],
 }
 
 /// The rows of a panel of dot products, as many at a time as give a vector of sums. The columns
-/// past n_columns are written as 0 if `padded`.
+/// past n_columns are written as 0 if the output is padded.
 template <class Format, int n_columns, int n_terms>
-void dot_rows(const float* first, const float* second, Index stride, Index rows, Index cells,
-              const float* bias, const float* panel, bool padded, float* output,
-              Index output_stride) {
+void dot_rows(ProductTerm first, ProductTerm second, Index stride, Index rows, Index cells,
+              const float* bias, const ProductSums& output) {
   constexpr int n_rows = lanes<Vector> / 4;
   for (Index row = 0; row < rows; row += n_rows) {
-    const float *first_rows[n_rows], *second_rows[n_rows];
-    for (Index r = 0; r < n_rows; ++r) {
-      // The last row once more in place of those that are not there.
-      const Index at = row + r < rows ? row + r : rows - 1;
-      first_rows[r] = first + at * stride;
-      second_rows[r] = second + at * stride;
-    }
-    const Vector totals =
-        dot_tile<Format, n_rows, n_columns, n_terms>(first_rows, second_rows, cells, panel + 4);
-    for (Index r = 0; r < n_rows && row + r < rows; ++r) {
-      float* target = output + (row + r) * output_stride;
-      for (Index c = 0; c < n_columns; ++c) target[c] = totals[4 * r + c] + bias[c];
-      for (Index c = n_columns; padded && c < 4; ++c) target[c] = 0;
+    Index offsets[n_rows];
+    // The last row once more in place of those that are not there.
+    for (Index r = 0; r < n_rows; ++r) offsets[r] = (row + r < rows ? row + r : rows - 1) * stride;
+    const auto write = [&](auto sum, float* plane) TAGIX_LAMBDA_INLINE {
+      for (Index r = 0; r < n_rows && row + r < rows; ++r) {
+        float* target = plane + (row + r) * output.stride;
+        for (Index c = 0; c < n_columns; ++c) target[c] = sum(4 * r + c, c);
+        for (Index c = n_columns; output.padded && c < 4; ++c) target[c] = 0;
+      }
+    };
+    const Vector totals = dot_tile<Format, n_rows, n_columns>(first, offsets, cells);
+    const auto of_first = [&](Index i, Index c) { return totals[i] + bias[c]; };
+    if constexpr (n_terms == 1) {
+      write(of_first, output.sums);
+    } else {
+      if (output.of_first != nullptr) write(of_first, output.of_first);
+      const Vector more = dot_tile<Format, n_rows, n_columns>(second, offsets, cells);
+      write([&](Index i, Index c) { return of_first(i, c) + more[i]; }, output.sums);
     }
   }
 }
 
-/// The bias of a panel in a product without one.
+/// What a product without a bias starts from.
 alignas(64) constexpr float no_bias[2 * TAGIX_LANES] = {};
 
 /// Kernels::product_rows in one format.
 template <class Format, int n_terms>
-TAGIX_INLINE void product_panels(const float* first, const float* second, Index stride, Index rows,
-                                 Index cells, Index columns, const float* packed, bool with_bias,
-                                 bool padded, float* output, Index output_stride) {
+TAGIX_INLINE void product_panels(ProductTerm first, ProductTerm second, Index stride, Index rows,
+                                 Index cells, Index columns, bool with_bias,
+                                 const ProductSums& output) {
   const auto multiply = [&](Index column, Index used, auto vector,
                             auto n_vectors) TAGIX_LAMBDA_INLINE {
     using V = decltype(vector);
     constexpr Index width = n_vectors.value * lanes<V>;
-    const float* bias = with_bias ? packed : no_bias;
+    const float* const bias = with_bias ? first.packed : no_bias;
+    const ProductSums here{output.sums + column, output.stride, output.padded,
+                           output.of_first == nullptr ? nullptr : output.of_first + column};
+    // Behind the bias, which only the first has a use for.
+    const ProductTerm own{first.factors, first.packed + width},
+        other{second.factors, second.packed + width};
+    first.packed += width * (1 + cells);
+    if constexpr (n_terms == 2) second.packed += width * (1 + cells);
     if constexpr (width < TAGIX_LANES) {
       if (is_dot_panel(width, used, cells)) {
         const auto dots = used == 1 ? dot_rows<Format, 1, n_terms> : dot_rows<Format, 2, n_terms>;
-        dots(first, second, stride, rows, cells, bias, packed, padded, output + column,
-             output_stride);
-        packed += width * (1 + cells * n_terms);
+        dots(own, other, stride, rows, cells, bias, here);
         return;
       }
     }
-    const bool full = padded || used == width;
+    const bool full = output.padded || used == width;
     for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
-      float rest[n_rows.value * width];
-      float* target = output + row * output_stride + column;
-      product_tile<Format, V, n_vectors.value, n_rows.value, n_terms>(
-          first + row * stride, second + row * stride, stride, cells, bias, packed,
-          full ? target : rest, full ? output_stride : width);
-      if (!full) take_used(rest, n_rows.value, width, used, false, target, output_stride);
+      constexpr Index n = n_rows.value;
+      const ProductTerm one{own.factors + row * stride, own.packed};
+      ProductTerm two;
+      if constexpr (n_terms == 2) two = {other.factors + row * stride, other.packed};
+      const auto tile = product_tile<Format, V, n_vectors.value, n, n_terms>;
+      float* const sums = here.sums + row * output.stride;
+      float* const of_first =
+          here.of_first == nullptr ? nullptr : here.of_first + row * output.stride;
+      if (full) {
+        tile(one, two, stride, cells, bias, sums, of_first, output.stride);
+        return;
+      }
+      float rest[n * width], rest_of_first[n * width];
+      tile(one, two, stride, cells, bias, rest, of_first == nullptr ? nullptr : rest_of_first,
+           width);
+      take_used(rest, n, width, used, false, sums, output.stride);
+      if (n_terms == 2 && of_first != nullptr) {
+        take_used(rest_of_first, n, width, used, false, of_first, output.stride);
+      }
     });
-    packed += width * (1 + cells * n_terms);
   };
   for_each_panel(columns, multiply);
 }

@@ -25,7 +25,6 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
       places.mean = packed_plane(formats.mean, out, in);
       places.square = packed_plane(formats.var, out, in);
       places.var = packed_plane(formats.var, out, in);
-      places.spread = packed_plane(formats.var, in, out);
       places.noise = memory.take(TilePlan::tile_rows * affine->output_stride);
       widest = std::max(widest, affine->output_stride);
       features = out;
@@ -38,6 +37,13 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
     places.features = features;
     places_.push_back(places);
   }
+  // Each affine step changes the pair of planes, from the output down.
+  bool swapped = false;
+  for (Index i = plan.n_steps() - 1; i >= 0; --i) {
+    places_[static_cast<std::size_t>(i)].swapped = swapped;
+    if (plan.affine_at(i) != nullptr) swapped = !swapped;
+  }
+  input_swapped_ = swapped;
   plane_size_ = TilePlan::tile_rows * widest;
   scratch_plane_ = memory.take(plane_size_);
   cells_ = memory.take(plane_size_);
@@ -58,38 +64,26 @@ void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted
     const Index in = affine->shape.in_features, out = affine->shape.out_features;
     const AffineParameters from = affine->parameters_in(parameters);
     const Places& places = places_[static_cast<std::size_t>(i)];
-    const auto pack = [&](WeightTerms terms, Format format, bool transposed, const float* bias,
-                          Index place) {
-      const WeightView view{from.weight_mean, from.weight_var, transposed ? in : 1,
-                            transposed ? 1 : in};
-      kernels_.pack_weight(terms, format, view, transposed ? out : in, transposed ? in : out, bias,
-                           packed_.data() + place);
+    const auto pack = [&](WeightTerm term, Format format, Index place) {
+      const WeightView transposed{from.weight_mean, from.weight_var, in, 1};
+      kernels_.pack_weight(term, format, transposed, out, in, nullptr, packed_.data() + place);
     };
-    if (wanted.n_covariances() > 0) {
-      pack(WeightTerms::var, formats_.var, /*transposed=*/false, from.bias_var, places.spread);
-    }
     if (i < lowest_) return;
-    pack(WeightTerms::mean, formats_.mean, /*transposed=*/true, nullptr, places.mean);
+    pack(WeightTerm::mean, formats_.mean, places.mean);
     if (!follows_var(i)) return;
-    pack(WeightTerms::square, formats_.var, /*transposed=*/true, nullptr, places.square);
-    pack(WeightTerms::var, formats_.var, /*transposed=*/true, nullptr, places.var);
+    pack(WeightTerm::square, formats_.var, places.square);
+    pack(WeightTerm::var, formats_.var, places.var);
   });
 }
 
-void TileAdjoint::keep_affine(Index i, const float* mean, const float* var, const float* output_var,
-                              Index rows, float* memory) const {
+float* TileAdjoint::spread_of(Index i, float* memory) const {
+  return wanted_.n_covariances() == 0 ? nullptr
+                                      : memory + places_[static_cast<std::size_t>(i)].noise;
+}
+
+void TileAdjoint::keep_spread(Index i, const float* output_var, Index rows, float* memory) const {
   if (wanted_.n_covariances() == 0) return;
-  const PlannedAffine& affine = *plan_.affine_at(i);
-  const Places& places = places_[static_cast<std::size_t>(i)];
-  if (var == nullptr) {  // nothing comes from below
-    std::copy_n(output_var, rows * affine.output_stride, memory + places.noise);
-    return;
-  }
-  float* const moments = memory + scratch_plane_;
-  kernels_.second_moment(mean, var, rows * affine.input_stride, moments);
-  multiply(WeightTerms::var, formats_.var, packed_.data() + places.spread, moments,
-           affine.input_stride, rows, affine.shape.in_features, affine.shape.out_features,
-           /*with_bias=*/true, memory + places.noise, affine.output_stride, memory);
+  std::copy_n(output_var, rows * plan_.affine_at(i)->output_stride, spread_of(i, memory));
 }
 
 void TileAdjoint::keep_slopes(Index i, const float* mean, const float* var, Index rows,
@@ -115,23 +109,13 @@ void TileAdjoint::keep_excess(Index i, const float* var, Index rows, float* memo
   kernels_.activation_excess(noise, memory + places.slopes, var, size, noise);
 }
 
-bool TileAdjoint::is_swapped(Index i) const {
-  Index n_affine = 0;
-  for (Index above = plan_.n_steps() - 1; above > i; --above) {
-    if (plan_.affine_at(above) != nullptr) ++n_affine;
-  }
-  return n_affine % 2 == 1;
-}
-
 PlanePair TileAdjoint::adjoint(Index output, Index i) const {
-  const Index first = fixed_size_ + (4 * output + (is_swapped(i) ? 2 : 0)) * plane_size_;
+  const bool swapped = i >= 0 ? places_[static_cast<std::size_t>(i)].swapped : input_swapped_;
+  const Index first = fixed_size_ + (4 * output + (swapped ? 2 : 0)) * plane_size_;
   return {first, first + plane_size_};
 }
 
-PlanePair TileAdjoint::next(Index output, Index i) const {
-  const Index first = fixed_size_ + (4 * output + (is_swapped(i) ? 0 : 2)) * plane_size_;
-  return {first, first + plane_size_};
-}
+PlanePair TileAdjoint::next(Index output, Index i) const { return adjoint(output, i - 1); }
 
 void TileAdjoint::begin(Index rows, float* memory, float* covariance) const {
   const Index top = plan_.n_steps() - 1, stride = plan_.out_stride;
@@ -184,19 +168,18 @@ void TileAdjoint::pass_affine(Index i, const float* input_mean, Index rows, floa
   const Index below_size = rows * affine.input_stride;
   for (Index output = 0; output < wanted_.n_outputs; ++output) {
     const PlanePair from = adjoint(output, i), to = next(output, i);
-    const auto product = [&](WeightTerms terms, Format format, Index packed, Index values,
-                             float* target) {
-      multiply(terms, format, packed_.data() + packed, memory + values, affine.output_stride, rows,
-               out, in, /*with_bias=*/false, target, affine.input_stride, memory);
+    const auto product = [&](Format format, Index packed, Index values, float* target) {
+      multiply(format, packed_.data() + packed, memory + values, affine.output_stride, rows, out,
+               in, target, affine.input_stride, memory);
     };
-    product(WeightTerms::mean, formats_.mean, places.mean, from.mean, memory + to.mean);
+    product(formats_.mean, places.mean, from.mean, memory + to.mean);
     if (!follows_var(i)) {
       std::fill_n(memory + to.var, below_size, 0.0f);
       continue;
     }
     float* const by_var = memory + scratch_plane_;
-    product(WeightTerms::square, formats_.var, places.square, from.var, memory + to.var);
-    product(WeightTerms::var, formats_.var, places.var, from.var, by_var);
+    product(formats_.var, places.square, from.var, memory + to.var);
+    product(formats_.var, places.var, from.var, by_var);
     kernels_.join_adjoint(input_mean, by_var, below_size, memory + to.mean, memory + to.var);
   }
 }
@@ -215,10 +198,9 @@ void TileAdjoint::end(const float* input_var, Index rows, float* memory, float* 
   add_spread(input_var, -1, plan_.in_features, stride, plan_.in_features, rows, memory, covariance);
 }
 
-void TileAdjoint::multiply(WeightTerms terms, Format format, const float* packed,
-                           const float* values, Index stride, Index rows, Index depth,
-                           Index columns, bool with_bias, float* output, Index output_stride,
-                           float* memory) const {
+void TileAdjoint::multiply(Format format, const float* packed, const float* values, Index stride,
+                           Index rows, Index depth, Index columns, float* output,
+                           Index output_stride, float* memory) const {
   const float* factors = values;
   Index factor_stride = stride;
   if (format == Format::bfloat16) {
@@ -228,8 +210,8 @@ void TileAdjoint::multiply(WeightTerms terms, Format format, const float* packed
                           {cells, factor_stride}, {});
     factors = cells;
   }
-  kernels_.product_rows(terms, format, factors, nullptr, factor_stride, rows, depth, columns,
-                        packed, with_bias, /*padded=*/true, output, output_stride);
+  kernels_.product_rows(format, {factors, packed}, {}, factor_stride, rows, depth, columns,
+                        /*with_bias=*/false, {output, output_stride, /*padded=*/true});
 }
 
 }  // namespace tagix::cpu

@@ -22,11 +22,12 @@ class TileAdjoint {
   /// The floats that a thread works in.
   Index memory_size() const { return memory_size_; }
 
-  /// What is kept of step i on the way up, for `rows` rows: of an affine step from the moments that
-  /// enter it (a null `var` is known exactly) and the variances that it gave; of an activation
-  /// before and after it has run.
-  void keep_affine(Index i, const float* mean, const float* var, const float* output_var,
-                   Index rows, float* memory) const;
+  /// Where an affine step is to write what its parameters add to the variances, or null where
+  /// nobody asks for covariances.
+  float* spread_of(Index i, float* memory) const;
+  /// What is kept of step i on the way up, for `rows` rows: of an affine step whose input is known
+  /// exactly the variances that it gave; of an activation before and after it has run.
+  void keep_spread(Index i, const float* output_var, Index rows, float* memory) const;
   void keep_slopes(Index i, const float* mean, const float* var, Index rows, float* memory) const;
   void keep_excess(Index i, const float* var, Index rows, float* memory) const;
 
@@ -55,9 +56,9 @@ class TileAdjoint {
   /// Where an affine step has its packed weights, and what is kept of a step of a tile.
   struct Places {
     Index mean = 0, square = 0, var = 0;  ///< packed: W_mean, W_mean^2 and W_var, out x in
-    Index spread = 0;                     ///< packed: W_var and b_var, in x out
     Index noise = 0;                      ///< in memory: the variances that the step adds
     Index slopes = 0;                     ///< of an activation: four planes
+    bool swapped = false;                 ///< which pair of planes holds the adjoint above it
     Index features = 0;  ///< columns of the result; a row may be longer, and holds anything beyond
   };
 
@@ -72,7 +73,6 @@ class TileAdjoint {
   /// two pairs of planes in turn.
   PlanePair adjoint(Index output, Index i) const;
   PlanePair next(Index output, Index i) const;
-  bool is_swapped(Index i) const;
   /// Whether the adjoint above step i has derivatives by variances: below the first activation.
   bool follows_var(Index i) const { return i < first_from_above_; }
 
@@ -80,15 +80,16 @@ class TileAdjoint {
   void add_spread(const float* noise, Index step, Index cols, Index stride, Index noise_stride,
                   Index rows, float* memory, float* covariance) const;
   /// output = values * packed plane, for padded planes of a tile.
-  void multiply(WeightTerms terms, Format format, const float* packed, const float* values,
-                Index stride, Index rows, Index depth, Index columns, bool with_bias, float* output,
-                Index output_stride, float* memory) const;
+  void multiply(Format format, const float* packed, const float* values, Index stride, Index rows,
+                Index depth, Index columns, float* output, Index output_stride,
+                float* memory) const;
 
   const Kernels& kernels_;
   Formats formats_;
   const TilePlan& plan_;
   std::vector<Places> places_;  // by step
   Index first_from_above_ = 0;  // the number of the topmost activation, or -1
+  bool input_swapped_ = false;  // Places::swapped of the input
   Index fixed_size_ = 0;        // of memory, without the adjoints
   Index plane_size_ = 0;
   Index packed_size_ = 0;

@@ -74,9 +74,10 @@ TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<Ch
   const auto planes = [&plane](Arena& arena) { return PlanePair{plane(arena), plane(arena)}; };
   delta = planes(arenas.tile);
   other = planes(arenas.tile);
+  if (formats.var == Format::float32) moment = plane(arenas.tile);
   if (formats.var == Format::bfloat16) {
     by_row = planes(arenas.tile);
-    square_by_row = plane(arenas.tile);
+    moment_by_row = plane(arenas.tile);
     by_sample = planes(arenas.tile);
   }
   packed_size = arenas.packed.size();

@@ -65,12 +65,13 @@ struct TilePlan {
   Index group_size = 0;
 
   // In the tile.
-  PlanePair delta;  ///< the innovation on its way down; forward keeps moments there
-  PlanePair other;  ///< where a product writes what becomes current
+  PlanePair delta;   ///< the innovation on its way down; forward keeps moments there
+  PlanePair other;   ///< where a product writes what becomes current
+  Index moment = 0;  ///< a_mean^2 + a_var of what enters an affine step
   // Cells of bfloat16 in the tile: of what enters a product, and of an innovation that enters an
   // outer product.
   PlanePair by_row;
-  Index square_by_row = 0;
+  Index moment_by_row = 0;
   PlanePair by_sample;
 };
 

@@ -191,28 +191,29 @@ class TiledExecutor final : public Executor {
   /// what backward needs if the network learns. A null `var` is an input known exactly. The planes
   /// that it writes are padded with zeros to whole panels.
   void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, const float* var,
-                      float* output_mean, float* output_var) const {
+                      const ProductOutput& output) const {
     const Index in = affine.shape.in_features, out = affine.shape.out_features;
     const Index stride = affine.input_stride;
     const float* mean = tile.at(affine.input_mean);
     float* kept_square = tile.at(affine.factor.var);
-    ProductFactors factors{mean, stride, var, kept_square, stride};
+    float* const moment = tile.at(plan_.moment);
+    ProductFactors factors{mean, stride, var, moment, stride};
     if (formats_.var == Format::float32) {
-      kernels_.square(mean, tile.rows * stride, kept_square);
+      kernels_.second_moment(mean, var, tile.rows * stride, moment);
+      if (learns) kernels_.square(mean, tile.rows * stride, kept_square);
     } else {
       const InputFactors cells{
           tile.at(plan_.by_row.mean), learns ? tile.at(affine.factor.mean) : nullptr,
-          tile.at(plan_.square_by_row), learns ? kept_square : nullptr, tile.at(plan_.by_row.var)};
+          tile.at(plan_.moment_by_row), learns ? kept_square : nullptr, tile.at(plan_.by_row.var)};
       kernels_.pack_inputs(formats_.mean, mean, var, stride, tile.rows, in, cells);
-      factors = {mean, stride, cells.var_by_row, cells.square_by_row, stride / 2};
+      factors = {mean, stride, cells.var_by_row, cells.moment_by_row, stride / 2};
       if (formats_.mean == Format::bfloat16) {
         factors.mean = cells.mean_by_row;
         factors.mean_stride = stride / 2;
       }
     }
     product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
-                      in, out, packed_weight(affine.packed_forward), /*padded=*/true, output_mean,
-                      output_var, affine.output_stride);
+                      in, out, packed_weight(affine.packed_forward), output);
   }
 
   /// Takes the innovation of an affine step's output through the Jacobian of the activation above
@@ -253,8 +254,9 @@ class TiledExecutor final : public Executor {
         ProductKind::squared,
         {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
          float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
-        tile.rows, out, in, packed_weight(affine.packed_backward), /*padded=*/true,
-        tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride);
+        tile.rows, out, in, packed_weight(affine.packed_backward),
+        {tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride,
+         /*padded=*/true});
   }
 
   const float* packed_weight(Index offset) const { return packed_.data() + offset; }
@@ -287,9 +289,11 @@ class TiledExecutor final : public Executor {
       float* mean = input_mean(tile, i);
       float* next_mean = input_mean(tile, i + 1);
       if (const PlannedAffine* affine = plan_.affine_at(i)) {
-        forward_affine(*affine, tile, learns, known_or_var, next_mean, next_var);
-        if (kept != nullptr) {
-          adjoint_.keep_affine(i, mean, known_or_var, next_var, tile.rows, kept);
+        ProductOutput output{next_mean, next_var, affine->output_stride, /*padded=*/true};
+        if (kept != nullptr) output.spread = adjoint_.spread_of(i, kept);
+        forward_affine(*affine, tile, learns, known_or_var, output);
+        if (kept != nullptr && known_or_var == nullptr) {
+          adjoint_.keep_spread(i, next_var, tile.rows, kept);
         }
         std::swap(var, next_var);
       } else {
@@ -327,8 +331,8 @@ class TiledExecutor final : public Executor {
         stride /= 2;
       }
       product_.multiply_means(mean, stride, tile.rows, in, affine->shape.out_features,
-                              packed_weight(affine->packed_forward), /*padded=*/true, next_mean,
-                              affine->output_stride);
+                              packed_weight(affine->packed_forward),
+                              {next_mean, nullptr, affine->output_stride, /*padded=*/true});
     }
     copy_rows(input_mean(tile, n_steps()), plan_.out_stride, output.mean, plan_.out_features, tile);
     std::fill_n(output.var, output.size(), 0.0f);
