@@ -156,10 +156,13 @@ template <class Function>
 struct ActivationSlopes {
   Function function;
   ConstMomentsView input;
+  bool residual;
   SlopesView slopes;
 
   __device__ void operator()(Index i) const {
-    write(function.slopes(input.mean[i], var_at(input, i)), slopes, i);
+    const float mean = input.mean[i], var = var_at(input, i);
+    write(residual ? function.slopes_of_residual(mean, var) : function.slopes(mean, var), slopes,
+          i);
   }
 };
 
@@ -168,22 +171,28 @@ struct ActivationSlopesFromPoints {
   ConstMomentsView input;
   const float* values;
   const float* derivatives;
+  bool residual;
   SlopesView slopes;
 
   __device__ void operator()(Index i) const {
     const float var = var_at(input, i);
     if (form == math::MomentsForm::first_order) {
-      write(math::first_order_slopes(derivatives[i], 0.0f, var), slopes, i);
+      const float slope = residual ? 1 + derivatives[i] : derivatives[i];
+      write(math::first_order_slopes(slope, 0.0f, var), slopes, i);
       return;
     }
     constexpr auto rule = math::quadrature_rule<float>();
     const Index size = input.size();
     math::QuadratureSlopes<float> sums(values[math::n_quadrature_nodes / 2 * size + i],
                                        math::sqrt(var));
+    math::QuadratureJacobianSlope<float> jacobian_slope;
     for (int k = 0; k < math::n_quadrature_nodes; ++k) {
-      sums.add(rule.weight[k], rule.node[k], values[k * size + i], derivatives[k * size + i]);
+      const float derivative = derivatives[k * size + i];
+      sums.add(rule.weight[k], rule.node[k], values[k * size + i], derivative);
+      if (residual) jacobian_slope.add(rule.weight[k], rule.node[k], derivative);
     }
-    write(sums.slopes(), slopes, i);
+    const math::ActivationSlopes<float> own = sums.slopes();
+    write(residual ? math::residual_slopes(own, jacobian_slope.by_log_sd(), var) : own, slopes, i);
   }
 };
 
@@ -198,19 +207,19 @@ void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMoment
   for_each("affine_adjoint", below.size(), AffineAdjoint{input, weight, adjoint, below});
 }
 
-void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, bool residual,
                        SlopesView slopes) {
   math::visit_activation(spec, [&](auto function) {
     for_each("activation_slopes", input.size(),
-             ActivationSlopes<decltype(function)>{function, input, slopes});
+             ActivationSlopes<decltype(function)>{function, input, residual, slopes});
   });
 }
 
 void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
-                                   const float* values, const float* derivatives,
+                                   const float* values, const float* derivatives, bool residual,
                                    SlopesView slopes) {
   for_each("activation_slopes_from_points", input.size(),
-           ActivationSlopesFromPoints{form, input, values, derivatives, slopes});
+           ActivationSlopesFromPoints{form, input, values, derivatives, residual, slopes});
 }
 
 void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,

@@ -179,14 +179,14 @@ class CudaBackend final : public Backend {
                       MomentsView below) override {
     cuda::affine_adjoint(input, weight, adjoint, below);
   }
-  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, bool residual,
                          SlopesView slopes) override {
-    cuda::activation_slopes(spec, input, slopes);
+    cuda::activation_slopes(spec, input, residual, slopes);
   }
   void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
-                                     const float* values, const float* derivatives,
+                                     const float* values, const float* derivatives, bool residual,
                                      SlopesView slopes) override {
-    cuda::activation_slopes_from_points(form, input, values, derivatives, slopes);
+    cuda::activation_slopes_from_points(form, input, values, derivatives, residual, slopes);
   }
   void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
                      MomentsView below) override {

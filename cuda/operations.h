@@ -53,9 +53,10 @@ void class_probabilities(ConstMomentsView prediction, const math::ClassHead& cla
 void start_adjoint(Index n_outputs, MomentsView adjoint);
 void affine_adjoint(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView adjoint,
                     MomentsView below);
-void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, SlopesView slopes);
+void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, bool residual,
+                       SlopesView slopes);
 void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
-                                   const float* values, const float* derivatives,
+                                   const float* values, const float* derivatives, bool residual,
                                    SlopesView slopes);
 void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,
                    MomentsView below);

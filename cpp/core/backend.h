@@ -342,15 +342,16 @@ class Backend {
   virtual void affine_adjoint(ConstMomentsView input, ConstMomentsView weight,
                               ConstMomentsView adjoint, MomentsView below) = 0;
 
-  /// The slopes of activation_forward's moments, elementwise, each input.size() values.
+  /// The slopes of activation_forward's moments, elementwise, each input.size() values; with
+  /// `residual` those of residual_activation's.
   virtual void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
-                                 SlopesView slopes) = 0;
+                                 bool residual, SlopesView slopes) = 0;
 
   /// Those of activation_from_points. In the first-order form, which knows no f'', the slope of the
-  /// variance by the mean, 2 f' f'' var, is taken as 0.
+  /// variance by the mean, which has it as a factor, is taken as 0.
   virtual void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
                                              const float* values, const float* derivatives,
-                                             SlopesView slopes) = 0;
+                                             bool residual, SlopesView slopes) = 0;
 
   /// The adjoint below an elementwise function, for each output by the same `size` slopes:
   /// mean_by_mean G + var_by_mean G_v and mean_by_var G + var_by_var G_v, written or, with `add`,

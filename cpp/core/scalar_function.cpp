@@ -59,11 +59,12 @@ void function_values(Backend& backend, const ScalarFunction& function, const flo
 }
 
 void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
-                     ConstMomentsView input, SlopesView slopes) {
+                     ConstMomentsView input, bool residual, SlopesView slopes) {
   for_each_slice(
       backend, function, form, input,
       [&](ConstMomentsView slice, Index start, const float* values, const float* derivatives) {
-        backend.activation_slopes_from_points(form, slice, values, derivatives, slopes.from(start));
+        backend.activation_slopes_from_points(form, slice, values, derivatives, residual,
+                                              slopes.from(start));
       });
 }
 

@@ -24,9 +24,9 @@ void function_forward(Backend& backend, const ScalarFunction& function, math::Mo
 void function_values(Backend& backend, const ScalarFunction& function, const float* input,
                      Index size, float* output);
 
-/// Backend::activation_slopes for a user's function. In the first-order form they leave out how the
-/// variance follows the mean, which takes f''.
+/// Backend::activation_slopes for a user's function f, or for z + f(z). In the first-order form
+/// they leave out how the variance follows the mean, which takes f''.
 void function_slopes(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
-                     ConstMomentsView input, SlopesView slopes);
+                     ConstMomentsView input, bool residual, SlopesView slopes);
 
 }  // namespace tagix

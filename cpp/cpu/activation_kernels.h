@@ -84,32 +84,47 @@ TAGIX_INLINE void store_slopes(const math::ActivationSlopes<Vector>& slopes, Slo
 }
 
 void activation_slopes(const math::ActivationSpec& spec, const float* input_mean,
-                       const float* input_var, Index size, SlopesView slopes) {
+                       const float* input_var, Index size, bool residual, SlopesView slopes) {
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
-    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
-      store_slopes(function.slopes(load_part(input_mean + i), var), slopes, i, store_part);
-    });
+    const auto store_all = [&](auto slopes_at) TAGIX_LAMBDA_INLINE {
+      for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+        const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
+        store_slopes(slopes_at(load_part(input_mean + i), var), slopes, i, store_part);
+      });
+    };
+    if (residual) {
+      store_all([&](Vector mean, Vector var)
+                    TAGIX_LAMBDA_INLINE { return function.slopes_of_residual(mean, var); });
+    } else {
+      store_all([&](Vector mean, Vector var)
+                    TAGIX_LAMBDA_INLINE { return function.slopes(mean, var); });
+    }
   });
 }
 
 void activation_slopes_from_points(math::MomentsForm form, const float* input_var, Index size,
-                                   const float* values, const float* derivatives,
+                                   const float* values, const float* derivatives, bool residual,
                                    SlopesView slopes) {
   for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
     const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
     if (form == math::MomentsForm::first_order) {
-      store_slopes(math::first_order_slopes(load_part(derivatives + i), Vector{}, var), slopes, i,
-                   store_part);
+      Vector slope = load_part(derivatives + i);
+      if (residual) slope += 1;
+      store_slopes(math::first_order_slopes(slope, Vector{}, var), slopes, i, store_part);
       return;
     }
     math::QuadratureSlopes<Vector> sums(load_part(values + math::n_quadrature_nodes / 2 * size + i),
                                         math::sqrt(var));
+    math::QuadratureJacobianSlope<Vector> jacobian_slope;
     for (int node = 0; node < math::n_quadrature_nodes; ++node) {
-      sums.add(math::quadrature_weights[node], math::quadrature_nodes[node],
-               load_part(values + node * size + i), load_part(derivatives + node * size + i));
+      const float weight = math::quadrature_weights[node], place = math::quadrature_nodes[node];
+      const Vector derivative = load_part(derivatives + node * size + i);
+      sums.add(weight, place, load_part(values + node * size + i), derivative);
+      if (residual) jacobian_slope.add(weight, place, derivative);
     }
-    store_slopes(sums.slopes(), slopes, i, store_part);
+    math::ActivationSlopes<Vector> each = sums.slopes();
+    if (residual) each = math::residual_slopes(each, jacobian_slope.by_log_sd(), var);
+    store_slopes(each, slopes, i, store_part);
   });
 }
 

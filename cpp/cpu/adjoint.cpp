@@ -48,10 +48,10 @@ void affine_adjoint(const Kernels& kernels, Formats formats, ConstMomentsView in
 }
 
 void activation_slopes(const Kernels& kernels, const math::ActivationSpec& spec,
-                       ConstMomentsView input, SlopesView slopes) {
+                       ConstMomentsView input, bool residual, SlopesView slopes) {
   for_element_pieces(input.size(), [&](Index first, Index count) {
     kernels.activation_slopes(spec, input.mean + first, plane_from(input.var, first), count,
-                              slopes.from(first));
+                              residual, slopes.from(first));
   });
 }
 

@@ -14,7 +14,7 @@ void start_adjoint(Index n_outputs, MomentsView adjoint);
 void affine_adjoint(const Kernels& kernels, Formats formats, ConstMomentsView input,
                     ConstMomentsView weight, ConstMomentsView adjoint, MomentsView below);
 void activation_slopes(const Kernels& kernels, const math::ActivationSpec& spec,
-                       ConstMomentsView input, SlopesView slopes);
+                       ConstMomentsView input, bool residual, SlopesView slopes);
 void scale_adjoint(const Kernels& kernels, ConstSlopesView slopes, Index size,
                    ConstMomentsView adjoint, bool add, MomentsView below);
 void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView input,

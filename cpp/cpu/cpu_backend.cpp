@@ -194,16 +194,16 @@ class CpuBackend final : public Backend {
     cpu::affine_adjoint(kernels_, formats_of(precision_), input, weight, adjoint, below);
   }
 
-  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input,
+  void activation_slopes(const math::ActivationSpec& spec, ConstMomentsView input, bool residual,
                          SlopesView slopes) override {
-    cpu::activation_slopes(kernels_, spec, input, slopes);
+    cpu::activation_slopes(kernels_, spec, input, residual, slopes);
   }
 
   void activation_slopes_from_points(math::MomentsForm form, ConstMomentsView input,
-                                     const float* values, const float* derivatives,
+                                     const float* values, const float* derivatives, bool residual,
                                      SlopesView slopes) override {
     kernels_.activation_slopes_from_points(form, input.var, input.size(), values, derivatives,
-                                           slopes);
+                                           residual, slopes);
   }
 
   void scale_adjoint(ConstSlopesView slopes, Index size, ConstMomentsView adjoint, bool add,

@@ -221,10 +221,10 @@ struct Kernels {
                                  const float* values, const float* derivatives, float* output_mean,
                                  float* output_var, float* jacobian);
   void (*activation_slopes)(const math::ActivationSpec& spec, const float* input_mean,
-                            const float* input_var, Index size, SlopesView slopes);
+                            const float* input_var, Index size, bool residual, SlopesView slopes);
   void (*activation_slopes_from_points)(math::MomentsForm form, const float* input_var, Index size,
                                         const float* values, const float* derivatives,
-                                        SlopesView slopes);
+                                        bool residual, SlopesView slopes);
   /// Backend::scale_adjoint for one output; `below` may be what is read.
   void (*scale_adjoint)(ConstSlopesView slopes, Index size, const float* mean, const float* var,
                         bool add, float* below_mean, float* below_var);

@@ -91,7 +91,7 @@ void TileAdjoint::keep_slopes(Index i, const float* mean, const float* var, Inde
   const auto& activation = std::get<PlannedActivation>(plan_.step(i));
   const Places& places = places_[static_cast<std::size_t>(i)];
   const Index size = rows * activation.stride;
-  kernels_.activation_slopes(activation.spec, mean, var, size,
+  kernels_.activation_slopes(activation.spec, mean, var, size, /*residual=*/false,
                              SlopesView::planes(memory + places.slopes, size));
   if (var == nullptr) {
     std::fill_n(memory + places.noise, size, 0.0f);

@@ -53,7 +53,6 @@ struct Adjoint : PassDown {
   }
 
   void operator()(const Activate& op) const {
-    if (op.residual) refuse("x + f(x) has no adjoint");
     const ConstMomentsView x = pass.value(op.x);
     if (of.covariance != nullptr && x.var != nullptr) {
       float* const excess = plane();
@@ -64,10 +63,10 @@ struct Adjoint : PassDown {
     if (below[0].handover == Handover::none) return;
     const SlopesView slopes = room_for_slopes(x.size());
     if (const auto* spec = std::get_if<math::ActivationSpec>(&op.function)) {
-      backend().activation_slopes(*spec, x, slopes);
+      backend().activation_slopes(*spec, x, op.residual, slopes);
     } else {
       const auto& user = std::get<UserFunction>(op.function);
-      function_slopes(backend(), *user.function, user.form, x, slopes);
+      function_slopes(backend(), *user.function, user.form, x, op.residual, slopes);
     }
     scale(slopes, x.size(), below[0]);
   }

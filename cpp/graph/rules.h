@@ -117,8 +117,7 @@ struct AdjointPass {
 ///   input        its variances
 ///
 /// `delta` may become the adjoint of an input (Handover::in_place), and `spare` is as in backward.
-/// Throws std::logic_error for x + f(x), whose adjoint would take derivatives of f that are not
-/// there, and for covariances where weights are shared by positions.
+/// Throws std::logic_error for covariances where weights are shared by positions.
 void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta,
              std::span<const Below> below, MomentsView spare);
 

@@ -25,6 +25,19 @@ struct ActivationSlopes {
   T var_by_var;    ///< d Var f / d var = E f'^2 + Cov(f, f'')
 };
 
+/// The slopes of the moments of z + f(z), mean + E f and var + Var f + 2 var J with J = E f', from
+/// those of f(z) and d J / d log sd = 2 var d J / d var. As d J / d mean = 2 d E f / d var, they
+/// are
+///
+///   1 + J,   d E f / d var,   d Var f / d mean + 4 var d E f / d var,
+///   1 + d Var f / d var + 2 J + d J / d log sd
+template <class T>
+TAGIX_HD TAGIX_INLINE ActivationSlopes<T> residual_slopes(const ActivationSlopes<T>& f,
+                                                          T jacobian_by_log_sd, T var) {
+  return {1 + f.mean_by_mean, f.mean_by_var, f.var_by_mean + 4 * var * f.mean_by_var,
+          1 + f.var_by_var + 2 * f.mean_by_mean + jacobian_by_log_sd};
+}
+
 /// (mean, var) -> exact moments of F.
 template <class F>
 struct ExactMoments {
@@ -41,6 +54,11 @@ struct ExactMoments {
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
     return activation.exact_slopes(mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes_of_residual(T mean, T var) const {
+    return residual_slopes(activation.exact_slopes(mean, var),
+                           activation.jacobian_by_log_sd(mean, var), var);
   }
 };
 
@@ -73,6 +91,12 @@ struct FirstOrderMoments {
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
     return first_order_slopes(activation.derivative(mean), activation.second_derivative(mean), var);
+  }
+  /// z + f(z) has the slope 1 + f'.
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes_of_residual(T mean, T var) const {
+    return first_order_slopes(1 + activation.derivative(mean), activation.second_derivative(mean),
+                              var);
   }
 };
 

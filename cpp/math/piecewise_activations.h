@@ -33,6 +33,10 @@ struct Identity {
     const T zero = broadcast<T>(0), one = broadcast<T>(1);
     return {one, zero, zero, one};
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T, T) const {
+    return broadcast<T>(0);
+  }
 };
 
 namespace detail {
@@ -102,6 +106,13 @@ struct ReLU {
     return {above_0, S(0.5) * per_sd_density, 2 * f_mean * below_0,
             above_0 - f_mean * per_sd_density};
   }
+
+  /// -alpha phi(alpha).
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    const T alpha = mean * inverse_or_zero(sqrt(var));
+    return -alpha * normal_density(alpha);
+  }
 };
 
 /// f(z) = z for z > 0, negative_slope z else.
@@ -149,6 +160,11 @@ struct LeakyReLU {
             rest * rest * relu.var_by_mean + 2 * s * rest * sd_density,
             s * s + rest * rest * relu.var_by_var +
                 2 * s * rest * (relu.mean_by_mean - half_alpha_density)};
+  }
+
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return (1 - scalar_of_t<T>(negative_slope)) * ReLU{}.jacobian_by_log_sd(mean, var);
   }
 };
 
@@ -236,6 +252,16 @@ struct Hardtanh {
     const T difference = low - high;
     return {f.jacobian, S(0.5) * difference, 2 * ((mean - f.mean) * f.jacobian + var * difference),
             f.jacobian - (1 + f.mean) * low - (1 - f.mean) * high};
+  }
+
+  /// With a = -(1 + mean) / sd and b = (1 - mean) / sd: E f' = Phi(b) - Phi(a), so
+  ///
+  ///   a phi(a) - b phi(b).
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    const T per_sd = inverse_or_zero(sqrt(var));
+    const T a = -(1 + mean) * per_sd, b = (1 - mean) * per_sd;
+    return a * normal_density(a) - b * normal_density(b);
   }
 };
 

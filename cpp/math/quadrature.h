@@ -134,6 +134,19 @@ class QuadratureSlopes {
   T pivot_, sd_, deviation_, slope_, slope_node_, product_, product_node_;
 };
 
+/// 2 var d E f' / d var = E[f' (u^2 - 1)] from the derivatives at those points, added one by one.
+template <class T>
+class QuadratureJacobianSlope {
+ public:
+  TAGIX_HD TAGIX_INLINE void add(scalar_of_t<T> weight, scalar_of_t<T> node, T derivative) {
+    sum_ = sum_ + weight * (node * node - 1) * derivative;
+  }
+  TAGIX_HD TAGIX_INLINE T by_log_sd() const { return sum_; }
+
+ private:
+  T sum_ = broadcast<T>(0);
+};
+
 /// Moments of f(z), z ~ N(mean, var), by quadrature: f has value(z) and derivative(z).
 template <class F, class T>
 TAGIX_HD TAGIX_INLINE ActivationMoments<T> quadrature_moments(const F& f, T mean, T var) {
@@ -160,6 +173,19 @@ TAGIX_HD TAGIX_INLINE ActivationSlopes<T> quadrature_slopes(const F& f, T mean, 
     sums.add(rule.weight[k], rule.node[k], f.value(z), f.derivative(z));
   }
   return sums.slopes();
+}
+
+/// 2 var d E f' / d var, by the same rule.
+template <class F, class T>
+TAGIX_HD TAGIX_INLINE T quadrature_jacobian_by_log_sd(const F& f, T mean, T var) {
+  using S = scalar_of_t<T>;
+  constexpr QuadratureRule<S> rule = quadrature_rule<S>();
+  const T sd = sqrt(var);
+  QuadratureJacobianSlope<T> sum;
+  for (int k = 0; k < n_quadrature_nodes; ++k) {
+    sum.add(rule.weight[k], rule.node[k], f.derivative(quadrature_point(mean, sd, rule.node[k])));
+  }
+  return sum.by_log_sd();
 }
 
 }  // namespace tagix::math

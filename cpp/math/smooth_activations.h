@@ -34,6 +34,10 @@ struct Sigmoid {
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
     return quadrature_slopes(*this, mean, var);
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(*this, mean, var);
+  }
 };
 
 /// f(z) = tanh(z).
@@ -57,6 +61,10 @@ struct Tanh {
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
     return quadrature_slopes(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(*this, mean, var);
   }
 };
 
@@ -82,6 +90,10 @@ struct Softplus {
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
     return quadrature_slopes(*this, mean, var);
   }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(*this, mean, var);
+  }
 };
 
 /// f(z) = z sigmoid(z).
@@ -105,6 +117,10 @@ struct SiLU {
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
     return quadrature_slopes(*this, mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(*this, mean, var);
   }
 };
 
@@ -153,6 +169,11 @@ struct GELU {
     slopes.mean_by_var = S(0.5) * density * (1 + per_k * per_k * (1 - h * h));
     return slopes;
   }
+
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(*this, mean, var);
+  }
 };
 
 /// f(z) = exp(z), log-normal.
@@ -186,6 +207,12 @@ struct Exp {
     using S = scalar_of_t<T>;
     const ActivationMoments<T> f = exact(mean, var);
     return {f.mean, S(0.5) * f.mean, 2 * f.var, f.var + exp(S(2) * (mean + var))};
+  }
+
+  /// E f' = E f.
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return var * exp(mean + scalar_of_t<T>(0.5) * var);
   }
 };
 

@@ -20,10 +20,12 @@ namespace tagix::conformance {
 /// activation that are known to a part in 2^24 themselves.
 struct ActivationSlopes final : Operation {
   math::ActivationSpec spec;
+  bool residual;  ///< of z + f(z)
   HostGaussians input;
 
-  ActivationSlopes(math::ActivationSpec spec, Index rows, Index cols, bool known_input)
-      : spec(spec) {
+  ActivationSlopes(math::ActivationSpec spec, Index rows, Index cols, bool known_input,
+                   bool residual = false)
+      : spec(spec), residual(residual) {
     RandomInputs random(rows + 47 * cols + 1019 * static_cast<Index>(spec.kind));
     input = {rows, cols, {}, {}};
     for (Index i = 0; i < rows * cols; ++i) {
@@ -39,7 +41,8 @@ struct ActivationSlopes final : Operation {
   std::string name() const override {
     return text("activation_slopes ", math::activation_name(spec.kind),
                 spec.form == math::MomentsForm::exact ? " exact " : " first_order ", input.rows,
-                " x ", input.cols, input.var.empty() ? ", known input" : "");
+                " x ", input.cols, input.var.empty() ? ", known input" : "",
+                residual ? ", residual" : "");
   }
 
   Cost cost() const override {
@@ -54,7 +57,9 @@ struct ActivationSlopes final : Operation {
     slopes.mean_by_var = arrays.output(size);
     slopes.var_by_mean = arrays.output(size);
     slopes.var_by_var = arrays.output(size);
-    return [=, this, &backend = arrays.backend()] { backend.activation_slopes(spec, z, slopes); };
+    return [=, this, &backend = arrays.backend()] {
+      backend.activation_slopes(spec, z, residual, slopes);
+    };
   }
 
   std::vector<Expected> expected() const override {
@@ -70,8 +75,11 @@ struct ActivationSlopes final : Operation {
       constexpr double step = 1e-4;  // relative
       for (std::size_t i = 0; i < input.mean.size(); ++i) {
         const double m = input.mean[i], v = input.var.empty() ? 0.0 : input.var[i];
-        const Slopes truth = function.slopes(m, v), by_mean = function.slopes(m * (1 + step), v),
-                     by_var = function.slopes(m, v * (1 + step));
+        const auto slopes_at = [&](double mean, double var) {
+          return residual ? function.slopes_of_residual(mean, var) : function.slopes(mean, var);
+        };
+        const Slopes truth = slopes_at(m, v), by_mean = slopes_at(m * (1 + step), v),
+                     by_var = slopes_at(m, v * (1 + step));
         const double terms[] = {0, mean_by_var_terms(truth, v), var_by_mean_terms(function, m, v),
                                 var_by_var_terms(function, m, v)};
         for (std::size_t k = 0; k < 4; ++k) {
@@ -94,6 +102,8 @@ struct ActivationSlopes final : Operation {
           cases.push_back(std::make_unique<ActivationSlopes>(spec, rows, cols, false));
         }
         cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true));
+        cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true, true));
+        cases.push_back(std::make_unique<ActivationSlopes>(spec, 19, 33, false, true));
       }
     }
     return cases;

@@ -52,6 +52,13 @@ NETWORKS: dict[str, Any] = {
         nn.Residual(nn.Sequential(nn.ReLU(), nn.Linear(32, 32))),
         nn.Linear(32, 2),
     ],
+    "x + f(x)": lambda: [
+        nn.Linear(3, 32),
+        nn.Residual(nn.Tanh()),
+        nn.Linear(32, 32),
+        nn.Residual(nn.ReLU()),
+        nn.Linear(32, 2),
+    ],
     "activation above": lambda: [nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 2), nn.Tanh()],
 }
 
@@ -177,6 +184,7 @@ def test_errors() -> None:
     for call in (net, nn.Sequential(nn.Linear(3, 2), likelihood=tx.Softmax(2)).predict_proba):
         with pytest.raises(ValueError, match=r"^variance: got 'exact', needed 'diagonal' or"):
             call(x, variance="exact")  # type: ignore[operator]
-    shared = nn.Sequential(nn.Linear(3, 3), nn.Residual(nn.ReLU()), seed=0)
-    with pytest.raises(RuntimeError, match=r"x \+ f\(x\) has no adjoint"):
-        shared(x, variance="calibrated")
+    tied = nn.Linear(3, 3)
+    twice = nn.Network(nn.Sequential(tied, nn.ReLU(), tied), (3,))
+    with pytest.raises(RuntimeError, match="used more than once"):
+        twice(x, variance="calibrated")

@@ -64,7 +64,7 @@ class Predicting(Noisy):
             variance: what ``epistemic`` is. "diagonal" is TAGI's own, which training uses: it
                 takes the units of each layer as independent, and is often too small.
                 "calibrated" is the diagonal of :meth:`covariance`: within some percent of the
-                variance over :meth:`draw`, at the price of about 1.3 predictions for each output.
+                variance over :meth:`draw`, at the price of about one prediction for each output.
             **inputs: the inputs by name, in place of x: ``net(a=..., b=...)``.
 
         In the ``forward`` of a :class:`Module`, a :class:`Sequential` gives the symbolic output for
@@ -163,7 +163,6 @@ class Predicting(Noisy):
 
         Raises:
             ValueError, TypeError: as calling the network, and for an array on the GPU.
-            RuntimeError: for a network with x + f(x) of one activation f.
 
         An :class:`Activation` with first-order moments has no second derivative, so the dependence
         of its variance on its mean is left out. This matters if an activation with exact moments
@@ -183,7 +182,8 @@ class Predicting(Noisy):
 
         with G, H and G_x the total derivatives of the outputs by the means of z, a and x. Unlike
         the variances that calling the network gives, it counts that the units of a layer share the
-        layers below. It takes about as long as 1.3 predictions for each output.
+        layers below. It takes about as long as one prediction, and one more for each
+        output.
 
         Args:
             x: inputs, (batch, features), on the CPU.
@@ -194,7 +194,7 @@ class Predicting(Noisy):
 
         Raises:
             ValueError, TypeError: as calling the network, and for an array on the GPU.
-            RuntimeError: for a network that uses a weight more than once, or computes x + f(x).
+            RuntimeError: for a network that uses a weight more than once.
         """
         refuse_gpu("covariance", x=x, x_var=x_var)
         rows = self._inputs.rows("x", x)
