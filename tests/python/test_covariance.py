@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers import Array, on_every_device
+from modules import Twice
 
 import tagix as tx
 from tagix import nn
@@ -52,13 +53,6 @@ NETWORKS: dict[str, Any] = {
         nn.Residual(nn.Sequential(nn.ReLU(), nn.Linear(32, 32))),
         nn.Linear(32, 2),
     ],
-    "x + f(x)": lambda: [
-        nn.Linear(3, 32),
-        nn.Residual(nn.Tanh()),
-        nn.Linear(32, 32),
-        nn.Residual(nn.ReLU()),
-        nn.Linear(32, 2),
-    ],
     "activation above": lambda: [nn.Linear(3, 32), nn.ReLU(), nn.Linear(32, 2), nn.Tanh()],
 }
 
@@ -88,6 +82,23 @@ def test_it_is_that_of_weight_draws(name: str, uncertain: bool) -> None:
     correlation = [c[:, 0, 1] / np.sqrt(c[:, 0, 0] * c[:, 1, 1]) for c in (got, expected)]
     error = np.abs(correlation[0] - correlation[1]).mean()
     assert error < 0.06 and error < 0.6 * np.abs(correlation[1]).mean()  # 0 would be 1 of it
+
+
+@pytest.mark.parametrize("uncertain", [False, True])
+def test_activations_beside_their_inputs(uncertain: bool) -> None:
+    """x + f(x): variances of draws, errors as above, and Jacobians by central differences."""
+    layers = [nn.Linear(3, 32), nn.Residual(nn.Tanh()), nn.Linear(32, 32), nn.Residual(nn.ReLU())]
+    net = nn.Sequential(*layers, nn.Linear(32, 2), noise=tx.Homoscedastic(0.1), seed=2)
+    net.fit(*regression(300), n_epochs=5, batch_size=20, progress=False)
+    x, _ = regression(100, seed=9)
+    x_var = np.full_like(x, 0.01) if uncertain else None
+    expected = drawn_covariance(net, x, x_var, 1500)
+    assert median_ratio(net.covariance(x, x_var), expected) == pytest.approx(1, abs=0.06)
+    jacobian = net.jacobian(x, x_var)
+    for k in range(3):
+        step = 0.02 * np.eye(3, dtype=np.float32)[k]
+        difference = (net(x + step, x_var).mean - net(x - step, x_var).mean) / 0.04
+        np.testing.assert_allclose(jacobian[:, :, k], difference, atol=2e-3)
 
 
 @on_every_device
@@ -184,7 +195,5 @@ def test_errors() -> None:
     for call in (net, nn.Sequential(nn.Linear(3, 2), likelihood=tx.Softmax(2)).predict_proba):
         with pytest.raises(ValueError, match=r"^variance: got 'exact', needed 'diagonal' or"):
             call(x, variance="exact")  # type: ignore[operator]
-    tied = nn.Linear(3, 3)
-    twice = nn.Network(nn.Sequential(tied, nn.ReLU(), tied), (3,))
     with pytest.raises(RuntimeError, match="used more than once"):
-        twice(x, variance="calibrated")
+        nn.Network(Twice(), (4,))(np.ones((2, 4)), variance="calibrated")
