@@ -11,8 +11,11 @@ from helpers import Array
 
 pytest.importorskip("torch", reason="needs the torch extra")
 
+import torch
+
 import tagix as tx
 from tagix import nn, reference
+from tagix.reference import adjoint
 
 # What these tests are about needs no more rows.
 pytestmark = pytest.mark.filterwarnings("ignore:X. got . rows for . columns that vary:UserWarning")
@@ -151,6 +154,65 @@ def test_a_deep_prediction_to_first_order() -> None:
     for carry in (reference.correlated_covariance, reference.fixed_covariance):
         expected = last * np.outer(short.scale, short.scale)
         np.testing.assert_allclose(carry(short, ends), expected, rtol=1e-3, atol=1e-12)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9, 0.999])
+def test_covariance_of_two_rectified_gaussians(correlation: float) -> None:
+    """Against Simpson's rule over the first, of the closed form of the second given the first."""
+    means, stds = (0.4, -0.7), (1.3, 0.8)
+
+    def unit(mean: float, std: float) -> adjoint.ReLUPass:
+        share = torch.special.ndtr(torch.tensor(mean / std, dtype=torch.float64))
+        rest = [torch.zeros((), dtype=torch.float64)] * 4
+        moments = (torch.tensor(mean, dtype=torch.float64), torch.tensor(std**2).double())
+        return adjoint.ReLUPass(*moments, share, *rest)
+
+    units = [unit(mean, std) for mean, std in zip(means, stds, strict=True)]
+    covariance = torch.tensor(correlation * stds[0] * stds[1], dtype=torch.float64)
+    got = adjoint.relu_covariance(*units, covariance, n_nodes=16).item()
+
+    def rectified(mean: Array, std: float) -> Array:
+        alpha = torch.as_tensor(mean / std)
+        density = torch.exp(-(alpha**2) / 2) / math.sqrt(2 * math.pi)
+        value: Array = (torch.as_tensor(mean) * torch.special.ndtr(alpha) + std * density).numpy()
+        return value
+
+    u = np.linspace(-10, 10, 40001)
+    density = np.exp(-(u**2) / 2) / math.sqrt(2 * math.pi)
+    first = np.maximum(means[0] + stds[0] * u, 0)
+    given = means[1] + correlation * stds[1] * u
+    second = rectified(given, stds[1] * math.sqrt(1 - correlation**2))
+    expected = np.sum(density * first * second) * (u[1] - u[0])
+    expected -= np.prod([rectified(np.array(m), s) for m, s in zip(means, stds, strict=True)])
+    assert got == pytest.approx(expected, abs=1e-6)
+
+
+def test_chains_of_kept_weights_against_draws() -> None:
+    """The median over samples; the rest of the outputs, which is not linear, matters."""
+    rng = np.random.default_rng(0)
+    clusters = [rng.normal([-2, 0], 0.5, (500, 2)), rng.normal([2, 1], 0.3, (500, 2))]
+    options = {"prediction_type": "epsilon", "seed": 0}
+    made = tx.DiffusionModel(2, hidden=(16, 16), n_steps=10, **options)
+    made.fit(np.concatenate(clusters).astype(np.float32), n_epochs=3, progress=False)
+    chains = trajectory(made, 60)
+    drawn = [made.draw(seed).sample(60, seed=1).x for seed in range(400)]
+    var = np.var(np.array(drawn, np.float64), axis=0, ddof=1).sum(axis=1)
+    got = np.trace(reference.fixed_covariance(made, chains), axis1=1, axis2=2)
+    assert 0.8 < np.median(got / var) < 1.0
+    x, t = (chains[3] - made.shift) / made.scale, 6
+    inputs = np.hstack([x, np.tile(reference.time_features("cosine", np.array([t]), 10), (60, 1))])
+    network = reference.Sequential(
+        *(reference.Linear(7, 16), reference.ReLU(), reference.Linear(16, 16), reference.ReLU()),
+        reference.Linear(16, 2),
+        seed=0,
+    )
+    network.load_state_dict(made.net.state_dict())
+    parts = adjoint.sensitivity(adjoint.passes_of(network, torch.as_tensor(inputs)))
+    linear, rest = ((part**2).sum(dim=(1, 2)) for part in (parts.by_parameter, parts.by_rest))
+    # Together they are the variance of the prediction, but for what G_v adds to the first.
+    whole = np.trace(reference.prediction_covariance(made, x, np.full(60, t)), axis1=1, axis2=2)
+    np.testing.assert_allclose(np.median((linear + rest).numpy() / whole), 1, atol=0.03)
+    assert np.median((rest / linear).numpy()) > 0.15
 
 
 def test_correlated_chain_of_a_linear_network() -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
+from . import adjoint
 from .activations import ReLU
 from .network import Linear, Sequential
 from .schedule import time_features
@@ -129,11 +129,22 @@ def redrawn_covariance(
 def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
     """Covariances if a chain keeps its weights theta, (n, n_features, n_features).
 
-        G_{t-1} = A G_t - c2 d eps / d theta,   A = c1 I - c2 J,   S = G diag(Var theta) G^T
+    This is what ``sample(ensemble=...)`` finds by drawing networks. With A = c1 I - c2 J and all
+    derivatives total ones, through means and variances, the part that is linear in the weights is
 
-    from G = 0, the first-order covariance of what ``sample(ensemble=...)`` finds by drawing
-    networks. J = d eps / d x and d eps / d theta go through the activations by their Jacobians
-    E f'. G holds n n_features numbers for each parameter: some hundred samples at a time.
+        G_{t-1} = A G_t - c2 d eps / d theta,   S = G diag(Var theta) G^T,   G = 0 at first
+
+    The rest of eps, E times noises e of unit variance, one for each affine map and unit and one
+    for each activation and unit (`adjoint.Sensitivity`), changes along the chain with the unit:
+    as an autoregressive process, e_{t-1} = r e_t + sqrt(1 - r^2) (new noise), with r the
+    correlation of the unit between neighbouring steps (`adjoint.correlations`). With C = Cov(x, e)
+
+        S'_{t-1} = A S'_t A^T - c2 (A C r E^T + E r C^T A^T) + c2^2 E E^T
+        C_{t-1} = A C r - c2 E
+
+    and S + S' is returned. What is left out is how branches of a chain part: a covariance about
+    one chain does not see them, and draws do. G holds n n_features numbers for each parameter: some
+    hundred samples at a time.
 
     Args:
         model: Of linear layers and ReLU, without a noise head.
@@ -142,17 +153,34 @@ def fixed_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
     Raises:
         ValueError: For a trajectory of another shape, or other layers.
     """
-    network, parameter_var = _float64_network(model)
-    sensitivity: Array = np.zeros(1)
+    network = _float64_network(model)
+    by_parameter = crossed = rest = torch.zeros(())
+    before: list[adjoint.Pass] = []
     for step in _steps(model, trajectory):
-        inputs = torch.as_tensor(_network_inputs(model, step.before, step.t))
-        by_input, by_parameter = _derivatives(network, inputs)
-        if sensitivity.ndim == 1:
-            sensitivity = np.zeros_like(by_parameter)
-        slope = step.c1 * np.eye(model.n_features) - step.c2 * by_input[:, :, : model.n_features]
-        sensitivity = slope @ sensitivity - step.c2 * by_parameter
-    covariance = (sensitivity * parameter_var) @ sensitivity.transpose(0, 2, 1)
-    return np.asarray(covariance * np.outer(model.scale, model.scale))
+        passes = adjoint.passes_of(
+            network, torch.as_tensor(_network_inputs(model, step.before, step.t))
+        )
+        of_step = adjoint.sensitivity(passes)
+        by_rest = of_step.by_rest
+        slope = step.c1 * torch.eye(model.n_features, dtype=torch.float64)
+        slope = slope - step.c2 * of_step.by_input[:, :, : model.n_features]
+        if not before:
+            by_parameter = -step.c2 * of_step.by_parameter
+            crossed = -step.c2 * by_rest
+            rest = step.c2**2 * by_rest @ by_rest.transpose(1, 2)
+        else:
+            by_parameter = slope @ by_parameter - step.c2 * of_step.by_parameter
+            kept = slope @ (crossed * adjoint.correlations(before, passes)[:, None, :])
+            both = kept @ by_rest.transpose(1, 2)
+            rest = (
+                slope @ rest @ slope.transpose(1, 2)
+                - step.c2 * (both + both.transpose(1, 2))
+                + step.c2**2 * by_rest @ by_rest.transpose(1, 2)
+            )
+            crossed = kept - step.c2 * by_rest
+        before = passes
+    covariance = by_parameter @ by_parameter.transpose(1, 2) + rest
+    return np.asarray(covariance.numpy() * np.outer(model.scale, model.scale))
 
 
 def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> Array:
@@ -167,11 +195,11 @@ def correlated_covariance(model: DiffusionModel, trajectory: npt.ArrayLike) -> A
     Raises:
         ValueError: For a trajectory of another shape, or other layers.
     """
-    network, _ = _float64_network(model)
+    network = _float64_network(model)
     covariance: Array = np.zeros((model.n_features, model.n_features))
     for step in _steps(model, trajectory):
         inputs = torch.as_tensor(_network_inputs(model, step.before, step.t))
-        by_input, of_prediction = _linearized(network, inputs)
+        by_input, of_prediction = adjoint.linearized(network, inputs)
         slope = step.c1 * np.eye(model.n_features) - step.c2 * by_input[:, :, : model.n_features]
         covariance = slope @ covariance @ slope.transpose(0, 2, 1) + step.c2**2 * of_prediction
     return np.asarray(covariance * np.outer(model.scale, model.scale))
@@ -195,10 +223,10 @@ def prediction_covariance(model: DiffusionModel, x_t: npt.ArrayLike, t: npt.Arra
     Raises:
         ValueError: For other layers.
     """
-    network, _ = _float64_network(model)
+    network = _float64_network(model)
     features = time_features(model._settings["time_features"], t, model.n_steps)
     inputs = torch.as_tensor(np.hstack([np.asarray(x_t, np.float64), features]))
-    return _linearized(network, inputs)[1]
+    return adjoint.linearized(network, inputs)[1]
 
 
 def _steps(model: DiffusionModel, trajectory: npt.ArrayLike) -> Iterator[_Step]:
@@ -222,8 +250,8 @@ def _network_inputs(model: DiffusionModel, x: Array, t: int) -> Array:
     return np.hstack([x, np.tile(features, (len(x), 1))])
 
 
-def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
-    """The model's network, and the variances of its parameters in the order of _derivatives."""
+def _float64_network(model: DiffusionModel) -> Sequential:
+    """The model's network."""
     layers: list[Linear | ReLU] = []
     if model.net.noise is not None:
         raise ValueError(f"model: got one with {model.net.noise!r}, needed none that it infers")
@@ -234,92 +262,5 @@ def _float64_network(model: DiffusionModel) -> tuple[Sequential, Array]:
             raise ValueError(f"model: got a layer {layer!r}, needed Linear and ReLU alone")
         layers.append(Linear(**config) if kind == "Linear" else ReLU(**config))
     network = Sequential(*layers, seed=0)
-    state = model.net.state_dict()
-    network.load_state_dict(state)
-    return network, np.concatenate([state[key].ravel() for key in state if key.endswith("var")])
-
-
-class _LinearPass(NamedTuple):
-    """An affine map in a forward pass: what enters it, and the variance that it adds."""
-
-    layer: Linear
-    mean: Tensor
-    added: Tensor
-
-
-class _ReLUPass(NamedTuple):
-    """A ReLU in a forward pass, elementwise: the derivatives of its moments, and its excess."""
-
-    mean_by_mean: Tensor
-    mean_by_var: Tensor
-    var_by_mean: Tensor
-    var_by_var: Tensor
-    excess: Tensor
-
-
-def _passes(network: Sequential, inputs: Tensor) -> list[_LinearPass | _ReLUPass]:
-    mean, var = inputs, torch.zeros_like(inputs)
-    passes: list[_LinearPass | _ReLUPass] = []
-    for layer in network.layers:
-        if isinstance(layer, Linear):
-            added = (mean**2 + var) @ layer.weight.var.T
-            if layer.bias is not None:
-                added = added + layer.bias.var
-            passes.append(_LinearPass(layer, mean, added))
-            mean = mean @ layer.weight.mean.T
-            mean = mean if layer.bias is None else mean + layer.bias.mean
-            var = var @ (layer.weight.mean**2).T + added
-        elif isinstance(layer, ReLU):
-            std = var.sqrt()
-            share = torch.special.ndtr(mean / std)
-            density = torch.exp(-((mean / std) ** 2) / 2) / math.sqrt(2 * math.pi)
-            above, above_var, jacobian = layer.forward(mean, var)
-            by_var = share - above * density / std
-            excess = (above_var - jacobian**2 * var).clamp(min=0)
-            slopes = (share, density / (2 * std), 2 * above * (1 - share), by_var)
-            passes.append(_ReLUPass(*slopes, excess))
-            mean, var = above, above_var
-    return passes
-
-
-def _linearized(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
-    """d output / d input (n, outputs, features), and `prediction_covariance` for these inputs."""
-    passes = _passes(network, inputs)
-    last = passes[-1]
-    assert isinstance(last, _LinearPass)
-    n, n_outputs = last.added.shape
-    # By means and by variances, on the way down.
-    by_mean = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
-    by_var = torch.zeros_like(by_mean)
-    covariance = torch.zeros((n, n_outputs, n_outputs), dtype=torch.float64)
-    for each in reversed(passes):
-        noise = each.added if isinstance(each, _LinearPass) else each.excess
-        covariance = covariance + (by_mean * noise[:, None, :]) @ by_mean.transpose(1, 2)
-        if isinstance(each, _LinearPass):
-            weight = each.layer.weight
-            by_mean = by_mean @ weight.mean + 2 * each.mean[:, None, :] * (by_var @ weight.var)
-            by_var = by_var @ (weight.mean**2 + weight.var)
-        else:
-            slopes = [slope[:, None, :] for slope in each[:4]]
-            by_mean, by_var = (
-                by_mean * slopes[0] + by_var * slopes[2],
-                by_mean * slopes[1] + by_var * slopes[3],
-            )
-    return by_mean.numpy(), covariance.numpy()
-
-
-def _derivatives(network: Sequential, inputs: Tensor) -> tuple[Array, Array]:
-    """d output / d input (n, outputs, features) and d output / d parameter (n, outputs, all)."""
-    mean, _, trace = network._forward(inputs, torch.zeros_like(inputs))
-    n, n_outputs = mean.shape
-    below = torch.eye(n_outputs, dtype=torch.float64).expand(n, -1, -1)
-    parts: list[Tensor] = []
-    for layer, kept in zip(reversed(network.layers), reversed(trace), strict=True):
-        if isinstance(layer, Linear):
-            by_weight = below[:, :, :, None] * kept[:, None, None, :]
-            bias = [below] if layer.bias is not None else []
-            parts = [by_weight.flatten(start_dim=2), *bias, *parts]
-            below = below @ layer.weight.mean
-        else:
-            below = below * kept[:, None, :]
-    return below.numpy(), torch.cat(parts, dim=2).numpy()
+    network.load_state_dict(model.net.state_dict())
+    return network
