@@ -18,11 +18,11 @@ from sklearn.datasets import make_moons
 from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import RBF, ConstantKernel, WhiteKernel
 
-from benchmarks.hamiltonian import hmc
 from tagix import datasets
 from tagix.bench.compare import Summary
 from tagix.bench.markdown import markdown_table
 from tagix.bench.threads import set_threads
+from tagix.reference import hamiltonian
 from tagix.sklearn import TagiClassifier, TagiRegressor
 
 Array = NDArray[np.float64]
@@ -145,7 +145,7 @@ def measure(make: Callable[[], Problem], quick: bool) -> None:
     """Print a table for one problem."""
     problem = make()
     n_warm, n_kept = (60, 60) if quick else (250, 400)
-    chains = hmc(problem.x, problem.y, problem.regions, n_warm, n_kept)
+    chains = hamiltonian(problem.x, problem.y, problem.regions, n_warm, n_kept, gain_bias=3.0)
     fits = {
         f"tagix, {size} networks, novelty={novelty}": TagiRegressor(
             n_estimators=size, novelty=novelty, random_state=0

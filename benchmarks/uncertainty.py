@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 import tagix as tx
+from benchmarks.prediction_variances import measure_networks, measure_posterior
 from benchmarks.progress import Progress
-from benchmarks.uncertainty_table import NAME, Row, table_of
+from benchmarks.uncertainty_sizes import QUICK, Sizes
+from benchmarks.uncertainty_table import NAME, Row, Rows, table_of
 from tagix import metrics, nn, reference
 from tagix.bench.document import check_document, write_document
 from tagix.bench.threads import set_threads
-from tagix.bench.timing import Spread, interleaved_seconds
+from tagix.bench.timing import interleaved_processor_seconds
 from tagix.datasets import ToyData, load_toy
 
 Array = npt.NDArray[np.float64]
@@ -26,28 +27,6 @@ Array = npt.NDArray[np.float64]
 TOY_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "toy"
 GAINS = (0.1, 1.0)
 N_TIME_GROUPS = 8
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """How much is measured; the defaults are those of the tables in docs/uncertainty.md."""
-
-    n_train: int = 100_000
-    n_held_out: int = 20_000
-    n_samples: int = 10_000
-    batch_sizes: tuple[int, ...] = (1, 20, 256, 2048, 8192, 20_000)
-    noise_batch_size: int = 2048
-    noise_epochs: int = 6
-    # Epochs after which the variances of predictions, of samples, and of predictions are checked.
-    epochs: tuple[int, int, int] = (5, 10, 20)
-    n_draws: int = 200
-    n_chains: int = 150
-    n_chain_samples: int = 150
-    n_ensemble: int = 64
-    n_toy_seeds: int = 10
-    toy_epochs: int = 400
-    n_rounds: int = 7
-    round_seconds: float = 1.0
 
 
 TESTED = (
@@ -66,24 +45,6 @@ TESTED = (
         [],
         shown_by="test_reference_noise.py::test_golden, test_noise_golden.py",
     ),
-)
-
-QUICK = Sizes(
-    n_train=2000,
-    n_held_out=500,
-    n_samples=300,
-    batch_sizes=(1, 256, 20_000),
-    noise_batch_size=256,
-    noise_epochs=1,
-    epochs=(1, 2, 3),
-    n_draws=10,
-    n_chains=4,
-    n_chain_samples=10,
-    n_ensemble=4,
-    n_toy_seeds=1,
-    toy_epochs=5,
-    n_rounds=2,
-    round_seconds=0.01,
 )
 
 
@@ -124,8 +85,11 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> list[
         done("chains")
         _measure_off_manifold(rows, model, data, sizes, seed)
         done("off-manifold samples")
-        _measure_cost(rows, model, sizes)
+        _measure_cost(rows, model, data, sizes, seed)
         done("cost")
+        measure_networks(rows, data, sizes, seed)
+        done("other networks")
+    measure_posterior(rows, sizes)
     _measure_toy(rows, sizes)
     found = [*rows.table(), *TESTED]
     table = table_of(found)
@@ -134,29 +98,6 @@ def run(n_threads: int, n_seeds: int, quick: bool, output: Path | None) -> list[
         write_document(output, {NAME: table})
         print(f"\n{output}")
     return found
-
-
-class Rows:
-    """What was measured so far, by target, in the order in which targets first came up."""
-
-    def __init__(self) -> None:
-        self._rows: dict[str, Row] = {}
-
-    def add(
-        self,
-        target: str,
-        values: float | list[float],
-        least: float | None = None,
-        most: float | None = None,
-        note: str = "",
-    ) -> None:
-        """Add what one seed gave; a target without bounds is there for comparison."""
-        row = self._rows.setdefault(target, Row(target, [], least, most, note))
-        row.values.extend(values if isinstance(values, list) else [values])
-
-    def table(self) -> list[Row]:
-        """All rows, those of one kind together."""
-        return list(self._rows.values())
 
 
 def _noisy(
@@ -246,11 +187,13 @@ def _model(seed: int, moments: Literal["exact", "first_order"]) -> tx.DiffusionM
 
 
 def _drawn_var(
-    model: tx.DiffusionModel, data: ToyData, n_draws: int, seed: int
+    model: tx.DiffusionModel, data: ToyData, n_draws: int, n_rows: int, seed: int
 ) -> tuple[Array, npt.NDArray[np.int64], Array]:
     """Held-out x_t, their timesteps, and the variances of predictions by weight draws."""
     x_t, t, _ = _noisy(model, data, seed)
-    x_t, t = x_t[:5000], t[:5000]
+    # All rows of t = 1 and 2, of which there are few, and some of the others.
+    chosen = np.flatnonzero((t < 3) | (np.arange(len(t)) < n_rows))
+    x_t, t = x_t[chosen], t[chosen]
     drawn = np.stack([model.draw(draw).predict(x_t, t).mean for draw in range(n_draws)])
     return x_t, t, np.asarray(drawn.var(axis=0, ddof=1, dtype=np.float64))
 
@@ -260,8 +203,9 @@ def _measure_first_order(rows: Rows, data: ToyData, sizes: Sizes, seed: int) -> 
     for epochs in (sizes.epochs[0], sizes.epochs[2]):
         model.fit(data.train, n_epochs=epochs - n_epochs, batch_size=256, progress=False)
         n_epochs = epochs
-        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, seed)
-        ratio = model.predict(x_t, t).var / drawn_var
+        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, sizes.n_drawn_rows, seed)
+        some = slice(sizes.n_drawn_rows)
+        ratio = (model.predict(x_t, t).var / drawn_var)[some]
         rows.add(_prediction_target("first-order ReLU", sizes, epochs), float(np.median(ratio)))
 
 
@@ -280,16 +224,16 @@ def _measure_prediction_var(
     model = _model(seed, "exact")
 
     def measure(epochs: int) -> None:
-        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, seed)
+        x_t, t, drawn_var = _drawn_var(model, data, sizes.n_draws, sizes.n_drawn_rows, seed)
         exact = model.predict(x_t, t).var / drawn_var
         features = reference.time_features("cosine", t, model.n_steps)
         covariance = model.net.covariance(np.hstack([x_t, features]))
         total = np.diagonal(covariance, axis1=1, axis2=2) / drawn_var
-        early = t < 3
+        early, some = t < 3, slice(sizes.n_drawn_rows)
         for name, ratio, bounds in (
-            ("exact-moment ReLU", exact, (0.7, 1.2)),
+            ("exact-moment ReLU", exact[some], (0.7, 1.2)),
             ("exact-moment ReLU, t = 1 and 2", exact[early], (None, None)),
-            ("net.covariance", total, (0.95, 1.05)),
+            ("net.covariance", total[some], (0.95, 1.05)),
             ("net.covariance, t = 1 and 2", total[early], (0.95, 1.05)),
         ):
             rows.add(_prediction_target(name, sizes, epochs), float(np.median(ratio)), *bounds)
@@ -325,7 +269,7 @@ def _measure_chains(rows: Rows, model: tx.DiffusionModel, sizes: Sizes, seed: in
         for target, ratio, least, most in _chain_ratios(model, sizes, seed):
             if scale == 1.0:
                 rows.add(target, ratio, least, most)
-            elif "/ `fixed`" not in target:
+            elif "/ `fixed`" not in target and "ensemble=16" not in target:
                 rows.add(f"With variances x {scale:g}: {target}", ratio)
     model.net.load_state_dict(state)
 
@@ -336,8 +280,10 @@ def _chain_ratios(
     """Target, median over samples of a ratio of traces, and its bounds."""
     ours = model.sample(sizes.n_chain_samples, seed=seed, trajectory=True, uncertainty=True)
     chosen = model.sample(sizes.n_chain_samples, seed=seed, ensemble=sizes.n_ensemble)
+    few = model.sample(sizes.n_chain_samples, seed=seed, ensemble=min(16, sizes.n_ensemble))
     chains = ours.trajectory
-    assert chains is not None and ours.epistemic is not None and chosen.epistemic is not None
+    assert chains is not None and ours.epistemic is not None
+    assert chosen.epistemic is not None and few.epistemic is not None
     indep, ensemble = _trace(ours.epistemic), _trace(chosen.epistemic)
     by_outputs, by_weights = (
         _trace(reference.redrawn_covariance(model, chains, sizes.n_chains, seed, redraw=redraw))
@@ -352,6 +298,7 @@ def _chain_ratios(
         (f"`fixed` recursion (float64) / {by_ensemble}", fixed / ensemble, 0.84, 1.1),
         ("samples.epistemic / `fixed` recursion", indep / fixed, None, None),
         (f"samples.epistemic / {by_ensemble}", indep / ensemble, None, None),
+        (f"sample(ensemble=16) / {by_ensemble}", _trace(few.epistemic) / ensemble, 0.9, 1.1),
     ):
         yield target, float(np.median(ratio)), least, most
 
@@ -385,18 +332,48 @@ def _measure_off_manifold(
     rows.add("Share off before / after samples.keep(0.9)", before / max(after, 1e-9), 4.0)
 
 
-def _measure_cost(rows: Rows, model: tx.DiffusionModel, sizes: Sizes) -> None:
-    calls: dict[str, Callable[[], object]] = {
-        "plain": lambda: model.sample(sizes.n_samples, seed=0),
-        "uncertain": lambda: model.sample(sizes.n_samples, seed=0, uncertainty=True),
-    }
-    seconds = interleaved_seconds(calls, sizes.n_rounds, sizes.round_seconds)
-    rows.add(
-        "Seconds of sample(uncertainty=True) / plain sampling",
-        Spread.of_ratios(seconds["uncertain"], seconds["plain"]).median,
-        most=3.0,
-        note="medians of alternating rounds",
+def _measure_cost(
+    rows: Rows, model: tx.DiffusionModel, data: ToyData, sizes: Sizes, seed: int
+) -> None:
+    """Processor time, which other work on the machine changes less: least of rounds over least."""
+    x_t, t, _ = _noisy(model, data, seed)
+    inputs = np.hstack([x_t, reference.time_features("cosine", t, model.n_steps)])
+    inputs = inputs[: sizes.n_samples].astype(np.float32)
+    one_output = nn.Sequential(
+        *(layer for n in (7, 64, 64, 64) for layer in (nn.Linear(n, 64), nn.ReLU())),
+        nn.Linear(64, 1),
+        seed=seed,
     )
+    n_samples = sizes.n_samples // 5
+
+    def cost(call: Callable[[], object], plain: Callable[[], object]) -> float:
+        calls = {"call": call, "plain": plain}
+        seconds = interleaved_processor_seconds(calls, sizes.n_rounds, sizes.round_seconds)
+        return min(seconds["call"]) / min(seconds["plain"])
+
+    def sample(**options: Any) -> Callable[[], object]:
+        return lambda: model.sample(n_samples, seed=0, **options)
+
+    def predict(net: nn.Sequential, **options: Any) -> Callable[[], object]:
+        return lambda: net(inputs, **options)
+
+    about = "Cost of {}, in plain {}"
+    for net, outputs, most in ((one_output, "1 output", 2.0), (model.net, "2 outputs", 3.0)):
+        rows.add(
+            about.format(f'net(x, variance="calibrated"), {outputs}', "predictions"),
+            cost(predict(net, variance="calibrated"), predict(net)),
+            most=most,
+        )
+    drawn = model.net.draw(0)
+    rows.add(
+        about.format("the prediction of a drawn network", "predictions"),
+        cost(predict(drawn), predict(model.net)),
+    )
+    for text, options, limit in (
+        ("sample(uncertainty=True)", {"uncertainty": True}, 3.0),
+        ("sample(ensemble=32)", {"ensemble": 32}, 12.0),
+    ):
+        rows.add(about.format(text, "samplings"), cost(sample(**options), sample()), most=limit)
 
 
 def _measure_toy(rows: Rows, sizes: Sizes) -> None:

@@ -68,6 +68,29 @@ class Row:
         return above and (self.most is None or value <= self.most)
 
 
+class Rows:
+    """What was measured so far, by target, in the order in which targets first came up."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Row] = {}
+
+    def add(
+        self,
+        target: str,
+        values: float | list[float],
+        least: float | None = None,
+        most: float | None = None,
+        note: str = "",
+    ) -> None:
+        """Add what one seed gave; a target without bounds is there for comparison."""
+        row = self._rows.setdefault(target, Row(target, [], least, most, note))
+        row.values.extend(values if isinstance(values, list) else [values])
+
+    def table(self) -> list[Row]:
+        """All rows, those of one kind together."""
+        return list(self._rows.values())
+
+
 def table_of(rows: Sequence[Row]) -> str:
     """The table."""
     head = ["target", "needed", "measured: mean (least - greatest)", "met"]

@@ -197,3 +197,17 @@ def test_errors() -> None:
             call(x, variance="exact")  # type: ignore[operator]
     with pytest.raises(RuntimeError, match="used more than once"):
         nn.Network(Twice(), (4,))(np.ones((2, 4)), variance="calibrated")
+
+
+def test_predictions_of_a_diffusion_model() -> None:
+    model = tx.DiffusionModel(2, hidden=(16, 16), n_steps=8, seed=1)
+    model.fit(np.random.default_rng(0).standard_normal((200, 2)), n_epochs=1, progress=False)
+    x_t, t = np.random.default_rng(1).standard_normal((20, 2)), np.arange(20) % 7 + 1
+    got, plain = model.predict(x_t, t, variance="calibrated"), model.predict(x_t, t)
+    features = tx.schedules.time_features("cosine", t, model.alpha_bar)
+    expected = model.net.covariance(np.hstack([x_t, features]))[:, (0, 1), (0, 1)]
+    np.testing.assert_array_equal(got.mean, plain.mean)
+    np.testing.assert_allclose(got.epistemic, expected, rtol=1e-5)
+    assert not np.allclose(plain.epistemic, expected, rtol=0.02)
+    with pytest.raises(ValueError, match=r"^variance: got 'all'"):
+        model.predict(x_t, t, variance="all")  # type: ignore[arg-type]

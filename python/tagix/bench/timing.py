@@ -60,6 +60,14 @@ def interleaved_seconds(
     return interleaved_blocks(blocks, n_rounds, block_seconds)
 
 
+def interleaved_processor_seconds(
+    calls: Mapping[str, Callable[[], object]], n_rounds: int, block_seconds: float
+) -> dict[str, list[float]]:
+    """The same of the processor's time for this process, which other processes change less."""
+    blocks = {name: partial(processor_seconds, call) for name, call in calls.items()}
+    return interleaved_blocks(blocks, n_rounds, block_seconds)
+
+
 def interleaved_blocks(
     blocks: Mapping[str, Block], n_rounds: int, block_seconds: float, n_warm_up: int = 3
 ) -> dict[str, list[float]]:
@@ -94,3 +102,11 @@ def clock_seconds(call: Callable[[], object], n_calls: int) -> float:
     for _ in range(n_calls):
         call()
     return time.perf_counter() - start
+
+
+def processor_seconds(call: Callable[[], object], n_calls: int) -> float:
+    """Seconds of the processor that n_calls calls take, those of all threads together."""
+    start = time.process_time()
+    for _ in range(n_calls):
+        call()
+    return time.process_time() - start

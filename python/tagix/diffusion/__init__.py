@@ -31,6 +31,7 @@ from tagix.diffusion._settings import (
 )
 from tagix.gaussian import Prediction
 from tagix.io import save_model
+from tagix.nn._predicting import VarianceKind
 from tagix.samplers import Sampler
 from tagix.samples import Samples
 from tagix.schedules import Schedule
@@ -213,7 +214,14 @@ class DiffusionModel(Parts):
             callback=callback,
         )
 
-    def predict(self, x_t: ArrayLike, t: ArrayLike, labels: ArrayLike | None = None) -> Prediction:
+    def predict(
+        self,
+        x_t: ArrayLike,
+        t: ArrayLike,
+        labels: ArrayLike | None = None,
+        *,
+        variance: VarianceKind = "diagonal",
+    ) -> Prediction:
         """Predict F in noisy rows: with prediction_type "epsilon", the noise in them.
 
         Args:
@@ -222,6 +230,8 @@ class DiffusionModel(Parts):
             t: their timesteps, (batch,), 0 or in [1, n_steps - 1], whole or not.
             labels: their classes, integers (batch,) or one for all, -1 for no class; None: no row
                 has a class.
+            variance: which epistemic variances, "diagonal" or "calibrated", as in calls of a
+                network (:meth:`tagix.nn.Sequential.__call__`); the means are the same.
 
         Returns:
             Mean and variance of F, each float32 (batch, n_features). If the model infers the noise
@@ -231,7 +241,7 @@ class DiffusionModel(Parts):
             ValueError, TypeError: for wrong shapes, NaN, infinity, timesteps or classes out of
                 range.
         """
-        return _predicting.predict(self, x_t, t, labels)
+        return _predicting.predict(self, x_t, t, labels, variance)
 
     def log_prob(
         self, X: ArrayLike, labels: ArrayLike | None = None, *, n_steps: int = 64

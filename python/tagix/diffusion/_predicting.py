@@ -10,16 +10,19 @@ from tagix._arrays import as_matrix, as_timesteps
 from tagix._classes import UNKNOWN, as_labels, feature_table
 from tagix.diffusion._parts import Parts
 from tagix.gaussian import Prediction
+from tagix.nn._predicting import VarianceKind
 
 
-def predict(model: Parts, x_t: ArrayLike, t: ArrayLike, labels: ArrayLike | None) -> Prediction:
+def predict(
+    model: Parts, x_t: ArrayLike, t: ArrayLike, labels: ArrayLike | None, variance: VarianceKind
+) -> Prediction:
     """:meth:`tagix.DiffusionModel.predict`, which calls it."""
     noisy = as_matrix("x_t", x_t)
     if noisy.shape[1] != model.n_features:
         raise ValueError(f"x_t: got {noisy.shape[1]} columns, needed {model.n_features}")
     if not np.isfinite(noisy).all():
         raise ValueError("x_t: got NaN or infinity, needed finite numbers")
-    prediction: Prediction = model.net(network_input(model, noisy, t, labels))
+    prediction: Prediction = model.net(network_input(model, noisy, t, labels), variance=variance)
     return prediction
 
 

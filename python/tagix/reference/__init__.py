@@ -31,6 +31,7 @@ from .chains import (  # noqa: E402
     redrawn_covariance,
 )
 from .diffusion import BackpropDiffusion  # noqa: E402
+from .hamiltonian import HamiltonianDraws, hamiltonian  # noqa: E402
 from .network import Gaussian, Innovations, Linear, Prediction, Sequential  # noqa: E402
 from .noise import Heteroscedastic, Homoscedastic  # noqa: E402
 from .rules import Capped, Information  # noqa: E402
@@ -43,6 +44,7 @@ __all__ = [
     "Capped",
     "Exp",
     "Gaussian",
+    "HamiltonianDraws",
     "Hardtanh",
     "Heteroscedastic",
     "Homoscedastic",
@@ -60,6 +62,7 @@ __all__ = [
     "Tanh",
     "correlated_covariance",
     "fixed_covariance",
+    "hamiltonian",
     "prediction_covariance",
     "published_var",
     "redrawn_covariance",

@@ -1,7 +1,8 @@
-"""Hamiltonian Monte Carlo on one network of the estimators' prior: a reference for what they say.
+"""Hamiltonian Monte Carlo on a small network: what its posterior is, for comparison.
 
-The network has one layer of 50 ReLUs and learns its noise. Chains run side by side. Their steps, 60
-to 160 a move, are adapted to an acceptance of .8 while they warm up (Hoffman & Gelman, JMLR 2014).
+The network has one layer of 50 ReLUs, the prior of `tagix.nn.Linear`, and learns its noise. Chains
+run side by side. Their steps, 60 to 160 a move, are adapted to an acceptance of .8 while they warm
+up (Hoffman & Gelman, JMLR 15, 2014). It needs numpy alone.
 """
 
 from __future__ import annotations
@@ -15,33 +16,54 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 WIDTH = 50
-GAIN_BIAS = 3.0
 N_CHAINS = 4
 
 
-class Chains(NamedTuple):
-    """Draws of functions: mean and standard deviation of each region, and how chains agree."""
+class HamiltonianDraws(NamedTuple):
+    """What draws of functions from the posterior say."""
 
     std: dict[str, Array]
+    """Standard deviations of the function, (rows,) of each region."""
     noise_std: float
+    """Standard deviation of the noise, a geometric mean over the draws."""
     r_hat: float
+    """How far the chains agree: the median over rows of a region, of the worst; near 1."""
 
 
-def hmc(
-    x: Array, y: Array, regions: Mapping[str, Array], n_warm: int, n_kept: int, seed: int = 0
-) -> Chains:
+def hamiltonian(
+    x: Array,
+    y: Array,
+    regions: Mapping[str, Array],
+    n_warm: int,
+    n_kept: int,
+    *,
+    gain_bias: float = 1.0,
+    seed: int = 0,
+) -> HamiltonianDraws:
     """Draw functions by all weights, each in units of its prior's standard deviation.
+
+    Rows and targets are standardized inside. The prior of the weights is N(0, 1 / n_in), that of
+    the biases of the hidden layer gain_bias^2 times as wide, and log noise std ~ N(log .2, 1).
 
     Args:
         x: (n_rows, n_features) rows to learn.
         y: (n_rows,) targets.
-        regions: Rows at which the functions are asked for, by name.
-        n_warm: Moves while steps are adapted.
-        n_kept: Moves after that; every fourth is a draw.
+        regions: Rows at which the functions are asked for, by name, in the units of x.
+        n_warm: Moves while steps are adapted, at least 1.
+        n_kept: Moves after that, at least 8; every fourth is a draw.
+        gain_bias: As in `tagix.nn.Linear`.
         seed: Of the chains.
+
+    Raises:
+        ValueError: For too few moves, or rows and targets of other shapes.
     """
+    if n_warm < 1 or n_kept < 8:
+        raise ValueError(f"n_warm, n_kept: got {n_warm} and {n_kept}, needed at least 1 and 8")
+    if np.ndim(x) != 2 or np.shape(y) != (len(x),):
+        shapes = f"{np.shape(x)} and {np.shape(y)}"
+        raise ValueError(f"x, y: got shapes {shapes}, needed (n_rows, n_features) and (n_rows,)")
     shift, scale, unit = x.mean(axis=0), x.std(axis=0), y.std()
-    posterior = _Posterior((x - shift) / scale, (y - y.mean()) / unit)
+    posterior = _Posterior((x - shift) / scale, (y - y.mean()) / unit, gain_bias)
     draws = _draws(posterior, n_warm, n_kept, np.random.default_rng(seed))
     std, r_hats = {}, []
     for name, rows in regions.items():
@@ -52,7 +74,7 @@ def hmc(
         between = values.mean(axis=0).var(axis=0, ddof=1)
         r_hats.append(np.median(np.sqrt(1 - 1 / len(values) + between / within)))
     noise = np.exp(np.mean([posterior.parts(draw).log_std for draw in draws])) * unit
-    return Chains(std, float(noise), float(max(r_hats)))
+    return HamiltonianDraws(std, float(noise), float(max(r_hats)))
 
 
 class _Parts(NamedTuple):
@@ -73,13 +95,13 @@ class _Parts(NamedTuple):
 class _Posterior:
     """Networks with their noise, given standardised rows (n_rows, n_features) and targets."""
 
-    def __init__(self, x: Array, y: Array) -> None:
+    def __init__(self, x: Array, y: Array, gain_bias: float) -> None:
         self._x, self._y = x, y
         n_features = x.shape[1]
         self._n_weights = WIDTH * n_features
         self._spread = np.r_[
             np.full(self._n_weights, 1 / np.sqrt(n_features)),
-            np.full(WIDTH, GAIN_BIAS / np.sqrt(n_features)),
+            np.full(WIDTH, gain_bias / np.sqrt(n_features)),
             np.full(WIDTH + 1, 1 / np.sqrt(WIDTH)),
             1.0,
         ]
