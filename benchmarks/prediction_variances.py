@@ -16,7 +16,7 @@ from tagix import nn, reference
 from tagix.datasets import UCI_SETS, ToyData, load_uci
 
 Array = npt.NDArray[np.float64]
-Layers = Sequence[nn.Module]
+Layers = Sequence[nn.Layer]
 
 UCI_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "uci"
 
@@ -104,18 +104,20 @@ def _of_noise(
 
 
 def _plain(
-    n_in: int, width: int, n_layers: int, activation: Callable[[], nn.Module], n_out: int = 1
+    n_in: int, width: int, n_layers: int, activation: Callable[[], nn.Layer], n_out: int = 1
 ) -> Layers:
     widths = (n_in, *[width] * n_layers)
-    hidden = [(nn.Linear(a, b), activation()) for a, b in itertools.pairwise(widths)]
-    return [*itertools.chain.from_iterable(hidden), nn.Linear(width, n_out)]
+    layers: list[nn.Layer] = []
+    for a, b in itertools.pairwise(widths):
+        layers += [nn.Linear(a, b), activation()]
+    return [*layers, nn.Linear(width, n_out)]
 
 
 def _residual(n_in: int, width: int, n_blocks: int) -> Layers:
-    blocks = [
-        nn.Residual(nn.Sequential(nn.ReLU(), nn.Linear(width, width))) for _ in range(n_blocks)
-    ]
-    return [nn.Linear(n_in, width), *blocks, nn.ReLU(), nn.Linear(width, 1)]
+    layers: list[nn.Layer] = [nn.Linear(n_in, width)]
+    for _ in range(n_blocks):
+        layers.append(nn.Residual(nn.Sequential(nn.ReLU(), nn.Linear(width, width))))
+    return [*layers, nn.ReLU(), nn.Linear(width, 1)]
 
 
 def _ratios(net: nn.Sequential, x: Array, n_draws: int) -> dict[str, float]:

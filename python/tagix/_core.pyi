@@ -1247,9 +1247,10 @@ class DiffusionProcess:
         typing.Any,
         typing.Any,
         typing.Any,
+        typing.Any,
     ]:
         """
-        x, var, trajectory, epistemic, aleatoric and score; an ensemble needs uncertainty, 0 is none. guidance has the weights of the predictions with labels and without, (1, 0): none.
+        x, var, trajectory, epistemic, aleatoric, score and the covariances of an ensemble, which needs uncertainty, 0 is none. guidance has the weights of the predictions with labels and without, (1, 0): none.
         """
     def set_standardization(
         self,

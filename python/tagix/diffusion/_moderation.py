@@ -65,7 +65,7 @@ def moderated(
         share = prior_freedom / (prior_freedom + freedom)
         log_prior = fitted + digamma(prior_freedom / 2) - math.log(prior_freedom / 2)
     by_closed_form = (np.exp(log_prior) / closed_trace[varies])[:, None, None] * closed[varies]
-    result = of_draws.copy()
+    result: Array = of_draws.copy()
     result[varies] = (share * by_closed_form + (1 - share) * drawn[varies]) * units
     return result
 

@@ -63,7 +63,7 @@ def hamiltonian(
         shapes = f"{np.shape(x)} and {np.shape(y)}"
         raise ValueError(f"x, y: got shapes {shapes}, needed (n_rows, n_features) and (n_rows,)")
     shift, scale, unit = x.mean(axis=0), x.std(axis=0), y.std()
-    posterior = _Posterior((x - shift) / scale, (y - y.mean()) / unit, gain_bias)
+    posterior = Posterior((x - shift) / scale, (y - y.mean()) / unit, gain_bias)
     draws = _draws(posterior, n_warm, n_kept, np.random.default_rng(seed))
     std, r_hats = {}, []
     for name, rows in regions.items():
@@ -77,7 +77,7 @@ def hamiltonian(
     return HamiltonianDraws(std, float(noise), float(max(r_hats)))
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
     """The parameters of each chain."""
 
     weights: Array
@@ -92,7 +92,7 @@ class _Parts(NamedTuple):
     """(chains, 1), of the noise."""
 
 
-class _Posterior:
+class Posterior:
     """Networks with their noise, given standardised rows (n_rows, n_features) and targets."""
 
     def __init__(self, x: Array, y: Array, gain_bias: float) -> None:
@@ -109,12 +109,12 @@ class _Posterior:
         # The last one is log noise std.
         self._centre = np.r_[np.zeros(self.n_parameters - 1), np.log(0.2)]
 
-    def parts(self, theta: Array) -> _Parts:
+    def parts(self, theta: Array) -> Parts:
         """Parameters (chains, n_parameters), in units of the prior, in their own units."""
         real = self._centre + theta * self._spread
         cuts = np.cumsum([self._n_weights, WIDTH, WIDTH, 1])
         weights, bias, above, offset, log_std = np.split(real, cuts, axis=1)
-        return _Parts(weights.reshape(-1, WIDTH, self._x.shape[1]), bias, above, offset, log_std)
+        return Parts(weights.reshape(-1, WIDTH, self._x.shape[1]), bias, above, offset, log_std)
 
     def function(self, theta: Array, rows: Array) -> Array:
         """What the networks predict, (chains, rows)."""
@@ -144,7 +144,7 @@ class _Posterior:
         return value[:, 0] - 0.5 * np.sum(theta**2, axis=1), gradient * self._spread - theta
 
 
-def _hidden(rows: Array, parts: _Parts) -> Array:
+def _hidden(rows: Array, parts: Parts) -> Array:
     """The hidden layer below its ReLUs, (chains, rows, WIDTH)."""
     products = np.matmul(rows, parts.weights.transpose(0, 2, 1))
     return np.asarray(products + parts.bias[:, None])
@@ -165,9 +165,7 @@ class _Step:
         self.length = np.exp(self._averaged if is_last else log_step)
 
 
-def _draws(
-    posterior: _Posterior, n_warm: int, n_kept: int, rng: np.random.Generator
-) -> list[Array]:
+def _draws(posterior: Posterior, n_warm: int, n_kept: int, rng: np.random.Generator) -> list[Array]:
     """Parameters (chains, n_parameters) of every fourth move after the chains are warm."""
     theta = rng.standard_normal((N_CHAINS, posterior.n_parameters))
     value, gradient = posterior.log_density(theta)
