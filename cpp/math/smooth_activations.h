@@ -12,8 +12,30 @@
 
 namespace tagix::math {
 
+/// Moments and slopes of an activation from its value and its derivative.
+template <class Activation>
+struct ByQuadrature {
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
+    return quadrature_moments(activation(), mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+    return quadrature_slopes(activation(), mean, var);
+  }
+  template <class T>
+  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
+    return quadrature_jacobian_by_log_sd(activation(), mean, var);
+  }
+
+ private:
+  TAGIX_HD TAGIX_INLINE const Activation& activation() const {
+    return static_cast<const Activation&>(*this);
+  }
+};
+
 /// f(z) = 1 / (1 + exp(-z)).
-struct Sigmoid {
+struct Sigmoid : ByQuadrature<Sigmoid> {
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return sigmoid(z);
@@ -26,22 +48,10 @@ struct Sigmoid {
   TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
     return -sigmoid_derivative(z) * tanh(scalar_of_t<T>(0.5) * z);
   }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
-    return quadrature_moments(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    return quadrature_slopes(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
-    return quadrature_jacobian_by_log_sd(*this, mean, var);
-  }
 };
 
 /// f(z) = tanh(z).
-struct Tanh {
+struct Tanh : ByQuadrature<Tanh> {
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return tanh(z);
@@ -54,22 +64,10 @@ struct Tanh {
   TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
     return -2 * tanh(z) * tanh_derivative(z);
   }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
-    return quadrature_moments(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    return quadrature_slopes(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
-    return quadrature_jacobian_by_log_sd(*this, mean, var);
-  }
 };
 
 /// f(z) = log(1 + exp(z)).
-struct Softplus {
+struct Softplus : ByQuadrature<Softplus> {
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return softplus(z);
@@ -82,22 +80,10 @@ struct Softplus {
   TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
     return sigmoid_derivative(z);
   }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
-    return quadrature_moments(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    return quadrature_slopes(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
-    return quadrature_jacobian_by_log_sd(*this, mean, var);
-  }
 };
 
 /// f(z) = z sigmoid(z).
-struct SiLU {
+struct SiLU : ByQuadrature<SiLU> {
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return z * sigmoid(z);
@@ -110,22 +96,10 @@ struct SiLU {
   TAGIX_HD TAGIX_INLINE T second_derivative(T z) const {
     return sigmoid_derivative(z) * (2 - z * tanh(scalar_of_t<T>(0.5) * z));
   }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
-    return quadrature_moments(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    return quadrature_slopes(*this, mean, var);
-  }
-  template <class T>
-  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
-    return quadrature_jacobian_by_log_sd(*this, mean, var);
-  }
 };
 
 /// f(z) = z Phi(z).
-struct GELU {
+struct GELU : ByQuadrature<GELU> {
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return z * normal_cdf(z);
@@ -168,11 +142,6 @@ struct GELU {
     slopes.mean_by_mean = normal_cdf(h) + mean * per_k * per_k * density;
     slopes.mean_by_var = S(0.5) * density * (1 + per_k * per_k * (1 - h * h));
     return slopes;
-  }
-
-  template <class T>
-  TAGIX_HD TAGIX_INLINE T jacobian_by_log_sd(T mean, T var) const {
-    return quadrature_jacobian_by_log_sd(*this, mean, var);
   }
 };
 

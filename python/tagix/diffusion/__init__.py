@@ -383,8 +383,12 @@ class DiffusionModel(Parts):
                 Not available for samplers whose steps use more than one prediction.
             ensemble: number of drawn networks, at least 2, whose samples have the covariance
                 ``epistemic``. Each network keeps its weights for a whole chain, with the noise that
-                x was made from. This takes about ``ensemble`` times as long, and implies
-                ``uncertainty``.
+                x was made from. A drawn network predicts by means alone: 4 take about as long as
+                one plain sampling. Implies ``uncertainty``. Of few networks a covariance is too
+                small as a median and far off in single rows. So up to 16 networks are moderated by
+                the closed form, over all samples of the call: with 4, 8 and 16 networks the median
+                is right to 10 % and the error of the log of a variance .6 to .7, .5 to .6 and .4 to
+                .5; with 32, which are left as they are, .3 to .4.
             seed: fixes the noise. Without a seed, the noise follows from the model's seed and the
                 number of such calls so far; concurrent calls in several threads differ, too.
 

@@ -95,4 +95,5 @@ def _command(names: list[str] | None, quick: bool, peers: list[str]) -> str:
     options = [f"--dataset {name}" for name in names or ()]
     options += ["--quick"] * quick
     options += [f"--peer {','.join(peers)}"] if peers else []
-    return " ".join(["tagix bench uci --data path/to/uci", *options])
+    command = " ".join(["tagix bench uci --data path/to/uci", *options])
+    return command.replace(" --peer", " \\\n    --peer")
