@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "conformance/batch_sums.h"
 #include "conformance/class_truth.h"
 #include "conformance/operation.h"
 
@@ -28,24 +29,11 @@ struct SumClasses final : Operation {
     const ConstMomentsView z = arrays.input(problem.prediction);
     const float* y = arrays.input(problem.target);
     const NoiseView noise{nullptr, 0, 0, {}, problem.head};
-    std::vector<double>& returned = arrays.returned();
-    Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
-    return [=, &returned, &state, &backend = arrays.backend()] {
-      backend.sum_predictions(z, y, noise, state.data());
-      const TrainingState end = state.first();
-      const PredictionSums& sums = end.sums;
-      returned = {sums.squared_error,
-                  sums.var,
-                  sums.noise_var,
-                  sums.chi_square,
-                  sums.log_likelihood,
-                  static_cast<double>(sums.n_observed),
-                  static_cast<double>(end.position)};
-    };
+    return summing(arrays, z, y, noise);
   }
 
   std::vector<Expected> expected() const override {
-    const PredictionSums before = start().sums;
+    const PredictionSums before = state_within_epoch().sums;
     Sum squared_error = sum_of({before.squared_error}), var = sum_of({before.var}),
         chi_square = sum_of({before.chi_square}), log_likelihood = sum_of({before.log_likelihood});
     double n_observed = static_cast<double>(before.n_observed);
@@ -66,7 +54,8 @@ struct SumClasses final : Operation {
       add(log_likelihood, std::log(p), condition - std::log(p));
       ++n_observed;
     }
-    const double position = static_cast<double>(start().position + problem.prediction.rows);
+    const double position =
+        static_cast<double>(state_within_epoch().position + problem.prediction.rows);
     return {{"sums",
              8,
              {squared_error, var, exactly(before.noise_var), chi_square, log_likelihood,
@@ -94,9 +83,6 @@ struct SumClasses final : Operation {
   }
 
  private:
-  /// A state in the middle of an epoch, to which the batch is added.
-  static TrainingState start() { return {{2.5, 1.25, 0.75, 6.5, -3.5, 7}, 40, 3, Failure::none}; }
-
   /// The probability of a label, and its relative error for one of an output.
   std::pair<double, double> of_label(const ClassTree& tree, Index row, Index label) const {
     if (problem.is_softmax()) {

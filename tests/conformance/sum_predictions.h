@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numbers>
 
+#include "conformance/batch_sums.h"
 #include "conformance/noise_variances.h"
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
@@ -34,24 +35,11 @@ struct SumPredictions final : Operation {
     const ConstMomentsView z = arrays.input(prediction);
     const float* y = arrays.input(target);
     const NoiseView noise_var = noise.view(arrays);
-    std::vector<double>& returned = arrays.returned();
-    Buffer<TrainingState>& state = arrays.values<TrainingState>({start()});
-    return [=, &returned, &state, &backend = arrays.backend()] {
-      backend.sum_predictions(z, y, noise_var, state.data());
-      const TrainingState end = state.first();
-      const PredictionSums& sums = end.sums;
-      returned = {sums.squared_error,
-                  sums.var,
-                  sums.noise_var,
-                  sums.chi_square,
-                  sums.log_likelihood,
-                  static_cast<double>(sums.n_observed),
-                  static_cast<double>(end.position)};
-    };
+    return summing(arrays, z, y, noise_var);
   }
 
   std::vector<Expected> expected() const override {
-    const PredictionSums before = start().sums;
+    const PredictionSums before = state_within_epoch().sums;
     Sum squared_error = sum_of({before.squared_error}), var = sum_of({before.var}),
         noise_var = sum_of({before.noise_var}), chi_square = sum_of({before.chi_square}),
         log_likelihood = sum_of({before.log_likelihood});
@@ -74,7 +62,7 @@ struct SumPredictions final : Operation {
         ++n_observed;
       }
     }
-    const double position = static_cast<double>(start().position + prediction.rows);
+    const double position = static_cast<double>(state_within_epoch().position + prediction.rows);
     return {{"sums",
              noise.has_head() ? 20.0 : 1,
              {squared_error, var, noise_var, chi_square, log_likelihood, exactly(n_observed),
@@ -101,9 +89,6 @@ struct SumPredictions final : Operation {
   }
 
  private:
-  /// A state in the middle of an epoch, to which the batch is added.
-  static TrainingState start() { return {{2.5, 1.25, 0.75, 6.5, -3.5, 7}, 40, 3, Failure::none}; }
-
   SumPredictions(Index rows, Index cols, NoiseShape shape, double missing_share,
                  RandomInputs random)
       : target(random.targets(rows * cols, missing_share)), noise(shape, rows, cols, random) {
