@@ -146,13 +146,12 @@ void bind_process(py::module_& m) {
             process.standardize_by(values_of(data), data.shape(0));
           },
           py::arg("data").noconvert())
-      .def(
-          "sample", &sampled, py::arg("network"), py::arg("plan"), py::arg("n_samples"),
-          py::arg("seed"), py::arg("labels").noconvert(), py::arg("guidance"),
-          py::arg("trajectory"), py::arg("uncertainty"), py::arg("ensemble"),
-          "x, var, trajectory, epistemic, aleatoric, score and the covariances of an ensemble, "
-          "which needs uncertainty, 0 is none. guidance has the weights of the predictions with "
-          "labels and without, (1, 0): none.");
+      .def("sample", &sampled, py::arg("network"), py::arg("plan"), py::arg("n_samples"),
+           py::arg("seed"), py::arg("labels").noconvert(), py::arg("guidance"),
+           py::arg("trajectory"), py::arg("uncertainty"), py::arg("ensemble"),
+           "x, var, trajectory, epistemic, aleatoric, score and the covariances of an ensemble, "
+           "which needs uncertainty, 0 is none. guidance has the weights of the predictions with "
+           "labels and without, (1, 0): none.");
 }
 
 void bind_diffusion_source(py::module_& m) {
