@@ -116,8 +116,9 @@ def _plain(
 def _residual(n_in: int, width: int, n_blocks: int) -> Layers:
     layers: list[nn.Layer] = [nn.Linear(n_in, width)]
     for _ in range(n_blocks):
-        layers.append(nn.Residual(nn.Sequential(nn.ReLU(), nn.Linear(width, width))))
-    return [*layers, nn.ReLU(), nn.Linear(width, 1)]
+        block = (nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
+        layers.append(nn.Residual(nn.Sequential(*block)))
+    return [*layers, nn.Linear(width, 1)]
 
 
 def _ratios(net: nn.Sequential, x: Array, n_draws: int) -> dict[str, float]:
