@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "conformance/activation_specs.h"
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
 #include "conformance/shapes.h"
@@ -82,14 +83,11 @@ struct ActivationForward final : Operation {
 
   static Operations cases() {
     Operations cases;
-    for (int kind = 0; kind < math::n_activation_kinds; ++kind) {
-      for (math::MomentsForm form : {math::MomentsForm::exact, math::MomentsForm::first_order}) {
-        const math::ActivationSpec spec{static_cast<math::ActivationKind>(kind), form, 0.2f};
-        for (const auto& [rows, cols] : few_elementwise_shapes()) {
-          cases.push_back(std::make_unique<ActivationForward>(spec, rows, cols, false));
-        }
-        cases.push_back(std::make_unique<ActivationForward>(spec, 17, 7, true));
+    for (const math::ActivationSpec& spec : activation_specs()) {
+      for (const auto& [rows, cols] : few_elementwise_shapes()) {
+        cases.push_back(std::make_unique<ActivationForward>(spec, rows, cols, false));
       }
+      cases.push_back(std::make_unique<ActivationForward>(spec, 17, 7, true));
     }
     const math::ActivationSpec relu{math::ActivationKind::relu, math::MomentsForm::exact};
     for (const auto& [rows, cols] : elementwise_shapes()) {

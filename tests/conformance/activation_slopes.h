@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "conformance/activation_specs.h"
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
 #include "conformance/shapes.h"
@@ -95,16 +96,13 @@ struct ActivationSlopes final : Operation {
 
   static Operations cases() {
     Operations cases;
-    for (int kind = 0; kind < math::n_activation_kinds; ++kind) {
-      for (math::MomentsForm form : {math::MomentsForm::exact, math::MomentsForm::first_order}) {
-        const math::ActivationSpec spec{static_cast<math::ActivationKind>(kind), form, 0.2f};
-        for (const auto& [rows, cols] : few_elementwise_shapes()) {
-          cases.push_back(std::make_unique<ActivationSlopes>(spec, rows, cols, false));
-        }
-        cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true));
-        cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true, true));
-        cases.push_back(std::make_unique<ActivationSlopes>(spec, 19, 33, false, true));
+    for (const math::ActivationSpec& spec : activation_specs()) {
+      for (const auto& [rows, cols] : few_elementwise_shapes()) {
+        cases.push_back(std::make_unique<ActivationSlopes>(spec, rows, cols, false));
       }
+      cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true));
+      cases.push_back(std::make_unique<ActivationSlopes>(spec, 17, 7, true, true));
+      cases.push_back(std::make_unique<ActivationSlopes>(spec, 19, 33, false, true));
     }
     return cases;
   }

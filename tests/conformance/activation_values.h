@@ -1,5 +1,6 @@
 #pragma once
 
+#include "conformance/activation_specs.h"
 #include "conformance/operation.h"
 #include "conformance/random_inputs.h"
 #include "conformance/shapes.h"
@@ -47,12 +48,9 @@ struct ActivationValues final : Operation {
 
   static Operations cases() {
     Operations cases;
-    for (int kind = 0; kind < math::n_activation_kinds; ++kind) {
-      for (math::MomentsForm form : {math::MomentsForm::exact, math::MomentsForm::first_order}) {
-        const math::ActivationSpec spec{static_cast<math::ActivationKind>(kind), form, 0.2f};
-        for (const auto& [rows, cols] : few_elementwise_shapes()) {
-          cases.push_back(std::make_unique<ActivationValues>(spec, rows * cols));
-        }
+    for (const math::ActivationSpec& spec : activation_specs()) {
+      for (const auto& [rows, cols] : few_elementwise_shapes()) {
+        cases.push_back(std::make_unique<ActivationValues>(spec, rows * cols));
       }
     }
     return cases;

@@ -384,11 +384,12 @@ class DiffusionModel(Parts):
             ensemble: number of drawn networks, at least 2, whose samples have the covariance
                 ``epistemic``. Each network keeps its weights for a whole chain, with the noise that
                 x was made from. A drawn network predicts by means alone: 4 take about as long as
-                one plain sampling. Implies ``uncertainty``. Of few networks a covariance is too
-                small as a median and far off in single rows. So up to 16 networks are moderated by
-                the closed form, over all samples of the call: with 4, 8 and 16 networks the median
-                is right to 10 % and the error of the log of a variance .6 to .7, .5 to .6 and .4 to
-                .5; with 32, which are left as they are, .3 to .4.
+                one plain sampling. Implies ``uncertainty``. The covariance of few draws is mostly
+                too small, and far off for single samples. So the covariances of up to 16 networks
+                are moderated by the closed form, over all samples of the call. The median variance
+                is then right to 5 % with 8 and 16 networks, and to 20 % with 4; the log of a
+                single variance is off by .6 to .7 with 4, .5 to .6 with 8 and .4 to .5 with 16.
+                With 32, which are not moderated, it is off by .3 to .4.
             seed: fixes the noise. Without a seed, the noise follows from the model's seed and the
                 number of such calls so far; concurrent calls in several threads differ, too.
 
