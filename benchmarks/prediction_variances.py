@@ -22,7 +22,7 @@ UCI_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "uci"
 
 
 def measure_networks(rows: Rows, data: ToyData, sizes: Sizes, seed: int) -> None:
-    """Of the networks of docs/uncertainty.md: medians of the ratio to draws, by data set."""
+    """Add medians of variances over those of draws, for each network and data set."""
     for name, epochs, ratios in itertools.chain(
         _of_tables(sizes, seed), _of_noise(data, sizes, seed)
     ):
@@ -70,7 +70,7 @@ def _of_tables(sizes: Sizes, seed: int) -> Iterator[tuple[str, int, dict[str, fl
 def _of_noise(
     data: ToyData, sizes: Sizes, seed: int
 ) -> Iterator[tuple[str, int, dict[str, float]]]:
-    """Networks that predict the noise of swiss rolls, of a fifth of the rows."""
+    """Networks that predict the noise of a swiss roll, trained on a fifth of its rows."""
     generator = np.random.default_rng(seed)
     model = tx.DiffusionModel(2, standardize=False)
 

@@ -276,7 +276,7 @@ def _measure_chains(rows: Rows, model: tx.DiffusionModel, sizes: Sizes, seed: in
 
 
 def _measure_few_draws(rows: Rows, model: tx.DiffusionModel, sizes: Sizes, seed: int) -> None:
-    """Of few networks, all samples of a call err in one direction: so the mean of several calls."""
+    """Ensembles of few networks; a mean of calls, as all samples of a call err in one direction."""
     many = f"sample(ensemble={sizes.n_many})"
     for few in (4, 8, 16):
         medians = []
@@ -357,7 +357,7 @@ def _measure_off_manifold(
 def _measure_cost(
     rows: Rows, model: tx.DiffusionModel, data: ToyData, sizes: Sizes, seed: int
 ) -> None:
-    """Processor time, which other work on the machine changes less: least of rounds over least."""
+    """Ratios of the least processor time over rounds, which other work changes little."""
     x_t, t, _ = _noisy(model, data, seed)
     inputs = np.hstack([x_t, reference.time_features("cosine", t, model.n_steps)])
     inputs = inputs[: sizes.n_samples].astype(np.float32)

@@ -26,10 +26,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float32]
 
 MOST_DRAWS = 16
-"""From how many draws on a covariance is better left alone: 32 hardly change."""
+"""The covariance of more draws is left as it is: that of 32 would hardly change."""
 
 LEAST_ROWS = 10
-"""Fewer say too little about the line and the spread about it."""
+"""Fewer rows say too little about the line and the spread about it."""
 
 
 def moderated(
