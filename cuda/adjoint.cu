@@ -52,8 +52,9 @@ struct AffineSpread {
     float sum = bias_var == nullptr ? 0.0f : bias_var[out];
     for (Index k = 0; k < input.cols; ++k) {
       const Index a = row * input.cols + k;
+      const float mean = input.mean == nullptr ? 0.0f : input.mean[a];
       const float var = input.var == nullptr ? 0.0f : input.var[a];
-      sum += math::second_moment(input.mean[a], var) * weight.var[out * input.cols + k];
+      sum += math::second_moment(mean, var) * weight.var[out * input.cols + k];
     }
     spread[i] = sum;
   }
@@ -74,6 +75,7 @@ struct ActivationExcess {
 struct Spread {
   ConstMomentsView adjoint;
   const float* var;
+  Index var_stride;
   Index n_outputs;
 
   __device__ float operator()(Index row, Index first, Index second) const {
@@ -81,7 +83,7 @@ struct Spread {
     const float* const a = adjoint.mean + (first * batch + row) * adjoint.cols;
     const float* const b = adjoint.mean + (second * batch + row) * adjoint.cols;
     float sum = 0;
-    for (Index k = 0; k < adjoint.cols; ++k) sum += a[k] * b[k] * var[row * adjoint.cols + k];
+    for (Index k = 0; k < adjoint.cols; ++k) sum += a[k] * b[k] * var[row * var_stride + k];
     return sum;
   }
 };
@@ -108,6 +110,26 @@ struct AddSpreadVariances {
   __device__ void operator()(Index i) const {
     const Index row = i / spread.n_outputs, output = i % spread.n_outputs;
     variance[i] += spread(row, output, output);
+  }
+};
+
+/// One thread for each element of the sums.
+struct AddWeightAdjoint {
+  const float* input;
+  Index in;
+  ConstMomentsView adjoint;
+  Index batch;
+  ColumnsView sums;
+
+  __device__ void operator()(Index i) const {
+    const Index row = i / sums.cols, o = i % sums.cols / in, k = i % in;
+    const Index positions = adjoint.rows / sums.rows;
+    float sum = 0;
+    for (Index p = 0; p < positions; ++p) {
+      const float a = input == nullptr ? 1.0f : input[(row % batch * positions + p) * in + k];
+      sum += adjoint.mean[(row * positions + p) * adjoint.cols + o] * a;
+    }
+    sums.mean[row * sums.stride + i % sums.cols] += sum;
   }
 };
 
@@ -242,14 +264,20 @@ void product_excess(const float* a_var, const float* b_var, Index size, float* e
   for_each("product_excess", size, ops::ProductExcess{a_var, b_var, excess});
 }
 
-void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+void add_spread(ConstMomentsView adjoint, const float* var, Index var_stride, Index n_outputs,
                 Covariances covariances, float* covariance) {
-  const Spread spread{adjoint, var, n_outputs};
+  const Spread spread{adjoint, var, var_stride, n_outputs};
   if (covariances == Covariances::variances) {
     for_each("add_spread", adjoint.rows, AddSpreadVariances{spread, covariance});
   } else {
     for_each("add_spread", adjoint.rows * n_outputs, AddSpread{spread, covariance});
   }
+}
+
+void add_weight_adjoint(const float* input, Index in, ConstMomentsView adjoint, Index n_outputs,
+                        ColumnsView sums) {
+  for_each("add_weight_adjoint", sums.rows * sums.cols,
+           AddWeightAdjoint{input, in, adjoint, sums.rows / n_outputs, sums});
 }
 
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian) {

@@ -203,9 +203,13 @@ class CudaBackend final : public Backend {
   void product_excess(const float* a_var, const float* b_var, Index size, float* excess) override {
     cuda::product_excess(a_var, b_var, size, excess);
   }
-  void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+  void add_spread(ConstMomentsView adjoint, const float* var, Index var_stride, Index n_outputs,
                   Covariances covariances, float* covariance) override {
-    cuda::add_spread(adjoint, var, n_outputs, covariances, covariance);
+    cuda::add_spread(adjoint, var, var_stride, n_outputs, covariances, covariance);
+  }
+  void add_weight_adjoint(const float* input, Index in, ConstMomentsView adjoint, Index n_outputs,
+                          ColumnsView sums) override {
+    cuda::add_weight_adjoint(input, in, adjoint, n_outputs, sums);
   }
   void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                        float* jacobian) override {

@@ -65,8 +65,10 @@ void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMoments
 void activation_excess(const float* input_var, const float* jacobian, const float* var, Index size,
                        float* excess);
 void product_excess(const float* a_var, const float* b_var, Index size, float* excess);
-void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+void add_spread(ConstMomentsView adjoint, const float* var, Index var_stride, Index n_outputs,
                 Covariances covariances, float* covariance);
+void add_weight_adjoint(const float* input, Index in, ConstMomentsView adjoint, Index n_outputs,
+                        ColumnsView sums);
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian);
 
 // denoise_covariance.cu: one thread for each element of a matrix, and three kernels one after the

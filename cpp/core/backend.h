@@ -362,6 +362,7 @@ class Backend {
   // What a node adds to the variances that come from below, elementwise.
 
   /// Of an affine map, by its parameters: spread (batch x out) = W_var (a_mean^2 + a_var) + b_var.
+  /// The means of an input without `mean` count as 0.
   virtual void affine_spread(ConstMomentsView input, ConstMomentsView weight, ConstMomentsView bias,
                              float* spread) = 0;
   /// Of an activation, by what is not linear in it: max(0, var - jacobian^2 input_var).
@@ -371,10 +372,22 @@ class Backend {
   virtual void product_excess(const float* a_var, const float* b_var, Index size,
                               float* excess) = 0;
 
-  /// covariance (batch x n_outputs x n_outputs) += G diag(var) G^T for each row, with `var` batch x
-  /// adjoint.cols, symmetric to the bit; or its diagonal alone (batch x n_outputs).
-  virtual void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
-                          Covariances covariances, float* covariance) = 0;
+  /// covariance (batch x n_outputs x n_outputs) += G diag(var) G^T for each row, symmetric to the
+  /// bit; or its diagonal alone (batch x n_outputs). Each row has adjoint.cols variances of its
+  /// own, or all have the same: var_stride is adjoint.cols or 0.
+  virtual void add_spread(ConstMomentsView adjoint, const float* var, Index var_stride,
+                          Index n_outputs, Covariances covariances, float* covariance) = 0;
+
+  /// The adjoint of a weight (out x in) that affine maps share, or the positions of a grid, so that
+  /// all that it adds varies together: for each output and row
+  ///
+  ///   sums (n_outputs x batch, out x in) += sum_p G[p]^T a_mean[p]
+  ///
+  /// over the positions p of a row: input (batch x positions, in), adjoint (n_outputs x batch x
+  /// positions, out). `sums` are columns of a matrix of means. With `input` null a_mean is 1 and
+  /// `in` too, for a bias.
+  virtual void add_weight_adjoint(const float* input, Index in, ConstMomentsView adjoint,
+                                  Index n_outputs, ColumnsView sums) = 0;
 
   /// jacobian (batch x n_outputs x n_inputs): G by the first n_inputs columns of the network's
   /// input.

@@ -68,13 +68,18 @@ void scale_adjoint(const Kernels& kernels, ConstSlopesView slopes, Index size,
 
 void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView input,
                    ConstMomentsView weight, ConstMomentsView bias, float* spread) {
+  const PlaneProduct product{kernels, input.rows, input.cols, weight.rows};
+  const WeightPlane plane{
+      WeightTerm::var, formats.var, {weight.mean, weight.var, 1, input.cols}, bias.var};
+  if (input.mean == nullptr) {
+    product.multiply(plane, input.var, spread);
+    return;
+  }
   float* const moments = scratch<SecondMoments>(input.size());
   for_element_pieces(input.size(), [&](Index first, Index count) {
     kernels.second_moment(input.mean + first, plane_from(input.var, first), count, moments + first);
   });
-  const PlaneProduct product{kernels, input.rows, input.cols, weight.rows};
-  const WeightView view{weight.mean, weight.var, 1, input.cols};
-  product.multiply({WeightTerm::var, formats.var, view, bias.var}, moments, spread);
+  product.multiply(plane, moments, spread);
 }
 
 void activation_excess(const Kernels& kernels, const float* input_var, const float* jacobian,
@@ -89,8 +94,8 @@ void product_excess(const float* a_var, const float* b_var, Index size, float* e
   for_elements(size, ops::ProductExcess{a_var, b_var, excess});
 }
 
-void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
-                Covariances covariances, float* covariance) {
+void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var,
+                Index var_stride, Index n_outputs, Covariances covariances, float* covariance) {
   const Index batch = adjoint.rows / n_outputs, cols = adjoint.cols;
   const Index each = count(covariances, n_outputs);
   const auto add =
@@ -98,8 +103,26 @@ void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* v
   const double cost = static_cast<double>(each * cols) * element_ns;
   for_pieces(batch, 64, cost, [&](Index first, Index count) {
     for (Index row = first; row < first + count; ++row) {
-      add(adjoint.mean + row * cols, batch * cols, n_outputs, var + row * cols, cols,
+      add(adjoint.mean + row * cols, batch * cols, n_outputs, var + row * var_stride, cols,
           covariance + row * each);
+    }
+  });
+}
+
+void add_weight_adjoint(const Kernels& kernels, const float* input, Index in,
+                        ConstMomentsView adjoint, Index n_outputs, ColumnsView sums) {
+  const Index out = adjoint.cols, positions = adjoint.rows / sums.rows;
+  const Index batch = sums.rows / n_outputs;
+  const double cost = static_cast<double>(positions * out * in) * element_ns;
+  for_pieces(sums.rows, 8, cost, [&](Index first, Index count) {
+    for (Index row = first; row < first + count; ++row) {
+      const float* const delta = adjoint.mean + row * positions * out;
+      float* const sum = sums.mean + row * sums.stride;
+      if (input == nullptr) {
+        kernels.add_outer(nullptr, 1, delta, out, positions, sum);
+      } else {
+        kernels.add_outer(delta, out, input + row % batch * positions * in, in, positions, sum);
+      }
     }
   });
 }

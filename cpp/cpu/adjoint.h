@@ -22,8 +22,10 @@ void affine_spread(const Kernels& kernels, Formats formats, ConstMomentsView inp
 void activation_excess(const Kernels& kernels, const float* input_var, const float* jacobian,
                        const float* var, Index size, float* excess);
 void product_excess(const float* a_var, const float* b_var, Index size, float* excess);
-void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var, Index n_outputs,
-                Covariances covariances, float* covariance);
+void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* var,
+                Index var_stride, Index n_outputs, Covariances covariances, float* covariance);
+void add_weight_adjoint(const Kernels& kernels, const float* input, Index in,
+                        ConstMomentsView adjoint, Index n_outputs, ColumnsView sums);
 void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs, float* jacobian);
 
 }  // namespace tagix::cpu

@@ -66,6 +66,21 @@ void add_spread(const float* adjoint, Index output_stride, Index n_outputs, cons
   }
 }
 
+void add_outer(const float* left, Index left_cols, const float* right, Index right_cols,
+               Index samples, float* sums) {
+  for (Index i = 0; i < left_cols; ++i) {
+    float* const row = sums + i * right_cols;
+    for_each_vector(right_cols, [&](Index k, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      Vector sum = load_part(row + k);
+      for (Index s = 0; s < samples; ++s) {
+        const float factor = left == nullptr ? 1.0f : left[s * left_cols + i];
+        sum += factor * load_part(right + s * right_cols + k);
+      }
+      store_part(sum, row + k);
+    });
+  }
+}
+
 void add_spread_variances(const float* adjoint, Index output_stride, Index n_outputs,
                           const float* var, Index cols, float* variance) {
   for (Index k = 0; k < n_outputs; ++k) {

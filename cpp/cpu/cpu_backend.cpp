@@ -221,9 +221,13 @@ class CpuBackend final : public Backend {
   void product_excess(const float* a_var, const float* b_var, Index size, float* excess) override {
     cpu::product_excess(a_var, b_var, size, excess);
   }
-  void add_spread(ConstMomentsView adjoint, const float* var, Index n_outputs,
+  void add_spread(ConstMomentsView adjoint, const float* var, Index var_stride, Index n_outputs,
                   Covariances covariances, float* covariance) override {
-    cpu::add_spread(kernels_, adjoint, var, n_outputs, covariances, covariance);
+    cpu::add_spread(kernels_, adjoint, var, var_stride, n_outputs, covariances, covariance);
+  }
+  void add_weight_adjoint(const float* input, Index in, ConstMomentsView adjoint, Index n_outputs,
+                          ColumnsView sums) override {
+    cpu::add_weight_adjoint(kernels_, input, in, adjoint, n_outputs, sums);
   }
   void gather_jacobian(ConstMomentsView adjoint, Index n_outputs, Index n_inputs,
                        float* jacobian) override {

@@ -241,6 +241,10 @@ struct Kernels {
   /// Its diagonal alone: variance[k] += sum_c adjoint[k][c]^2 var[c].
   void (*add_spread_variances)(const float* adjoint, Index output_stride, Index n_outputs,
                                const float* var, Index cols, float* variance);
+  /// sums[i][k] += sum_s left[s][i] right[s][k] over a few samples; with `left` null its values are
+  /// 1. It is (left_cols x right_cols) and dense.
+  void (*add_outer)(const float* left, Index left_cols, const float* right, Index right_cols,
+                    Index samples, float* sums);
   void (*scale_deltas)(const float* jacobian, Index size, float* delta_mean, float* delta_var);
   /// noise_stride 0 repeats one noise variance, 1 has one for each element.
   void (*observe)(const float* mean, const float* var, const float* target, const float* noise_var,

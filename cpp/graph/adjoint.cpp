@@ -1,6 +1,5 @@
-#include <stdexcept>
+#include <algorithm>
 
-#include "core/require.h"
 #include "graph/pass_down.h"
 
 namespace tagix::graph {
@@ -12,15 +11,40 @@ struct Adjoint : PassDown {
 
   using PassDown::operator();
 
-  [[noreturn]] void refuse(const char* what) const {
-    const std::string& path = pass.graph.node(node).path;
-    throw std::logic_error(text(path, path.empty() ? "" : ": ", what));
-  }
-
   /// Adds G diag(var) G^T, of variances of the elements of the node's value, to the covariances.
   void add_spread(const float* var) const {
     const Index size = pass.graph.shape(node).size();
-    backend().add_spread({delta.mean, nullptr, of.n_outputs * pass.rows(), size}, var, of.n_outputs,
+    backend().add_spread({delta.mean, nullptr, of.n_outputs * pass.rows(), size}, var, size,
+                         of.n_outputs, of.covariances, of.covariance);
+  }
+
+  void add_affine_spread(ConstMomentsView x, ConstMomentsView weight, ConstMomentsView bias) const {
+    float* const spread = plane();
+    backend().affine_spread(x, weight, bias, spread);
+    add_spread(spread);
+  }
+
+  void add_shared(const Affine& op, ConstMomentsView x, ConstMomentsView weight) const {
+    if (x.var != nullptr) add_affine_spread({nullptr, x.var, x.rows, x.cols}, weight, {});
+    add_parameter_adjoint({op.weight, weight.size()}, x.mean, x.cols);
+    if (op.bias) add_parameter_adjoint({*op.bias, weight.rows}, nullptr, 1);
+  }
+
+  /// Adds the adjoint of a weight that multiplies `input`, or of a bias, to what other maps have
+  /// added; after the last of them, what the parameters contribute to the covariances.
+  void add_parameter_adjoint(const ParameterRange& own, const float* input, Index in) const {
+    const auto shared = std::find_if(of.plan.shared.begin(), of.plan.shared.end(),
+                                     [&own](const SharedParameters& of_range) {
+                                       const auto& [offset, size] = of_range.range;
+                                       return offset <= own.offset && own.offset < offset + size;
+                                     });
+    const auto& [offset, size] = shared->range;
+    const MomentsView sums{of.memory[shared->adjoint], nullptr, of.n_outputs * pass.rows(), size};
+    if (node == shared->first) backend().clear_columns(all_columns(sums));
+    backend().add_weight_adjoint(input, in, delta, of.n_outputs,
+                                 sums.columns(own.offset - offset, own.size));
+    if (node != shared->last) return;
+    backend().add_spread(sums, pass.parameters.var + offset, /*var_stride=*/0, of.n_outputs,
                          of.covariances, of.covariance);
   }
 
@@ -37,13 +61,10 @@ struct Adjoint : PassDown {
   void operator()(const Affine& op) const {
     const ConstMomentsView x = pass.value(op.x);
     const ConstMomentsView weight = weight_of(pass.graph, node, pass.parameters);
-    if (of.covariance != nullptr) {
-      // The positions of a grid share their weights, and so vary together.
-      if (pass.graph.shape(node).positions() != 1)
-        refuse("outputs above a grid have no covariances");
-      float* const spread = plane();
-      backend().affine_spread(x, weight, bias_of(pass.graph, node, pass.parameters), spread);
-      add_spread(spread);
+    if (of.covariance != nullptr && of.plan.nodes[static_cast<std::size_t>(node)].is_shared) {
+      add_shared(op, x, weight);
+    } else if (of.covariance != nullptr) {
+      add_affine_spread(x, weight, bias_of(pass.graph, node, pass.parameters));
     }
     const auto& [handover, below_x] = below[0];
     if (handover == Handover::none) return;

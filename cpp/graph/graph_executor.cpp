@@ -1,7 +1,6 @@
 #include "graph/graph_executor.h"
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -29,8 +28,11 @@ class GraphExecutor final : public Executor {
         sums_together_(backend.sums_innovations_together()),
         for_prediction_(graph::plan_prediction(*graph_, backend)),
         for_linearization_(graph::plan_linearization(*graph_)),
-        for_adjoint_(graph::plan_adjoint(*graph_, /*need_input=*/false)),
-        for_input_adjoint_(graph::plan_adjoint(*graph_, /*need_input=*/true)),
+        for_jacobian_(graph::plan_adjoint(*graph_, /*need_input=*/true,
+                                          /*need_covariances=*/false)),
+        for_covariance_(graph::plan_adjoint(*graph_, /*need_input=*/false,
+                                            /*need_covariances=*/true)),
+        for_both_(graph::plan_adjoint(*graph_, /*need_input=*/true, /*need_covariances=*/true)),
         for_learning_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/false)),
         for_input_delta_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/true)),
         taps_(backend, *graph_),
@@ -63,13 +65,16 @@ class GraphExecutor final : public Executor {
     const Index n_covariance = wanted.n_covariances();
     jacobian_.resize(input.rows * n_jacobian);
     covariance_.resize(input.rows * n_covariance);
-    const Index at_once = rows_linearized_at_once(wanted.n_outputs);
+    const Plan& plan = n_covariance == 0                                 ? for_jacobian_
+                       : wanted.n_directions > 0 || input.var != nullptr ? for_both_
+                                                                         : for_covariance_;
+    const Index at_once = rows_linearized_at_once(wanted.n_outputs, plan);
     ConstMomentsView prediction;
     Index first = 0;
     do {
       const Index rows = std::min(at_once, input.rows - first);
       prediction = run_forward(for_linearization_, parameters, rows_from(input, first, rows));
-      linearize_piece(wanted, jacobian_.data() + first * n_jacobian,
+      linearize_piece(plan, wanted, jacobian_.data() + first * n_jacobian,
                       covariance_.data() + first * n_covariance);
       first += rows;
     } while (first < input.rows);
@@ -156,10 +161,9 @@ class GraphExecutor final : public Executor {
                        [](const Plan::NodePlan& node) { return node.has_epilogue; });
   }
 
-  Index rows_linearized_at_once(Index n_outputs) const {
+  Index rows_linearized_at_once(Index n_outputs, const Plan& plan) const {
     constexpr Index most_rows = 8192;
-    const Index bytes =
-        for_linearization_.bytes_per_row() + n_outputs * for_input_adjoint_.bytes_per_row();
+    const Index bytes = for_linearization_.bytes_per_row() + n_outputs * plan.bytes_per_row();
     return std::min(std::max<Index>(1, most_rows / n_outputs), rows_of(bytes));
   }
 
@@ -206,20 +210,15 @@ class GraphExecutor final : public Executor {
   }
 
   /// `linearize` for the rows whose values are there.
-  void linearize_piece(const Linearization& wanted, float* jacobian, float* covariance) {
-    const bool needs_input = wanted.n_directions > 0 || pass_.input.var != nullptr;
-    const Plan& plan = needs_input ? for_input_adjoint_ : for_adjoint_;
+  void linearize_piece(const Plan& plan, const Linearization& wanted, float* jacobian,
+                       float* covariance) {
     const Index rows = wanted.n_outputs * pass_.rows();
     adjoint_memory_.arrange(plan, rows);
     const Index n_covariances = wanted.n_covariances();
     const graph::AdjointPass adjoint{
-        pass_,   wanted.n_outputs,   slopes_,
-        spread_, wanted.covariances, n_covariances > 0 ? covariance : nullptr};
+        pass_,   plan,    adjoint_memory_,    wanted.n_outputs,
+        slopes_, spread_, wanted.covariances, n_covariances > 0 ? covariance : nullptr};
     if (n_covariances > 0) {
-      if (for_learning_.shares_parameters()) {
-        throw std::logic_error(
-            "outputs of weights that are used more than once have no covariances");
-      }
       const Index size = pass_.rows() * n_covariances;
       backend_.clear_columns({covariance, nullptr, 1, size, size});
     }
@@ -304,8 +303,9 @@ class GraphExecutor final : public Executor {
   bool sums_together_;
   Plan for_prediction_;
   Plan for_linearization_;
-  Plan for_adjoint_;
-  Plan for_input_adjoint_;
+  Plan for_jacobian_;
+  Plan for_covariance_;
+  Plan for_both_;
   Plan for_learning_;
   Plan for_input_delta_;
   graph::TapBuffers taps_;

@@ -35,6 +35,7 @@ class Arrays {
       replace(node.spare);
     }
     replace(plan.row);
+    for (SharedParameters& shared : plan.shared) replace(shared.adjoint);
     plan.slot_sizes = slots.sizes;
   }
 
@@ -198,6 +199,60 @@ void share_parameters(const Graph& graph, Plan& plan) {
   }
 }
 
+/// Parameters that affine maps read, and whether what they add varies together.
+struct ParameterUses {
+  ParameterRange range;
+  std::vector<Value> readers;
+  bool is_shared;
+};
+
+/// What affine maps read, by offset: ranges that overlap are one.
+std::vector<ParameterUses> parameter_uses(const Graph& graph) {
+  std::vector<ParameterUses> uses;
+  for (Value node = 0; at(node) < graph.nodes.size(); ++node) {
+    const auto* op = std::get_if<Affine>(&graph.node(node).op);
+    if (op == nullptr) continue;
+    const Index out = graph.shape(node).channels, in = graph.shape(op->x).channels;
+    const bool is_on_grid = graph.shape(node).positions() > 1;
+    uses.push_back({{op->weight, out * in}, {node}, is_on_grid});
+    if (op->bias) uses.push_back({{*op->bias, out}, {node}, is_on_grid});
+  }
+  std::sort(uses.begin(), uses.end(), [](const ParameterUses& a, const ParameterUses& b) {
+    return a.range.offset < b.range.offset;
+  });
+  std::vector<ParameterUses> joined;
+  for (const ParameterUses& next : uses) {
+    if (joined.empty() ||
+        joined.back().range.offset + joined.back().range.size <= next.range.offset) {
+      joined.push_back(next);
+      continue;
+    }
+    auto& [range, readers, is_shared] = joined.back();
+    const Index end = std::max(range.offset + range.size, next.range.offset + next.range.size);
+    range.size = end - range.offset;
+    readers.insert(readers.end(), next.readers.begin(), next.readers.end());
+    is_shared = true;
+  }
+  return joined;
+}
+
+/// Adds the adjoints of the parameters of maps of which some are shared; node i of n runs at moment
+/// 2 n - i.
+void add_shared_parameters(const Graph& graph, Plan& plan, Arrays& arrays) {
+  const std::vector<ParameterUses> uses = parameter_uses(graph);
+  for (const ParameterUses& use : uses) {
+    if (!use.is_shared) continue;
+    for (Value reader : use.readers) plan.nodes[at(reader)].is_shared = true;
+  }
+  const auto n = static_cast<Index>(graph.nodes.size());
+  for (const ParameterUses& use : uses) {
+    if (!plan.nodes[at(use.readers.front())].is_shared) continue;
+    const auto [last, first] = std::minmax_element(use.readers.begin(), use.readers.end());
+    const Index adjoint = arrays.add(use.range.size, 2 * n - *first, 2 * n - *last);
+    plan.shared.push_back({use.range, *first, *last, adjoint});
+  }
+}
+
 /// Says which activations' innovations arrive below the Jacobian.
 void scale_by_readers(const Graph& graph, Plan& plan) {
   const std::vector<Value> reader = only_readers(graph);
@@ -239,11 +294,12 @@ Plan plan_linearization(const Graph& graph) {
   return plan;
 }
 
-Plan plan_adjoint(const Graph& graph, bool need_input) {
+Plan plan_adjoint(const Graph& graph, bool need_input, bool need_covariances) {
   Plan plan;
   Arrays arrays;
   plan.nodes.resize(graph.nodes.size());
   add_deltas(graph, need_input, /*keep=*/false, plan, arrays);
+  if (need_covariances) add_shared_parameters(graph, plan, arrays);
   arrays.finish(plan);
   return plan;
 }

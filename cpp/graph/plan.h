@@ -21,6 +21,15 @@ struct ParameterRange {
   Index size;
 };
 
+/// Parameters that several maps read, or several positions of a grid: what they add to the outputs
+/// varies together, and their adjoints are summed from the node `first` down to the node `last`.
+struct SharedParameters {
+  ParameterRange range;
+  Value first;
+  Value last;
+  Index adjoint;  ///< slot, of range.size floats for each output and row
+};
+
 /// Where the arrays of a pass lie, by node, how innovations are passed on, and what runs together:
 ///
 /// - An affine map that an activation alone reads runs it as its epilogue, where the backend has
@@ -39,6 +48,7 @@ struct Plan {
     bool has_epilogue = false;      ///< of an affine map
     bool scaled_by_reader = false;  ///< of an activation: its innovation arrives below the Jacobian
     bool add = false;  ///< of an affine map: another one has written innovations of its parameters
+    bool is_shared = false;  ///< of an affine map: `shared` has its parameters
   };
 
   std::vector<NodePlan> nodes;
@@ -46,7 +56,8 @@ struct Plan {
   /// Parameters whose innovation is 0 before affine maps add to it: those that no map reads, and
   /// those that a map which adds is the first to read.
   std::vector<ParameterRange> cleared;
-  std::vector<Index> slot_sizes;  ///< floats for each row of a batch
+  std::vector<SharedParameters> shared;  ///< for covariances: of maps that have such parameters
+  std::vector<Index> slot_sizes;         ///< floats for each row of a batch
 
   Index bytes_per_row() const;
   bool shares_parameters() const;  ///< between affine maps
@@ -59,8 +70,8 @@ Plan plan_prediction(const Graph& graph, const Backend& backend);
 Plan plan_linearization(const Graph& graph);
 
 /// The adjoints of a linearization on their way down, whose sizes are for each output, too; with
-/// `need_input`, as far as the inputs.
-Plan plan_adjoint(const Graph& graph, bool need_input);
+/// `need_input`, as far as the inputs, and with `need_covariances` those of shared parameters.
+Plan plan_adjoint(const Graph& graph, bool need_input, bool need_covariances);
 
 /// A forward pass, then the rules of nodes in reverse. What a rule reads stays until it has run;
 /// the memory of what has been read is used again. Inputs and innovations of affine maps stay to

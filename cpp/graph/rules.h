@@ -6,6 +6,7 @@
 #include "core/memory.h"
 #include "graph/graph.h"
 #include "graph/plan.h"
+#include "graph/slot_memory.h"
 #include "graph/tap_buffers.h"
 
 namespace tagix::graph {
@@ -93,6 +94,8 @@ AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMome
 /// Adjoints (core/backend.h) of some outputs on their way down, and what they are worked out from.
 struct AdjointPass {
   const Pass& pass;
+  const Plan& plan;
+  SlotMemory& memory;
   Index n_outputs;
   Buffer<float>& slopes;  ///< of a node that is at work
   Buffer<float>& spread;  ///< the same
@@ -116,8 +119,11 @@ struct AdjointPass {
 ///   product      a_var b_var
 ///   input        its variances
 ///
+/// What shared parameters add to several values varies together. They contribute G diag(s) G^T as
+/// if they were values themselves, with s = W_var and b_var and the sums of G a_mean^T and G over
+/// all that read them; the map itself adds W_var a_var alone.
+///
 /// `delta` may become the adjoint of an input (Handover::in_place), and `spare` is as in backward.
-/// Throws std::logic_error for covariances where weights are shared by positions.
 void adjoint(const AdjointPass& of, Value node, ConstMomentsView delta,
              std::span<const Below> below, MomentsView spare);
 

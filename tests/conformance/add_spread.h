@@ -5,24 +5,29 @@
 
 namespace tagix::conformance {
 
-/// covariance[row][k][l] += sum_c G[k][row][c] G[l][row][c] var[row][c], or for k = l alone.
+/// covariance[row][k][l] += sum_c G[k][row][c] G[l][row][c] var[row][c], or for k = l alone; var is
+/// that of each row, or one for all.
 struct AddSpread final : Operation {
-  Index n_outputs, batch;
+  Index n_outputs, batch, var_stride;
   Covariances covariances;
   HostGaussians adjoint;
   std::vector<float> var, before;
 
-  AddSpread(Index n_outputs, Index batch, Index cols, Covariances covariances)
-      : n_outputs(n_outputs), batch(batch), covariances(covariances) {
+  AddSpread(Index n_outputs, Index batch, Index cols, bool one_var, Covariances covariances)
+      : n_outputs(n_outputs),
+        batch(batch),
+        var_stride(one_var ? 0 : cols),
+        covariances(covariances) {
     RandomInputs random(batch + 61 * cols);
     adjoint = random.gaussians(n_outputs * batch, cols);
     adjoint.var.clear();
-    var = random.uniforms(batch * cols, 0, 1);
+    var = random.uniforms((one_var ? 1 : batch) * cols, 0, 1);
     before = random.uniforms(batch * count(covariances, n_outputs), -1, 1);
   }
 
   std::string name() const override {
     return text("add_spread ", n_outputs, " outputs, ", batch, " x ", adjoint.cols,
+                var_stride == 0 ? ", one var" : "",
                 covariances == Covariances::variances ? ", variances" : "");
   }
 
@@ -37,7 +42,7 @@ struct AddSpread final : Operation {
     const float* const variances = arrays.values(var).data();
     float* const covariance = arrays.in_place(before);
     return [=, this, &backend = arrays.backend()] {
-      backend.add_spread(g, variances, n_outputs, covariances, covariance);
+      backend.add_spread(g, variances, var_stride, n_outputs, covariances, covariance);
     };
   }
 
@@ -52,7 +57,7 @@ struct AddSpread final : Operation {
           Sum sum = sum_of({before[covariance.values.size()]});
           for (Index c = 0; c < cols; ++c) {
             sum.add(double{adjoint.mean[at((k * batch + row) * cols + c)]} *
-                    adjoint.mean[at((l * batch + row) * cols + c)] * var[at(row * cols + c)]);
+                    adjoint.mean[at((l * batch + row) * cols + c)] * var[at(row * var_stride + c)]);
           }
           covariance.values.push_back(sum);
         }
@@ -65,9 +70,9 @@ struct AddSpread final : Operation {
     Operations cases;
     for (Covariances covariances : {Covariances::variances, Covariances::all}) {
       for (Index batch : {1, 5, 130}) {
-        cases.push_back(std::make_unique<AddSpread>(1, batch, 1, covariances));
-        cases.push_back(std::make_unique<AddSpread>(2, batch, 64, covariances));
-        cases.push_back(std::make_unique<AddSpread>(5, batch, 19, covariances));
+        cases.push_back(std::make_unique<AddSpread>(1, batch, 1, false, covariances));
+        cases.push_back(std::make_unique<AddSpread>(2, batch, 64, false, covariances));
+        cases.push_back(std::make_unique<AddSpread>(5, batch, 19, true, covariances));
       }
     }
     return cases;
@@ -75,7 +80,7 @@ struct AddSpread final : Operation {
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<AddSpread>(2, 2048, 64, Covariances::all));
+    cases.push_back(std::make_unique<AddSpread>(2, 2048, 64, false, Covariances::all));
     return cases;
   }
 };

@@ -7,12 +7,14 @@
 namespace tagix::conformance {
 
 /// What the parameters of an affine map add to the variance of its output:
-/// spread = sum_i W_var (a_mean^2 + a_var) + b_var.
+/// spread = sum_i W_var (a_mean^2 + a_var) + b_var, or without a_mean.
 struct AffineSpread final : Operation {
   AffineShape shape;
+  bool has_mean;
   HostGaussians input, weight, bias;
 
-  AffineSpread(AffineShape shape, bool known_input, bool has_bias) : shape(shape) {
+  AffineSpread(AffineShape shape, bool known_input, bool has_mean, bool has_bias)
+      : shape(shape), has_mean(has_mean) {
     RandomInputs random(shape.rows + 31 * shape.in + 907 * shape.out);
     input = random.gaussians(shape.rows, shape.in);
     if (known_input) input.var.clear();
@@ -22,7 +24,8 @@ struct AffineSpread final : Operation {
 
   std::string name() const override {
     return text("affine_spread ", shape.rows, " x ", shape.in, " -> ", shape.out,
-                input.var.empty() ? ", known input" : "", bias.mean.empty() ? "" : ", bias");
+                input.var.empty() ? ", known input" : "", has_mean ? "" : ", no means",
+                bias.mean.empty() ? "" : ", bias");
   }
 
   Cost cost() const override {
@@ -32,7 +35,9 @@ struct AffineSpread final : Operation {
   }
 
   std::function<void()> prepare(Arrays& arrays) const override {
-    const ConstMomentsView a = arrays.input(input), w = arrays.input(weight);
+    ConstMomentsView a = arrays.input(input);
+    if (!has_mean) a.mean = nullptr;
+    const ConstMomentsView w = arrays.input(weight);
     const ConstMomentsView b = bias.mean.empty() ? ConstMomentsView{} : arrays.input(bias);
     float* const spread = arrays.output(shape.rows * shape.out);
     return [=, &backend = arrays.backend()] { backend.affine_spread(a, w, b, spread); };
@@ -46,7 +51,8 @@ struct AffineSpread final : Operation {
         for (Index i = 0; i < shape.in; ++i) {
           const auto a = static_cast<std::size_t>(row * shape.in + i);
           const double w_var = weight.var[static_cast<std::size_t>(o * shape.in + i)];
-          const double mean = input.mean[a], var = input.var.empty() ? 0 : input.var[a];
+          const double mean = has_mean ? input.mean[a] : 0,
+                       var = input.var.empty() ? 0 : input.var[a];
           sum.add(w_var * (mean * mean + var));
         }
         if (!bias.var.empty()) sum.add(bias.var[static_cast<std::size_t>(o)]);
@@ -62,14 +68,17 @@ struct AffineSpread final : Operation {
     for (const AffineShape& shape : affine_shapes()) {
       if (shape.rows > 300) continue;
       ++variant;
-      cases.push_back(std::make_unique<AffineSpread>(shape, variant % 2 == 0, variant % 3 == 0));
+      cases.push_back(
+          std::make_unique<AffineSpread>(shape, variant % 2 == 0, true, variant % 3 == 0));
+      if (variant % 4 == 1)
+        cases.push_back(std::make_unique<AffineSpread>(shape, false, false, false));
     }
     return cases;
   }
 
   static Operations benchmarks() {
     Operations cases;
-    cases.push_back(std::make_unique<AffineSpread>(AffineShape{2048, 64, 64}, false, true));
+    cases.push_back(std::make_unique<AffineSpread>(AffineShape{2048, 64, 64}, false, true, true));
     return cases;
   }
 };

@@ -12,6 +12,7 @@
 #include "conformance/activation_values.h"
 #include "conformance/add.h"
 #include "conformance/add_spread.h"
+#include "conformance/add_weight_adjoint.h"
 #include "conformance/advance.h"
 #include "conformance/affine_adjoint.h"
 #include "conformance/affine_backward.h"
@@ -112,6 +113,7 @@ const std::vector<Method>& methods() {
       method<ActivationExcess>("activation_excess"),
       method<ProductExcess>("product_excess"),
       method<AddSpread>("add_spread"),
+      method<AddWeightAdjoint>("add_weight_adjoint"),
       method<GatherJacobian>("gather_jacobian"),
       method<Shuffle>("shuffle"),
       method<GatherRows>("gather_rows"),

@@ -58,7 +58,7 @@ TEST_CASE("the memory of a prediction does not grow with depth") {
     const auto bytes = [residual](Index n_layers, auto plan) {
       return plan(*graph_of(deep(n_layers, residual), {64})).bytes_per_row();
     };
-    const auto adjoint = [](const Graph& graph) { return graph::plan_adjoint(graph, true); };
+    const auto adjoint = [](const Graph& graph) { return graph::plan_adjoint(graph, true, true); };
     CHECK(bytes(3, adjoint) == bytes(30, adjoint));
     for (const std::shared_ptr<Backend>& backend : conformance::devices()) {
       const auto prediction = [&backend](const Graph& graph) {

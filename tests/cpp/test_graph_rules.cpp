@@ -238,14 +238,14 @@ std::shared_ptr<const Graph> covarying() {
       g.finish(g.affine(joined, weight("last", 2, 7), std::nullopt)));
 }
 
-/// Adds noise of these variances in the means of a node to the covariances of the outputs, by
-/// central differences of the nodes above.
-void add_noise(const Float64Graph& network, const std::vector<GraphValue>& values, std::size_t node,
-               const std::vector<double>& noise, const Problem& problem,
-               std::vector<double>& covariance) {
+/// How the means of the outputs follow those of a node, by central differences of the nodes above:
+/// rows x outputs x cols.
+std::vector<double> slopes_of(const Float64Graph& network, const std::vector<GraphValue>& values,
+                              std::size_t node, const Problem& problem) {
   constexpr double h = 1e-5;
   const auto rows = static_cast<std::size_t>(problem.rows);
-  const std::size_t n = network.output(values).mean.size() / rows, cols = noise.size() / rows;
+  const std::size_t n = network.output(values).mean.size(), cols = values[node].mean.size() / rows;
+  std::vector<double> slopes(n * cols);
   for (std::size_t k = 0; k < cols; ++k) {
     const auto moved = [&](double by) {
       std::vector<GraphValue> below(values.begin(),
@@ -257,18 +257,31 @@ void add_noise(const Float64Graph& network, const std::vector<GraphValue>& value
           .mean;
     };
     const std::vector<double> right = moved(h), left = moved(-h);
-    const auto slope = [&](std::size_t at) { return (right[at] - left[at]) / (2 * h); };
-    for (std::size_t i = 0; i < rows * n * n; ++i) {
-      const std::size_t row = i / (n * n);
-      covariance[i] += slope(row * n + i / n % n) * slope(row * n + i % n) * noise[row * cols + k];
+    for (std::size_t i = 0; i < n; ++i) slopes[i * cols + k] = (right[i] - left[i]) / (2 * h);
+  }
+  return slopes;
+}
+
+/// Adds slope diag(noise) slope^T, of slopes rows x outputs x cols, to the covariances of the
+/// outputs; each row has noise of its own unless there is one row of it for all.
+void add_noise(const std::vector<double>& slopes, const std::vector<double>& noise,
+               std::size_t rows, std::vector<double>& covariance) {
+  const auto n = static_cast<std::size_t>(
+      std::lround(std::sqrt(static_cast<double>(covariance.size() / rows))));
+  const std::size_t cols = slopes.size() / (rows * n);
+  for (std::size_t i = 0; i < rows * n * n; ++i) {
+    const std::size_t row = i / (n * n);
+    const std::size_t first = (row * n + i / n % n) * cols, second = (row * n + i % n) * cols;
+    const std::size_t from = noise.size() == cols ? 0 : row * cols;
+    for (std::size_t k = 0; k < cols; ++k) {
+      covariance[i] += slopes[first + k] * slopes[second + k] * noise[from + k];
     }
   }
 }
 
-/// The variances that a node adds to those from below.
+/// The variances that a node adds to those from below, but for what parameters add to its mean.
 std::vector<double> added_noise(const Graph& graph, const Float64Graph& network,
-                                const std::vector<GraphValue>& values, std::size_t node,
-                                std::size_t rows) {
+                                const std::vector<GraphValue>& values, std::size_t node) {
   const auto at = [](Index i) { return static_cast<std::size_t>(i); };
   const graph::Node& of = graph.nodes[node];
   const GraphValue& value = values[node];
@@ -276,13 +289,11 @@ std::vector<double> added_noise(const Graph& graph, const Float64Graph& network,
   std::vector<double> noise(value.mean.size());
   if (const auto* affine = std::get_if<graph::Affine>(&of.op)) {
     const GraphValue& x = values[at(affine->x)];
-    const std::size_t out = noise.size() / rows, in = x.mean.size() / rows;
+    const std::size_t out = at(of.shape.channels), in = at(graph.shape(affine->x).channels);
     for (std::size_t i = 0; i < noise.size(); ++i) {
       const std::size_t row = i / out, o = i % out;
-      if (affine->bias) noise[i] = network.parameter_var[at(*affine->bias) + o];
       for (std::size_t k = 0; k < in; ++k) {
-        const double mean = x.mean[row * in + k], var = x.var[row * in + k];
-        noise[i] += network.parameter_var[at(affine->weight) + o * in + k] * (mean * mean + var);
+        noise[i] += network.parameter_var[at(affine->weight) + o * in + k] * x.var[row * in + k];
       }
     }
   } else if (const auto* activate = std::get_if<graph::Activate>(&of.op)) {
@@ -298,54 +309,100 @@ std::vector<double> added_noise(const Graph& graph, const Float64Graph& network,
   return noise;
 }
 
+/// How the means of the outputs follow parameters by the means of an affine map's input, added up
+/// over its positions: to slopes of rows x outputs x parameters, from those of its values.
+void add_parameter_slopes(const Graph& graph, std::size_t node, const GraphValue& input,
+                          const std::vector<double>& slopes, std::size_t rows,
+                          std::vector<double>& parameter_slopes) {
+  const auto at = [](Index i) { return static_cast<std::size_t>(i); };
+  const auto& op = std::get<graph::Affine>(graph.nodes[node].op);
+  const std::size_t out = at(graph.nodes[node].shape.channels);
+  const std::size_t positions = at(graph.nodes[node].shape.positions());
+  const std::size_t in = at(graph.shape(op.x).channels), n = slopes.size() / (positions * out);
+  for (std::size_t i = 0; i < slopes.size(); ++i) {
+    const std::size_t o = i % out, p = i / out % positions, output = i / out / positions;
+    double* const of_output = &parameter_slopes[output * at(graph.parameter_count())];
+    if (op.bias) of_output[at(*op.bias) + o] += slopes[i];
+    const std::size_t from = (output * rows / n * positions + p) * in;
+    for (std::size_t k = 0; k < in; ++k) {
+      of_output[at(op.weight) + o * in + k] += slopes[i] * input.mean[from + k];
+    }
+  }
+}
+
+/// The covariances of the outputs by all noises on the way up: each parameter has one noise for all
+/// that it adds to a row.
+std::vector<double> covariance_truth(const Graph& graph, const Problem& problem) {
+  const auto rows = static_cast<std::size_t>(problem.rows);
+  const Float64Graph network(graph, doubles(problem.parameters.mean),
+                             doubles(problem.parameters.var));
+  const auto values = network.forward(doubles(problem.input.mean), variances(problem.input), rows);
+  const std::size_t n = network.output(values).mean.size() / rows;
+  std::vector<double> covariance(rows * n * n);
+  std::vector<double> parameter_slopes(rows * n * network.parameter_var.size());
+  for (std::size_t node = 0; node < values.size(); ++node) {
+    const std::vector<double> slopes = slopes_of(network, values, node, problem);
+    add_noise(slopes, added_noise(graph, network, values, node), rows, covariance);
+    if (const auto* affine = std::get_if<graph::Affine>(&graph.nodes[node].op)) {
+      add_parameter_slopes(graph, node, values[static_cast<std::size_t>(affine->x)], slopes, rows,
+                           parameter_slopes);
+    }
+  }
+  add_noise(parameter_slopes, network.parameter_var, rows, covariance);
+  return covariance;
+}
+
 }  // namespace
 
 TEST_CASE("covariances are those of all noises on the way up, by differences in float64") {
-  const std::shared_ptr<const Graph> graph = covarying();
-  for (bool uncertain : {false, true}) {
-    const Problem problem(*graph, 6, uncertain, 71);
-    const Float64Graph network(*graph, doubles(problem.parameters.mean),
-                               doubles(problem.parameters.var));
-    const auto values = network.forward(doubles(problem.input.mean), variances(problem.input), 6);
-    std::vector<double> truth(std::size_t{6 * 2 * 2});
-    for (std::size_t node = 0; node < values.size(); ++node) {
-      add_noise(network, values, node, added_noise(*graph, network, values, node, 6), problem,
-                truth);
-    }
-    for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-      INFO(backend->name(), ", uncertain input ", uncertain);
-      for (Index bytes : {default_pass_bytes, Index{1}}) {
-        const auto executor = make_graph_executor(*backend, graph, bytes);
-        for (Index n_directions : {0, 3}) {
-          const HostLinearized got =
-              linearize(*backend, *executor, problem, {2, n_directions, Covariances::all});
-          CHECK(largest_error(got.covariance, truth) < 2e-5);
+  for (const auto& graph : {covarying(), every_operation(false)}) {
+    for (bool uncertain : {false, true}) {
+      const Problem problem(*graph, 6, uncertain, 71);
+      const std::vector<double> truth = covariance_truth(*graph, problem);
+      for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+        INFO(backend->name(), ", uncertain input ", uncertain);
+        for (Index bytes : {default_pass_bytes, Index{1}}) {
+          const auto executor = make_graph_executor(*backend, graph, bytes);
+          for (Index n_directions : {0, 3}) {
+            const HostLinearized got =
+                linearize(*backend, *executor, problem, {2, n_directions, Covariances::all});
+            CHECK(largest_error(got.covariance, truth) < 2e-5);
+            const HostLinearized variances =
+                linearize(*backend, *executor, problem, {2, n_directions, Covariances::variances});
+            for (std::size_t i = 0; i < variances.covariance.size(); ++i) {
+              CHECK(variances.covariance[i] == doctest::Approx(truth[i / 2 * 4 + i % 2 * 3]));
+            }
+          }
         }
       }
     }
   }
 }
 
-TEST_CASE("what an operation has no rule for is said with its path") {
-  const auto failure = [](const std::shared_ptr<const Graph>& graph, const Linearization& wanted) {
-    const std::shared_ptr<Backend> backend = cpu_backend();
-    const Problem problem(*graph, 2, true, 5);
-    std::string message;
-    try {
-      linearize(*backend, *make_graph_executor(*backend, graph), problem, wanted);
-    } catch (const std::logic_error& error) {
-      message = error.what();
-    }
-    return message;
-  };
+TEST_CASE("the positions of a grid share a noise, and have their own of uncertain inputs") {
+  // y_p = w x_p + b: Cov(y_p, y_q) = w_var x_p x_q + b_var + [p = q] x_var (w^2 + w_var).
   GraphBuilder g;
-  const GraphBuilder::Scope scope = g.enter("stem");
   const Value image = g.input({{2, 2}, 1}, 0);
-  const Value map = g.affine(image, g.parameter({"weight", {2, 1}, 0.7f}), std::nullopt);
-  const auto graph = std::make_shared<const Graph>(g.finish(map));
-  CHECK(failure(graph, {2, 0, Covariances::all}) ==
-        "stem: outputs above a grid have no covariances");
-  CHECK(failure(graph, {2, 4, Covariances::none}).empty());
-  CHECK(failure(every_operation(false), {2, 0, Covariances::all}) ==
-        "outputs of weights that are used more than once have no covariances");
+  const Parameter weight = g.parameter({"weight", {1, 1}, 0.7f});
+  const Value map = g.affine(image, weight, g.parameter({"bias", {1}, 0.5f}));
+  const auto graph = std::make_shared<const Graph>(g.finish(g.reshape(map, Shape{4})));
+  for (bool uncertain : {false, true}) {
+    const Problem problem(*graph, 5, uncertain, 5);
+    const auto& [mean, var] = problem.parameters;
+    std::vector<double> truth;
+    for (std::size_t i = 0; i < std::size_t{5 * 16}; ++i) {
+      const std::size_t p = i / 16 * 4 + i / 4 % 4, q = i / 16 * 4 + i % 4;
+      double covariance = double{var[0]} * problem.input.mean[p] * problem.input.mean[q] + var[1];
+      if (uncertain && p == q) {
+        covariance += problem.input.var[p] * (double{mean[0]} * mean[0] + var[0]);
+      }
+      truth.push_back(covariance);
+    }
+    for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
+      INFO(backend->name(), ", uncertain input ", uncertain);
+      const auto got = linearize(*backend, *make_graph_executor(*backend, graph), problem,
+                                 {4, 0, Covariances::all});
+      CHECK(largest_error(got.covariance, truth) < 2e-6);
+    }
+  }
 }

@@ -28,3 +28,17 @@ class Twice(nn.Module):
 
     def forward(self, x: nn.Value) -> nn.Value:
         return self.shared(self.act(self.shared(x)))  # type: ignore[no-any-return]
+
+
+class Repeated(nn.Module):
+    """A hidden layer that is used three times."""
+
+    def __init__(self) -> None:
+        self.first, self.shared, self.last = nn.Linear(3, 32), nn.Linear(32, 32), nn.Linear(32, 2)
+        self.act = nn.Tanh()
+
+    def forward(self, x: nn.Value) -> nn.Value:
+        hidden = self.act(self.first(x))
+        for _ in range(3):
+            hidden = self.act(self.shared(hidden))
+        return self.last(hidden)  # type: ignore[no-any-return]
