@@ -16,7 +16,7 @@ from tagix import nn, reference
 from tagix.datasets import UCI_SETS, ToyData, load_uci
 
 Array = npt.NDArray[np.float64]
-Layers = Sequence[nn.Layer]
+Layers = Sequence[nn.Layer | nn.Module]
 
 UCI_DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "uci"
 
@@ -89,10 +89,11 @@ def _of_noise(
         "4 x 256": _plain(x.shape[1], 256, 4, nn.ReLU, 2),
         "6 x 64": _plain(x.shape[1], 64, 6, nn.ReLU, 2),
         "8 x 64": _plain(x.shape[1], 64, 8, nn.ReLU, 2),
+        "a layer of 64, used 3 times": [_Repeated(x.shape[1], 64, 3, 2)],
     }
     epochs = sizes.epochs[0]
     for kind, layers in kinds.items():
-        net = nn.Sequential(*layers, seed=seed)
+        net = nn.Sequential(*layers, seed=seed, input_shape=x.shape[1:])
         net.fit(
             *(x, y),
             noise=tx.Homoscedastic(std=1.0),
@@ -101,6 +102,21 @@ def _of_noise(
             progress=False,
         )
         yield kind, epochs, _ratios(net, x_test, sizes.n_draws)
+
+
+class _Repeated(nn.Module):
+    """A network that uses one hidden layer several times."""
+
+    def __init__(self, n_in: int, width: int, n_times: int, n_out: int) -> None:
+        self.first, self.last = nn.Linear(n_in, width), nn.Linear(width, n_out)
+        self.shared, self.relu = nn.Linear(width, width), nn.ReLU()
+        self.n_times = n_times
+
+    def forward(self, x: nn.Value) -> nn.Value:
+        hidden = self.relu(self.first(x))
+        for _ in range(self.n_times):
+            hidden = self.relu(self.shared(hidden))
+        return self.last(hidden)  # type: ignore[no-any-return]
 
 
 def _plain(

@@ -102,6 +102,20 @@ void activation_slopes(const math::ActivationSpec& spec, const float* input_mean
   });
 }
 
+void activation_slopes_by_moments(const math::ActivationSpec& spec, const float* input_mean,
+                                  const float* input_var, const float* output_mean,
+                                  const float* output_var, Index size, SlopesView slopes) {
+  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
+    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
+      const math::ActivationMoments<Vector> moments{load_part(output_mean + i),
+                                                    load_part(output_var + i),
+                                                    load_part(slopes.mean_by_mean + i)};
+      store_slopes(function.slopes(load_part(input_mean + i), load_part(input_var + i), moments),
+                   slopes, i, store_part);
+    });
+  });
+}
+
 void activation_slopes_from_points(math::MomentsForm form, const float* input_var, Index size,
                                    const float* values, const float* derivatives, bool residual,
                                    SlopesView slopes) {

@@ -102,10 +102,9 @@ void add_spread(const Kernels& kernels, ConstMomentsView adjoint, const float* v
       covariances == Covariances::variances ? kernels.add_spread_variances : kernels.add_spread;
   const double cost = static_cast<double>(each * cols) * element_ns;
   for_pieces(batch, 64, cost, [&](Index first, Index count) {
-    for (Index row = first; row < first + count; ++row) {
-      add(adjoint.mean + row * cols, batch * cols, n_outputs, var + row * var_stride, cols,
-          covariance + row * each);
-    }
+    add({adjoint.mean + first * cols, batch * cols, cols, n_outputs, var + first * var_stride,
+         var_stride, cols, count},
+        covariance + first * each);
   });
 }
 

@@ -2,7 +2,10 @@
 
 // Included by kernels.cpp, once for each instruction set.
 
+#include <type_traits>
+
 #include "core/slopes.h"
+#include "cpu/kernels.h"
 #include "cpu/simd.h"
 
 namespace tagix::cpu {
@@ -43,26 +46,59 @@ void activation_excess(const float* input_var, const float* jacobian, const floa
   });
 }
 
-/// sum_c first[c] second[c] var[c]. The product of the adjoints comes first, so that their order
+/// sums[row] = sum_c first[row][c] second[row][c] var[row][c] for a few rows side by side, whose
+/// sums do not wait for each other. The product of the adjoints comes first, so that their order
 /// does not matter.
-TAGIX_INLINE float weighted_sum(const float* first, const float* second, const float* var,
-                                Index cols) {
-  Vector sums{};
+template <int n_rows>
+TAGIX_INLINE void weighted_sums(const float* first, const float* second, Index row_stride,
+                                const float* var, Index var_stride, Index cols, float* sums) {
+  Vector of_row[n_rows] = {};
   for_each_vector(cols, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
-    sums += load_part(first + i) * load_part(second + i) * load_part(var + i);
+    for (int row = 0; row < n_rows; ++row) {
+      of_row[row] += load_part(first + row * row_stride + i) *
+                     load_part(second + row * row_stride + i) *
+                     load_part(var + row * var_stride + i);
+    }
   });
-  return element_sum(sums);
+  for (int row = 0; row < n_rows; ++row) sums[row] = element_sum(of_row[row]);
 }
 
-void add_spread(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
-                Index cols, float* covariance) {
-  for (Index k = 0; k < n_outputs; ++k) {
-    for (Index l = k; l < n_outputs; ++l) {
-      const float sum =
-          weighted_sum(adjoint + k * output_stride, adjoint + l * output_stride, var, cols);
-      covariance[k * n_outputs + l] += sum;
-      if (l > k) covariance[l * n_outputs + k] += sum;
+/// Calls add(row, sum) with the weighted sum of each row for outputs k and l.
+template <class Add>
+TAGIX_INLINE void for_weighted_sums(const SpreadRows& of, Index k, Index l, const Add& add) {
+  const float* const first = of.adjoint + k * of.output_stride;
+  const float* const second = of.adjoint + l * of.output_stride;
+  constexpr int at_once = 4;
+  float sums[at_once];
+  Index row = 0;
+  const auto add_rows = [&](auto n_rows) TAGIX_LAMBDA_INLINE {
+    weighted_sums<n_rows()>(first + row * of.row_stride, second + row * of.row_stride,
+                            of.row_stride, of.var + row * of.var_stride, of.var_stride, of.cols,
+                            sums);
+    for (int i = 0; i < n_rows(); ++i) add(row + i, sums[i]);
+    row += n_rows();
+  };
+  while (row + at_once <= of.rows) add_rows(std::integral_constant<int, at_once>{});
+  while (row < of.rows) add_rows(std::integral_constant<int, 1>{});
+}
+
+void add_spread(const SpreadRows& of, float* covariance) {
+  const Index n = of.n_outputs;
+  for (Index k = 0; k < n; ++k) {
+    for (Index l = k; l < n; ++l) {
+      for_weighted_sums(of, k, l, [&](Index row, float sum) TAGIX_LAMBDA_INLINE {
+        covariance[(row * n + k) * n + l] += sum;
+        if (l > k) covariance[(row * n + l) * n + k] += sum;
+      });
     }
+  }
+}
+
+void add_spread_variances(const SpreadRows& of, float* variance) {
+  for (Index k = 0; k < of.n_outputs; ++k) {
+    for_weighted_sums(of, k, k, [&](Index row, float sum) TAGIX_LAMBDA_INLINE {
+      variance[row * of.n_outputs + k] += sum;
+    });
   }
 }
 
@@ -78,14 +114,6 @@ void add_outer(const float* left, Index left_cols, const float* right, Index rig
       }
       store_part(sum, row + k);
     });
-  }
-}
-
-void add_spread_variances(const float* adjoint, Index output_stride, Index n_outputs,
-                          const float* var, Index cols, float* variance) {
-  for (Index k = 0; k < n_outputs; ++k) {
-    const float* const own = adjoint + k * output_stride;
-    variance[k] += weighted_sum(own, own, var, cols);
   }
 }
 

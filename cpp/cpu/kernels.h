@@ -143,6 +143,19 @@ struct NoisyTargets {
 /// Vectors in flight in Kernels::multiply_adds.
 constexpr int multiply_adds_in_flight = 12;
 
+/// Adjoints of some outputs, and variances of what they are of, for some rows: where the first one
+/// of each lies, and how many floats apart the next ones are.
+struct SpreadRows {
+  const float* adjoint;
+  Index output_stride;
+  Index row_stride;
+  Index n_outputs;
+  const float* var;
+  Index var_stride;  ///< from row to row; 0: all have the same
+  Index cols;
+  Index rows;
+};
+
 /// The inner loops of the CPU backend, compiled once for each instruction set. They run on the
 /// calling thread, over the rows or elements they are given; matrices are row-major, and strides
 /// count floats.
@@ -222,6 +235,11 @@ struct Kernels {
                                  float* output_var, float* jacobian);
   void (*activation_slopes)(const math::ActivationSpec& spec, const float* input_mean,
                             const float* input_var, Index size, bool residual, SlopesView slopes);
+  /// activation_slopes without `residual` by the moments that `activation` has given, whose
+  /// Jacobian lies in slopes.mean_by_mean.
+  void (*activation_slopes_by_moments)(const math::ActivationSpec& spec, const float* input_mean,
+                                       const float* input_var, const float* output_mean,
+                                       const float* output_var, Index size, SlopesView slopes);
   void (*activation_slopes_from_points)(math::MomentsForm form, const float* input_var, Index size,
                                         const float* values, const float* derivatives,
                                         bool residual, SlopesView slopes);
@@ -234,13 +252,11 @@ struct Kernels {
   /// excess = max(0, var - jacobian^2 input_var).
   void (*activation_excess)(const float* input_var, const float* jacobian, const float* var,
                             Index size, float* excess);
-  /// covariance[k][l] += sum_c adjoint[k][c] adjoint[l][c] var[c] for one row, n_outputs squared,
-  /// where the adjoints of outputs are `output_stride` floats apart.
-  void (*add_spread)(const float* adjoint, Index output_stride, Index n_outputs, const float* var,
-                     Index cols, float* covariance);
-  /// Its diagonal alone: variance[k] += sum_c adjoint[k][c]^2 var[c].
-  void (*add_spread_variances)(const float* adjoint, Index output_stride, Index n_outputs,
-                               const float* var, Index cols, float* variance);
+  /// covariance[row][k][l] += sum_c adjoint[k][row][c] adjoint[l][row][c] var[row][c], n_outputs
+  /// squared for each row.
+  void (*add_spread)(const SpreadRows& of, float* covariance);
+  /// Its diagonal alone: variance[row][k] += sum_c adjoint[k][row][c]^2 var[row][c].
+  void (*add_spread_variances)(const SpreadRows& of, float* variance);
   /// sums[i][k] += sum_s left[s][i] right[s][k] over a few samples; with `left` null its values are
   /// 1. It is (left_cols x right_cols) and dense.
   void (*add_outer)(const float* left, Index left_cols, const float* right, Index right_cols,

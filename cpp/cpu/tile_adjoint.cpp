@@ -86,27 +86,38 @@ void TileAdjoint::keep_spread(Index i, const float* output_var, Index rows, floa
   std::copy_n(output_var, rows * plan_.affine_at(i)->output_stride, spread_of(i, memory));
 }
 
-void TileAdjoint::keep_slopes(Index i, const float* mean, const float* var, Index rows,
-                              float* memory) const {
-  const auto& activation = std::get<PlannedActivation>(plan_.step(i));
-  const Places& places = places_[static_cast<std::size_t>(i)];
-  const Index size = rows * activation.stride;
-  kernels_.activation_slopes(activation.spec, mean, var, size, /*residual=*/false,
-                             SlopesView::planes(memory + places.slopes, size));
+SlopesView TileAdjoint::slopes_of(Index i, Index rows, float* memory) const {
+  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  return SlopesView::planes(memory + places_[static_cast<std::size_t>(i)].slopes, size);
+}
+
+void TileAdjoint::keep_input(Index i, const float* mean, const float* var, Index rows,
+                             float* memory) const {
+  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  std::copy_n(mean, size, input_mean_in(slopes_of(i, rows, memory)));
+  float* const kept_var = memory + places_[static_cast<std::size_t>(i)].noise;
   if (var == nullptr) {
-    std::fill_n(memory + places.noise, size, 0.0f);
+    std::fill_n(kept_var, size, 0.0f);
   } else {
-    std::copy_n(var, size, memory + places.noise);
+    std::copy_n(var, size, kept_var);
   }
 }
 
-void TileAdjoint::keep_excess(Index i, const float* var, Index rows, float* memory) const {
+float* TileAdjoint::jacobian_of(Index i, Index rows, float* memory) const {
+  return slopes_of(i, rows, memory).mean_by_mean;
+}
+
+void TileAdjoint::keep_slopes(Index i, const float* output_mean, const float* output_var,
+                              Index rows, float* memory) const {
+  const auto& activation = std::get<PlannedActivation>(plan_.step(i));
+  const Index size = rows * activation.stride;
+  const SlopesView slopes = slopes_of(i, rows, memory);
+  float* const noise = memory + places_[static_cast<std::size_t>(i)].noise;  // the input's so far
+  kernels_.activation_slopes_by_moments(activation.spec, input_mean_in(slopes), noise, output_mean,
+                                        output_var, size, slopes);
   if (wanted_.n_covariances() == 0) return;
-  const Places& places = places_[static_cast<std::size_t>(i)];
-  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
   // The slope of the mean by the mean is the Jacobian.
-  float* const noise = memory + places.noise;
-  kernels_.activation_excess(noise, memory + places.slopes, var, size, noise);
+  kernels_.activation_excess(noise, slopes.mean_by_mean, output_var, size, noise);
 }
 
 PlanePair TileAdjoint::adjoint(Index output, Index i) const {
@@ -131,14 +142,11 @@ void TileAdjoint::begin(Index rows, float* memory, float* covariance) const {
 void TileAdjoint::add_spread(const float* noise, Index step, Index cols, Index stride,
                              Index noise_stride, Index rows, float* memory,
                              float* covariance) const {
-  const Index each = wanted_.n_covariances();
   const auto add = wanted_.covariances == Covariances::variances ? kernels_.add_spread_variances
                                                                  : kernels_.add_spread;
-  const float* const adjoints = memory + adjoint(0, step).mean;
-  for (Index row = 0; row < rows; ++row) {
-    add(adjoints + row * stride, 4 * plane_size_, wanted_.n_outputs, noise + row * noise_stride,
-        cols, covariance + row * each);
-  }
+  add({memory + adjoint(0, step).mean, 4 * plane_size_, stride, wanted_.n_outputs, noise,
+       noise_stride, cols, rows},
+      covariance);
 }
 
 void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covariance) const {
@@ -152,8 +160,7 @@ void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covarianc
 
 void TileAdjoint::pass_activation(Index i, Index rows, float* memory) const {
   const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
-  const ConstSlopesView slopes =
-      SlopesView::planes(memory + places_[static_cast<std::size_t>(i)].slopes, size);
+  const ConstSlopesView slopes = slopes_of(i, rows, memory);
   for (Index output = 0; output < wanted_.n_outputs; ++output) {
     const PlanePair planes = adjoint(output, i);
     kernels_.scale_adjoint(slopes, size, memory + planes.mean, memory + planes.var, /*add=*/false,

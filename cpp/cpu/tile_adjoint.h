@@ -26,10 +26,13 @@ class TileAdjoint {
   /// nobody asks for covariances.
   float* spread_of(Index i, float* memory) const;
   /// What is kept of step i on the way up, for `rows` rows: of an affine step whose input is known
-  /// exactly the variances that it gave; of an activation before and after it has run.
+  /// exactly the variances that it gave; of an activation its input, before it runs, perhaps in
+  /// place, its Jacobian, which it is to write to jacobian_of(i), and, after it, the rest.
   void keep_spread(Index i, const float* output_var, Index rows, float* memory) const;
-  void keep_slopes(Index i, const float* mean, const float* var, Index rows, float* memory) const;
-  void keep_excess(Index i, const float* var, Index rows, float* memory) const;
+  void keep_input(Index i, const float* mean, const float* var, Index rows, float* memory) const;
+  float* jacobian_of(Index i, Index rows, float* memory) const;
+  void keep_slopes(Index i, const float* output_mean, const float* output_var, Index rows,
+                   float* memory) const;
 
   /// Goes down through a tile whose affine steps keep their input means at mean_of(step), and whose
   /// rows have these input variances (rows x in_features, or null). Writes the Jacobian (rows x
@@ -61,6 +64,10 @@ class TileAdjoint {
     bool swapped = false;                 ///< which pair of planes holds the adjoint above it
     Index features = 0;  ///< columns of the result; a row may be longer, and holds anything beyond
   };
+
+  /// The slopes of an activation, in which its input's means lie until they are worked out.
+  SlopesView slopes_of(Index i, Index rows, float* memory) const;
+  static float* input_mean_in(SlopesView slopes) { return slopes.mean_by_var; }
 
   void begin(Index rows, float* memory, float* covariance) const;
   void add_noise(Index i, Index rows, float* memory, float* covariance) const;

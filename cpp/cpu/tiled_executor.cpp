@@ -298,10 +298,14 @@ class TiledExecutor final : public Executor {
         std::swap(var, next_var);
       } else {
         const auto& activation = std::get<PlannedActivation>(step(i));
-        if (kept != nullptr) adjoint_.keep_slopes(i, mean, known_or_var, tile.rows, kept);
+        float* jacobian = learns ? tile.at(activation.jacobian) : nullptr;
+        if (kept != nullptr) {
+          adjoint_.keep_input(i, mean, known_or_var, tile.rows, kept);
+          jacobian = adjoint_.jacobian_of(i, tile.rows, kept);
+        }
         kernels_.activation(activation.spec, mean, known_or_var, tile.rows * activation.stride,
-                            next_mean, var, learns ? tile.at(activation.jacobian) : nullptr);
-        if (kept != nullptr) adjoint_.keep_excess(i, var, tile.rows, kept);
+                            next_mean, var, jacobian);
+        if (kept != nullptr) adjoint_.keep_slopes(i, next_mean, var, tile.rows, kept);
       }
     }
     const Index stride = plan_.out_stride;

@@ -52,13 +52,17 @@ struct ExactMoments {
     return activation.exact(mean, var);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var,
+                                                   const ActivationMoments<T>& f) const {
+    return activation.exact_slopes(mean, var, f);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
-    return activation.exact_slopes(mean, var);
+    return slopes(mean, var, activation.exact(mean, var));
   }
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes_of_residual(T mean, T var) const {
-    return residual_slopes(activation.exact_slopes(mean, var),
-                           activation.jacobian_by_log_sd(mean, var), var);
+    return residual_slopes(slopes(mean, var), activation.jacobian_by_log_sd(mean, var), var);
   }
 };
 
@@ -89,8 +93,13 @@ struct FirstOrderMoments {
     return first_order_moments(activation.value(mean), activation.derivative(mean), var);
   }
   template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var,
+                                                   const ActivationMoments<T>& f) const {
+    return first_order_slopes(f.jacobian, activation.second_derivative(mean), var);
+  }
+  template <class T>
   TAGIX_HD TAGIX_INLINE ActivationSlopes<T> slopes(T mean, T var) const {
-    return first_order_slopes(activation.derivative(mean), activation.second_derivative(mean), var);
+    return slopes(mean, var, (*this)(mean, var));
   }
   /// z + f(z) has the slope 1 + f'.
   template <class T>

@@ -10,10 +10,10 @@ namespace tagix::math {
 // The activations f that a network may have, and their moments under z ~ N(mean, var), over T:
 // double, float, or a GCC vector of floats. Each is a struct with value(z) = f(z), derivative(z) =
 // f'(z), second_derivative(z) = f''(z), exact(mean, var), the moments in closed form or by
-// quadrature, exact_slopes(mean, var), their derivatives by mean and var, and
-// jacobian_by_log_sd(mean, var) = 2 var d E f' / d var. A new one is such a
-// struct, in math/piecewise_activations.h or math/smooth_activations.h, a value of ActivationKind,
-// and a line in visit_activation and in activation_name.
+// quadrature, exact_slopes(mean, var, f), their derivatives by mean and var, for which the moments
+// f = exact(mean, var) are at hand, and jacobian_by_log_sd(mean, var) = 2 var d E f' / d var. A new
+// one is such a struct, in math/piecewise_activations.h or math/smooth_activations.h, a value of
+// ActivationKind, and a line in visit_activation and in activation_name.
 
 enum class ActivationKind {
   identity,
@@ -83,10 +83,10 @@ TAGIX_HD TAGIX_INLINE decltype(auto) visit_form(MomentsForm form, const F& activ
 }  // namespace detail
 
 /// Calls visitor(function) with the moments that `spec` names: function(T mean, T var) returns
-/// ActivationMoments<T> for any T, function.slopes(mean, var) ActivationSlopes<T>,
-/// function.slopes_of_residual(mean, var) those of z + f(z), and
-/// function.value(T z) is f(z). The visitor
-/// returns one type whatever the function; put the loop over elements inside it.
+/// ActivationMoments<T> for any T, function.slopes(mean, var) ActivationSlopes<T>, as does
+/// slopes(mean, var, moments) by what function(mean, var) has given; slopes_of_residual(mean, var)
+/// are those of z + f(z), and function.value(T z) is f(z). The visitor returns one type whatever
+/// the function; put the loop over elements inside it.
 TAGIX_ANY_CALLABLE
 template <class Visitor>
 TAGIX_HD TAGIX_INLINE decltype(auto) visit_activation(const ActivationSpec& spec,

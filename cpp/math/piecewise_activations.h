@@ -29,7 +29,7 @@ struct Identity {
     return {mean, var, broadcast<T>(1)};
   }
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T, T) const {
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T, T, const ActivationMoments<T>&) const {
     const T zero = broadcast<T>(0), one = broadcast<T>(1);
     return {one, zero, zero, one};
   }
@@ -47,6 +47,25 @@ TAGIX_HD TAGIX_INLINE T without_denormals(T x) {
   const auto smallest_normal =
       scalar_of_t<T>(is_double<T> ? 2.2250738585072014e-308 : 1.17549435e-38);
   return select(x < smallest_normal, broadcast<T>(0), x);
+}
+
+/// The slopes of the moments of f(z) = z for z > 0 and s z else. With alpha = mean / sd, phi the
+/// standard normal density at alpha and J = E f', from f(0) = 0, E f f' = (1 + s) E f - s mean and
+/// E f'^2 = (1 + s) J - s:
+///
+///   d E f / d mean = J,                              d E f / d var = (1 - s) phi / (2 sd)
+///   d Var f / d mean = 2 (E f (1 + s - J) - s mean),
+///   d Var f / d var = (1 + s) J - s - 2 E f d E f / d var
+///
+/// Relative error as that of J, but that d Var f / d mean is known to the rounding of J times E f.
+template <class T>
+TAGIX_HD TAGIX_INLINE ActivationSlopes<T> kink_slopes(scalar_of_t<T> s, T mean, T var,
+                                                      const ActivationMoments<T>& f) {
+  using S = scalar_of_t<T>;
+  const T per_sd = inverse_or_zero(sqrt(var));
+  const T mean_by_var = S(0.5) * (1 - s) * per_sd * normal_density(mean * per_sd);
+  return {f.jacobian, mean_by_var, 2 * (f.mean * (1 + s - f.jacobian) - s * mean),
+          (1 + s) * f.jacobian - s - 2 * f.mean * mean_by_var};
 }
 
 }  // namespace detail
@@ -90,21 +109,10 @@ struct ReLU {
             select(below, tail.probability, inside)};
   }
 
-  /// d E f / d var = phi / (2 sd),   d Var f / d mean = 2 E f (1 - Phi),
-  /// d Var f / d var = Phi - E f phi / sd   at alpha.
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    using S = scalar_of_t<T>;
-    const T zero = broadcast<T>(0), one = broadcast<T>(1);
-    const T sd = sqrt(var);
-    const UpperTail<T> tail = upper_tail(abs(mean), sd, var);
-    const auto below = mean < 0;
-    const T above_0 = select(below, tail.probability, one - tail.probability);
-    const T below_0 = select(below, one - tail.probability, tail.probability);
-    const T f_mean = select(below, zero, mean) + sd * tail.first;
-    const T per_sd_density = inverse_or_zero(sd) * tail.density;
-    return {above_0, S(0.5) * per_sd_density, 2 * f_mean * below_0,
-            above_0 - f_mean * per_sd_density};
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>& f) const {
+    return detail::kink_slopes(scalar_of_t<T>(0), mean, var, f);
   }
 
   /// -alpha phi(alpha).
@@ -146,20 +154,10 @@ struct LeakyReLU {
             s + rest * relu.jacobian};
   }
 
-  /// From the slopes of r and, with alpha, phi and Phi as for the ReLU,
-  ///
-  ///   d (var Phi) / d mean = sd phi,   d (var Phi) / d var = Phi - alpha phi / 2
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
-    using S = scalar_of_t<T>;
-    const S s = S(negative_slope), rest = 1 - s;
-    const ActivationSlopes<T> relu = ReLU{}.exact_slopes(mean, var);
-    // phi / (2 sd), times 2 var, and times mean.
-    const T sd_density = 2 * var * relu.mean_by_var, half_alpha_density = mean * relu.mean_by_var;
-    return {s + rest * relu.mean_by_mean, rest * relu.mean_by_var,
-            rest * rest * relu.var_by_mean + 2 * s * rest * sd_density,
-            s * s + rest * rest * relu.var_by_var +
-                2 * s * rest * (relu.mean_by_mean - half_alpha_density)};
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>& f) const {
+    return detail::kink_slopes(scalar_of_t<T>(negative_slope), mean, var, f);
   }
 
   template <class T>
@@ -243,9 +241,9 @@ struct Hardtanh {
   ///   d Var f / d mean = 2 ((mean - E f) E f' + var (p(-1) - p(1)))
   ///   d Var f / d var = E f' - (1 + E f) p(-1) - (1 - E f) p(1)
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>& f) const {
     using S = scalar_of_t<T>;
-    const ActivationMoments<T> f = exact(mean, var);
     const T per_sd = inverse_or_zero(sqrt(var));
     const T low = per_sd * normal_density((1 + mean) * per_sd);
     const T high = per_sd * normal_density((1 - mean) * per_sd);

@@ -20,7 +20,8 @@ struct ByQuadrature {
     return quadrature_moments(activation(), mean, var);
   }
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>&) const {
     return quadrature_slopes(activation(), mean, var);
   }
   template <class T>
@@ -133,13 +134,14 @@ struct GELU : ByQuadrature<GELU> {
   ///
   /// those of the variance by quadrature.
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>& f) const {
     using S = scalar_of_t<T>;
     const T per_k = scalar_of_t<T>(1) / sqrt(1 + var);
     const T h = mean * per_k;
     const T density = normal_density(h) * per_k;
     ActivationSlopes<T> slopes = quadrature_slopes(*this, mean, var);
-    slopes.mean_by_mean = normal_cdf(h) + mean * per_k * per_k * density;
+    slopes.mean_by_mean = f.jacobian;
     slopes.mean_by_var = S(0.5) * density * (1 + per_k * per_k * (1 - h * h));
     return slopes;
   }
@@ -172,9 +174,9 @@ struct Exp {
 
   /// E f / 2 and 2 Var f, and d Var f / d var = Var f + exp(2 (mean + var)).
   template <class T>
-  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var) const {
+  TAGIX_HD TAGIX_INLINE ActivationSlopes<T> exact_slopes(T mean, T var,
+                                                         const ActivationMoments<T>& f) const {
     using S = scalar_of_t<T>;
-    const ActivationMoments<T> f = exact(mean, var);
     return {f.mean, S(0.5) * f.mean, 2 * f.var, f.var + exp(S(2) * (mean + var))};
   }
 

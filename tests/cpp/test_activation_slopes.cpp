@@ -290,7 +290,11 @@ TEST_CASE_TEMPLATE("slopes of the ReLU against mpmath", T, TAGIX_ELEMENT_TYPES) 
   for (std::size_t i = 0; i < points.size(); ++i) {
     for (int k = 0; k < 4; ++k) {
       CAPTURE(k);
-      CHECK(std::fabs(got[i].at(k) / truth[i].at(k) - 1) < tolerance<T>(1e-5, 1e-9));
+      // 2 E f (1 - Phi) is known to the rounding of Phi, which for mean = 9 is 1.
+      const double rounding =
+          k == 2 && points[i].mean > 0 ? points[i].mean * tolerance<T>(0x1p-23, 0x1p-52) : 0;
+      CHECK(std::fabs(got[i].at(k) - truth[i].at(k)) <
+            tolerance<T>(1e-5, 1e-9) * truth[i].at(k) + rounding);
     }
   }
 }
