@@ -11,6 +11,7 @@ from typing import TypeAlias
 from benchmarks import (
     classes,
     everyday,
+    figures,
     gpu,
     gpu_chart,
     gpu_opponents,
@@ -71,11 +72,18 @@ def _add_cpu(commands: Commands) -> None:
     )
     parser.add_argument("--precisions", help="of tagix; default: all that this processor has")
     parser.add_argument("--relu", default="exact", choices=["exact", "first_order"], help="moments")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="put the ratios to PyTorch eager into benchmarks/figures.json, for later runs",
+    )
     _add_files(parser, "draw the ratios")
     _add_threads(parser)
 
     def run(arguments: argparse.Namespace) -> None:
         workloads = _workloads(parser, arguments)
+        if arguments.record and (arguments.quick or arguments.batch_sizes is not None):
+            parser.error("--record: got --quick or --batch-sizes, needed a whole run of workloads")
         if arguments.batch_sizes is not None:
             sizes = _sizes(parser, arguments.batch_sizes)
             workloads = [at_batch_size(WORKLOADS["W1"], size) for size in sizes]
@@ -86,6 +94,8 @@ def _add_cpu(commands: Commands) -> None:
         results = speed.run(
             workloads, opponents, precisions, arguments.relu, arguments.threads, arguments.quick
         )
+        if arguments.record:
+            figures.record(speed.ratios_to_peer(results), arguments.relu, arguments.threads)
         if arguments.json:
             write_json(arguments.json, speed.document(results, arguments.relu, arguments.threads))
         if arguments.chart:

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.contest import draw_bars, in_a_line, numbers_of, ratio_cells, ratios_of
+from benchmarks import figures
+from benchmarks.contest import in_a_line
 from benchmarks.opponents import OPPONENTS
-from benchmarks.workloads import Moments, Workload, tagix_call
+from benchmarks.workloads import WORKLOADS, Moments, Workload, tagix_call
 from tagix import _core
 from tagix.bench.threads import set_threads
-from tagix.bench.timing import Spread, interleaved_seconds
+from tagix.bench.timing import CallTimes, interleaved_calls
 
 
 def run(
@@ -43,12 +43,20 @@ def run(
         f"{_core.backend_name('cpu')}, {moments} ReLU, {n_threads} thread(s), {n_rounds} rounds, "
         f"PyTorch {torch.__version__}"
     )
-    print("ratio = time of tagix / time of the opponent: median (least - greatest)")
-    print(f"share = of {peak / 1e9:.0f} GFLOP/s, the float32 multiply-adds in registers\n")
-    print(f"{'':42}{'ms':>9}{'MFLOP':>8}{'GFLOP/s':>9}{'share':>7}", end="")
-    print("".join(f"  {'ratio of ' + precision:24}" for precision in precisions))
+    print(
+        "milliseconds of single calls by the clock (least, 10th percentile, median) and the least "
+        "of the processor,\nall threads together; ratios are those of tagix to the opponent"
+    )
+    print(f"share, by the least, of {peak / 1e9:.0f} GFLOP/s: float32 multiply-adds in registers")
+    before = {} if quick else figures.committed(moments, n_threads)
+    beside = "beside committed figures" if before else "beside no committed figures"
+    print(f"{figures.settings(moments, n_threads)}: {beside}\n")
+    print(f"{'':42}{'least':>9}{'p10':>9}{'median':>9}{'processor':>11}{'GFLOP/s':>9}{'share':>7}")
     return [
-        _measure(workload, opponents, precisions, moments, peak, n_rounds, block_seconds)
+        _measure(
+            *(workload, opponents, precisions, moments, peak, n_rounds, block_seconds),
+            before.get(workload.name, {}) if workload in WORKLOADS.values() else {},
+        )
         for workload in workloads
     ]
 
@@ -61,6 +69,7 @@ def _measure(
     peak: float,
     n_rounds: int,
     block_seconds: float,
+    before: dict[str, CallTimes],
 ) -> dict[str, Any]:
     """Time one workload, print its lines and return its numbers."""
     calls = {name: tagix_call(workload, name, moments) for name in precisions}
@@ -70,40 +79,70 @@ def _measure(
             calls[name] = OPPONENTS[name](workload)
         except Exception as error:  # an opponent that does not work here is named, not hidden
             failures[name] = in_a_line(error)
-    seconds = interleaved_seconds(calls, n_rounds, block_seconds)
+    times = interleaved_calls(calls, n_rounds, block_seconds)
     for name in precisions:
-        seconds[name] = [value / workload.steps_per_call for value in seconds[name]]
-    times = {name: Spread.of(values) for name, values in seconds.items()}
-    ratios = ratios_of(seconds, (name for name in opponents if name in calls), precisions)
+        times[name] = times[name].per(workload.steps_per_call)
+    ratios = {
+        name: {precision: times[precision].over(times[name]) for precision in precisions}
+        for name in opponents
+        if name in calls
+    }
 
     print(f"{workload.name} {workload.description}")
     for name in precisions:
-        _print_line(f"tagix {name}", times[name], workload.tagix_flops(), peak, [])
+        _print_line(f"tagix {name}", times[name], workload.tagix_flops(), peak)
     for name in opponents:
         if name in failures:
             print(f"    {name:38}does not run: {failures[name]}")
             continue
-        flops = None if name == "pytagi" else workload.torch_flops()
-        _print_line(name, times[name], flops, peak, ratios[name].values())
+        _print_line(name, times[name], None if name == "pytagi" else workload.torch_flops(), peak)
+        for precision, ratio in ratios[name].items():
+            compare = name == figures.PEER and precision in before
+            slower = figures.slower(ratio, before[precision]) if compare else []
+            _print_ratio(precision, ratio, slower)
     return {
         **asdict(workload),
         "tagix_flops": workload.tagix_flops(),
         "torch_flops": workload.torch_flops(),
-        **numbers_of(times, ratios),
+        "seconds": {name: asdict(each) for name, each in times.items()},
+        "ratio": {
+            name: {precision: asdict(ratio) for precision, ratio in by_precision.items()}
+            for name, by_precision in ratios.items()
+        },
         "failures": failures,
         "peak_flops": peak,
     }
 
 
-def _print_line(
-    label: str, time: Spread, flops: int | None, peak: float, ratios: Iterable[Spread]
-) -> None:
-    """Print the time of a contender, its rate where its operations are known, and its ratios."""
-    line = f"    {label:38}{time.median * 1e3:>9.4g}"
+def _print_line(label: str, times: CallTimes, flops: int | None, peak: float) -> None:
+    """Print the times of a contender, and its rate where its operations are known."""
+    least, p10, middle, processor = (1e3 * value for value in times.values())
+    line = f"    {label:38}{least:>9.4g}{p10:>9.4g}{middle:>9.4g}{processor:>11.4g}"
     if flops is not None:
-        rate = flops / time.median
-        line += f"{_three_digits(flops / 1e6):>8}{rate / 1e9:>9.3g}{rate / peak:>7.0%}"
-    print(f"{line:<75}  {ratio_cells(ratios)}".rstrip(), flush=True)
+        rate = flops / times.least
+        line += f"{rate / 1e9:>9.3g}{rate / peak:>7.0%}"
+    print(line, flush=True)
+
+
+def _print_ratio(precision: str, ratio: CallTimes, slower: list[str]) -> None:
+    """Print a ratio beneath the times, and what is slower than the committed figures."""
+    least, p10, middle, processor = ratio.values()
+    line = f"      ratio of {precision:27}{least:>9.3g}{p10:>9.3g}{middle:>9.3g}{processor:>11.3g}"
+    if slower:
+        line += f"  SLOWER: {', '.join(slower)}"
+    print(line, flush=True)
+
+
+def ratios_to_peer(results: list[Any]) -> figures.Figures:
+    """The ratios of what run returned that are committed as figures."""
+    return {
+        result["name"]: {
+            precision: CallTimes(**ratio)
+            for precision, ratio in result["ratio"][figures.PEER].items()
+        }
+        for result in results
+        if figures.PEER in result["ratio"]
+    }
 
 
 def document(results: list[Any], moments: str, n_threads: int) -> dict[str, Any]:
@@ -119,7 +158,7 @@ def document(results: list[Any], moments: str, n_threads: int) -> dict[str, Any]
 
 
 def draw_chart(path: Path, results: list[Any]) -> None:
-    """Draw the ratios of what run returned as bars, with their spread, to an image file."""
+    """Draw the ratios of what run returned, from the least to the median, to an image file."""
     from matplotlib.figure import Figure
 
     pairs = [
@@ -134,22 +173,22 @@ def draw_chart(path: Path, results: list[Any]) -> None:
     for i, (name, precision) in enumerate(pairs):
         rows = [k for k, result in enumerate(results) if name in result["ratio"]]
         ratios = [results[k]["ratio"][name][precision] for k in rows]
-        draw_bars(
-            axes,
-            ratios,
+        low = [ratio["least"] for ratio in ratios]
+        axes.errorbar(
+            low,
             [k + 0.8 * (i / max(len(pairs) - 1, 1) - 0.5) for k in rows],
+            xerr=[
+                [max(0.0, each - ratio["median"]) for each, ratio in zip(low, ratios, strict=True)],
+                [max(0.0, ratio["median"] - each) for each, ratio in zip(low, ratios, strict=True)],
+            ],
             fmt=".os^*"[list(OPPONENTS).index(name)],
             color={"float32": "C0", "mixed": "C1", "bfloat16": "C2"}[precision],
             label=f"{precision} / {name}",
         )
     axes.axvline(1, color="black", linewidth=0.8)
     axes.set_xscale("log")
-    axes.set_xlabel("time of tagix / time of the opponent (below 1: tagix is faster)")
+    axes.set_xlabel("time of tagix / time of the opponent: of the least calls, to the medians")
     axes.set_yticks(range(len(results)), [f"{r['name']} {r['description']}" for r in results])
     axes.invert_yaxis()
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     figure.savefig(path, dpi=150)
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

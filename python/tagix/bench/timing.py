@@ -45,6 +45,44 @@ class Spread:
         return f"{middle} ({least} - {most})"
 
 
+@dataclass(frozen=True)
+class CallTimes:
+    """Seconds of single calls.
+
+    The least and the 10th percentile are those of calls that nothing disturbed, and so compare
+    programs on a busy machine, too. A median flatters whoever other work disturbs less.
+
+    Attributes:
+        least: By the clock.
+        p10: By the clock, the 10th percentile.
+        median: By the clock.
+        processor: The least of the processor, of all threads together.
+    """
+
+    least: float
+    p10: float
+    median: float
+    processor: float
+
+    @classmethod
+    def of(cls, clock: Sequence[float], processor: Sequence[float]) -> CallTimes:
+        """The times of at least one call."""
+        in_order = sorted(clock)
+        return cls(in_order[0], in_order[len(in_order) // 10], median(in_order), min(processor))
+
+    def per(self, n_steps: int) -> CallTimes:
+        """Those of a step, for calls of so many steps."""
+        return CallTimes(*(value / n_steps for value in self.values()))
+
+    def over(self, other: CallTimes) -> CallTimes:
+        """The ratios of these times to others, kind by kind."""
+        return CallTimes(*(a / b for a, b in zip(self.values(), other.values(), strict=True)))
+
+    def values(self) -> tuple[float, float, float, float]:
+        """The four numbers in their order."""
+        return self.least, self.p10, self.median, self.processor
+
+
 def timed(call: Callable[[], T]) -> tuple[T, float]:
     """What a call returns, and the seconds by the clock that it took."""
     start = time.perf_counter()
@@ -58,6 +96,27 @@ def interleaved_seconds(
     """Seconds per call, by contender and round, as interleaved_blocks takes them by the clock."""
     blocks = {name: partial(clock_seconds, call) for name, call in calls.items()}
     return interleaved_blocks(blocks, n_rounds, block_seconds)
+
+
+def interleaved_calls(
+    calls: Mapping[str, Callable[[], object]], n_rounds: int, block_seconds: float
+) -> dict[str, CallTimes]:
+    """Times of single calls of each contender, in rounds as interleaved_blocks has them."""
+    clock: dict[str, list[float]] = {name: [] for name in calls}
+    processor: dict[str, list[float]] = {name: [] for name in calls}
+
+    def block(name: str, n_calls: int) -> float:
+        starts = len(clock[name])
+        for _ in range(n_calls):
+            processor_start = time.process_time()
+            start = time.perf_counter()
+            calls[name]()
+            clock[name].append(time.perf_counter() - start)
+            processor[name].append(time.process_time() - processor_start)
+        return sum(clock[name][starts:])
+
+    interleaved_blocks({name: partial(block, name) for name in calls}, n_rounds, block_seconds)
+    return {name: CallTimes.of(clock[name], processor[name]) for name in calls}
 
 
 def interleaved_processor_seconds(
