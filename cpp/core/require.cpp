@@ -29,11 +29,21 @@ void require_each(const char* name, HostPointer<const float> values, Index size,
   }
 }
 
+bool is_finite(std::uint32_t bits) { return magnitude(bits) < infinity_bits; }
+
 }  // namespace
+
+bool all_finite(HostPointer<const float> values, Index size) {
+  std::uint32_t refused = 0;
+  for (Index i = 0; i < size; ++i) {
+    refused |= is_finite(std::bit_cast<std::uint32_t>(values[i])) ? 0 : 1;
+  }
+  return refused == 0;
+}
 
 void require_finite(const char* name, HostPointer<const float> values, Index size) {
   require_each(name, values, size, "finite float32 values (no NaN, no infinity)",
-               [](std::uint32_t bits) { return magnitude(bits) < infinity_bits; });
+               [](std::uint32_t bits) { return is_finite(bits); });
 }
 
 void require_finite_or_missing(const char* name, HostPointer<const float> values, Index size) {

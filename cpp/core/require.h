@@ -24,6 +24,9 @@ void require(bool condition, Parts&&... parts) {
   if (!condition) throw std::invalid_argument(text(std::forward<Parts>(parts)...));
 }
 
+/// Whether every one of the `size` values is finite.
+bool all_finite(HostPointer<const float> values, Index size);
+
 /// Throws unless every one of the `size` values is finite; `name` is the argument they came from.
 void require_finite(const char* name, HostPointer<const float> values, Index size);
 

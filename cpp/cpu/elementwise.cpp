@@ -1,6 +1,7 @@
 #include "cpu/elementwise.h"
 
 #include <algorithm>
+#include <atomic>
 
 #include "cpu/pieces.h"
 
@@ -46,8 +47,10 @@ void forget(const Kernels& kernels, const ParameterWalk& step, const math::Drift
 }
 
 void copy(ConstMomentsView values, MomentsView target) {
-  std::copy_n(values.mean, values.size(), target.mean);
-  std::copy_n(values.var, values.size(), target.var);
+  for_element_pieces(values.size(), [&](Index first, Index count) {
+    std::copy_n(values.mean + first, count, target.mean + first);
+    std::copy_n(values.var + first, count, target.var + first);
+  });
 }
 
 void add(const Kernels& kernels, ConstMomentsView values, MomentsView sum) {
@@ -58,10 +61,15 @@ void add(const Kernels& kernels, ConstMomentsView values, MomentsView sum) {
 }
 
 void check_finite(const Kernels& kernels, ConstMomentsView innovation, TrainingState* state) {
-  if (state->failure == Failure::none && !(kernels.all_finite(innovation.mean, innovation.size()) &&
-                                           kernels.all_finite(innovation.var, innovation.size()))) {
-    state->failure = Failure::innovation;
-  }
+  if (state->failure != Failure::none) return;
+  std::atomic<bool> is_finite{true};
+  for_element_pieces(innovation.size(), [&](Index first, Index count) {
+    if (!kernels.all_finite(innovation.mean + first, count) ||
+        !kernels.all_finite(innovation.var + first, count)) {
+      is_finite = false;
+    }
+  });
+  if (!is_finite) state->failure = Failure::innovation;
 }
 
 }  // namespace tagix::cpu

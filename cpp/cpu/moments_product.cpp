@@ -1,5 +1,7 @@
 #include "cpu/moments_product.h"
 
+#include "cpu/plane_product.h"
+
 namespace tagix::cpu {
 
 Formats formats_of(Precision precision) {
@@ -22,17 +24,17 @@ void MomentsProduct::pack(ProductKind kind, const WeightView& weight, Index dept
   pack_means(weight, depth, columns, bias_mean, packed);
   packed += plane_size(formats_.mean, depth, columns);
   if (kind != ProductKind::squared) {
-    kernels_.pack_weight(WeightTerm::var, formats_.var, weight, depth, columns, bias_var, packed);
+    pack_plane(kernels_, {WeightTerm::var, formats_.var, weight, bias_var}, depth, columns, packed);
     packed += plane_size(formats_.var, depth, columns);
   }
   if (kind != ProductKind::known) {
-    kernels_.pack_weight(WeightTerm::square, formats_.var, weight, depth, columns, nullptr, packed);
+    pack_plane(kernels_, {WeightTerm::square, formats_.var, weight}, depth, columns, packed);
   }
 }
 
 void MomentsProduct::pack_means(const WeightView& weight, Index depth, Index columns,
                                 const float* bias, float* packed) const {
-  kernels_.pack_weight(WeightTerm::mean, formats_.mean, weight, depth, columns, bias, packed);
+  pack_plane(kernels_, {WeightTerm::mean, formats_.mean, weight, bias}, depth, columns, packed);
 }
 
 void MomentsProduct::multiply_means(const float* cells, Index stride, Index rows, Index depth,

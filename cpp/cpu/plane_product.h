@@ -12,6 +12,10 @@ struct WeightPlane {
   const float* bias = nullptr;
 };
 
+/// Packs a plane (depth x columns) as a product reads it: a wide one on several threads.
+void pack_plane(const Kernels& kernels, const WeightPlane& plane, Index depth, Index columns,
+                float* packed);
+
 /// Products of planes of one shape: output (rows x columns) = values (rows x depth) * weight.
 struct PlaneProduct {
   const Kernels& kernels;

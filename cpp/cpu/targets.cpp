@@ -31,6 +31,18 @@ void copy_block(const float* source, Index source_cols, float* target, Index tar
   }
 }
 
+/// The known noise variances of some rows, each side by side.
+void copy_known_vars(const NoiseView& noise, Index first, Index rows, Index n, float* noise_var) {
+  for (Index row = 0; row < rows; ++row, noise_var += n) {
+    const float* const own = noise.data + (first + row) * noise.row_stride;
+    if (noise.col_stride == 0) {
+      std::fill_n(noise_var, n, *own);
+    } else {
+      for (Index col = 0; col < n; ++col) noise_var[col] = own[col * noise.col_stride];
+    }
+  }
+}
+
 /// Calls body(first row, rows, their noise variances: rows x n) for all the rows of a prediction.
 template <class Body>
 void for_noise_variances(const Kernels& kernels, ConstMomentsView prediction,
@@ -46,7 +58,7 @@ void for_noise_variances(const Kernels& kernels, ConstMomentsView prediction,
       copy_block(prediction.var + first * cols + n, cols, var, n, rows, n);
       kernels.infer_noise(noise.head, mean, var, rows * n, noise_var);
     } else {
-      for (Index i = 0; i < rows * n; ++i) noise_var[i] = noise.known_var(first + i / n, i % n);
+      copy_known_vars(noise, first, rows, n, noise_var);
     }
     body(first, rows, noise_var);
   }
@@ -87,15 +99,17 @@ void observe_noisy(const Kernels& kernels, ConstMomentsView prediction, const fl
 void observe_numbers(const Kernels& kernels, ConstMomentsView prediction, const float* target,
                      const NoiseView& noise, float spread, MomentsView delta) {
   const Index cols = prediction.cols;
-  const auto observe_rows = [&](Index row, Index rows, const float* var, Index stride) {
-    const Index first = row * cols;
+  const auto observe_part = [&](Index first, Index count, const float* var, Index stride) {
     kernels.observe(prediction.mean + first, prediction.var + first, target + first, var, stride,
-                    spread, rows * cols, delta.mean + first, delta.var + first);
+                    spread, count, delta.mean + first, delta.var + first);
   };
   const bool uniform = noise.row_stride == 0 && noise.col_stride == 0;
   const bool dense = noise.row_stride == cols && noise.col_stride == 1;
   if (uniform || dense) {
-    observe_rows(0, prediction.rows, noise.data, noise.col_stride);
+    const Index stride = noise.col_stride;
+    for_element_pieces(prediction.size(), [&](Index first, Index count) {
+      observe_part(first, count, noise.data + first * stride, stride);
+    });
     return;
   }
   // Rows may be narrower than a vector, so noise that repeats is written out for some at a time.
@@ -103,10 +117,8 @@ void observe_numbers(const Kernels& kernels, ConstMomentsView prediction, const 
   float* const repeated = scratch<RepeatedNoise>(block * cols);
   for (Index first = 0; first < prediction.rows; first += block) {
     const Index rows = std::min(block, prediction.rows - first);
-    for (Index i = 0; i < rows; ++i) {
-      for (Index k = 0; k < cols; ++k) repeated[i * cols + k] = noise.known_var(first + i, k);
-    }
-    observe_rows(first, rows, repeated, 1);
+    copy_known_vars(noise, first, rows, cols, repeated);
+    observe_part(first * cols, rows * cols, repeated, 1);
   }
 }
 
@@ -145,14 +157,15 @@ ops::BatchSums sum_numbers(const Kernels& kernels, ConstMomentsView prediction, 
                            const NoiseView& noise) {
   ops::BatchSums found;
   const Index cols = prediction.cols, n = noise.n_targets(cols);
-  for_noise_variances(kernels, prediction, noise,
-                      [&](Index first, Index rows, const float* noise_var) {
-                        for (Index i = 0; i < rows * n; ++i) {
-                          const Index row = first + i / n, at = row * cols + i % n;
-                          found.add_number(target[first * n + i], prediction.mean[at],
-                                           prediction.var[at], noise_var[i]);
-                        }
-                      });
+  for_noise_variances(
+      kernels, prediction, noise, [&](Index first, Index rows, const float* noise_var) {
+        for (Index row = first; row < first + rows; ++row, noise_var += n) {
+          const float *const mean = prediction.mean + row * cols, *const var =
+                                                                      prediction.var + row * cols;
+          for (Index i = 0; i < n; ++i)
+            found.add_number(target[row * n + i], mean[i], var[i], noise_var[i]);
+        }
+      });
   return found;
 }
 
@@ -199,14 +212,15 @@ void observe(const Kernels& kernels, ConstMomentsView prediction, const float* t
 
 void split_prediction(const Kernels& kernels, ConstMomentsView prediction, const NoiseView& noise,
                       MomentsView values, float* noise_var, float* total_var) {
-  const Index cols = values.cols, size = values.size();
-  copy_block(prediction.mean, prediction.cols, values.mean, cols, prediction.rows, cols);
-  copy_block(prediction.var, prediction.cols, values.var, cols, prediction.rows, cols);
+  const Index cols = values.cols;
   for_noise_variances(kernels, prediction, noise, [&](Index first, Index rows, const float* block) {
-    std::copy_n(block, rows * cols, noise_var + first * cols);
+    const Index from = first * prediction.cols, to = first * cols, size = rows * cols;
+    copy_block(prediction.mean + from, prediction.cols, values.mean + to, cols, rows, cols);
+    copy_block(prediction.var + from, prediction.cols, values.var + to, cols, rows, cols);
+    std::copy_n(block, size, noise_var + to);
+    std::copy_n(block, size, total_var + to);
+    kernels.add(values.var + to, size, total_var + to);
   });
-  std::copy_n(values.var, size, total_var);
-  kernels.add(noise_var, size, total_var);
 }
 
 void class_probabilities(const Kernels& kernels, ConstMomentsView prediction,

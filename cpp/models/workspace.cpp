@@ -10,9 +10,10 @@ namespace tagix {
 namespace {
 
 void require_finite_prediction(const HostPredictionArrays& prediction, Index size) {
+  const auto vars = prediction.has_noise() ? prediction.total_var : prediction.var;
+  if (all_finite(prediction.mean, size) && all_finite(vars, size)) return;
   for (Index i = 0; i < size; ++i) {
-    const float mean = prediction.mean[i];
-    const float var = prediction.has_noise() ? prediction.total_var[i] : prediction.var[i];
+    const float mean = prediction.mean[i], var = vars[i];
     require(std::isfinite(mean) && std::isfinite(var), "x: the prediction overflows float32 (mean ",
             mean, ", variance ", var, " at flat position ", i,
             "), needed inputs of a smaller scale");

@@ -1104,6 +1104,7 @@ class Model:
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: numpy.typing.NDArray[numpy.float32] | None = None,
         weight: numpy.typing.NDArray[numpy.float32] | None = None,
+        with_noise: bool = True,
     ) -> tuple[
         numpy.typing.NDArray[numpy.float32],
         numpy.typing.NDArray[numpy.float32],
@@ -1111,7 +1112,7 @@ class Model:
         numpy.typing.NDArray[numpy.float32] | None,
     ]:
         """
-        The prediction made before, as predict.
+        The prediction made before, as predict; without the noise if that is not asked for.
         """
     def update_on_device(
         self,
@@ -1120,6 +1121,7 @@ class Model:
         noise_var: numpy.typing.NDArray[numpy.float32] | None,
         x_var: CudaArgument | None = None,
         weight: numpy.typing.NDArray[numpy.float32] | None = None,
+        with_noise: bool = True,
     ) -> tuple[CudaArray, CudaArray, CudaArray | None, CudaArray | None]:
         """
         update for arrays on the GPU, except noise_var and weight.

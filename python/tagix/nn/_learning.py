@@ -103,7 +103,9 @@ class Learning(Predicting):
         weights = _optional_weights(sample_weight, len(inputs))
         targets = without_targets(targets, weights)
         return self._prediction(
-            self._model.update(inputs, targets, noise_var, x_var, for_core(weights))
+            self._model.update(
+                *(inputs, targets, noise_var, x_var, for_core(weights), self.noise is not None)
+            )
         )
 
     def _update_on_gpu(
@@ -116,7 +118,8 @@ class Learning(Predicting):
         noise_var = self._noise_var(noise, shape, _by_outputs(shape))
         weights = _optional_weights(sample_weight, shape[0])
         on_gpu = self._model.update_on_device(
-            inputs, targets, noise_var, self._optional_argument("x_var", x_var), for_core(weights)
+            *(inputs, targets, noise_var, self._optional_argument("x_var", x_var)),
+            *(for_core(weights), self.noise is not None),
         )
         return self._prediction(on_gpu, x)
 
