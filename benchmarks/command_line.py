@@ -95,7 +95,7 @@ def _add_cpu(commands: Commands) -> None:
             workloads, opponents, precisions, arguments.relu, arguments.threads, arguments.quick
         )
         if arguments.record:
-            figures.record(speed.ratios_to_peer(results), arguments.relu, arguments.threads)
+            figures.record(speed.to_commit(results), arguments.relu, arguments.threads)
         if arguments.json:
             write_json(arguments.json, speed.document(results, arguments.relu, arguments.threads))
         if arguments.chart:

@@ -1,15 +1,16 @@
 """Figures that are committed, and by how much a run is slower than they were.
 
-A figure is the time of tagix over that of PyTorch eager in the same run, of the least, the 10th
-percentile and the median of single calls by the clock, and of the least of the processor
-(CallTimes). They are kept by machine, since ratios differ between processors.
+A ratio is the time of tagix over that of PyTorch eager in the same run: of the least, the 10th
+percentile and the median of single calls by the clock, and of the processor (CallTimes). Figures
+are kept by machine, since ratios differ between processors. The seconds of tagix are kept beside
+them: where a ratio has changed and they have not, PyTorch was faster.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tagix import _core
@@ -21,8 +22,17 @@ PEER = "eager"
 # By how much a ratio may be above the committed one before it is called slower.
 TOLERANCE = 0.05
 
-Figures = dict[str, dict[str, CallTimes]]
-"""Ratios by workload and precision."""
+
+@dataclass(frozen=True)
+class Figure:
+    """Seconds of tagix, and what they are over those of the peer."""
+
+    seconds: CallTimes
+    ratio: CallTimes
+
+
+Figures = dict[str, dict[str, Figure]]
+"""By workload and precision."""
 
 
 def machine() -> str:
@@ -38,7 +48,7 @@ def machine() -> str:
 
 
 def settings(moments: str, n_threads: int) -> str:
-    """What figures of a machine belong to besides."""
+    """What figures belong to: the machine, the moments of the ReLU and the threads."""
     return f"{machine()}, {moments} ReLU, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
@@ -46,28 +56,36 @@ def committed(moments: str, n_threads: int) -> Figures:
     """The figures of this machine in these settings, none where it has not been measured."""
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     return {
-        workload: {precision: CallTimes(**ratio) for precision, ratio in by_precision.items()}
+        workload: {
+            precision: Figure(CallTimes(**figure["seconds"]), CallTimes(**figure["ratio"]))
+            for precision, figure in by_precision.items()
+        }
         for workload, by_precision in kept.get(settings(moments, n_threads), {}).items()
     }
 
 
 def record(figures: Figures, moments: str, n_threads: int) -> None:
-    """Replace those of this machine, settings and these workloads in the file."""
+    """Replace those of this machine, these settings and these workloads in the file."""
     kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     own = kept.setdefault(settings(moments, n_threads), {})
     for workload, by_precision in figures.items():
         own[workload] = {
-            precision: {kind: round(value, 4) for kind, value in asdict(ratio).items()}
-            for precision, ratio in by_precision.items()
+            precision: {
+                part: {kind: float(f"{value:.4g}") for kind, value in times.items()}
+                for part, times in asdict(figure).items()
+            }
+            for precision, figure in by_precision.items()
         }
     write_json(FIGURES, kept)
 
 
-def slower(ratio: CallTimes, before: CallTimes) -> list[str]:
-    """The kinds of time that are slower than they were by more than the tolerance, in words."""
-    change = ratio.over(before)
-    return [
-        f"{kind.name} {getattr(before, kind.name):.3g} to {getattr(ratio, kind.name):.3g}"
-        for kind in fields(CallTimes)
-        if getattr(change, kind.name) > 1 + TOLERANCE
-    ]
+def slower(now: Figure, before: Figure) -> list[str]:
+    """The kinds of time whose ratio is above the committed one by more than the tolerance."""
+    found = []
+    for kind in (field.name for field in fields(CallTimes)):
+        ratio, ratio_before = getattr(now.ratio, kind), getattr(before.ratio, kind)
+        if ratio <= (1 + TOLERANCE) * ratio_before:
+            continue
+        own = getattr(now.seconds, kind) / getattr(before.seconds, kind)
+        found.append(f"{kind} {ratio_before:.3g} to {ratio:.3g} (tagix alone x {own:.2f})")
+    return found

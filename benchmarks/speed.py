@@ -44,8 +44,9 @@ def run(
         f"PyTorch {torch.__version__}"
     )
     print(
-        "milliseconds of single calls by the clock (least, 10th percentile, median) and the least "
-        "of the processor,\nall threads together; ratios are those of tagix to the opponent"
+        "milliseconds of single calls by the clock (least, 10th percentile, median), and of the "
+        "processor,\nall threads together, in the least round; ratios are those of tagix to the "
+        "opponent"
     )
     print(f"share, by the least, of {peak / 1e9:.0f} GFLOP/s: float32 multiply-adds in registers")
     before = {} if quick else figures.committed(moments, n_threads)
@@ -69,7 +70,7 @@ def _measure(
     peak: float,
     n_rounds: int,
     block_seconds: float,
-    before: dict[str, CallTimes],
+    before: dict[str, figures.Figure],
 ) -> dict[str, Any]:
     """Time one workload, print its lines and return its numbers."""
     calls = {name: tagix_call(workload, name, moments) for name in precisions}
@@ -98,7 +99,8 @@ def _measure(
         _print_line(name, times[name], None if name == "pytagi" else workload.torch_flops(), peak)
         for precision, ratio in ratios[name].items():
             compare = name == figures.PEER and precision in before
-            slower = figures.slower(ratio, before[precision]) if compare else []
+            now = figures.Figure(times[precision], ratio)
+            slower = figures.slower(now, before[precision]) if compare else []
             _print_ratio(precision, ratio, slower)
     return {
         **asdict(workload),
@@ -133,11 +135,11 @@ def _print_ratio(precision: str, ratio: CallTimes, slower: list[str]) -> None:
     print(line, flush=True)
 
 
-def ratios_to_peer(results: list[Any]) -> figures.Figures:
-    """The ratios of what run returned that are committed as figures."""
+def to_commit(results: list[Any]) -> figures.Figures:
+    """What run returned that is committed as figures."""
     return {
         result["name"]: {
-            precision: CallTimes(**ratio)
+            precision: figures.Figure(CallTimes(**result["seconds"][precision]), CallTimes(**ratio))
             for precision, ratio in result["ratio"][figures.PEER].items()
         }
         for result in results

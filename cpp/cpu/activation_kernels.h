@@ -13,16 +13,32 @@
 namespace tagix::cpu {
 namespace {
 
-void activation(const math::ActivationSpec& spec, const float* input_mean, const float* input_var,
-                Index size, float* output_mean, float* output_var, float* jacobian) {
+/// A vector of Gaussians.
+struct VectorMoments {
+  Vector mean;
+  Vector var;
+};
+
+/// What takes the vectors of an input from planes; without variances it is known exactly.
+TAGIX_INLINE auto moments_of(const float* mean, const float* var) {
+  return [=](Index i, auto load_part) TAGIX_LAMBDA_INLINE {
+    return VectorMoments{load_part(mean + i), var == nullptr ? Vector{} : load_part(var + i)};
+  };
+}
+
+TAGIX_SCHEDULED void activation(const math::ActivationSpec& spec, const float* input_mean,
+                                const float* input_var, Index size, float* output_mean,
+                                float* output_var, float* jacobian) {
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
-    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
-      const math::ActivationMoments<Vector> moments = function(load_part(input_mean + i), var);
-      store_part(moments.mean, output_mean + i);
-      store_part(moments.var, output_var + i);
-      if (jacobian != nullptr) store_part(moments.jacobian, jacobian + i);
-    });
+    map_vectors(
+        size, moments_of(input_mean, input_var),
+        [&](const VectorMoments& z) TAGIX_LAMBDA_INLINE { return function(z.mean, z.var); },
+        [&](Index i, const math::ActivationMoments<Vector>& moments, auto store_part)
+            TAGIX_LAMBDA_INLINE {
+              store_part(moments.mean, output_mean + i);
+              store_part(moments.var, output_var + i);
+              if (jacobian != nullptr) store_part(moments.jacobian, jacobian + i);
+            });
   });
 }
 
@@ -83,36 +99,48 @@ TAGIX_INLINE void store_slopes(const math::ActivationSlopes<Vector>& slopes, Slo
   store_part(slopes.var_by_var, target.var_by_var + i);
 }
 
-void activation_slopes(const math::ActivationSpec& spec, const float* input_mean,
-                       const float* input_var, Index size, bool residual, SlopesView slopes) {
+TAGIX_SCHEDULED void activation_slopes(const math::ActivationSpec& spec, const float* input_mean,
+                                       const float* input_var, Index size, bool residual,
+                                       SlopesView slopes) {
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
     const auto store_all = [&](auto slopes_at) TAGIX_LAMBDA_INLINE {
-      for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-        const Vector var = input_var == nullptr ? Vector{} : load_part(input_var + i);
-        store_slopes(slopes_at(load_part(input_mean + i), var), slopes, i, store_part);
-      });
+      map_vectors(size, moments_of(input_mean, input_var), slopes_at,
+                  [&](Index i, const math::ActivationSlopes<Vector>& each, auto store_part)
+                      TAGIX_LAMBDA_INLINE { store_slopes(each, slopes, i, store_part); });
     };
     if (residual) {
-      store_all([&](Vector mean, Vector var)
-                    TAGIX_LAMBDA_INLINE { return function.slopes_of_residual(mean, var); });
+      store_all([&](const VectorMoments& z)
+                    TAGIX_LAMBDA_INLINE { return function.slopes_of_residual(z.mean, z.var); });
     } else {
-      store_all([&](Vector mean, Vector var)
-                    TAGIX_LAMBDA_INLINE { return function.slopes(mean, var); });
+      store_all([&](const VectorMoments& z)
+                    TAGIX_LAMBDA_INLINE { return function.slopes(z.mean, z.var); });
     }
   });
 }
 
-void activation_slopes_by_moments(const math::ActivationSpec& spec, const float* input_mean,
-                                  const float* input_var, const float* output_mean,
-                                  const float* output_var, Index size, SlopesView slopes) {
+/// An input, and the moments that an activation has given of it.
+struct VectorActivation {
+  VectorMoments input;
+  math::ActivationMoments<Vector> output;
+};
+
+TAGIX_SCHEDULED void activation_slopes_by_moments(const math::ActivationSpec& spec,
+                                                  const float* input_mean, const float* input_var,
+                                                  const float* output_mean, const float* output_var,
+                                                  Index size, SlopesView slopes) {
+  const auto input = moments_of(input_mean, input_var);
+  const auto take = [&](Index i, auto load_part) TAGIX_LAMBDA_INLINE {
+    return VectorActivation{input(i, load_part),
+                            {load_part(output_mean + i), load_part(output_var + i),
+                             load_part(slopes.mean_by_mean + i)}};
+  };
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
-    for_each_vector(size, [&](Index i, auto load_part, auto store_part) TAGIX_LAMBDA_INLINE {
-      const math::ActivationMoments<Vector> moments{load_part(output_mean + i),
-                                                    load_part(output_var + i),
-                                                    load_part(slopes.mean_by_mean + i)};
-      store_slopes(function.slopes(load_part(input_mean + i), load_part(input_var + i), moments),
-                   slopes, i, store_part);
-    });
+    map_vectors(
+        size, take,
+        [&](const VectorActivation& at)
+            TAGIX_LAMBDA_INLINE { return function.slopes(at.input.mean, at.input.var, at.output); },
+        [&](Index i, const math::ActivationSlopes<Vector>& each, auto store_part)
+            TAGIX_LAMBDA_INLINE { store_slopes(each, slopes, i, store_part); });
   });
 }
 

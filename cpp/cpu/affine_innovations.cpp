@@ -24,8 +24,10 @@ double cost_of(ConstMomentsView input, ConstMomentsView delta) {
 }  // namespace
 
 void AffineInnovations::Sums::clear(Index weight_size, Index bias_size) const {
-  std::fill_n(weight_mean, weight_size, 0.0f);
-  std::fill_n(weight_var, weight_size, 0.0f);
+  for_element_pieces(weight_size, [&](Index first, Index count) {
+    std::fill_n(weight_mean + first, count, 0.0f);
+    std::fill_n(weight_var + first, count, 0.0f);
+  });
   std::fill_n(bias_mean, bias_size, 0.0f);
   std::fill_n(bias_var, bias_size, 0.0f);
 }
@@ -184,8 +186,14 @@ void AffineInnovations::add_bias(ConstMomentsView delta, Index first_sample, Ind
                                  const Sums& sums) const {
   if (sums.bias_mean == nullptr) return;
   const Index start = first_sample * delta.cols;
-  kernels_.add_column_sums(delta.mean + start, delta.cols, samples, delta.cols, sums.bias_mean);
-  kernels_.add_column_sums(delta.var + start, delta.cols, samples, delta.cols, sums.bias_var);
+  for_pieces(
+      delta.cols, 64, 2 * element_ns * static_cast<double>(samples), [&](Index first, Index count) {
+        const auto add = [&](const float* plane, float* sum) {
+          kernels_.add_column_sums(plane + start + first, delta.cols, samples, count, sum + first);
+        };
+        add(delta.mean, sums.bias_mean);
+        add(delta.var, sums.bias_var);
+      });
 }
 
 }  // namespace tagix::cpu

@@ -47,16 +47,16 @@ class Spread:
 
 @dataclass(frozen=True)
 class CallTimes:
-    """Seconds of single calls.
+    """Seconds of a call, by the clock and of the processor.
 
     The least and the 10th percentile are those of calls that nothing disturbed, and so compare
     programs on a busy machine, too. A median flatters whoever other work disturbs less.
 
     Attributes:
-        least: By the clock.
-        p10: By the clock, the 10th percentile.
-        median: By the clock.
-        processor: The least of the processor, of all threads together.
+        least: Of single calls by the clock.
+        p10: Their 10th percentile.
+        median: Their median.
+        processor: Of the processor, all threads together: of the round that took least.
     """
 
     least: float
@@ -66,7 +66,7 @@ class CallTimes:
 
     @classmethod
     def of(cls, clock: Sequence[float], processor: Sequence[float]) -> CallTimes:
-        """The times of at least one call."""
+        """From the clock's seconds of at least one call, and the processor's by round."""
         in_order = sorted(clock)
         return cls(in_order[0], in_order[len(in_order) // 10], median(in_order), min(processor))
 
@@ -101,22 +101,33 @@ def interleaved_seconds(
 def interleaved_calls(
     calls: Mapping[str, Callable[[], object]], n_rounds: int, block_seconds: float
 ) -> dict[str, CallTimes]:
-    """Times of single calls of each contender, in rounds as interleaved_blocks has them."""
-    clock: dict[str, list[float]] = {name: [] for name in calls}
+    """Times of the calls of each contender, in rounds as interleaved_blocks has them.
+
+    The processor's time is that of a round over its calls: a system may count it by ticks.
+    """
+    clock: dict[str, list[list[float]]] = {name: [] for name in calls}
     processor: dict[str, list[float]] = {name: [] for name in calls}
 
     def block(name: str, n_calls: int) -> float:
-        starts = len(clock[name])
+        seconds = []
+        processor_start = time.process_time()
         for _ in range(n_calls):
-            processor_start = time.process_time()
             start = time.perf_counter()
             calls[name]()
-            clock[name].append(time.perf_counter() - start)
-            processor[name].append(time.process_time() - processor_start)
-        return sum(clock[name][starts:])
+            seconds.append(time.perf_counter() - start)
+        processor[name].append((time.process_time() - processor_start) / n_calls)
+        clock[name].append(seconds)
+        return sum(seconds)
 
     interleaved_blocks({name: partial(block, name) for name in calls}, n_rounds, block_seconds)
-    return {name: CallTimes.of(clock[name], processor[name]) for name in calls}
+    # What came before the rounds found out how many calls they take.
+    return {
+        name: CallTimes.of(
+            [value for round_ in clock[name][-n_rounds:] for value in round_],
+            processor[name][-n_rounds:],
+        )
+        for name in calls
+    }
 
 
 def interleaved_processor_seconds(

@@ -36,11 +36,16 @@ def test_each_call_is_timed_by_the_clock_and_the_processor() -> None:
 
 
 def test_slower_is_beyond_five_percent() -> None:
-    before = timing.CallTimes(1.0, 1.0, 1.0, 1.0)
-    assert figures.slower(timing.CallTimes(1.04, 0.5, 1.0, 1.049), before) == []
-    assert figures.slower(timing.CallTimes(1.06, 1.0, 1.2, 0.9), before) == [
-        "least 1 to 1.06",
-        "median 1 to 1.2",
+    ones = timing.CallTimes(1.0, 1.0, 1.0, 1.0)
+    before = figures.Figure(seconds=timing.CallTimes(2.0, 2.0, 2.0, 2.0), ratio=ones)
+    now = figures.Figure(seconds=ones, ratio=timing.CallTimes(1.04, 0.5, 1.0, 1.049))
+    assert figures.slower(now, before) == []
+    now = figures.Figure(
+        seconds=timing.CallTimes(2.2, 3.0, 2.0, 3.0), ratio=timing.CallTimes(1.06, 1.0, 1.2, 0.9)
+    )
+    assert figures.slower(now, before) == [
+        "least 1 to 1.06 (tagix alone x 1.10)",
+        "median 1 to 1.2 (tagix alone x 1.00)",
     ]
 
 
@@ -49,14 +54,12 @@ def test_figures_are_kept_by_machine_and_settings(
 ) -> None:
     monkeypatch.setattr(figures, "FIGURES", tmp_path / "figures.json")
     ratio = timing.CallTimes(1.25, 1.26, 1.3, 1.24)
+    first, second, third = (figures.Figure(ratio.per(1000 * n), ratio.per(n)) for n in (1, 2, 4))
     assert figures.committed("exact", 1) == {}
-    figures.record({"W1": {"float32": ratio}, "W2": {"float32": ratio}}, "exact", 1)
-    figures.record({"W1": {"float32": ratio.per(2)}}, "exact", 1)
-    figures.record({"W1": {"float32": ratio.per(4)}}, "first_order", 2)
-    assert figures.committed("exact", 1) == {
-        "W1": {"float32": ratio.per(2)},
-        "W2": {"float32": ratio},
-    }
+    figures.record({"W1": {"float32": first}, "W2": {"float32": first}}, "exact", 1)
+    figures.record({"W1": {"float32": second}}, "exact", 1)
+    figures.record({"W1": {"float32": third}}, "first_order", 2)
+    assert figures.committed("exact", 1) == {"W1": {"float32": second}, "W2": {"float32": first}}
     assert figures.committed("exact", 2) == {}
     kept = json.loads((tmp_path / "figures.json").read_text(encoding="utf-8"))
     assert len(kept) == 2
