@@ -40,6 +40,10 @@ report() {
   [ "$status" = 0 ] && echo "all passed" || echo "failed in: $current"
 }
 trap report EXIT
+# A signal is a failure; without these it ends the script with what the last command gave.
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 # Whether files of a group differ from those that --all has seen.
 changed() { [ -n "$everything" ] || ! python tools/checked.py "$1"; }

@@ -2,8 +2,6 @@
 
 // Included by kernels.cpp, once for each instruction set.
 
-#include <type_traits>
-
 #include "core/slopes.h"
 #include "cpu/kernels.h"
 #include "cpu/simd.h"
@@ -72,14 +70,14 @@ TAGIX_INLINE void for_weighted_sums(const SpreadRows& of, Index k, Index l, cons
   float sums[at_once];
   Index row = 0;
   const auto add_rows = [&](auto n_rows) TAGIX_LAMBDA_INLINE {
-    weighted_sums<n_rows()>(first + row * of.row_stride, second + row * of.row_stride,
-                            of.row_stride, of.var + row * of.var_stride, of.var_stride, of.cols,
-                            sums);
-    for (int i = 0; i < n_rows(); ++i) add(row + i, sums[i]);
-    row += n_rows();
+    constexpr int n = n_rows.value;
+    weighted_sums<n>(first + row * of.row_stride, second + row * of.row_stride, of.row_stride,
+                     of.var + row * of.var_stride, of.var_stride, of.cols, sums);
+    for (int i = 0; i < n; ++i) add(row + i, sums[i]);
+    row += n;
   };
-  while (row + at_once <= of.rows) add_rows(std::integral_constant<int, at_once>{});
-  while (row < of.rows) add_rows(std::integral_constant<int, 1>{});
+  while (row + at_once <= of.rows) add_rows(Constant<at_once>{});
+  while (row < of.rows) add_rows(Constant<1>{});
 }
 
 void add_spread(const SpreadRows& of, float* covariance) {

@@ -157,15 +157,16 @@ ops::BatchSums sum_numbers(const Kernels& kernels, ConstMomentsView prediction, 
                            const NoiseView& noise) {
   ops::BatchSums found;
   const Index cols = prediction.cols, n = noise.n_targets(cols);
-  for_noise_variances(
-      kernels, prediction, noise, [&](Index first, Index rows, const float* noise_var) {
-        for (Index row = first; row < first + rows; ++row, noise_var += n) {
-          const float *const mean = prediction.mean + row * cols, *const var =
-                                                                      prediction.var + row * cols;
-          for (Index i = 0; i < n; ++i)
-            found.add_number(target[row * n + i], mean[i], var[i], noise_var[i]);
-        }
-      });
+  for_noise_variances(kernels, prediction, noise,
+                      [&](Index first, Index rows, const float* noise_var) {
+                        for (Index row = first; row < first + rows; ++row, noise_var += n) {
+                          const float* const mean = prediction.mean + row * cols;
+                          const float* const var = prediction.var + row * cols;
+                          for (Index i = 0; i < n; ++i) {
+                            found.add_number(target[row * n + i], mean[i], var[i], noise_var[i]);
+                          }
+                        }
+                      });
   return found;
 }
 
