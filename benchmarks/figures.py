@@ -12,6 +12,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tagix import _core
 from tagix.bench.store import write_json
@@ -52,21 +53,28 @@ def settings(moments: str, n_threads: int) -> str:
     return f"{machine()}, {moments} ReLU, {n_threads} thread{'s' if n_threads > 1 else ''}"
 
 
+def _kept() -> dict[str, Any]:
+    """All that the file has, by machine and settings."""
+    kept: dict[str, Any] = {}
+    if FIGURES.exists():
+        kept = json.loads(FIGURES.read_text(encoding="utf-8"))
+    return kept
+
+
 def committed(moments: str, n_threads: int) -> Figures:
     """The figures of this machine in these settings, none where it has not been measured."""
-    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
     return {
         workload: {
             precision: Figure(CallTimes(**figure["seconds"]), CallTimes(**figure["ratio"]))
             for precision, figure in by_precision.items()
         }
-        for workload, by_precision in kept.get(settings(moments, n_threads), {}).items()
+        for workload, by_precision in _kept().get(settings(moments, n_threads), {}).items()
     }
 
 
 def record(figures: Figures, moments: str, n_threads: int) -> None:
     """Replace those of this machine, these settings and these workloads in the file."""
-    kept = json.loads(FIGURES.read_text(encoding="utf-8")) if FIGURES.exists() else {}
+    kept = _kept()
     own = kept.setdefault(settings(moments, n_threads), {})
     for workload, by_precision in figures.items():
         own[workload] = {

@@ -19,7 +19,7 @@ struct VectorMoments {
   Vector var;
 };
 
-/// What takes the vectors of an input from planes; without variances it is known exactly.
+/// A function that loads vectors of an input from its planes. A null `var` counts as 0.
 TAGIX_INLINE auto moments_of(const float* mean, const float* var) {
   return [=](Index i, auto load_part) TAGIX_LAMBDA_INLINE {
     return VectorMoments{load_part(mean + i), var == nullptr ? Vector{} : load_part(var + i)};

@@ -65,7 +65,7 @@ class TileAdjoint {
     Index features = 0;  ///< columns of the result; a row may be longer, and holds anything beyond
   };
 
-  /// The slopes of an activation, in which its input's means lie until they are worked out.
+  /// The slopes of an activation. Until they are computed, a plane of them keeps its input's means.
   SlopesView slopes_of(Index i, Index rows, float* memory) const;
   static float* input_mean_in(SlopesView slopes) { return slopes.mean_by_var; }
 

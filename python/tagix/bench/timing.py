@@ -50,7 +50,7 @@ class CallTimes:
     """Seconds of a call, by the clock and of the processor.
 
     The least and the 10th percentile are those of calls that nothing disturbed, and so compare
-    programs on a busy machine, too. A median flatters whoever other work disturbs less.
+    programs on a busy machine, too. A median favours the program that other work disturbs less.
 
     Attributes:
         least: Of single calls by the clock.
@@ -120,7 +120,7 @@ def interleaved_calls(
         return sum(seconds)
 
     interleaved_blocks({name: partial(block, name) for name in calls}, n_rounds, block_seconds)
-    # What came before the rounds found out how many calls they take.
+    # Earlier blocks only measured how many calls a round takes.
     return {
         name: CallTimes.of(
             [value for round_ in clock[name][-n_rounds:] for value in round_],
