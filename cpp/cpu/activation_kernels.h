@@ -5,6 +5,7 @@
 
 #include "core/slopes.h"
 #include "cpu/kernels.h"
+#include "cpu/relu_by_table.h"
 #include "cpu/simd.h"
 #include "math/activations.h"
 #include "math/inference.h"
@@ -26,18 +27,53 @@ TAGIX_INLINE auto moments_of(const float* mean, const float* var) {
   };
 }
 
-TAGIX_SCHEDULED void activation(const math::ActivationSpec& spec, const float* input_mean,
-                                const float* input_var, Index size, float* output_mean,
-                                float* output_var, float* jacobian) {
-  math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
-    map_vectors(
+/// How many vectors a function of them takes side by side.
+template <class Function>
+constexpr int side_by_side = 2;
+#if defined(TAGIX_HAS_RELU_TABLES)
+template <class Table>
+constexpr int side_by_side<ReLUByTable<Table>> = 4;
+template <class Table>
+constexpr int side_by_side<LeakyReLUByTable<Table>> = 4;
+#endif
+
+/// visit_activation with functions of vectors: by tables where this instruction set has them, the
+/// rough ones for moments that are to be rounded to `format`.
+template <class Visitor>
+TAGIX_INLINE void visit_vector_activation(const math::ActivationSpec& spec,
+                                          [[maybe_unused]] Format format, Visitor&& visitor) {
+#if defined(TAGIX_HAS_RELU_TABLES)
+  if (spec.form == math::MomentsForm::exact && spec.kind == math::ActivationKind::relu) {
+    if (format == Format::bfloat16) return visitor(ReLUByTable<RoughReLUTable>{});
+    return visitor(ReLUByTable<ReLUTable>{});
+  }
+  if (spec.form == math::MomentsForm::exact && spec.kind == math::ActivationKind::leaky_relu) {
+    const math::LeakyReLU activation{spec.negative_slope};
+    if (format == Format::bfloat16) return visitor(LeakyReLUByTable<RoughReLUTable>{activation});
+    return visitor(LeakyReLUByTable<ReLUTable>{activation});
+  }
+#endif
+  math::visit_activation(spec, visitor);
+}
+
+TAGIX_SCHEDULED void activation(const math::ActivationSpec& spec, Format format,
+                                const float* input_mean, const float* input_var, Index size,
+                                const ActivationOutput& output) {
+  const ActivationOutput to = output;
+  visit_vector_activation(spec, format, [&](auto function) TAGIX_LAMBDA_INLINE {
+    map_vectors<side_by_side<decltype(function)>>(
         size, moments_of(input_mean, input_var),
         [&](const VectorMoments& z) TAGIX_LAMBDA_INLINE { return function(z.mean, z.var); },
         [&](Index i, const math::ActivationMoments<Vector>& moments, auto store_part)
             TAGIX_LAMBDA_INLINE {
-              store_part(moments.mean, output_mean + i);
-              store_part(moments.var, output_var + i);
-              if (jacobian != nullptr) store_part(moments.jacobian, jacobian + i);
+              store_part(moments.mean, to.mean + i);
+              store_part(moments.var, to.var + i);
+              if (to.jacobian != nullptr) store_part(moments.jacobian, to.jacobian + i);
+              // Apart, so that the second moment is one operation with one rounding.
+              if (to.second_moment != nullptr) {
+                store_part(moments.mean * moments.mean + moments.var, to.second_moment + i);
+              }
+              if (to.square != nullptr) store_part(moments.mean * moments.mean, to.square + i);
             });
   });
 }
@@ -104,9 +140,9 @@ TAGIX_SCHEDULED void activation_slopes(const math::ActivationSpec& spec, const f
                                        SlopesView slopes) {
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
     const auto store_all = [&](auto slopes_at) TAGIX_LAMBDA_INLINE {
-      map_vectors(size, moments_of(input_mean, input_var), slopes_at,
-                  [&](Index i, const math::ActivationSlopes<Vector>& each, auto store_part)
-                      TAGIX_LAMBDA_INLINE { store_slopes(each, slopes, i, store_part); });
+      map_vectors<2>(size, moments_of(input_mean, input_var), slopes_at,
+                     [&](Index i, const math::ActivationSlopes<Vector>& each, auto store_part)
+                         TAGIX_LAMBDA_INLINE { store_slopes(each, slopes, i, store_part); });
     };
     if (residual) {
       store_all([&](const VectorMoments& z)
@@ -135,7 +171,7 @@ TAGIX_SCHEDULED void activation_slopes_by_moments(const math::ActivationSpec& sp
                              load_part(slopes.mean_by_mean + i)}};
   };
   math::visit_activation(spec, [&](auto function) TAGIX_LAMBDA_INLINE {
-    map_vectors(
+    map_vectors<2>(
         size, take,
         [&](const VectorActivation& at)
             TAGIX_LAMBDA_INLINE { return function.slopes(at.input.mean, at.input.var, at.output); },

@@ -10,8 +10,8 @@ namespace tagix::cpu {
 void activation_forward(const Kernels& kernels, const math::ActivationSpec& spec,
                         ConstMomentsView input, MomentsView output, float* jacobian) {
   for_element_pieces(input.size(), [&](Index first, Index count) {
-    kernels.activation(spec, input.mean + first, plane_from(input.var, first), count,
-                       output.mean + first, output.var + first, jacobian + first);
+    kernels.activation(spec, Format::float32, input.mean + first, plane_from(input.var, first),
+                       count, {output.mean + first, output.var + first, jacobian + first});
   });
 }
 

@@ -39,6 +39,20 @@ class FusedExecutor final : public Executor {
     return learned_->learn(parameters, input, observations, need_input_delta);
   }
 
+  void train(const UpdateRule& rule, const TrainingRows& rows, Index batch_size,
+             MomentsView parameters, TrainingState* state) override {
+    const DenormalsAsZero mode;
+    if (batch_size <= max_online_rows) {
+      few_rows_->train(rule, rows, batch_size, parameters, state);
+    } else {
+      Executor::train(rule, rows, batch_size, parameters, state);
+    }
+  }
+
+  Index training_rows(Index batch_size) const override {
+    return executor_for(batch_size).training_rows(batch_size);
+  }
+
   ConstMomentsView innovation() override { return learned_->innovation(); }
 
   void update(const UpdateRule& rule, Index batch_size, MomentsView parameters,

@@ -7,6 +7,7 @@
 
 #include "cpu/activation_kernels.h"
 #include "cpu/adjoint_kernels.h"
+#include "cpu/burst_kernels.h"
 #include "cpu/factors.h"
 #include "cpu/formats.h"
 #include "cpu/plane_kernels.h"
@@ -108,6 +109,11 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           outer_product,
                           affine_row,
                           affine_row_backward,
+                          affine_burst,
+                          update_burst,
+                          transpose_plane,
+                          find_live,
+                          largest_magnitude,
                           square,
                           second_moment,
                           add,

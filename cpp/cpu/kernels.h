@@ -126,6 +126,42 @@ struct OuterFactors {
   const float* input_square;
 };
 
+/// The parameters of an affine map by its inputs: row i holds the means of the weights of input i,
+/// then their variances, each filled up with zeros to padded_out; row `in` those of the bias.
+struct BurstWeight {
+  float* rows;
+  Index stride;  ///< floats from row to row
+  Index in;
+  Index padded_out;  ///< a multiple of the lanes
+  float largest_sd;  ///< no weight has a larger standard deviation
+
+  TAGIX_INLINE float* row(Index i) const { return rows + i * stride; }
+};
+
+/// The moments that enter an affine map in a few rows of `in` values each. Inputs that are 0 with
+/// certainty may be left out: then `live` has the numbers of the others, else it is null.
+struct BurstInput {
+  const float* mean;
+  const float* var;            ///< null for an input known exactly
+  const float* second_moment;  ///< mean^2 + var
+  const Index* live;
+  Index n_live;
+};
+
+/// Innovations of the output of an affine map, rows of padded_out, and the largest magnitude of
+/// delta_mean in each.
+struct BurstDelta {
+  const float* mean;
+  const float* var;
+  const float* largest_mean;
+};
+
+/// Planes of rows that are written.
+struct BurstOutput {
+  float* mean;
+  float* var;
+};
+
 /// Values and outputs of a noise head for `size` targets, and their innovations
 /// (math/inferred_noise.h).
 struct NoisyTargets {
@@ -138,6 +174,15 @@ struct NoisyTargets {
   float* delta_var;
   float* noise_delta_mean;
   float* noise_delta_var;
+};
+
+/// Where Kernels::activation writes; null what nobody asks for.
+struct ActivationOutput {
+  float* mean;
+  float* var;
+  float* jacobian = nullptr;
+  float* square = nullptr;         ///< of the means
+  float* second_moment = nullptr;  ///< mean^2 + var
 };
 
 /// Vectors in flight in Kernels::multiply_adds.
@@ -211,6 +256,24 @@ struct Kernels {
   void (*affine_row_backward)(const float* delta_mean, const float* delta_var, Index out,
                               const float* weight_mean, Index in, float* mean, float* var);
 
+  /// What an affine map gives for a few rows, in rows of padded_out.
+  void (*affine_burst)(const BurstInput& input, Index rows, const BurstWeight& weight,
+                       const BurstOutput& output);
+  /// Takes innovations of 1, 2, 4 or 8 rows through an affine map, to `below` (rows of `in`, of
+  /// live inputs; null where nobody asks for it), and changes its weights, but not its bias, by the
+  /// information rule. Innovations and variances must be below 1e38 with all their products.
+  void (*update_burst)(const BurstInput& input, const BurstDelta& delta, Index rows, float clip,
+                       const BurstWeight& weight, const BurstOutput& below);
+  /// target[c][r] = source[r][c].
+  void (*transpose_plane)(const float* source, Index rows, Index cols, Index stride, float* target,
+                          Index target_stride);
+  /// Lists the inputs that are not 0 with certainty, or whose Jacobian is not 0 (null: nobody asks
+  /// for their innovations), and returns how many they are; writes nothing where that is all of
+  /// them.
+  Index (*find_live)(const float* second_moment, const float* jacobian, Index size, Index* live);
+  /// The largest absolute value, those that are NaN left out.
+  float (*largest_magnitude)(const float* values, Index size);
+
   void (*square)(const float* values, Index size, float* squares);
   /// moment = mean^2 + var; a null var is 0.
   void (*second_moment)(const float* mean, const float* var, Index size, float* moment);
@@ -221,10 +284,10 @@ struct Kernels {
   /// added in blocks, so that rounding grows with the number of blocks and not of rows.
   void (*add_column_sums)(const float* plane, Index stride, Index rows, Index columns, float* sum);
 
-  /// Elementwise; input_var may be null (exactly known), jacobian too (not asked for).
-  void (*activation)(const math::ActivationSpec& spec, const float* input_mean,
-                     const float* input_var, Index size, float* output_mean, float* output_var,
-                     float* jacobian);
+  /// Elementwise; input_var may be null (exactly known). Moments that are to be rounded to bfloat16
+  /// may have errors of 1.1e-3.
+  void (*activation)(const math::ActivationSpec& spec, Format format, const float* input_mean,
+                     const float* input_var, Index size, const ActivationOutput& output);
   /// output = f(input), which may be the same.
   void (*activation_values)(const math::ActivationSpec& spec, const float* input, Index size,
                             float* output);

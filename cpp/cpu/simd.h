@@ -161,11 +161,10 @@ TAGIX_INLINE void for_each_vector(Index size, Body&& body) {
 }
 
 /// For each vector of `size` elements: give(offset, f(take(offset, load)), store), with load and
-/// store as in for_each_vector; whole vectors by twos, side by side.
-template <class Take, class Function, class Give>
+/// store as in for_each_vector; n whole vectors at a time, side by side.
+template <int n, class Take, class Function, class Give>
 TAGIX_INLINE void map_vectors(Index size, const Take& take, const Function& f, const Give& give) {
   constexpr Index width = lanes<Vector>;
-  constexpr int n = 2;
   const auto load_whole = [](const float* source)
                               TAGIX_LAMBDA_INLINE { return load<Vector>(source); };
   const auto store_whole = [](Vector value, float* target)

@@ -188,10 +188,11 @@ class TiledExecutor final : public Executor {
   }
 
   /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
-  /// what backward needs if the network learns. A null `var` is an input known exactly. The planes
-  /// that it writes are padded with zeros to whole panels.
-  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, const float* var,
-                      const ProductOutput& output) const {
+  /// what backward needs if the network learns. A null `var` is an input known exactly. With
+  /// `has_squares` the step below has written them (activation_output). The planes that it writes
+  /// are padded with zeros to whole panels.
+  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, bool has_squares,
+                      const float* var, const ProductOutput& output) const {
     const Index in = affine.shape.in_features, out = affine.shape.out_features;
     const Index stride = affine.input_stride;
     const float* mean = tile.at(affine.input_mean);
@@ -199,8 +200,10 @@ class TiledExecutor final : public Executor {
     float* const moment = tile.at(plan_.moment);
     ProductFactors factors{mean, stride, var, moment, stride};
     if (formats_.var == Format::float32) {
-      kernels_.second_moment(mean, var, tile.rows * stride, moment);
-      if (learns) kernels_.square(mean, tile.rows * stride, kept_square);
+      if (!has_squares) {
+        kernels_.second_moment(mean, var, tile.rows * stride, moment);
+        if (learns) kernels_.square(mean, tile.rows * stride, kept_square);
+      }
     } else {
       const InputFactors cells{
           tile.at(plan_.by_row.mean), learns ? tile.at(affine.factor.mean) : nullptr,
@@ -259,6 +262,16 @@ class TiledExecutor final : public Executor {
          /*padded=*/true});
   }
 
+  /// `moments`, and what an affine step above step i reads of them in float32.
+  ActivationOutput activation_output(Index i, const Tile& tile, bool learns,
+                                     ActivationOutput moments) const {
+    const PlannedAffine* above = i + 1 < n_steps() ? plan_.affine_at(i + 1) : nullptr;
+    if (above == nullptr || formats_.var != Format::float32) return moments;
+    moments.second_moment = tile.at(plan_.moment);
+    if (learns) moments.square = tile.at(above->factor.var);
+    return moments;
+  }
+
   const float* packed_weight(Index offset) const { return packed_.data() + offset; }
 
   ProductKind forward_kind(Index i, ConstMomentsView input) const {
@@ -291,7 +304,8 @@ class TiledExecutor final : public Executor {
       if (const PlannedAffine* affine = plan_.affine_at(i)) {
         ProductOutput output{next_mean, next_var, affine->output_stride, /*padded=*/true};
         if (kept != nullptr) output.spread = adjoint_.spread_of(i, kept);
-        forward_affine(*affine, tile, learns, known_or_var, output);
+        const bool has_squares = i > 0 && plan_.affine_at(i - 1) == nullptr;
+        forward_affine(*affine, tile, learns, has_squares, known_or_var, output);
         if (kept != nullptr && known_or_var == nullptr) {
           adjoint_.keep_spread(i, next_var, tile.rows, kept);
         }
@@ -303,8 +317,9 @@ class TiledExecutor final : public Executor {
           adjoint_.keep_input(i, mean, known_or_var, tile.rows, kept);
           jacobian = adjoint_.jacobian_of(i, tile.rows, kept);
         }
-        kernels_.activation(activation.spec, mean, known_or_var, tile.rows * activation.stride,
-                            next_mean, var, jacobian);
+        kernels_.activation(activation.spec, formats_.mean, mean, known_or_var,
+                            tile.rows * activation.stride,
+                            activation_output(i, tile, learns, {next_mean, var, jacobian}));
         if (kept != nullptr) adjoint_.keep_slopes(i, next_mean, var, tile.rows, kept);
       }
     }

@@ -146,9 +146,15 @@ struct LeakyReLU {
   ///   Var f = s^2 var + (1 - s)^2 Var r + 2 s (1 - s) var Phi
   template <class T>
   TAGIX_HD TAGIX_INLINE ActivationMoments<T> exact(T mean, T var) const {
+    return from_relu(mean, var, ReLU{}.exact(mean, var));
+  }
+
+  /// `exact` by the moments of r.
+  template <class T>
+  TAGIX_HD TAGIX_INLINE ActivationMoments<T> from_relu(T mean, T var,
+                                                       const ActivationMoments<T>& relu) const {
     using S = scalar_of_t<T>;
     const S s = S(negative_slope), rest = 1 - s;
-    const ActivationMoments<T> relu = ReLU{}.exact(mean, var);
     return {s * mean + rest * relu.mean,
             var * (s * s + 2 * s * rest * relu.jacobian) + rest * rest * relu.var,
             s + rest * relu.jacobian};

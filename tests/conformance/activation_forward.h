@@ -72,10 +72,11 @@ struct ActivationForward final : Operation {
                  std::fabs(by_var.*y - truth.*y) / step;
         };
         const double value = from_values() ? std::fabs(truth.mean) + std::sqrt(truth.var) : 0;
-        mean.values.push_back({truth.mean, moment(&Moments::mean) + value});
-        var.values.push_back({truth.var, moment(&Moments::var) +
+        const double tail = ignored_tail(spec, c);
+        mean.values.push_back({truth.mean, moment(&Moments::mean) + value + tail * std::sqrt(v)});
+        var.values.push_back({truth.var, moment(&Moments::var) + tail * v +
                                              value * (2 * std::sqrt(truth.var) + 0x1p-24 * value)});
-        jacobian.values.push_back({truth.jacobian, moment(&Moments::jacobian)});
+        jacobian.values.push_back({truth.jacobian, moment(&Moments::jacobian) + tail});
       }
     });
     return {mean, var, jacobian};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "conformance/activation_specs.h"
 #include "conformance/affine_forward.h"
 
 namespace tagix::conformance {
@@ -55,7 +56,8 @@ struct AffineEpilogue final : Operation {
   std::vector<Expected> expected() const override {
     using Moments = math::ActivationMoments<double>;
     const std::vector<Expected> z = map.expected();
-    Expected mean{"mean", 64, {}, Expected::Terms::var_products}, var = mean, jacobian = mean;
+    constexpr double c = 64;
+    Expected mean{"mean", c, {}, Expected::Terms::var_products}, var = mean, jacobian = mean;
     var.name = "var";
     jacobian.name = "jacobian";
     math::visit_activation(activation, [&](const auto& function) {
@@ -63,19 +65,20 @@ struct AffineEpilogue final : Operation {
       for (std::size_t i = 0; i < z[0].values.size(); ++i) {
         const Sum &m = z[0].values[i], &v = z[1].values[i];
         const Moments truth = function(m.value, v.value);
-        const auto add = [&](double Moments::* y, Expected& output) {
+        const double tail = ignored_tail(activation, c);
+        const auto add = [&](double Moments::* y, double unit, Expected& output) {
           const auto change = [&](double by_mean, double by_var) {
             const double other_var = std::max(0.0, v.value + by_var * step * v.magnitude);
             const Moments other = function(m.value + by_mean * step * m.magnitude, other_var);
             return std::fabs(other.*y - truth.*y) / step;
           };
-          output.values.push_back({truth.*y, std::fabs(truth.*y) +
+          output.values.push_back({truth.*y, std::fabs(truth.*y) + tail * unit +
                                                  std::max(change(-1, 0), change(1, 0)) +
                                                  std::max(change(0, -1), change(0, 1))});
         };
-        add(&Moments::mean, mean);
-        add(&Moments::var, var);
-        add(&Moments::jacobian, jacobian);
+        add(&Moments::mean, std::sqrt(v.value), mean);
+        add(&Moments::var, v.value, var);
+        add(&Moments::jacobian, 1, jacobian);
       }
     });
     return {mean, var, jacobian};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -62,5 +63,34 @@ struct TrainedRows {
     parameters = to_host(backend, view);
   }
 };
+
+/// The parameters of relu_network(widths) after training on all rows of a problem in batches, in
+/// float64.
+inline Gaussians trained_in_float64(const Problem& problem, const std::vector<Index>& widths,
+                                    Index batch_size) {
+  Float64Network network = float64_network(problem, widths);
+  const Index in = widths.front(), out = widths.back();
+  for (Index first = 0; first < problem.rows; first += batch_size) {
+    const Index count = std::min(batch_size, problem.rows - first);
+    const auto part = [&](const std::vector<float>& values, Index cols) {
+      const auto begin = values.begin() + first * cols;
+      return std::vector<double>(begin, begin + count * cols);
+    };
+    Gaussians input(static_cast<std::size_t>(count), static_cast<std::size_t>(in));
+    input.mean = part(problem.input.mean, in);
+    if (!problem.input.var.empty()) input.var = part(problem.input.var, in);
+    network.update(input, part(problem.target, out), part(problem.noise_var, out), UpdateRule{});
+  }
+  Gaussians parameters(1, problem.parameters.mean.size());
+  parameters.mean.clear();
+  parameters.var.clear();
+  for (const Float64Layer& layer : network.layers) {
+    for (const Gaussians* values : {&layer.weight, &layer.bias}) {
+      parameters.mean.insert(parameters.mean.end(), values->mean.begin(), values->mean.end());
+      parameters.var.insert(parameters.var.end(), values->var.begin(), values->var.end());
+    }
+  }
+  return parameters;
+}
 
 }  // namespace tagix::test

@@ -56,30 +56,12 @@ TEST_CASE("training on uncertain inputs is that of float64, by every executor") 
     const auto fused = fuse(*backend, network);
     for (const auto& [rows, batch_size] : {std::pair<Index, Index>{7, 1}, {30, 8}, {200, 90}}) {
       const Problem problem(*network, rows, 5, true, seed += 20);
-      Float64Network truth = float64_network(problem, widths);
-      for (Index first = 0; first < rows; first += batch_size) {
-        const Index count = std::min(batch_size, rows - first);
-        const auto part = [&](const std::vector<float>& values, Index cols) {
-          const auto begin = values.begin() + first * cols;
-          return std::vector<double>(begin, begin + count * cols);
-        };
-        Gaussians input(static_cast<std::size_t>(count), 5);
-        input.mean = part(problem.input.mean, 5);
-        input.var = part(problem.input.var, 5);
-        truth.update(input, part(problem.target, 3), part(problem.noise_var, 3), UpdateRule{});
-      }
-      std::vector<double> mean, var;
-      for (const Float64Layer& layer : truth.layers) {
-        for (const Gaussians* values : {&layer.weight, &layer.bias}) {
-          mean.insert(mean.end(), values->mean.begin(), values->mean.end());
-          var.insert(var.end(), values->var.begin(), values->var.end());
-        }
-      }
+      const Gaussians truth = trained_in_float64(problem, widths, batch_size);
       for (Executor* executor : {by_graph.get(), fused.get()}) {
         INFO(backend->name(), ", ", rows, " rows in batches of ", batch_size, ", ",
              executor == fused.get() ? "fused" : "by graph");
         const TrainedRows got(*backend, *executor, problem, problem.target, {}, batch_size);
-        check_close(got.parameters, mean, var, 1e-4);
+        check_close(got.parameters, truth.mean, truth.var, 1e-4);
       }
     }
   }

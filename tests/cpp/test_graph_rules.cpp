@@ -77,7 +77,8 @@ Truth truth_of(const Graph& graph, const Problem& problem, float spread) {
   for (std::vector<double>* vars :
        {&truth.innovations.parameter_var, &truth.innovations.input_var}) {
     for (double& var : *vars) {
-      if (std::fabs(var) < 1e-38) var = 0;  // as float32 has it
+      // float32 has none below 1e-38, and normal tails may count as 0 beyond 8 standard deviations.
+      if (std::fabs(var) < 1e-28) var = 0;
     }
   }
   return truth;

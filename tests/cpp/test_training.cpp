@@ -81,7 +81,7 @@ std::vector<Index> first_numbers(Index count) {
 
 }  // namespace
 
-TEST_CASE("an epoch visits every row once, in batches of which the last is partial") {
+TEST_CASE("an epoch visits every row once, whole batches at a time but for the last") {
   for (bool shuffle : {false, true}) {
     for (Index batch_size : {1, 7, 10, 103, 500}) {
       CAPTURE(batch_size);
@@ -90,12 +90,16 @@ TEST_CASE("an epoch visits every row once, in batches of which the last is parti
       const EpochRecord record = Trainer(*model, source, batch_size, shuffle).run_epoch({});
       CHECK(sorted(source.order()) == first_numbers(103));
       CHECK((source.order() == first_numbers(103)) == !shuffle);
-      std::vector<std::size_t> sizes;
-      for (Index left = 103; left > 0; left -= batch_size) {
-        sizes.push_back(static_cast<std::size_t>(std::min(left, batch_size)));
+      // Several batches may be loaded at once.
+      Index loaded = 0;
+      for (const std::vector<Index>& rows : source.batches) {
+        CHECK((loaded % batch_size == 0 || batch_size > 103));
+        loaded += static_cast<Index>(rows.size());
       }
-      REQUIRE(source.batches.size() == sizes.size());
-      for (std::size_t i = 0; i < sizes.size(); ++i) CHECK(source.batches[i].size() == sizes[i]);
+      CHECK(loaded == 103);
+      if (batch_size > 8) {
+        CHECK(static_cast<Index>(source.batches.size()) == (103 + batch_size - 1) / batch_size);
+      }
       CHECK(record.n_rows == 103);
       CHECK(record.epoch == 0);
       CHECK_FALSE(record.stopped);

@@ -1,0 +1,90 @@
+#pragma once
+
+// Moments of the ReLU and the leaky ReLU by tables in registers, where vectors have 512 bits.
+
+#include "cpu/relu_tables.h"
+#include "cpu/simd.h"
+#include "math/activations.h"
+
+#if TAGIX_LANES == 16 && defined(__AVX512F__)
+#define TAGIX_HAS_RELU_TABLES
+
+namespace tagix::cpu {
+namespace {
+
+typedef int IndexVector __attribute__((vector_size(sizeof(Vector))));
+
+/// table[index modulo 32], element by element.
+TAGIX_INLINE Vector look_up(const float (&table)[32], IndexVector index) {
+  const Vector low = load<Vector>(table), high = load<Vector>(table + lanes<Vector>);
+#if defined(__clang__)
+  return __builtin_ia32_vpermi2varps512(low, index, high);
+#else
+  return __builtin_shuffle(low, high, index);
+#endif
+}
+
+/// 1 / sqrt(x) to 14 bits.
+TAGIX_INLINE Vector rough_inverse_sqrt(Vector x) {
+  return __builtin_ia32_rsqrt14ps512_mask(x, Vector{}, static_cast<unsigned short>(-1));
+}
+
+/// Moments of max(z, 0) under z ~ N(mean, var). With t = |mean| / sd and X standard normal, one
+/// polynomial S(t) = E (X - t)+^2 of the interval that t lies in, and its derivatives by Horner's
+/// rule, give the tail of z beyond 0 as math::ReLU::exact takes it:
+///
+///   E (X - t)+ = -S'(t) / 2,   P(X > t) = S''(t) / 2
+///
+/// With ReLUTable the relative error is that of math::ReLU::exact to |mean| = 8 sd. Below -8 sd the
+/// result is 0 (the Jacobian is 6e-16 there), and above 8 sd the moments are those of z.
+/// RoughReLUTable: 1.1e-3 to 5.5 sd.
+template <class Table>
+struct ReLUByTable {
+  TAGIX_INLINE math::ActivationMoments<Vector> operator()(Vector mean, Vector var) const {
+    constexpr bool refine = Table::degree > 4;  // its inverse root is good to 14 bits
+    // Keeps 0 * infinity out.
+    Vector per_sd = rough_inverse_sqrt(var + 1.2e-38f);
+    Vector sd = var * per_sd;
+    if constexpr (refine) {
+      // A step of Newton's for both.
+      const Vector error = 0.5f - (0.5f * sd) * per_sd;
+      per_sd += per_sd * error;
+      sd += sd * error;
+    }
+    // The term beside |mean| puts t beyond the table where both moments are 0, so that E f' is 1.
+    const Vector alpha = (math::abs(mean) + 1e-18f) * per_sd;
+    const Vector t = math::min(alpha, broadcast<Vector>(Table::end));
+    // Adding 1.5 2^23 rounds to an integer and leaves it in the low bits.
+    const Vector shifted = t * (Table::a + Table::b * t) + 12582912.0f;
+    const auto index = reinterpret_cast<IndexVector>(shifted);
+    const Vector x = t - look_up(Table::centre, index);
+    Vector value = look_up(Table::coefficients[Table::degree], index);
+    Vector slope = value, curvature = value;  // S' and S'' / 2 once they have begun
+    unroll<Table::degree>([&](auto step) TAGIX_LAMBDA_INLINE {
+      constexpr int power = Table::degree - 1 - step.value;
+      if constexpr (step.value >= 2) curvature = curvature * x + slope;
+      if constexpr (step.value >= 1) slope = slope * x + value;
+      value = value * x + look_up(Table::coefficients[power], index);
+    });
+    const Vector first = -0.5f * slope, probability = curvature;
+    const Vector jacobian = math::select(mean < 0, probability, 1 - probability);
+    const Vector tail_var = value - first * first;
+    return {sd * first + math::max(mean, Vector{}), var * (tail_var + (jacobian - probability)),
+            jacobian};
+  }
+};
+
+/// The same for f(z) = z for z > 0, negative_slope z else.
+template <class Table>
+struct LeakyReLUByTable {
+  math::LeakyReLU activation;
+
+  TAGIX_INLINE math::ActivationMoments<Vector> operator()(Vector mean, Vector var) const {
+    return activation.from_relu(mean, var, ReLUByTable<Table>{}(mean, var));
+  }
+};
+
+}  // namespace
+}  // namespace tagix::cpu
+
+#endif
