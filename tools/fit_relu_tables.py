@@ -22,6 +22,7 @@ import argparse
 import re
 import subprocess
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import mpmath as mp
@@ -111,9 +112,7 @@ def fit(low: float, high: float, centre: float, degree: int) -> tuple[Array, Arr
     radius = (high - low) / 2
     u = (t - centre) / radius
     k = np.arange(degree + 1)
-    powers = [
-        np.where(k >= j, u[:, None] ** np.maximum(k - j, 0), 0) / radius**j for j in range(3)
-    ]
+    powers = [np.where(k >= j, u[:, None] ** np.maximum(k - j, 0), 0) / radius**j for j in range(3)]
     rows = np.concatenate(
         [
             powers[0] / truth[0][:, None],
@@ -146,10 +145,10 @@ def literals(values: Array) -> str:
 def build(table: Table) -> tuple[str, Array, Array]:
     """The struct in C++, the largest error in each interval of any moment, and the edges."""
     edges = table.edges()
-    centres = np.float32([(low + high) / 2 for low, high in zip(edges, edges[1:], strict=False)])
+    centres = np.float32([(low + high) / 2 for low, high in pairwise(edges)])
     fits = [
         fit(low, high, float(centre), table.degree)
-        for low, high, centre in zip(edges, edges[1:], centres, strict=False)
+        for (low, high), centre in zip(pairwise(edges), centres, strict=True)
     ]
     coefficients = np.array([each[0] for each in fits] + [np.zeros(table.degree + 1)])
     rows = ",\n".join("{" + literals(column) + "}" for column in coefficients.T)

@@ -138,6 +138,32 @@ TAGIX_HD TAGIX_INLINE T sqrt(T x) {
   }
 }
 
+/// 1 / x for numbers whose inverse is one. With vectors of 512 bits, whose division takes longer
+/// than all around it, by an estimate of 14 bits and a step of Newton's: two units in the last
+/// place.
+template <class T>
+TAGIX_HD TAGIX_INLINE T reciprocal(T x) {
+#if defined(__AVX512F__) && !defined(__CUDACC__)
+  if constexpr (sizeof(T) == 64) {
+    const T rough = __builtin_ia32_rcp14ps512_mask(x, T{}, static_cast<unsigned short>(-1));
+    return rough + rough * (1.0f - x * rough);
+  }
+#endif
+  return scalar_of_t<T>(1) / x;
+}
+
+/// 1 / sqrt(x) for numbers x > 0, in the same way.
+template <class T>
+TAGIX_HD TAGIX_INLINE T inverse_sqrt(T x) {
+#if defined(__AVX512F__) && !defined(__CUDACC__)
+  if constexpr (sizeof(T) == 64) {
+    const T rough = __builtin_ia32_rsqrt14ps512_mask(x, T{}, static_cast<unsigned short>(-1));
+    return rough + rough * (0.5f - (0.5f * x * rough) * rough);
+  }
+#endif
+  return scalar_of_t<T>(1) / sqrt(x);
+}
+
 /// c0 + c1 x + c2 x^2 + ..., by Horner's rule.
 template <class T>
 TAGIX_HD TAGIX_INLINE T polynomial(T, scalar_of_t<T> c0) {

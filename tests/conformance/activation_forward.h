@@ -18,7 +18,8 @@ namespace tagix::conformance {
 ///
 /// The magnitude of a moment y is |y| + |dy/dmean mean| + |dy/dvar var|, what inputs known to one
 /// part in 2^24 say about y. Moments that are sums over values f known to epsilon |f| have errors
-/// of epsilon E|f| (mean) and of 2 epsilon |f| sqrt(Var f) + (epsilon f)^2 (variance) as well.
+/// of epsilon E|f| (mean) and of 2 epsilon |f| sqrt(Var f) + (epsilon f)^2 (variance) as well;
+/// those of functions of the sigmoid and of GELU are sums of terms of the size of 1, or of z.
 struct ActivationForward final : Operation {
   math::ActivationSpec spec;
   HostGaussians input;
@@ -73,10 +74,12 @@ struct ActivationForward final : Operation {
         };
         const double value = from_values() ? std::fabs(truth.mean) + std::sqrt(truth.var) : 0;
         const double tail = ignored_tail(spec, c);
-        mean.values.push_back({truth.mean, moment(&Moments::mean) + value + tail * std::sqrt(v)});
-        var.values.push_back({truth.var, moment(&Moments::var) + tail * v +
+        const Terms terms = terms_at(m, v);
+        mean.values.push_back(
+            {truth.mean, moment(&Moments::mean) + value + tail * std::sqrt(v) + terms.mean});
+        var.values.push_back({truth.var, moment(&Moments::var) + tail * v + terms.var +
                                              value * (2 * std::sqrt(truth.var) + 0x1p-24 * value)});
-        jacobian.values.push_back({truth.jacobian, moment(&Moments::jacobian) + tail});
+        jacobian.values.push_back({truth.jacobian, moment(&Moments::jacobian) + tail + terms.mean});
       }
     });
     return {mean, var, jacobian};
@@ -110,12 +113,30 @@ struct ActivationForward final : Operation {
   }
 
  private:
+  /// Whether the moments are those of a mixture of normals, or of GELU.
+  bool has_terms() const {
+    using enum math::ActivationKind;
+    return spec.form == math::MomentsForm::exact &&
+           (spec.kind == sigmoid || spec.kind == tanh || spec.kind == silu || spec.kind == gelu);
+  }
+
   /// Whether the variance comes from values of f, and not from a closed form.
   bool from_values() const {
     using enum math::ActivationKind;
-    if (spec.form == math::MomentsForm::first_order) return false;
-    return spec.kind != identity && spec.kind != relu && spec.kind != leaky_relu &&
-           spec.kind != exp;
+    return spec.form == math::MomentsForm::exact &&
+           (spec.kind == softplus || spec.kind == hardtanh);
+  }
+
+  /// What the terms of the mean, or the Jacobian, and of the variance come to.
+  struct Terms {
+    double mean = 0, var = 0;
+  };
+  Terms terms_at(double mean, double var) const {
+    using enum math::ActivationKind;
+    if (!has_terms()) return {};
+    const bool of_z = spec.kind == silu || spec.kind == gelu;
+    const double size = of_z ? 1 + std::fabs(mean) + std::sqrt(var) : 1;
+    return {size, 2 * std::min(var, 1.0) * size * size};
   }
 
   double largest_error() const {

@@ -237,14 +237,19 @@ TEST_CASE_TEMPLATE("exact Hardtanh", T, TAGIX_ELEMENT_TYPES) {
   CHECK((known[2].mean == 0 && known[2].var == 0 && known[2].jacobian == 1));
 }
 
-TEST_CASE_TEMPLATE("moments by quadrature", T, TAGIX_ELEMENT_TYPES) {
+TEST_CASE_TEMPLATE("moments of smooth activations", T, TAGIX_ELEMENT_TYPES) {
   const std::vector<Point> points = grid(linspace(-12, 12, 97), {1e-3, 0.1, 0.5, 1, 2, 3, 3.5, 4});
-  const auto check = [&](ActivationKind kind, const auto& value, const auto& derivative) {
+  const std::vector<Point> wide = grid(linspace(-12, 12, 25), {0.54, 0.55, 6, 8, 12, 30});
+  const auto check = [&](ActivationKind kind, double bound, const auto& value,
+                         const auto& derivative) {
     CAPTURE(std::string(math::activation_name(kind)));
     const auto truth = [&](double mean, double var) {
       return integrated(value, derivative, mean, var);
     };
-    CHECK(largest_error(moments<T>(exact(kind), points), points, 1.0, truth) < 1e-4);
+    CHECK(largest_error(moments<T>(exact(kind), points), points, 1.0, truth) < bound);
+    if (kind != ActivationKind::softplus) {  // which comes by quadrature
+      CHECK(largest_error(moments<T>(exact(kind), wide), wide, 1.0, truth) < bound);
+    }
     // An activation is nearly linear over a small sd, and then its variance is accurate relative
     // to itself.
     const std::vector<Point> narrow = grid(linspace(-3, 3, 21), {1e-2, 0.1});
@@ -254,18 +259,18 @@ TEST_CASE_TEMPLATE("moments by quadrature", T, TAGIX_ELEMENT_TYPES) {
       largest = std::max(largest, error(got[i].var, truth(narrow[i].mean, narrow[i].var).var,
                                         narrow[i].var * 1e-3));
     }
-    CHECK(largest < tolerance<T>(1e-3, 1e-5));
+    CHECK(largest < tolerance<T>(1e-3, 1e-4));
   };
-  check(ActivationKind::sigmoid, sigmoid, [](double z) { return sigmoid(z) * sigmoid(-z); });
+  check(ActivationKind::sigmoid, 1e-6, sigmoid, [](double z) { return sigmoid(z) * sigmoid(-z); });
   check(
-      ActivationKind::tanh, [](double z) { return std::tanh(z); },
+      ActivationKind::tanh, 3e-6, [](double z) { return std::tanh(z); },
       [](double z) { return 1 / (std::cosh(z) * std::cosh(z)); });
-  check(ActivationKind::softplus, softplus, sigmoid);
+  check(ActivationKind::softplus, 1e-4, softplus, sigmoid);
   check(
-      ActivationKind::silu, [](double z) { return z * sigmoid(z); },
+      ActivationKind::silu, 2e-5, [](double z) { return z * sigmoid(z); },
       [](double z) { return sigmoid(z) * (1 + z * sigmoid(-z)); });
   check(
-      ActivationKind::gelu, [](double z) { return z * normal_cdf(z); },
+      ActivationKind::gelu, 1e-5, [](double z) { return z * normal_cdf(z); },
       [](double z) { return normal_cdf(z) + z * density(z); });
 }
 
@@ -279,10 +284,10 @@ TEST_CASE_TEMPLATE("GELU against mpmath", T, TAGIX_ELEMENT_TYPES) {
       {0.209796580118757, 0.614372178488897, 0.147258550679268}};
   const auto got = moments<T>(exact(ActivationKind::gelu), points);
   for (std::size_t i = 0; i < points.size(); ++i) {
-    // The closed forms are as good as the arithmetic, the quadrature to 1e-4.
+    // The variance has an integral by 5 nodes.
     CHECK(error(got[i].mean, truth[i].mean, 0.1) < tolerance<T>(2e-6, 1e-13));
     CHECK(error(got[i].jacobian, truth[i].jacobian, 0.1) < tolerance<T>(2e-6, 1e-13));
-    CHECK(error(got[i].var, truth[i].var, 0.1) < 1e-4);
+    CHECK(error(got[i].var, truth[i].var, 0.1) < tolerance<T>(5e-6, 1e-6));
   }
 }
 

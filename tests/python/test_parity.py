@@ -50,12 +50,15 @@ CLOSED_FORM: dict[str, Callable[[ModuleType], Any]] = {
     "GELU1": lambda m: m.GELU(moments="first_order"),
     "Exp1": lambda m: m.Exp(moments="first_order"),
 }
-QUADRATURE: dict[str, Callable[[ModuleType], Any]] = {
+# Whose moments are those of a mixture of normals, or have an integral in closed form.
+SMOOTH: dict[str, Callable[[ModuleType], Any]] = {
     "Sigmoid": lambda m: m.Sigmoid(),
     "Tanh": lambda m: m.Tanh(),
-    "Softplus": lambda m: m.Softplus(),
     "SiLU": lambda m: m.SiLU(),
     "GELU": lambda m: m.GELU(),
+}
+QUADRATURE: dict[str, Callable[[ModuleType], Any]] = {
+    "Softplus": lambda m: m.Softplus(),
 }
 RULES: dict[str, Callable[[ModuleType], Any]] = {
     "information": lambda m: m.Information(),
@@ -155,6 +158,30 @@ def test_50_updates_by_quadrature(name: str, batch_size: int, rule: str) -> None
             pair.update(*batch(batch_size, step), np.float32(0.25))
     assert arithmetic.error() <= TARGET
     assert converged.error() <= 1e-4
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize("batch_size", [1, 7])
+def test_50_updates_of_smooth_activations(name: str, batch_size: int, rule: str) -> None:
+    """Against converged integrals in float64."""
+    pair = Pair(SMOOTH[name], rule)
+    for step in range(50):
+        pair.update(*batch(batch_size, step), np.float32(0.25))
+    assert pair.error() <= 2 * TARGET
+    assert pair.prediction_error(batch(100, 99)[0]) <= 3 * TARGET
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", SMOOTH)
+def test_each_of_20_updates_of_smooth_activations(name: str, rule: str) -> None:
+    pair = Pair(SMOOTH[name], rule)
+    worst = 0.0
+    for step in range(20):
+        pair.follow()
+        pair.update(*batch(64, step), np.float32(0.25))
+        worst = max(worst, pair.error())
+    assert worst <= 2 * TARGET
 
 
 @pytest.mark.parametrize("rule", RULES)
