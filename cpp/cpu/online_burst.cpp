@@ -1,0 +1,217 @@
+#include "cpu/online_burst.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace tagix::cpu {
+namespace {
+
+/// No innovation may come near what float32 holds, nor may their products with variances.
+constexpr double largest_innovation = 1e28;
+constexpr float largest_sd = 1e4f;
+
+}  // namespace
+
+bool OnlineBurst::begin(ConstMomentsView parameters, Index batch_size) {
+  for (OnlineStep& step : network_.steps) {
+    auto* affine = std::get_if<OnlineAffine>(&step);
+    if (affine == nullptr) continue;
+    const Index size = affine->shape.parameter_count();
+    affine->largest_mean = kernels_.largest_magnitude(parameters.mean + affine->parameters, size);
+    affine->largest_sd =
+        std::sqrt(kernels_.largest_magnitude(parameters.var + affine->parameters, size));
+    if (!(affine->largest_sd < largest_sd)) return false;
+  }
+  Index widest = 0;
+  for (OnlineStep& step : network_.steps) {
+    auto* affine = std::get_if<OnlineAffine>(&step);
+    if (affine == nullptr || affine->burst == nullptr) continue;
+    affine->burst->load(affine->parameters_in(parameters), affine->largest_sd);
+    widest = std::max(widest, affine->shape.in_features);
+  }
+  live_.resize(static_cast<std::size_t>(widest));
+  start_rows(batch_size);
+  return true;
+}
+
+void OnlineBurst::end(MomentsView parameters) {
+  for (const OnlineStep& step : network_.steps) {
+    const auto* affine = std::get_if<OnlineAffine>(&step);
+    if (affine == nullptr || affine->burst == nullptr) continue;
+    affine->burst->store(parameters.slice(affine->parameters, 1, affine->shape.parameter_count()));
+  }
+}
+
+void OnlineBurst::start_rows(Index batch_size) {
+  network_.rows = 1;
+  while (network_.rows < batch_size) network_.rows *= 2;
+  std::fill_n(network_.mean_into(0), network_.rows * network_.in_features, 0.0f);
+  std::fill_n(network_.at(network_.input_var), network_.rows * network_.in_features, 0.0f);
+  const PlanePair top = network_.above(network_.n_steps());
+  std::fill_n(network_.at(top.mean), network_.rows * network_.out_features, 0.0f);
+  std::fill_n(network_.at(top.var), network_.rows * network_.out_features, 0.0f);
+}
+
+bool OnlineBurst::learn(const UpdateRule& rule, const TrainingRows& batch, MomentsView parameters,
+                        TrainingState* state) {
+  const Index count = batch.input.rows;
+  if (count < last_count_) start_rows(network_.rows);
+  last_count_ = count;
+  forward(parameters, batch.input);
+  const PlanePair top = network_.above(network_.n_steps());
+  backend_.observe(network_.prediction(count), batch.target, batch.noise,
+                   rule.spread(count, batch.noise.mean_weight),
+                   {network_.at(top.mean), network_.at(top.var), count, network_.out_features});
+  if (!is_bounded()) {
+    measure_weights(parameters);
+    if (!is_bounded()) return false;
+  }
+  backend_.sum_predictions(network_.prediction(count), batch.target, batch.noise, state);
+  if (state->failure == Failure::none) backward(rule, count, parameters, state);
+  return true;
+}
+
+void OnlineBurst::forward(ConstMomentsView parameters, ConstMomentsView input) {
+  float *var = network_.at(network_.var.mean), *next_var = network_.at(network_.var.var);
+  std::copy_n(input.mean, input.size(), network_.mean_into(0));
+  const float* known_or_var = nullptr;
+  if (input.var != nullptr) {
+    std::copy_n(input.var, input.size(), network_.at(network_.input_var));
+    known_or_var = network_.at(network_.input_var);
+  }
+  bool has_squares = false;
+  const float* jacobian = nullptr;
+  for (Index i = 0; i < network_.n_steps(); ++i) {
+    float *mean = network_.mean_into(i), *next_mean = network_.mean_into(i + 1);
+    if (i + 1 == network_.n_steps()) next_var = network_.at(network_.prediction_planes.var);
+    if (auto* affine = std::get_if<OnlineAffine>(&network_.step(i))) {
+      const Index in = affine->shape.in_features, out = affine->shape.out_features;
+      float* const square = network_.at(affine->input.var);
+      float* const moment = network_.at(affine->second_moment);
+      if (!has_squares) {
+        kernels_.square(mean, network_.rows * in, square);
+        kernels_.second_moment(mean, known_or_var, network_.rows * in, moment);
+      }
+      affine->jacobian = std::exchange(jacobian, nullptr);
+      if (affine->burst != nullptr) {
+        affine->burst->forward(input_of(*affine, known_or_var), network_.rows,
+                               {next_mean, next_var});
+      } else {
+        for (Index row = 0; row < network_.rows; ++row) {
+          const float* row_var = known_or_var == nullptr ? nullptr : known_or_var + row * in;
+          kernels_.affine_row({mean + row * in, row_var, square + row * in}, in,
+                              affine->parameters_in(parameters), out, next_mean + row * out,
+                              next_var + row * out);
+        }
+      }
+      has_squares = false;
+    } else {
+      const auto& activation = std::get<OnlineActivation>(network_.step(i));
+      ActivationOutput output{next_mean, next_var, network_.at(activation.jacobian)};
+      if (const OnlineAffine* above = network_.affine_at(i + 1)) {
+        output.square = network_.at(above->input.var);
+        output.second_moment = network_.at(above->second_moment);
+      }
+      has_squares = output.square != nullptr;
+      jacobian = output.jacobian;
+      kernels_.activation(activation.spec, Format::float32, mean, known_or_var,
+                          network_.rows * activation.features, output);
+    }
+    known_or_var = next_var;
+    std::swap(var, next_var);
+  }
+}
+
+BurstInput OnlineBurst::input_of(const OnlineAffine& affine, const float* var) {
+  const Index in = affine.shape.in_features;
+  BurstInput input{network_.at(affine.input.mean), var, network_.at(affine.second_moment), nullptr,
+                   in};
+  if (network_.rows == 1) {
+    input.n_live = kernels_.find_live(input.second_moment, affine.jacobian, in, live_.data());
+    if (input.n_live < in) input.live = live_.data();
+  }
+  return input;
+}
+
+bool OnlineBurst::is_bounded() {
+  const PlanePair top = network_.above(network_.n_steps());
+  const auto sum = [&](const float* values, Index features) {
+    return static_cast<double>(kernels_.absolute_sum(values, network_.rows * features));
+  };
+  double mean = sum(network_.at(top.mean), network_.out_features);
+  double var = sum(network_.at(top.var), network_.out_features);
+  for (Index i = network_.n_steps() - 1; i >= 0; --i) {
+    double factor = 0;
+    if (const OnlineAffine* affine = network_.affine_at(i)) {
+      const double input = 1 + sum(network_.at(affine->input.mean), affine->shape.in_features);
+      const double largest = std::max(mean * input, var * input * input);
+      if (!(largest < largest_innovation)) return false;
+      factor = static_cast<double>(affine->largest_mean) *
+               static_cast<double>(affine->shape.in_features);
+    } else {
+      const auto& activation = std::get<OnlineActivation>(network_.step(i));
+      factor = static_cast<double>(kernels_.largest_magnitude(network_.at(activation.jacobian),
+                                                              network_.rows * activation.features));
+    }
+    mean *= factor;
+    var *= factor * factor;
+  }
+  return true;
+}
+
+void OnlineBurst::measure_weights(ConstMomentsView parameters) {
+  for (OnlineStep& step : network_.steps) {
+    auto* affine = std::get_if<OnlineAffine>(&step);
+    if (affine == nullptr) continue;
+    affine->largest_mean = affine->burst != nullptr
+                               ? affine->burst->largest_mean()
+                               : kernels_.largest_magnitude(parameters.mean + affine->parameters,
+                                                            affine->shape.parameter_count());
+  }
+}
+
+void OnlineBurst::backward(const UpdateRule& rule, Index batch_size, MomentsView parameters,
+                           TrainingState* state) {
+  const float clip = rule.bound_for(batch_size);
+  for (Index i = network_.n_steps() - 1; i >= 0; --i) {
+    const PlanePair target = network_.above(i);
+    const bool at_input = target.mean == network_.below.mean;
+    if (auto* affine = std::get_if<OnlineAffine>(&network_.step(i))) {
+      const BurstOutput below =
+          at_input ? BurstOutput{} : BurstOutput{network_.at(target.mean), network_.at(target.var)};
+      backward_affine(*affine, rule, batch_size, below, parameters, state);
+      affine->largest_mean += clip * affine->largest_sd;
+    } else if (!at_input) {
+      const auto& activation = std::get<OnlineActivation>(network_.step(i));
+      kernels_.scale_deltas(network_.at(activation.jacobian), network_.rows * activation.features,
+                            network_.at(target.mean), network_.at(target.var));
+    }
+  }
+}
+
+void OnlineBurst::backward_affine(const OnlineAffine& affine, const UpdateRule& rule,
+                                  Index batch_size, const BurstOutput& below,
+                                  MomentsView parameters, TrainingState* state) {
+  const Index in = affine.shape.in_features, out = affine.shape.out_features;
+  const BurstOutput delta{network_.at(affine.delta.mean), network_.at(affine.delta.var)};
+  if (affine.burst != nullptr) {
+    const BurstInput input = input_of(affine, nullptr);
+    if (input.live != nullptr && below.mean != nullptr) {
+      std::fill_n(below.mean, in, 0.0f);
+      std::fill_n(below.var, in, 0.0f);
+    }
+    affine.burst->learn(input, delta, network_.rows, rule.bound_for(batch_size), below);
+    return;
+  }
+  if (below.mean != nullptr) {
+    const float* const weight = affine.parameters_in(parameters).weight_mean;
+    for (Index row = 0; row < network_.rows; ++row) {
+      kernels_.affine_row_backward(delta.mean + row * out, delta.var + row * out, out, weight, in,
+                                   below.mean + row * in, below.var + row * in);
+    }
+  }
+  network_.update_affine(affine, rule, batch_size, parameters, state);
+}
+
+}  // namespace tagix::cpu
