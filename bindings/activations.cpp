@@ -116,19 +116,20 @@ function raises itself passes through.)");
 
 void bind_activations(py::module_& m) {
   using math::ActivationKind;
-  const std::string quadrature = "by a trapezoid rule of 30 nodes (cpp/math/quadrature.h)";
+  const std::string mixture =
+      "of a mixture of normals in place of the sigmoid (cpp/math/logistic_moments.h)";
   bind_identity(m);
   bind_activation<ActivationKind::relu>(m, "f(z) = max(z, 0)", "in closed form");
   bind_leaky_relu(m);
   bind_activation<ActivationKind::hardtanh>(m, "f(z) = min(max(z, -1), 1)", "in closed form");
-  bind_activation<ActivationKind::sigmoid>(m, "f(z) = 1 / (1 + exp(-z))", quadrature);
-  bind_activation<ActivationKind::tanh>(m, "f(z) = tanh(z)", quadrature);
-  bind_activation<ActivationKind::softplus>(m, "f(z) = log(1 + exp(z))", quadrature);
-  bind_activation<ActivationKind::silu>(m, "f(z) = z / (1 + exp(-z))", quadrature);
+  bind_activation<ActivationKind::sigmoid>(m, "f(z) = 1 / (1 + exp(-z))", mixture);
+  bind_activation<ActivationKind::tanh>(m, "f(z) = tanh(z)", mixture);
+  bind_activation<ActivationKind::softplus>(
+      m, "f(z) = log(1 + exp(z))", "by a trapezoid rule of 30 nodes (cpp/math/quadrature.h)");
+  bind_activation<ActivationKind::silu>(m, "f(z) = z / (1 + exp(-z))", mixture);
   bind_activation<ActivationKind::gelu>(
       m, "f(z) = z Phi(z), Phi the standard normal distribution",
-      "in closed form, the variance by a trapezoid rule of 30 nodes "
-      "(cpp/math/quadrature.h)");
+      "in closed form, the variance with an integral by 5 nodes (cpp/math/smooth_activations.h)");
   bind_activation<ActivationKind::exp>(m, "f(z) = exp(z)", "in closed form, as f(z) is log-normal");
   bind_function_activation(m);
 }

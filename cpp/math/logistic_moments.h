@@ -45,8 +45,7 @@ TAGIX_HD TAGIX_INLINE LogisticMoments<T> logistic_moments(T mean, T var) {
   constexpr LogisticMixture<S> mixture = logistic_mixture<S>();
   const T zero = broadcast<T>(0), distance = abs(mean);
   LogisticMoments<T> moments{zero, {zero, zero, zero, zero, zero, zero}};
-  // Unrolled, since turns of a loop would wait for each other.
-#pragma GCC unroll 7
+  TAGIX_UNROLL(7)
   for (int k = 0; k < n_logistic_normals; ++k) {
     const T r = inverse_sqrt(mixture.var[k] + var);
     const T a = distance * r, square = a * a;

@@ -153,7 +153,7 @@ struct GELU : ByQuadrature<GELU> {
     const T exponent = max(S(-0.5) * h * h, broadcast<T>(S(-43)));  // exp of twice it is in range
     const T gap = 2 * var * b * b * reciprocal(1 + b);              // 1 - b
     T sum = broadcast<T>(0);
-#pragma GCC unroll 5
+    TAGIX_UNROLL(5)
     for (int i = 0; i < 5; ++i) {
       const T x = b + gap * node[i];
       const T square = 1 + x * x;

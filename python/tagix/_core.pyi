@@ -252,7 +252,7 @@ class Sigmoid(Layer):
     f(z) = 1 / (1 + exp(-z)), element by element: (batch, features) in and out.
 
     For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
-    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    Cov(z, f(z)) / Var z, of a mixture of normals in place of the sigmoid (cpp/math/logistic_moments.h).
     moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
     f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
@@ -267,7 +267,7 @@ class Tanh(Layer):
     f(z) = tanh(z), element by element: (batch, features) in and out.
 
     For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
-    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    Cov(z, f(z)) / Var z, of a mixture of normals in place of the sigmoid (cpp/math/logistic_moments.h).
     moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
     f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
@@ -297,7 +297,7 @@ class SiLU(Layer):
     f(z) = z / (1 + exp(-z)), element by element: (batch, features) in and out.
 
     For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
-    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    Cov(z, f(z)) / Var z, of a mixture of normals in place of the sigmoid (cpp/math/logistic_moments.h).
     moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
     f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
@@ -312,7 +312,7 @@ class GELU(Layer):
     f(z) = z Phi(z), Phi the standard normal distribution, element by element: (batch, features) in and out.
 
     For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
-    Cov(z, f(z)) / Var z, in closed form, the variance by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    Cov(z, f(z)) / Var z, in closed form, the variance with an integral by 5 nodes (cpp/math/smooth_activations.h).
     moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
     f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
