@@ -12,8 +12,8 @@
 namespace tagix::cpu {
 namespace {
 
-/// Vectors of columns of affine_burst that are summed side by side: three sums for each and a row,
-/// in a third of the registers at least.
+/// Vectors of columns that affine_burst sums side by side. Each takes three sums for every row;
+/// more would not fit the registers beside the weights.
 template <int rows>
 constexpr int burst_vectors =
     rows == 1 ? (lanes<Vector> == 16 ? 4 : 2) : (rows == 2 && lanes<Vector> == 16 ? 2 : 1);
@@ -259,7 +259,7 @@ void transpose_plane(const float* source, Index rows, Index cols, Index stride, 
 Index find_live(const float* second_moment, const float* jacobian, Index size, Index* live) {
   bool all = true;
   for_each_vector(size, [&](Index i, auto load_part, auto) TAGIX_LAMBDA_INLINE {
-    // What fills up the last vector is 0 too: it is looked at by itself.
+    // A last vector that is not whole is filled up with zeros, which would count as dead inputs.
     const bool whole = i + lanes<Vector> <= size;
     all = all && whole && !math::any(load_part(second_moment + i) == 0);
   });

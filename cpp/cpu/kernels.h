@@ -176,7 +176,7 @@ struct NoisyTargets {
   float* noise_delta_var;
 };
 
-/// Where Kernels::activation writes; null what nobody asks for.
+/// Where Kernels::activation writes; a pointer is null where the values are not wanted.
 struct ActivationOutput {
   float* mean;
   float* var;
@@ -271,7 +271,7 @@ struct Kernels {
   /// for their innovations), and returns how many they are; writes nothing where that is all of
   /// them.
   Index (*find_live)(const float* second_moment, const float* jacobian, Index size, Index* live);
-  /// The largest absolute value, those that are NaN left out.
+  /// The largest absolute value; NaN does not count.
   float (*largest_magnitude)(const float* values, Index size);
 
   void (*square)(const float* values, Index size, float* squares);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <utility>
 
 namespace tagix::cpu {
 namespace {
@@ -73,54 +72,18 @@ bool OnlineBurst::learn(const UpdateRule& rule, const TrainingRows& batch, Momen
 }
 
 void OnlineBurst::forward(ConstMomentsView parameters, ConstMomentsView input) {
-  float *var = network_.at(network_.var.mean), *next_var = network_.at(network_.var.var);
   std::copy_n(input.mean, input.size(), network_.mean_into(0));
-  const float* known_or_var = nullptr;
-  if (input.var != nullptr) {
-    std::copy_n(input.var, input.size(), network_.at(network_.input_var));
-    known_or_var = network_.at(network_.input_var);
-  }
-  bool has_squares = false;
-  const float* jacobian = nullptr;
-  for (Index i = 0; i < network_.n_steps(); ++i) {
-    float *mean = network_.mean_into(i), *next_mean = network_.mean_into(i + 1);
-    if (i + 1 == network_.n_steps()) next_var = network_.at(network_.prediction_planes.var);
-    if (auto* affine = std::get_if<OnlineAffine>(&network_.step(i))) {
-      const Index in = affine->shape.in_features, out = affine->shape.out_features;
-      float* const square = network_.at(affine->input.var);
-      float* const moment = network_.at(affine->second_moment);
-      if (!has_squares) {
-        kernels_.square(mean, network_.rows * in, square);
-        kernels_.second_moment(mean, known_or_var, network_.rows * in, moment);
-      }
-      affine->jacobian = std::exchange(jacobian, nullptr);
-      if (affine->burst != nullptr) {
-        affine->burst->forward(input_of(*affine, known_or_var), network_.rows,
-                               {next_mean, next_var});
-      } else {
-        for (Index row = 0; row < network_.rows; ++row) {
-          const float* row_var = known_or_var == nullptr ? nullptr : known_or_var + row * in;
-          kernels_.affine_row({mean + row * in, row_var, square + row * in}, in,
-                              affine->parameters_in(parameters), out, next_mean + row * out,
-                              next_var + row * out);
+  float* const input_var = input.var == nullptr ? nullptr : network_.at(network_.input_var);
+  if (input_var != nullptr) std::copy_n(input.var, input.size(), input_var);
+  network_.forward(
+      network_.rows, input_var,
+      [&](const OnlineAffine& affine, const float* var, float* next_mean, float* next_var) {
+        if (affine.burst != nullptr) {
+          affine.burst->forward(input_of(affine, var), network_.rows, {next_mean, next_var});
+        } else {
+          network_.affine_rows(affine, parameters, network_.rows, var, next_mean, next_var);
         }
-      }
-      has_squares = false;
-    } else {
-      const auto& activation = std::get<OnlineActivation>(network_.step(i));
-      ActivationOutput output{next_mean, next_var, network_.at(activation.jacobian)};
-      if (const OnlineAffine* above = network_.affine_at(i + 1)) {
-        output.square = network_.at(above->input.var);
-        output.second_moment = network_.at(above->second_moment);
-      }
-      has_squares = output.square != nullptr;
-      jacobian = output.jacobian;
-      kernels_.activation(activation.spec, Format::float32, mean, known_or_var,
-                          network_.rows * activation.features, output);
-    }
-    known_or_var = next_var;
-    std::swap(var, next_var);
-  }
+      });
 }
 
 BurstInput OnlineBurst::input_of(const OnlineAffine& affine, const float* var) {
@@ -178,40 +141,30 @@ void OnlineBurst::backward(const UpdateRule& rule, Index batch_size, MomentsView
     const PlanePair target = network_.above(i);
     const bool at_input = target.mean == network_.below.mean;
     if (auto* affine = std::get_if<OnlineAffine>(&network_.step(i))) {
-      const BurstOutput below =
-          at_input ? BurstOutput{} : BurstOutput{network_.at(target.mean), network_.at(target.var)};
-      backward_affine(*affine, rule, batch_size, below, parameters, state);
+      if (affine->burst != nullptr) {
+        learn_copy(*affine, clip,
+                   at_input ? BurstOutput{}
+                            : BurstOutput{network_.at(target.mean), network_.at(target.var)});
+      } else {
+        if (!at_input) network_.pass_affine(*affine, parameters, target);
+        network_.update_affine(*affine, rule, batch_size, parameters, state);
+      }
       affine->largest_mean += clip * affine->largest_sd;
     } else if (!at_input) {
-      const auto& activation = std::get<OnlineActivation>(network_.step(i));
-      kernels_.scale_deltas(network_.at(activation.jacobian), network_.rows * activation.features,
-                            network_.at(target.mean), network_.at(target.var));
+      network_.pass_activation(std::get<OnlineActivation>(network_.step(i)), target);
     }
   }
 }
 
-void OnlineBurst::backward_affine(const OnlineAffine& affine, const UpdateRule& rule,
-                                  Index batch_size, const BurstOutput& below,
-                                  MomentsView parameters, TrainingState* state) {
-  const Index in = affine.shape.in_features, out = affine.shape.out_features;
-  const BurstOutput delta{network_.at(affine.delta.mean), network_.at(affine.delta.var)};
-  if (affine.burst != nullptr) {
-    const BurstInput input = input_of(affine, nullptr);
-    if (input.live != nullptr && below.mean != nullptr) {
-      std::fill_n(below.mean, in, 0.0f);
-      std::fill_n(below.var, in, 0.0f);
-    }
-    affine.burst->learn(input, delta, network_.rows, rule.bound_for(batch_size), below);
-    return;
+void OnlineBurst::learn_copy(const OnlineAffine& affine, float clip, const BurstOutput& below) {
+  const Index in = affine.shape.in_features;
+  const BurstInput input = input_of(affine, nullptr);
+  if (input.live != nullptr && below.mean != nullptr) {
+    std::fill_n(below.mean, in, 0.0f);
+    std::fill_n(below.var, in, 0.0f);
   }
-  if (below.mean != nullptr) {
-    const float* const weight = affine.parameters_in(parameters).weight_mean;
-    for (Index row = 0; row < network_.rows; ++row) {
-      kernels_.affine_row_backward(delta.mean + row * out, delta.var + row * out, out, weight, in,
-                                   below.mean + row * in, below.var + row * in);
-    }
-  }
-  network_.update_affine(affine, rule, batch_size, parameters, state);
+  affine.burst->learn(input, {network_.at(affine.delta.mean), network_.at(affine.delta.var)},
+                      network_.rows, clip, below);
 }
 
 }  // namespace tagix::cpu

@@ -32,7 +32,7 @@ class OnlineBurst {
   void start_rows(Index batch_size);
   /// Moments of the output of all rows, by the copies of the weights where there are some.
   void forward(ConstMomentsView parameters, ConstMomentsView input);
-  /// What enters an affine step, in one row but those that are 0.
+  /// What enters an affine step; of a lone row without the inputs that are 0.
   BurstInput input_of(const OnlineAffine& affine, const float* var);
   /// Whether no innovation can overflow: those of an affine step are products of the innovations of
   /// its output, at most their sum, with what entered it, at most 1 + its sum; and the innovations
@@ -43,8 +43,8 @@ class OnlineBurst {
   /// Passes the innovation of the output down, and changes the parameters on the way.
   void backward(const UpdateRule& rule, Index batch_size, MomentsView parameters,
                 TrainingState* state);
-  void backward_affine(const OnlineAffine& affine, const UpdateRule& rule, Index batch_size,
-                       const BurstOutput& below, MomentsView parameters, TrainingState* state);
+  /// The part of a step whose weights are copied; nobody asks for the innovation below the first.
+  void learn_copy(const OnlineAffine& affine, float clip, const BurstOutput& below);
 
   Backend& backend_;
   const Kernels& kernels_;

@@ -1,9 +1,7 @@
 #include "cpu/online_executor.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
-#include <utility>
 #include <variant>
 
 #include "core/memory.h"
@@ -107,34 +105,14 @@ class OnlineExecutor final : public Executor {
   Index prediction_rows() const override { return max_online_rows; }
 
  private:
-  /// Moments of the output; keeps inputs of affine steps and Jacobians.
+  /// Moments of the output.
   void forward(ConstMomentsView parameters, ConstMomentsView input) {
-    const Index rows = input.rows;
-    float *var = network_.at(network_.var.mean), *next_var = network_.at(network_.var.var);
     std::copy_n(input.mean, input.size(), network_.mean_into(0));
-    const float* known_or_var = input.var;
-    for (Index i = 0; i < network_.n_steps(); ++i) {
-      float *mean = network_.mean_into(i), *next_mean = network_.mean_into(i + 1);
-      if (i + 1 == network_.n_steps()) next_var = network_.at(network_.prediction_planes.var);
-      if (const OnlineAffine* affine = network_.affine_at(i)) {
-        const Index in = affine->shape.in_features, out = affine->shape.out_features;
-        float* square = network_.at(affine->input.var);
-        kernels_.square(mean, rows * in, square);
-        for (Index row = 0; row < rows; ++row) {
-          const float* row_var = known_or_var == nullptr ? nullptr : known_or_var + row * in;
-          kernels_.affine_row({mean + row * in, row_var, square + row * in}, in,
-                              affine->parameters_in(parameters), out, next_mean + row * out,
-                              next_var + row * out);
-        }
-      } else {
-        const auto& activation = std::get<OnlineActivation>(network_.step(i));
-        kernels_.activation(activation.spec, Format::float32, mean, known_or_var,
-                            rows * activation.features,
-                            {next_mean, next_var, network_.at(activation.jacobian)});
-      }
-      known_or_var = next_var;
-      std::swap(var, next_var);
-    }
+    network_.forward(
+        input.rows, input.var,
+        [&](const OnlineAffine& affine, const float* var, float* next_mean, float* next_var) {
+          network_.affine_rows(affine, parameters, input.rows, var, next_mean, next_var);
+        });
   }
 
   /// The means alone; the variances of the output are 0.
@@ -145,12 +123,7 @@ class OnlineExecutor final : public Executor {
       const float* mean = network_.mean_into(i);
       float* const next_mean = network_.mean_into(i + 1);
       if (const OnlineAffine* affine = network_.affine_at(i)) {
-        const Index in = affine->shape.in_features, out = affine->shape.out_features;
-        for (Index row = 0; row < rows; ++row) {
-          kernels_.affine_row({mean + row * in, nullptr, nullptr}, in,
-                              affine->parameters_in(parameters), out, next_mean + row * out,
-                              nullptr);
-        }
+        network_.affine_rows(*affine, parameters, rows, nullptr, next_mean, nullptr);
       } else {
         const auto& activation = std::get<OnlineActivation>(network_.step(i));
         kernels_.activation_values(activation.spec, mean, rows * activation.features, next_mean);
@@ -166,18 +139,9 @@ class OnlineExecutor final : public Executor {
       const bool at_input = target.mean == network_.below.mean;
       if (at_input && !need_input_delta) return;
       if (const OnlineAffine* affine = network_.affine_at(i)) {
-        const Index in = affine->shape.in_features, out = affine->shape.out_features;
-        const float* weight = affine->parameters_in(parameters).weight_mean;
-        for (Index row = 0; row < network_.rows; ++row) {
-          kernels_.affine_row_backward(network_.at(affine->delta.mean) + row * out,
-                                       network_.at(affine->delta.var) + row * out, out, weight, in,
-                                       network_.at(target.mean) + row * in,
-                                       network_.at(target.var) + row * in);
-        }
+        network_.pass_affine(*affine, parameters, target);
       } else {
-        const auto& activation = std::get<OnlineActivation>(network_.step(i));
-        kernels_.scale_deltas(network_.at(activation.jacobian), network_.rows * activation.features,
-                              network_.at(target.mean), network_.at(target.var));
+        network_.pass_activation(std::get<OnlineActivation>(network_.step(i)), target);
       }
     }
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -53,6 +54,21 @@ class OnlineNetwork {
   /// passes it on in place else.
   PlanePair above(Index i) const;
 
+  /// Moments of the output of n_rows rows, whose means lie in mean_into(0); input_var is null where
+  /// they are known exactly. Keeps Jacobians, and of what enters an affine step the means, their
+  /// squares and second moments. affine(step, var, next_mean, next_var) takes an affine step's
+  /// input to its output.
+  template <class Affine>
+  void forward(Index n_rows, const float* input_var, const Affine& affine);
+  /// An affine step of n_rows rows by its parameters as they lie; the variances are null where
+  /// those of the parameters are.
+  void affine_rows(const OnlineAffine& affine, ConstMomentsView parameters, Index n_rows,
+                   const float* input_var, float* output_mean, float* output_var);
+  /// Passes the innovations of the output of step i on to its input, `target`, in `rows` rows; an
+  /// affine step does so by its parameters as they lie.
+  void pass_affine(const OnlineAffine& affine, ConstMomentsView parameters, PlanePair target);
+  void pass_activation(const OnlineActivation& activation, PlanePair target);
+
   /// Changes the parameters of one step by what lies in its planes.
   void update_affine(const OnlineAffine& affine, const UpdateRule& rule, Index batch_size,
                      MomentsView parameters, TrainingState* state);
@@ -82,5 +98,37 @@ class OnlineNetwork {
   Buffer<float> memory_;
   Moments innovation_;
 };
+
+template <class Affine>
+void OnlineNetwork::forward(Index n_rows, const float* input_var, const Affine& affine) {
+  float *next_var = at(var.mean), *other_var = at(var.var);
+  const float* known_or_var = input_var;
+  const float* jacobian = nullptr;  // of the step below, where that is an activation
+  for (Index i = 0; i < n_steps(); ++i) {
+    float *mean = mean_into(i), *next_mean = mean_into(i + 1);
+    if (i + 1 == n_steps()) next_var = at(prediction_planes.var);
+    if (auto* map = std::get_if<OnlineAffine>(&step(i))) {
+      map->jacobian = std::exchange(jacobian, nullptr);
+      if (map->jacobian == nullptr) {
+        const Index size = n_rows * map->shape.in_features;
+        kernels_.square(mean, size, at(map->input.var));
+        kernels_.second_moment(mean, known_or_var, size, at(map->second_moment));
+      }
+      affine(*map, known_or_var, next_mean, next_var);
+    } else {
+      const auto& activation = std::get<OnlineActivation>(step(i));
+      ActivationOutput output{next_mean, next_var, at(activation.jacobian)};
+      if (const OnlineAffine* map_above = affine_at(i + 1)) {
+        output.square = at(map_above->input.var);
+        output.second_moment = at(map_above->second_moment);
+      }
+      jacobian = output.jacobian;
+      kernels_.activation(activation.spec, Format::float32, mean, known_or_var,
+                          n_rows * activation.features, output);
+    }
+    known_or_var = next_var;
+    std::swap(next_var, other_var);
+  }
+}
 
 }  // namespace tagix::cpu

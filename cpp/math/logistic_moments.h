@@ -94,7 +94,8 @@ TAGIX_HD TAGIX_INLINE T sigmoid_var(const LogisticMoments<T>& moments, T var) {
   using S = scalar_of_t<T>;
   const T* const d = moments.expected;
   const T closed = moments.lower * (1 - moments.lower) - d[1];
-  // The series is never too large: in the tails, where the closed form cancels, it is nearer.
+  // Its terms are positive, so the series is a lower bound. In the tails, where the closed form
+  // cancels, it is the better one.
   const T series = variance_series(var, d[1], d[2], d[3], d[4]);
   return select(var < S(largest_series_var), series, max(closed, series));
 }

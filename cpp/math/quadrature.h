@@ -12,9 +12,9 @@ constexpr int n_quadrature_nodes = 30;
 /// S is float or double.
 ///
 /// A trapezoid rule with spacing that grows into the tails (tools/fit_quadrature.py derives it).
-/// For softplus, whose moments it gives, and sigmoid, tanh, SiLU and GELU, with z ~ N(mean, sd^2),
-/// |mean| <= 12, the largest error of mean, var and Jacobian, relative to max(1, |value|), beside
-/// Gauss-Hermite of as many nodes:
+/// Softplus uses it, and the slopes of all five. For sigmoid, tanh, softplus, SiLU and GELU with z
+/// ~ N(mean, sd^2), |mean| <= 12, the largest error of mean, var and Jacobian, relative to max(1,
+/// |value|), beside Gauss-Hermite of as many nodes:
 ///
 ///     sd                1e-3 to 4      6        8        12
 ///     tanh              9e-5           2e-3     7e-3     2e-2     (Gauss-Hermite 5e-2 at 4)

@@ -138,9 +138,9 @@ TAGIX_HD TAGIX_INLINE T sqrt(T x) {
   }
 }
 
-/// 1 / x for numbers whose inverse is one. With vectors of 512 bits, whose division takes longer
-/// than all around it, by an estimate of 14 bits and a step of Newton's: two units in the last
-/// place.
+/// 1 / x where that neither overflows nor underflows. With vectors of 512 bits, whose division
+/// takes longer than all around it, by an estimate of 14 bits and a step of Newton's: two units in
+/// the last place.
 template <class T>
 TAGIX_HD TAGIX_INLINE T reciprocal(T x) {
 #if defined(__AVX512F__) && !defined(__CUDACC__)

@@ -74,7 +74,7 @@ struct ActivationForward final : Operation {
         };
         const double value = from_values() ? std::fabs(truth.mean) + std::sqrt(truth.var) : 0;
         const double tail = ignored_tail(spec, c);
-        const Terms terms = terms_at(m, v);
+        const Terms terms = terms_at(m, v, truth.jacobian);
         mean.values.push_back(
             {truth.mean, moment(&Moments::mean) + value + tail * std::sqrt(v) + terms.mean});
         var.values.push_back({truth.var, moment(&Moments::var) + tail * v + terms.var +
@@ -127,16 +127,18 @@ struct ActivationForward final : Operation {
            (spec.kind == softplus || spec.kind == hardtanh);
   }
 
-  /// What the terms of the mean, or the Jacobian, and of the variance come to.
+  /// What the terms of the mean, or the Jacobian J, and of the variance come to. A small variance
+  /// is about J^2 var, with J known to its own terms; a large one is a sum of terms of size^2.
   struct Terms {
     double mean = 0, var = 0;
   };
-  Terms terms_at(double mean, double var) const {
+  Terms terms_at(double mean, double var, double jacobian) const {
     using enum math::ActivationKind;
     if (!has_terms()) return {};
     const bool of_z = spec.kind == silu || spec.kind == gelu;
     const double size = of_z ? 1 + std::fabs(mean) + std::sqrt(var) : 1;
-    return {size, 2 * std::min(var, 1.0) * size * size};
+    const double slope = std::fabs(jacobian) + std::sqrt(var) + 0x1p-20 * size;
+    return {size, 2 * std::min(var, 1.0) * size * std::min(slope, size)};
   }
 
   double largest_error() const {

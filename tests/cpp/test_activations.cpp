@@ -259,7 +259,7 @@ TEST_CASE_TEMPLATE("moments of smooth activations", T, TAGIX_ELEMENT_TYPES) {
       largest = std::max(largest, error(got[i].var, truth(narrow[i].mean, narrow[i].var).var,
                                         narrow[i].var * 1e-3));
     }
-    CHECK(largest < tolerance<T>(1e-3, 1e-4));
+    CHECK(largest < tolerance<T>(1e-3, 1e-5));
   };
   check(ActivationKind::sigmoid, 1e-6, sigmoid, [](double z) { return sigmoid(z) * sigmoid(-z); });
   check(
