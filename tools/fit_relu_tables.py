@@ -145,7 +145,7 @@ def literals(values: Array) -> str:
 def build(table: Table) -> tuple[str, Array, Array]:
     """The struct in C++, the largest error in each interval of any moment, and the edges."""
     edges = table.edges()
-    centres = np.float32([(low + high) / 2 for low, high in pairwise(edges)])
+    centres = np.array([(low + high) / 2 for low, high in pairwise(edges)], np.float32)
     fits = [
         fit(low, high, float(centre), table.degree)
         for (low, high), centre in zip(pairwise(edges), centres, strict=True)
