@@ -8,10 +8,11 @@ With X standard normal, the tail moments at t >= 0
 
     S(t) = E (X - t)+^2,   E (X - t)+ = -S'(t) / 2,   P(X > t) = S''(t) / 2
 
-are one function and its derivatives. So one polynomial for S in each of 31 intervals gives all
-three; the 32nd, from the last edge on, is 0. The coefficients are those whose largest relative
-error of any of the three is the least, by Lawson's algorithm: least squares, again and again, with
-weights that grow where the error is large.
+are one function and its derivatives, and P(X > t) = S(t) + t E (X - t)+, a sum of positive terms.
+So one polynomial for S in each of 31 intervals and its slope give all three; the 32nd, from the
+last edge on, is 0. The coefficients are those whose largest relative error of any of the three is
+the least, by Lawson's algorithm: least squares, again and again, with weights that grow where the
+error is large.
 
 Interval number y = round(a t + b t^2) makes the intervals narrower as t grows and the moments fall.
 """
@@ -78,9 +79,9 @@ TABLES = (
     Table(
         "ReLUTable",
         "/// To 8 standard deviations, for moments in float.",
-        degree=7,
-        end=8.0,
-        growth=0.4,
+        degree=6,
+        end=8.01,
+        growth=0.8,
     ),
     Table(
         "RoughReLUTable",
@@ -112,12 +113,14 @@ def fit(low: float, high: float, centre: float, degree: int) -> tuple[Array, Arr
     radius = (high - low) / 2
     u = (t - centre) / radius
     k = np.arange(degree + 1)
-    powers = [np.where(k >= j, u[:, None] ** np.maximum(k - j, 0), 0) / radius**j for j in range(3)]
+    # Each row holds what the coefficients contribute to a moment at a point.
+    second = u[:, None] ** k
+    first = -k / 2 * u[:, None] ** np.maximum(k - 1, 0) / radius
+    probability = second + t[:, None] * first
     rows = np.concatenate(
         [
-            powers[0] / truth[0][:, None],
-            -k / 2 * powers[1] / truth[1][:, None],
-            k * (k - 1) / 2 * powers[2] / truth[2][:, None],
+            row / value[:, None]
+            for row, value in zip((second, first, probability), truth, strict=True)
         ]
     )
     weights = np.full(len(rows), 1 / len(rows))
@@ -174,8 +177,8 @@ namespace tagix::cpu {
 namespace {
 
 // Polynomials for the tail moments of a standard normal X, S(t) = E (X - t)+^2, made by
-// tools/fit_relu_tables.py. Interval round(t (a + b t)) has the powers of t - centre; S'(t) / -2 is
-// E (X - t)+ and S''(t) / 2 is P(X > t). `end` lies in the last interval, where all are 0.
+// tools/fit_relu_tables.py. Interval round(t (a + b t)) has the powers of t - centre; -S'(t) / 2
+// is E (X - t)+, S(t) + t E (X - t)+ is P(X > t). `end` lies in the last interval: all are 0.
 
 """ + "\n".join(structs)
     text += "\n}  // namespace\n}  // namespace tagix::cpu\n"

@@ -12,6 +12,7 @@ BurstWeights::BurstWeights(Backend& backend, const Kernels& kernels, const Affin
   weight_.in = shape.in_features;
   weight_.padded_out = ceil_div(shape.out_features, lanes) * lanes;
   weight_.stride = 2 * weight_.padded_out;
+  live_.resize(static_cast<std::size_t>(shape.in_features));
 }
 
 void BurstWeights::load(const AffineParameters& from, float largest_sd) {
@@ -48,8 +49,19 @@ void BurstWeights::copy_rows(const BurstOutput& source, Index from, const BurstO
   }
 }
 
-void BurstWeights::forward(const BurstInput& input, Index rows, const BurstOutput& output) {
-  kernels_.affine_burst(input, rows, weight_, is_padded() ? padded_ : output);
+BurstInput BurstWeights::live_of(const BurstInput& input) const {
+  BurstInput live = input;
+  if (n_live_ < shape_.in_features) live.live = live_.data();
+  live.n_live = n_live_;
+  return live;
+}
+
+void BurstWeights::forward(const BurstInput& input, const float* jacobian, Index rows,
+                           const BurstOutput& output) {
+  n_live_ = rows > 1 ? shape_.in_features
+                     : kernels_.find_live(input.second_moment, jacobian, shape_.in_features,
+                                          live_.data());
+  kernels_.affine_burst(live_of(input), rows, weight_, is_padded() ? padded_ : output);
   if (is_padded()) copy_rows(padded_, weight_.padded_out, output, shape_.out_features, rows);
 }
 
@@ -66,7 +78,11 @@ void BurstWeights::learn(const BurstInput& input, const BurstOutput& delta, Inde
   for (Index row = 0; row < rows; ++row) {
     largest[row] = kernels_.largest_magnitude(own.mean + row * padded, padded);
   }
-  kernels_.update_burst(input, {own.mean, own.var, largest}, rows, clip, weight_, below);
+  if (n_live_ < shape_.in_features && below.mean != nullptr) {
+    std::fill_n(below.mean, shape_.in_features, 0.0f);
+    std::fill_n(below.var, shape_.in_features, 0.0f);
+  }
+  kernels_.update_burst(live_of(input), {own.mean, own.var, largest}, rows, clip, weight_, below);
   if (!shape_.bias) return;
   if (rows > 1) {
     std::fill_n(bias_sum_.mean, 2 * padded, 0.0f);

@@ -19,11 +19,15 @@ class BurstWeights {
   /// Writes them back, to the weight and then the bias.
   void store(MomentsView parameters) const;
 
-  /// The moments of the output, rows of `out`.
-  void forward(const BurstInput& input, Index rows, const BurstOutput& output);
+  /// The moments of the output, rows of `out`, of all inputs. Those of a lone row that are 0 with
+  /// certainty and, where there is a Jacobian of the activation below, have a Jacobian of 0 are
+  /// left out, here and in `learn`.
+  void forward(const BurstInput& input, const float* jacobian, Index rows,
+               const BurstOutput& output);
 
   /// Takes innovations of the output (rows of `out`; 1, 2, 4 or 8 rows) to those of the input and
-  /// changes the parameters by the information rule (Kernels::update_burst).
+  /// changes the parameters by the information rule (Kernels::update_burst). The input is that of
+  /// `forward` before it.
   void learn(const BurstInput& input, const BurstOutput& delta, Index rows, float clip,
              const BurstOutput& below);
 
@@ -32,6 +36,8 @@ class BurstWeights {
 
  private:
   bool is_padded() const { return weight_.padded_out != shape_.out_features; }
+  /// The inputs that are not left out.
+  BurstInput live_of(const BurstInput& input) const;
   /// Copies rows from planes of `from` columns to planes of `to` columns.
   static void copy_rows(const BurstOutput& source, Index from, const BurstOutput& target, Index to,
                         Index rows);
@@ -42,6 +48,8 @@ class BurstWeights {
   BurstWeight weight_;
   BurstOutput padded_;    // rows of padded_out, where that is not `out`
   BurstOutput bias_sum_;  // innovations of the bias
+  std::vector<Index> live_;
+  Index n_live_ = 0;
 };
 
 }  // namespace tagix::cpu

@@ -5,6 +5,7 @@
 
 #include "cpu/kernels.h"
 
+#include "cpu/activation_factors.h"
 #include "cpu/activation_kernels.h"
 #include "cpu/adjoint_kernels.h"
 #include "cpu/burst_kernels.h"
@@ -87,6 +88,27 @@ void pack_inputs([[maybe_unused]] Format mean_format, [[maybe_unused]] const flo
 #endif
 }
 
+/// TAGIX_SCHEDULED as `activation` is.
+TAGIX_SCHEDULED void activation_factors([[maybe_unused]] const math::ActivationSpec& spec,
+                                        [[maybe_unused]] Format mean_format,
+                                        [[maybe_unused]] const float* mean,
+                                        [[maybe_unused]] const float* var,
+                                        [[maybe_unused]] Index stride, [[maybe_unused]] Index rows,
+                                        [[maybe_unused]] const ActivationOutput& output,
+                                        [[maybe_unused]] const InputFactors& factors) {
+#if defined(__AVX512BF16__)
+  visit_vector_activation(spec, mean_format, [&](auto function) TAGIX_LAMBDA_INLINE {
+    with_format(mean_format, [&](auto means) TAGIX_LAMBDA_INLINE {
+      if (output.jacobian != nullptr) {
+        activate_rows<true, decltype(means)>(function, mean, var, stride, rows, output, factors);
+      } else {
+        activate_rows<false, decltype(means)>(function, mean, var, stride, rows, output, factors);
+      }
+    });
+  });
+#endif
+}
+
 void pack_deltas(Format mean_format, Format var_format, const float* jacobian, Index rows,
                  Index cols, float* mean, float* var, Index stride, const DeltaFactors& factors) {
   with_format(mean_format, [&](auto means) TAGIX_LAMBDA_INLINE {
@@ -104,6 +126,7 @@ constexpr Kernels kernels{TAGIX_INSTRUCTION_SET,
                           pack_weight,
                           pack_factors,
                           pack_inputs,
+                          activation_factors,
                           pack_deltas,
                           product_rows,
                           outer_product,

@@ -231,6 +231,14 @@ struct Kernels {
   void (*pack_inputs)(Format mean_format, const float* mean, const float* var, Index stride,
                       Index rows, Index cols, const InputFactors& factors);
 
+  /// pack_inputs of the moments that an activation makes of an input, padded planes with rows
+  /// `stride` floats apart, without planes of these: `output` has them where they are wanted (its
+  /// squares and second moments are not written). A null `var` is an input known exactly. Rounds as
+  /// `activation` does to the format of the means.
+  void (*activation_factors)(const math::ActivationSpec& spec, Format mean_format,
+                             const float* mean, const float* var, Index stride, Index rows,
+                             const ActivationOutput& output, const InputFactors& factors);
+
   /// Takes innovations (padded planes, rows x cols) through a Jacobian (null: none), in place
   /// where their format is float32 and into the factors where it is bfloat16, and sums them.
   void (*pack_deltas)(Format mean_format, Format var_format, const float* jacobian, Index rows,
@@ -268,8 +276,8 @@ struct Kernels {
   void (*transpose_plane)(const float* source, Index rows, Index cols, Index stride, float* target,
                           Index target_stride);
   /// Lists the inputs that are not 0 with certainty, or whose Jacobian is not 0 (null: nobody asks
-  /// for their innovations), and returns how many they are; writes nothing where that is all of
-  /// them.
+  /// for their innovations), in rising order, and returns how many they are. `live` has room for
+  /// `size` numbers.
   Index (*find_live)(const float* second_moment, const float* jacobian, Index size, Index* live);
   /// The largest absolute value; NaN does not count.
   float (*largest_magnitude)(const float* values, Index size);

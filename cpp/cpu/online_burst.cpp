@@ -22,14 +22,11 @@ bool OnlineBurst::begin(ConstMomentsView parameters, Index batch_size) {
         std::sqrt(kernels_.largest_magnitude(parameters.var + affine->parameters, size));
     if (!(affine->largest_sd < largest_sd)) return false;
   }
-  Index widest = 0;
   for (OnlineStep& step : network_.steps) {
     auto* affine = std::get_if<OnlineAffine>(&step);
     if (affine == nullptr || affine->burst == nullptr) continue;
     affine->burst->load(affine->parameters_in(parameters), affine->largest_sd);
-    widest = std::max(widest, affine->shape.in_features);
   }
-  live_.resize(static_cast<std::size_t>(widest));
   start_rows(batch_size);
   return true;
 }
@@ -79,22 +76,17 @@ void OnlineBurst::forward(ConstMomentsView parameters, ConstMomentsView input) {
       network_.rows, input_var,
       [&](const OnlineAffine& affine, const float* var, float* next_mean, float* next_var) {
         if (affine.burst != nullptr) {
-          affine.burst->forward(input_of(affine, var), network_.rows, {next_mean, next_var});
+          affine.burst->forward(input_of(affine, var), affine.jacobian, network_.rows,
+                                {next_mean, next_var});
         } else {
           network_.affine_rows(affine, parameters, network_.rows, var, next_mean, next_var);
         }
       });
 }
 
-BurstInput OnlineBurst::input_of(const OnlineAffine& affine, const float* var) {
-  const Index in = affine.shape.in_features;
-  BurstInput input{network_.at(affine.input.mean), var, network_.at(affine.second_moment), nullptr,
-                   in};
-  if (network_.rows == 1) {
-    input.n_live = kernels_.find_live(input.second_moment, affine.jacobian, in, live_.data());
-    if (input.n_live < in) input.live = live_.data();
-  }
-  return input;
+BurstInput OnlineBurst::input_of(const OnlineAffine& affine, const float* var) const {
+  return {network_.at(affine.input.mean), var, network_.at(affine.second_moment), nullptr,
+          affine.shape.in_features};
 }
 
 bool OnlineBurst::is_bounded() {
@@ -142,9 +134,11 @@ void OnlineBurst::backward(const UpdateRule& rule, Index batch_size, MomentsView
     const bool at_input = target.mean == network_.below.mean;
     if (auto* affine = std::get_if<OnlineAffine>(&network_.step(i))) {
       if (affine->burst != nullptr) {
-        learn_copy(*affine, clip,
-                   at_input ? BurstOutput{}
-                            : BurstOutput{network_.at(target.mean), network_.at(target.var)});
+        affine->burst->learn(
+            input_of(*affine, nullptr),
+            {network_.at(affine->delta.mean), network_.at(affine->delta.var)}, network_.rows, clip,
+            at_input ? BurstOutput{}
+                     : BurstOutput{network_.at(target.mean), network_.at(target.var)});
       } else {
         if (!at_input) network_.pass_affine(*affine, parameters, target);
         network_.update_affine(*affine, rule, batch_size, parameters, state);
@@ -154,17 +148,6 @@ void OnlineBurst::backward(const UpdateRule& rule, Index batch_size, MomentsView
       network_.pass_activation(std::get<OnlineActivation>(network_.step(i)), target);
     }
   }
-}
-
-void OnlineBurst::learn_copy(const OnlineAffine& affine, float clip, const BurstOutput& below) {
-  const Index in = affine.shape.in_features;
-  const BurstInput input = input_of(affine, nullptr);
-  if (input.live != nullptr && below.mean != nullptr) {
-    std::fill_n(below.mean, in, 0.0f);
-    std::fill_n(below.var, in, 0.0f);
-  }
-  affine.burst->learn(input, {network_.at(affine.delta.mean), network_.at(affine.delta.var)},
-                      network_.rows, clip, below);
 }
 
 }  // namespace tagix::cpu

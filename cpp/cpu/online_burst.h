@@ -1,7 +1,5 @@
 #pragma once
 
-#include <vector>
-
 #include "core/executor.h"
 #include "cpu/online_network.h"
 
@@ -32,8 +30,8 @@ class OnlineBurst {
   void start_rows(Index batch_size);
   /// Moments of the output of all rows, by the copies of the weights where there are some.
   void forward(ConstMomentsView parameters, ConstMomentsView input);
-  /// What enters an affine step; of a lone row without the inputs that are 0.
-  BurstInput input_of(const OnlineAffine& affine, const float* var);
+  /// What enters an affine step; a null `var` is an input known exactly.
+  BurstInput input_of(const OnlineAffine& affine, const float* var) const;
   /// Whether no innovation can overflow: those of an affine step are products of the innovations of
   /// its output, at most their sum, with what entered it, at most 1 + its sum; and the innovations
   /// of its input come to the sum times the largest mean of a weight.
@@ -43,14 +41,11 @@ class OnlineBurst {
   /// Passes the innovation of the output down, and changes the parameters on the way.
   void backward(const UpdateRule& rule, Index batch_size, MomentsView parameters,
                 TrainingState* state);
-  /// The part of a step whose weights are copied; nobody asks for the innovation below the first.
-  void learn_copy(const OnlineAffine& affine, float clip, const BurstOutput& below);
 
   Backend& backend_;
   const Kernels& kernels_;
   OnlineNetwork& network_;
   Index last_count_ = 0;  // the rows of the last batch
-  std::vector<Index> live_;
 };
 
 }  // namespace tagix::cpu

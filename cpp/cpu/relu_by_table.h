@@ -12,8 +12,6 @@
 namespace tagix::cpu {
 namespace {
 
-typedef int IndexVector __attribute__((vector_size(sizeof(Vector))));
-
 /// table[index modulo 32], element by element.
 TAGIX_INLINE Vector look_up(const float (&table)[32], IndexVector index) {
   const Vector low = load<Vector>(table), high = load<Vector>(table + lanes<Vector>);
@@ -30,10 +28,10 @@ TAGIX_INLINE Vector rough_inverse_sqrt(Vector x) {
 }
 
 /// Moments of max(z, 0) under z ~ N(mean, var). With t = |mean| / sd and X standard normal, one
-/// polynomial S(t) = E (X - t)+^2 of the interval that t lies in, and its derivatives by Horner's
+/// polynomial S(t) = E (X - t)+^2 of the interval that t lies in, and its derivative by Horner's
 /// rule, give the tail of z beyond 0 as math::ReLU::exact takes it:
 ///
-///   E (X - t)+ = -S'(t) / 2,   P(X > t) = S''(t) / 2
+///   E (X - t)+ = -S'(t) / 2,   P(X > t) = S(t) + t E (X - t)+
 ///
 /// With ReLUTable the relative error is that of math::ReLU::exact to |mean| = 8 sd. Below -8 sd the
 /// result is 0 (the Jacobian is 6e-16 there), and above 8 sd the moments are those of z.
@@ -43,30 +41,31 @@ struct ReLUByTable {
   TAGIX_INLINE math::ActivationMoments<Vector> operator()(Vector mean, Vector var) const {
     constexpr bool refine = Table::degree > 4;  // its inverse root is good to 14 bits
     // Keeps 0 * infinity out.
-    Vector per_sd = rough_inverse_sqrt(var + 1.2e-38f);
-    Vector sd = var * per_sd;
-    if constexpr (refine) {
-      // A step of Newton's for both.
-      const Vector error = 0.5f - (0.5f * sd) * per_sd;
-      per_sd += per_sd * error;
-      sd += sd * error;
-    }
+    const Vector per_sd = rough_inverse_sqrt(var + 1.2e-38f);
     // The term beside |mean| puts t beyond the table where both moments are 0, so that E f' is 1.
-    const Vector alpha = (math::abs(mean) + 1e-18f) * per_sd;
-    const Vector t = math::min(alpha, broadcast<Vector>(Table::end));
+    const Vector distance = math::abs(mean) + 1e-18f;
+    Vector sd = var * per_sd, ratio = distance * per_sd;
+    if constexpr (refine) {
+      // A step of Newton's for both. The moments of the far tail change by t^2 times what the ratio
+      // does, so its product is rounded once, with the step. NaN, of infinities, is beyond the end.
+      const Vector error = 0.5f - (0.5f * sd) * per_sd;
+      const Vector residue = distance * per_sd - ratio;
+      sd += sd * error;
+      ratio += ratio * error + residue;
+    }
+    const Vector t = math::min(ratio, broadcast<Vector>(Table::end));
     // Adding 1.5 2^23 rounds to an integer and leaves it in the low bits.
     const Vector shifted = t * (Table::a + Table::b * t) + 12582912.0f;
     const auto index = reinterpret_cast<IndexVector>(shifted);
     const Vector x = t - look_up(Table::centre, index);
     Vector value = look_up(Table::coefficients[Table::degree], index);
-    Vector slope = value, curvature = value;  // S' and S'' / 2 once they have begun
+    Vector slope = value;  // S' once it has begun
     unroll<Table::degree>([&](auto step) TAGIX_LAMBDA_INLINE {
       constexpr int power = Table::degree - 1 - step.value;
-      if constexpr (step.value >= 2) curvature = curvature * x + slope;
       if constexpr (step.value >= 1) slope = slope * x + value;
       value = value * x + look_up(Table::coefficients[power], index);
     });
-    const Vector first = -0.5f * slope, probability = curvature;
+    const Vector first = -0.5f * slope, probability = value + t * first;
     const Vector jacobian = math::select(mean < 0, probability, 1 - probability);
     const Vector tail_var = value - first * first;
     return {sd * first + math::max(mean, Vector{}), var * (tail_var + (jacobian - probability)),

@@ -33,6 +33,7 @@ namespace tagix::cpu {
 namespace {
 
 typedef float Vector __attribute__((vector_size(TAGIX_LANES * sizeof(float))));
+typedef int IndexVector __attribute__((vector_size(TAGIX_LANES * sizeof(int))));
 typedef float ThinVector __attribute__((vector_size(4 * sizeof(float))));
 
 template <class V>
@@ -80,21 +81,33 @@ TAGIX_INLINE void unroll(Body&& body) {
   unroll_over(static_cast<Body&&>(body), typename MakeIndexList<n>::type{});
 }
 
-/// v plus itself with the elements `distance` apart exchanged.
+/// v with the elements `distance` apart exchanged.
 template <int distance, class V, int... indices>
-TAGIX_INLINE V fold(V v, IndexList<indices...>) {
-  return v + __builtin_shufflevector(v, v, (indices ^ distance)...);
+TAGIX_INLINE V exchanged(V v, IndexList<indices...>) {
+  return __builtin_shufflevector(v, v, (indices ^ distance)...);
+}
+
+/// What `combine` makes of all elements of v, pair by pair, in every element.
+template <int distance, class V, class Combine>
+TAGIX_INLINE V fold(V v, const Combine& combine) {
+  v = combine(v, exchanged<distance>(v, typename MakeIndexList<lanes<V>>::type{}));
+  if constexpr (distance > 1) {
+    return fold<distance / 2>(v, combine);
+  } else {
+    return v;
+  }
 }
 
 /// The sum of the elements of v.
-template <class V, int distance = lanes<V> / 2>
+template <class V>
 TAGIX_INLINE float element_sum(V v) {
-  v = fold<distance>(v, typename MakeIndexList<lanes<V>>::type{});
-  if constexpr (distance > 1) {
-    return element_sum<V, distance / 2>(v);
-  } else {
-    return v[0];
-  }
+  return fold<lanes<V> / 2>(v, [](V a, V b) TAGIX_LAMBDA_INLINE { return a + b; })[0];
+}
+
+/// The largest element of v, none of which may be NaN.
+template <class V>
+TAGIX_INLINE float largest_element(V v) {
+  return fold<lanes<V> / 2>(v, [](V a, V b) TAGIX_LAMBDA_INLINE { return math::max(a, b); })[0];
 }
 
 /// Exchanges the upper half of `a`'s blocks of 2 * distance elements with the lower half of `b`'s.
@@ -120,14 +133,25 @@ TAGIX_INLINE void transpose(V (&rows)[lanes<V>]) {
   if constexpr (distance > 1) transpose<V, distance / 2>(rows);
 }
 
+/// Of blocks of 2 * distance elements, the sum of the halves: a's in the lower half of a block, b's
+/// in the upper one. Half of what moves stays in its place, which takes no shuffle.
+template <int distance, class V, int... indices>
+TAGIX_INLINE V add_halves(V a, V b, IndexList<indices...>) {
+  constexpr int n = lanes<V>;
+  const V in_place =
+      __builtin_shufflevector(a, b, ((indices & distance) != 0 ? indices + n : indices)...);
+  const V moved = __builtin_shufflevector(
+      a, b, ((indices & distance) != 0 ? indices - distance + n : indices + distance)...);
+  return in_place + moved;
+}
+
 /// Turns lanes<V> vectors into one: element i is the sum of the elements of sums[i]. Overwrites
 /// them.
 template <class V, int distance = lanes<V> / 2>
 TAGIX_INLINE V element_sums(V (&sums)[lanes<V>]) {
   unroll<distance>([&](auto i) TAGIX_LAMBDA_INLINE {
-    V &a = sums[i.value], &b = sums[i.value + distance];
-    exchange_halves<distance>(a, b, typename MakeIndexList<lanes<V>>::type{});
-    a += b;
+    sums[i.value] = add_halves<distance>(sums[i.value], sums[i.value + distance],
+                                         typename MakeIndexList<lanes<V>>::type{});
   });
   if constexpr (distance > 1) {
     return element_sums<V, distance / 2>(sums);

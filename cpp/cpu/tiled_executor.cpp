@@ -189,26 +189,25 @@ class TiledExecutor final : public Executor {
 
   /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
   /// what backward needs if the network learns. A null `var` is an input known exactly. With
-  /// `has_squares` the step below has written them (activation_output). The planes that it writes
-  /// are padded with zeros to whole panels.
-  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, bool has_squares,
+  /// `has_factors` the step below has written what products read (forward_activation). The planes
+  /// that it writes are padded with zeros to whole panels.
+  void forward_affine(const PlannedAffine& affine, const Tile& tile, bool learns, bool has_factors,
                       const float* var, const ProductOutput& output) const {
     const Index in = affine.shape.in_features, out = affine.shape.out_features;
     const Index stride = affine.input_stride;
     const float* mean = tile.at(affine.input_mean);
-    float* kept_square = tile.at(affine.factor.var);
     float* const moment = tile.at(plan_.moment);
     ProductFactors factors{mean, stride, var, moment, stride};
     if (formats_.var == Format::float32) {
-      if (!has_squares) {
+      if (!has_factors) {
         kernels_.second_moment(mean, var, tile.rows * stride, moment);
-        if (learns) kernels_.square(mean, tile.rows * stride, kept_square);
+        if (learns) kernels_.square(mean, tile.rows * stride, tile.at(affine.factor.var));
       }
     } else {
-      const InputFactors cells{
-          tile.at(plan_.by_row.mean), learns ? tile.at(affine.factor.mean) : nullptr,
-          tile.at(plan_.moment_by_row), learns ? kept_square : nullptr, tile.at(plan_.by_row.var)};
-      kernels_.pack_inputs(formats_.mean, mean, var, stride, tile.rows, in, cells);
+      const InputFactors cells = input_factors(affine, tile, learns);
+      if (!has_factors) {
+        kernels_.pack_inputs(formats_.mean, mean, var, stride, tile.rows, in, cells);
+      }
       factors = {mean, stride, cells.var_by_row, cells.moment_by_row, stride / 2};
       if (formats_.mean == Format::bfloat16) {
         factors.mean = cells.mean_by_row;
@@ -262,14 +261,34 @@ class TiledExecutor final : public Executor {
          /*padded=*/true});
   }
 
-  /// `moments`, and what an affine step above step i reads of them in float32.
-  ActivationOutput activation_output(Index i, const Tile& tile, bool learns,
-                                     ActivationOutput moments) const {
+  /// Where the bfloat16 factors of an affine step's input are.
+  InputFactors input_factors(const PlannedAffine& affine, const Tile& tile, bool learns) const {
+    return {tile.at(plan_.by_row.mean), learns ? tile.at(affine.factor.mean) : nullptr,
+            tile.at(plan_.moment_by_row), learns ? tile.at(affine.factor.var) : nullptr,
+            tile.at(plan_.by_row.var)};
+  }
+
+  /// The moments that activation i makes of `mean` and `var` (null: 0), and what an affine step
+  /// above it reads of them: in bfloat16 that is all, but for what `keeps_moments` asks for.
+  void forward_activation(Index i, const Tile& tile, bool learns, bool keeps_moments,
+                          const float* mean, const float* var, ActivationOutput output) const {
+    const auto& activation = std::get<PlannedActivation>(step(i));
     const PlannedAffine* above = i + 1 < n_steps() ? plan_.affine_at(i + 1) : nullptr;
-    if (above == nullptr || formats_.var != Format::float32) return moments;
-    moments.second_moment = tile.at(plan_.moment);
-    if (learns) moments.square = tile.at(above->factor.var);
-    return moments;
+    if (above != nullptr && formats_.var == Format::bfloat16) {
+      if (!keeps_moments) {
+        output.var = nullptr;
+        if (formats_.mean == Format::bfloat16) output.mean = nullptr;
+      }
+      kernels_.activation_factors(activation.spec, formats_.mean, mean, var, activation.stride,
+                                  tile.rows, output, input_factors(*above, tile, learns));
+      return;
+    }
+    if (above != nullptr) {
+      output.second_moment = tile.at(plan_.moment);
+      if (learns) output.square = tile.at(above->factor.var);
+    }
+    kernels_.activation(activation.spec, formats_.mean, mean, var, tile.rows * activation.stride,
+                        output);
   }
 
   const float* packed_weight(Index offset) const { return packed_.data() + offset; }
@@ -304,8 +323,8 @@ class TiledExecutor final : public Executor {
       if (const PlannedAffine* affine = plan_.affine_at(i)) {
         ProductOutput output{next_mean, next_var, affine->output_stride, /*padded=*/true};
         if (kept != nullptr) output.spread = adjoint_.spread_of(i, kept);
-        const bool has_squares = i > 0 && plan_.affine_at(i - 1) == nullptr;
-        forward_affine(*affine, tile, learns, has_squares, known_or_var, output);
+        const bool has_factors = i > 0 && plan_.affine_at(i - 1) == nullptr;
+        forward_affine(*affine, tile, learns, has_factors, known_or_var, output);
         if (kept != nullptr && known_or_var == nullptr) {
           adjoint_.keep_spread(i, next_var, tile.rows, kept);
         }
@@ -317,9 +336,8 @@ class TiledExecutor final : public Executor {
           adjoint_.keep_input(i, mean, known_or_var, tile.rows, kept);
           jacobian = adjoint_.jacobian_of(i, tile.rows, kept);
         }
-        kernels_.activation(activation.spec, formats_.mean, mean, known_or_var,
-                            tile.rows * activation.stride,
-                            activation_output(i, tile, learns, {next_mean, var, jacobian}));
+        forward_activation(i, tile, learns, kept != nullptr, mean, known_or_var,
+                           {next_mean, var, jacobian});
         if (kept != nullptr) adjoint_.keep_slopes(i, next_mean, var, tile.rows, kept);
       }
     }

@@ -205,15 +205,16 @@ double norm_error(const std::vector<float>& got, const std::vector<double>& trut
 
 TEST_CASE(
     "reduced precision is close to float64: innovations of whole tiles within 1e-3 if mixed") {
-  unsigned seed = 5000;
   for (const conformance::CpuVariant& variant : conformance::cpu_variants()) {
     if (variant.precision == Precision::float32) continue;
+    unsigned seed = 5000;  // every variant and every machine has the same problems
     const std::unique_ptr<Backend> backend = variant.make();
-    // One rounding is up to 2^-8 = 4e-3; sums over samples average them.
     const bool mixed = variant.precision == Precision::mixed;
-    const double tolerance = mixed ? 4e-3 : 1e-2;
     for (const std::vector<Index>& widths :
          {std::vector<Index>{3, 64, 64, 64, 64, 2}, {5, 65, 67, 3}, {33, 100, 1}}) {
+      // One rounding is up to 2^-8 = 4e-3; sums over samples average them, and the squares of those
+      // of each layer add up.
+      const double tolerance = mixed ? 4e-3 : 5e-3 * std::sqrt(widths.size() - 1.0);
       const LayerPointer network = relu_network(widths);
       const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);

@@ -1,0 +1,96 @@
+#pragma once
+
+// Moments through an activation and on, without a plane in between, into the bfloat16 factors of
+// the affine map above it, for kernels.cpp.
+
+#include "cpu/activation_kernels.h"
+#include "cpu/factors.h"
+#include "cpu/formats.h"
+#include "cpu/kernels.h"
+#include "cpu/simd.h"
+
+#if defined(__AVX512BF16__)
+
+namespace tagix::cpu {
+namespace {
+
+/// The same columns of two rows, which share cells by sample.
+struct RowPair {
+  VectorMoments first;
+  VectorMoments second;
+};
+
+struct RowPairActivation {
+  math::ActivationMoments<Vector> first;
+  math::ActivationMoments<Vector> second;
+};
+
+/// Kernels::activation_factors for one activation and one format of the means.
+template <bool learns, class MeanFormat, class Function>
+TAGIX_INLINE void activate_rows(const Function& function, const float* mean, const float* var,
+                                Index stride, Index rows, const ActivationOutput& output,
+                                const InputFactors& factors) {
+  for (Index row = 0; row < rows; row += 2) {
+    const bool has_next = row + 1 < rows;
+    const Index at = row * stride, next = has_next ? at + stride : at;
+    const auto first = moments_of(mean + at, var == nullptr ? nullptr : var + at);
+    const auto second = moments_of(mean + next, var == nullptr ? nullptr : var + next);
+    const auto give_plane = [&](Index i, Vector value, Vector next_value, float* plane,
+                                auto store_part) TAGIX_LAMBDA_INLINE {
+      if (plane == nullptr) return;
+      store_part(value, plane + at + i);
+      if (has_next) store_part(next_value, plane + next + i);
+    };
+    const auto give_cells = [&](Index i, Vector value, Vector next_value, float* by_row,
+                                float* by_sample, auto store_part) TAGIX_LAMBDA_INLINE {
+      const Vector rounded = BFloat16Format::round(value, has_next ? next_value : Vector{});
+      if (by_row != nullptr) {
+        const Index cells = BFloat16Format::cells(stride - i);
+        by_row += (at + i) / 2;
+        if (2 * cells >= lanes<Vector>) {
+          BFloat16Format::store_low(rounded, by_row);
+          if (has_next) BFloat16Format::store_high(rounded, by_row + stride / 2);
+        } else {
+          BFloat16Format::store_low(rounded, cells, by_row);
+          if (has_next) BFloat16Format::store_high(rounded, cells, by_row + stride / 2);
+        }
+      }
+      if (by_sample != nullptr) {
+        store_part(BFloat16Format::interleave(rounded), by_sample + row / 2 * stride + i);
+      }
+    };
+    map_vectors<2>(
+        stride,
+        [&](Index i, auto load_part)
+            TAGIX_LAMBDA_INLINE { return RowPair{first(i, load_part), second(i, load_part)}; },
+        [&](const RowPair& z) TAGIX_LAMBDA_INLINE {
+          return RowPairActivation{function(z.first.mean, z.first.var),
+                                   function(z.second.mean, z.second.var)};
+        },
+        [&](Index i, const RowPairActivation& a, auto store_part) TAGIX_LAMBDA_INLINE {
+          const Vector means = a.first.mean, next_means = a.second.mean;
+          give_plane(i, means, next_means, output.mean, store_part);
+          give_plane(i, a.first.var, a.second.var, output.var, store_part);
+          if constexpr (learns) {
+            give_plane(i, a.first.jacobian, a.second.jacobian, output.jacobian, store_part);
+          }
+          if constexpr (MeanFormat::factors_per_cell == 2) {
+            give_cells(i, means, next_means, factors.mean_by_row,
+                       learns ? factors.mean_by_sample : nullptr, store_part);
+          }
+          give_cells(i, a.first.var, a.second.var, factors.var_by_row, nullptr, store_part);
+          give_cells(i, means * means + a.first.var, next_means * next_means + a.second.var,
+                     factors.moment_by_row, nullptr, store_part);
+          // Apart, so that the second moment is one operation with one rounding.
+          if constexpr (learns) {
+            give_cells(i, means * means, next_means * next_means, nullptr, factors.square_by_sample,
+                       store_part);
+          }
+        });
+  }
+}
+
+}  // namespace
+}  // namespace tagix::cpu
+
+#endif
