@@ -257,14 +257,16 @@ struct Kernels {
   void (*outer_product)(Format format, const SampleFactor& left, const SampleFactor& right,
                         Index samples, bool add, float* sum, Index sum_stride);
 
-  /// What an affine map gives for one row, straight from the parameters: for so few rows that
-  /// packing them would take longer. Of parameters that are known exactly, the means alone.
-  void (*affine_row)(const AffineInput& input, Index in, const AffineParameters& parameters,
-                     Index out, float* mean, float* var);
-  void (*affine_row_backward)(const float* delta_mean, const float* delta_var, Index out,
-                              const float* weight_mean, Index in, float* mean, float* var);
+  /// What an affine map gives for a few rows, straight from the parameters: for so few rows that
+  /// packing them would take longer. Rows of inputs are `in` floats apart, those of outputs `out`.
+  /// Of parameters that are known exactly, the means alone.
+  void (*affine_rows)(const AffineInput& input, Index rows, Index in,
+                      const AffineParameters& parameters, Index out, float* mean, float* var);
+  void (*affine_rows_backward)(const float* delta_mean, const float* delta_var, Index rows,
+                               Index out, const float* weight_mean, Index in, float* mean,
+                               float* var);
 
-  /// What an affine map gives for a few rows, in rows of padded_out.
+  /// What an affine map gives for a few rows from copies of its weights, in rows of padded_out.
   void (*affine_burst)(const BurstInput& input, Index rows, const BurstWeight& weight,
                        const BurstOutput& output);
   /// Takes innovations of 1, 2, 4 or 8 rows through an affine map, to `below` (rows of `in`, of

@@ -64,25 +64,17 @@ PlanePair OnlineNetwork::above(Index i) const {
 void OnlineNetwork::affine_rows(const OnlineAffine& affine, ConstMomentsView parameters,
                                 Index n_rows, const float* row_var, float* output_mean,
                                 float* output_var) {
-  const Index in = affine.shape.in_features, out = affine.shape.out_features;
-  const AffineParameters own = affine.parameters_in(parameters);
-  for (Index row = 0; row < n_rows; ++row) {
-    const AffineInput input{at(affine.input.mean) + row * in, plane_from(row_var, row * in),
-                            at(affine.input.var) + row * in};
-    kernels_.affine_row(input, in, own, out, output_mean + row * out,
-                        output_var == nullptr ? nullptr : output_var + row * out);
-  }
+  kernels_.affine_rows({at(affine.input.mean), row_var, at(affine.input.var)}, n_rows,
+                       affine.shape.in_features, affine.parameters_in(parameters),
+                       affine.shape.out_features, output_mean, output_var);
 }
 
 void OnlineNetwork::pass_affine(const OnlineAffine& affine, ConstMomentsView parameters,
                                 PlanePair target) {
-  const Index in = affine.shape.in_features, out = affine.shape.out_features;
-  const float* const weight = affine.parameters_in(parameters).weight_mean;
-  for (Index row = 0; row < rows; ++row) {
-    kernels_.affine_row_backward(at(affine.delta.mean) + row * out,
-                                 at(affine.delta.var) + row * out, out, weight, in,
-                                 at(target.mean) + row * in, at(target.var) + row * in);
-  }
+  kernels_.affine_rows_backward(at(affine.delta.mean), at(affine.delta.var), rows,
+                                affine.shape.out_features,
+                                affine.parameters_in(parameters).weight_mean,
+                                affine.shape.in_features, at(target.mean), at(target.var));
 }
 
 void OnlineNetwork::pass_activation(const OnlineActivation& activation, PlanePair target) {
