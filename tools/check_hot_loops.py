@@ -1,7 +1,9 @@
 """Read the machine code of the matrix kernels: no inner loop may keep its sums in memory.
 
 A register tile that does not fit the registers, or that the compiler cannot take apart, leaves its
-sums on the stack: the results stay right and the speed halves. Usage:
+sums on the stack: the results stay right and the speed halves. Products may not touch the stack at
+all; the updates of bursts of one and two rows, which may have more factors than registers, may
+read them there, and those of more rows, which have more sums, are not looked at. Usage:
 
     python tools/check_hot_loops.py build/release
 
@@ -18,7 +20,16 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-_KERNELS = ("product_tile", "dot_rows", "outer_tile")
+_KERNELS = {  # by what is in their mangled names
+    "product_tile": "product_tile",
+    "dot_rows": "dot_rows",
+    "outer_tile": "outer_tile",
+    "affine_row": "affine_rows",
+    "affine_burst": "affine_burst",
+    "update_burst_ofILi1E": "update_burst_1",
+    "update_burst_ofILi2E": "update_burst_2",
+}
+_READS_FACTORS = ("update_burst_1", "update_burst_2")  # from the stack
 _MULTIPLY_ADDS = ("fmadd", "dpbf16")
 _LEAST_MULTIPLY_ADDS = 8  # in a loop that counts as one of a register tile
 _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
@@ -26,6 +37,7 @@ _FUNCTION = re.compile(r"^[0-9a-f]+ <(.+)>:$")
 # frame, %rbp is one more row pointer.
 _STACK = re.compile(r"%rsp.*%[xyz]mm|%[xyz]mm.*%rsp")
 _FRAME = re.compile(r"%rbp.*%[xyz]mm|%[xyz]mm.*%rbp")
+_WRITE = re.compile(r"%[xyz]mm\d+,[^%]*\(%r[sb]p")
 _INSTRUCTION = re.compile(r"^\s+([0-9a-f]+):\s+(\S+)\s*(.*)$")
 
 
@@ -40,7 +52,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Loop:
-    """An inner loop: no jump back lies within it."""
+    """An inner loop: no jump back lies within it. Stack accesses are those that may not be."""
 
     function: str
     n_multiply_adds: int
@@ -58,7 +70,7 @@ def inner_loops(disassembly: str) -> list[Loop]:
             current.append(Instruction(int(match[1], 16), match[2], match[3]))
     loops = []
     for name, code in functions.items():
-        kernel = next((kernel for kernel in _KERNELS if kernel in name), None)
+        kernel = next((kernel for part, kernel in _KERNELS.items() if part in name), None)
         if kernel is None:
             continue
         has_frame = any(i.name == "mov" and i.operands == "%rsp,%rbp" for i in code)
@@ -78,12 +90,14 @@ def inner_loops(disassembly: str) -> list[Loop]:
                 any(name in instruction.name for name in _MULTIPLY_ADDS) for instruction in body
             )
             if n_multiply_adds >= _LEAST_MULTIPLY_ADDS:
-                on_stack = sum(
-                    _STACK.search(i.operands) is not None
-                    or (has_frame and _FRAME.search(i.operands) is not None)
+                on_stack = [
+                    i.operands
                     for i in body
-                )
-                loops.append(Loop(kernel, n_multiply_adds, len(body), on_stack))
+                    if _STACK.search(i.operands) or (has_frame and _FRAME.search(i.operands))
+                ]
+                if kernel in _READS_FACTORS:
+                    on_stack = [operands for operands in on_stack if _WRITE.search(operands)]
+                loops.append(Loop(kernel, n_multiply_adds, len(body), len(on_stack)))
     return sorted(loops, key=lambda loop: (loop.function, -loop.n_multiply_adds))
 
 
@@ -103,7 +117,7 @@ def main() -> None:
         command = [objdump, "-d", "--no-show-raw-insn", str(path)]
         loops = inner_loops(subprocess.run(command, capture_output=True, text=True).stdout)
         n_spilling += sum(loop.n_stack_accesses > 0 for loop in loops)
-        for kernel in _KERNELS:
+        for kernel in _KERNELS.values():
             own = [loop for loop in loops if loop.function == kernel]
             if not own:
                 continue

@@ -77,7 +77,9 @@ template <bool known>
 TAGIX_INLINE void affine_burst_of(const BurstInput& input, Index rows, const BurstWeight& weight,
                                   const BurstOutput& output) {
   Index row = 0;
-  for (; row + 4 <= rows; row += 4) burst_rows<4, known>(input, row, weight, output);
+  if constexpr (lanes<Vector> == 16) {  // which have registers enough for the sums of four rows
+    for (; row + 4 <= rows; row += 4) burst_rows<4, known>(input, row, weight, output);
+  }
   for (; row + 2 <= rows; row += 2) burst_rows<2, known>(input, row, weight, output);
   for (; row < rows; ++row) burst_rows<1, known>(input, row, weight, output);
 }
@@ -111,7 +113,7 @@ TAGIX_INLINE void update_vector(Vector w_mean, Vector w_var, Vector delta_mean, 
 /// The inputs that a pass over the columns takes at once: two sums and two factors of each input
 /// and row are to stay in registers.
 template <int rows>
-constexpr int inputs_at_once = lanes<Vector> == 16 ? (rows < 4 ? 4 / rows : 1) : (rows < 2 ? 2 : 1);
+constexpr int inputs_at_once = lanes<Vector> == 16 && rows < 4 ? 4 / rows : 1;
 
 /// Takes innovations through the weights of n inputs and changes these: sums[2 (c rows + r)] and
 /// the one after it are those of input c in row r, yet to be added up across the vector.
@@ -208,9 +210,10 @@ TAGIX_INLINE void update_some(const BurstInput& input, const BurstDelta& delta, 
   }
 }
 
+/// Not inlined, so that tools/check_hot_loops.py knows its loops.
 template <int rows>
-void update_burst_of(BurstInput input, BurstDelta delta, float clip, BurstWeight weight,
-                     BurstOutput below) {
+__attribute__((noinline)) void update_burst_of(BurstInput input, BurstDelta delta, float clip,
+                                               BurstWeight weight, BurstOutput below) {
   constexpr int n = 2 * rows < lanes<Vector> ? lanes<Vector> / (2 * rows) : 1;
   Index k = 0;
   for (; k + n <= input.n_live; k += n) {
