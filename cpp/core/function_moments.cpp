@@ -1,4 +1,4 @@
-#include "core/scalar_function.h"
+#include "core/function_moments.h"
 
 #include <algorithm>
 #include <vector>
