@@ -88,7 +88,7 @@ class FusedExecutor final : public Executor {
 
   std::unique_ptr<Executor> by_graph_;
   std::unique_ptr<Executor> tiled_;  // null for a network that is too wide
-  // Null for a network with functions of the user's own: to call them takes longer than a few rows.
+  // Null for a network with functions of the user's own: to call them takes longer than all else.
   std::unique_ptr<Executor> few_rows_;
   Executor* learned_ = nullptr;  // that of the last batch that was learned
 };

@@ -68,6 +68,11 @@ struct TilePlan {
   /// Floats between two rows of what enters step i; past the last step, of the output.
   Index stride_into(Index i) const;
 
+  /// Whether step i hands its innovation on to the step below.
+  bool passes_delta(Index i, bool need_input_delta) const {
+    return need_input_delta || i > first_affine;
+  }
+
   Index n_phases() const { return static_cast<Index>(phases.size()); }
   StepRange phase(Index i) const { return phases[static_cast<std::size_t>(i)]; }
   /// The function of the user's own above a phase, which is not the last one.

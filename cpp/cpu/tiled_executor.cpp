@@ -13,6 +13,7 @@
 #include "cpu/tile.h"
 #include "cpu/tile_adjoint.h"
 #include "cpu/tile_plan.h"
+#include "cpu/tile_weights.h"
 #include "cpu/user_functions.h"
 
 namespace tagix::cpu {
@@ -43,10 +44,10 @@ class TiledExecutor final : public Executor {
         formats_(formats_of(backend.precision())),
         product_(kernels, formats_),
         plan_(kernels, formats_, steps),
+        weights_(backend, product_, plan_),
         functions_(backend, plan_),
         sums_(backend, kernels, plan_),
         adjoint_(backend, kernels, formats_, plan_),
-        packed_(backend, plan_.packed_size),
         prediction_(backend),
         input_delta_(backend),
         jacobian_(backend),
@@ -55,8 +56,7 @@ class TiledExecutor final : public Executor {
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     const bool means_alone = parameters.var == nullptr;
     if (means_alone && functions_.exist()) return by_graph_.predict(parameters, input);
-    parameters_ = parameters;
-    pack(input, /*learns=*/false, /*need_input_delta=*/false);
+    weights_.pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
     prediction_.resize(input.rows, plan_.out_features);
     const Index at_once = functions_.rows_at_once(input.rows);
     for (Index first = 0; first < input.rows; first += at_once) {
@@ -80,8 +80,7 @@ class TiledExecutor final : public Executor {
     if (wanted.n_outputs > max_adjoint_outputs || functions_.exist()) {
       return linearize_with(by_graph_, *this, parameters, input, wanted);
     }
-    parameters_ = parameters;
-    pack(input, /*learns=*/false, /*need_input_delta=*/false);
+    weights_.pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
     adjoint_.start(parameters, wanted, input.var != nullptr);
     const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
     const Index n_covariance = wanted.n_covariances();
@@ -106,8 +105,7 @@ class TiledExecutor final : public Executor {
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    parameters_ = parameters;
-    pack(input, /*learns=*/true, need_input_delta);
+    weights_.pack(parameters, input, /*learns=*/true, need_input_delta);
     prediction_.resize(input.rows, plan_.out_features);
     if (need_input_delta) input_delta_.resize(input.rows, plan_.in_features);
     const MomentsView prediction = prediction_.view();
@@ -200,29 +198,6 @@ class TiledExecutor final : public Executor {
     return operation * n_operations * static_cast<double>(rows * plan_.parameter_count);
   }
 
-  /// Packs the weights as a pass through the network reads them.
-  void pack(ConstMomentsView input, bool learns, bool need_input_delta) {
-    constexpr double packing = 0.35;
-    const double cost = packing * static_cast<double>(plan_.parameter_count) * (learns ? 2 : 1);
-    parallel_for(n_steps(), cost, [&](Index i) {
-      const PlannedAffine* affine = plan_.affine_at(i);
-      if (affine == nullptr) return;
-      const Index in = affine->shape.in_features, out = affine->shape.out_features;
-      const AffineParameters from = affine->parameters_in(parameters_);
-      if (parameters_.var == nullptr) {
-        product_.pack_means({from.weight_mean, nullptr, 1, in}, in, out, from.bias_mean,
-                            packed_.data() + affine->packed_forward);
-        return;
-      }
-      product_.pack(forward_kind(i, input), {from.weight_mean, from.weight_var, 1, in}, in, out,
-                    from.bias_mean, from.bias_var, packed_.data() + affine->packed_forward);
-      if (learns && passes_delta(i, need_input_delta)) {
-        product_.pack(ProductKind::squared, {from.weight_mean, from.weight_var, in, 1}, out, in,
-                      nullptr, nullptr, packed_.data() + affine->packed_backward);
-      }
-    });
-  }
-
   /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
   /// what backward needs if the network learns. A null `var` is an input known exactly. With
   /// `has_factors` the step below has written what products read (forward_activation). The planes
@@ -251,7 +226,7 @@ class TiledExecutor final : public Executor {
       }
     }
     product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
-                      in, out, packed_weight(affine.packed_forward), output);
+                      in, out, weights_.at(affine.packed_forward), output);
   }
 
   /// Takes the innovation of an affine step's output through the Jacobian of the activation above
@@ -292,7 +267,7 @@ class TiledExecutor final : public Executor {
         ProductKind::squared,
         {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
          float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
-        tile.rows, out, in, packed_weight(affine.packed_backward),
+        tile.rows, out, in, weights_.at(affine.packed_backward),
         {tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride,
          /*padded=*/true});
   }
@@ -325,17 +300,6 @@ class TiledExecutor final : public Executor {
     }
     kernels_.activation(activation.spec(), formats_.mean, mean, var, tile.rows * activation.stride,
                         output);
-  }
-
-  const float* packed_weight(Index offset) const { return packed_.data() + offset; }
-
-  ProductKind forward_kind(Index i, ConstMomentsView input) const {
-    return i == 0 && input.var == nullptr ? ProductKind::known : ProductKind::both;
-  }
-
-  /// Whether step i hands its innovation on to the step below.
-  bool passes_delta(Index i, bool need_input_delta) const {
-    return need_input_delta || i > plan_.first_affine;
   }
 
   /// Where step i reads its means: an affine step keeps them.
@@ -413,7 +377,7 @@ class TiledExecutor final : public Executor {
         stride /= 2;
       }
       product_.multiply_means(mean, stride, tile.rows, in, affine->shape.out_features,
-                              packed_weight(affine->packed_forward),
+                              weights_.at(affine->packed_forward),
                               {next_mean, nullptr, affine->output_stride, /*padded=*/true});
     }
     copy_rows(input_mean(tile, n_steps()), plan_.out_stride, output.mean, plan_.out_features, tile);
@@ -445,7 +409,7 @@ class TiledExecutor final : public Executor {
       jacobian = nullptr;
     };
     for (Index i = n_steps() - 1; i >= 0; --i) {
-      const bool passes_on = passes_delta(i, need_input_delta);
+      const bool passes_on = plan_.passes_delta(i, need_input_delta);
       if (const auto* activation = std::get_if<PlannedActivation>(&step(i))) {
         if (!passes_on) continue;
         pass_activation();
@@ -473,11 +437,10 @@ class TiledExecutor final : public Executor {
   Formats formats_;
   MomentsProduct product_;
   TilePlan plan_;
+  TileWeights weights_;
   UserFunctions functions_;
   GroupSums sums_;
   TileAdjoint adjoint_;
-  ConstMomentsView parameters_;  // of the call in progress
-  Buffer<float> packed_;
   Moments prediction_;
   Moments input_delta_;
   Buffer<float> jacobian_;
