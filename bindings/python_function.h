@@ -8,6 +8,7 @@
 
 #include "arguments.h"
 #include "arrays.h"
+#include "core/require.h"
 #include "core/scalar_function.h"
 #include "kept.h"
 
@@ -54,6 +55,7 @@ class PythonFunction final : public ScalarFunction {
             ": the function returned an array of ", result.ndim(), " dimensions and ",
             result.size(), " values, needed the shape it was given, (", count, ",)");
     std::copy(result.data(), result.data() + count, out);
+    if (all_finite(on_host(out), count)) return;
     for (Index i = 0; i < count; ++i) {
       // Points that have overflowed themselves are not the function's fault.
       if (std::isfinite(out[i]) || !std::isfinite(points[i])) continue;

@@ -38,12 +38,12 @@ std::optional<FusedPlan> plan_fused(const std::vector<ChainStep>& steps, int row
       plan.parameter_count += static_cast<int>(affine->parameter_count());
       continue;
     }
-    const auto& activation = std::get<math::ActivationSpec>(step);
-    if (plan.n_layers == 0) return std::nullopt;
+    const auto* activation = std::get_if<math::ActivationSpec>(&step);
+    if (activation == nullptr || plan.n_layers == 0) return std::nullopt;
     FusedLayer& layer = plan.layer[plan.n_layers - 1];
-    if (layer.has_activation || !is_fused_activation(activation)) return std::nullopt;
+    if (layer.has_activation || !is_fused_activation(*activation)) return std::nullopt;
     layer.has_activation = true;
-    layer.activation = activation;
+    layer.activation = *activation;
   }
   if (plan.n_layers == 0) return std::nullopt;
 

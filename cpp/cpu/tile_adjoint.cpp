@@ -29,7 +29,7 @@ TileAdjoint::TileAdjoint(Backend& backend, const Kernels& kernels, Formats forma
       widest = std::max(widest, affine->output_stride);
       features = out;
     } else {
-      const Index stride = std::get<PlannedActivation>(plan.step(i)).stride;
+      const Index stride = plan.activation_at(i).stride;
       places.slopes = memory.take(4 * TilePlan::tile_rows * stride);
       places.noise = memory.take(TilePlan::tile_rows * stride);
       first_from_above_ = i;
@@ -87,13 +87,13 @@ void TileAdjoint::keep_spread(Index i, const float* output_var, Index rows, floa
 }
 
 SlopesView TileAdjoint::slopes_of(Index i, Index rows, float* memory) const {
-  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  const Index size = rows * plan_.activation_at(i).stride;
   return SlopesView::planes(memory + places_[static_cast<std::size_t>(i)].slopes, size);
 }
 
 void TileAdjoint::keep_input(Index i, const float* mean, const float* var, Index rows,
                              float* memory) const {
-  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  const Index size = rows * plan_.activation_at(i).stride;
   std::copy_n(mean, size, input_mean_in(slopes_of(i, rows, memory)));
   float* const kept_var = memory + places_[static_cast<std::size_t>(i)].noise;
   if (var == nullptr) {
@@ -109,12 +109,12 @@ float* TileAdjoint::jacobian_of(Index i, Index rows, float* memory) const {
 
 void TileAdjoint::keep_slopes(Index i, const float* output_mean, const float* output_var,
                               Index rows, float* memory) const {
-  const auto& activation = std::get<PlannedActivation>(plan_.step(i));
+  const auto& activation = plan_.activation_at(i);
   const Index size = rows * activation.stride;
   const SlopesView slopes = slopes_of(i, rows, memory);
   float* const noise = memory + places_[static_cast<std::size_t>(i)].noise;  // the input's so far
-  kernels_.activation_slopes_by_moments(activation.spec, input_mean_in(slopes), noise, output_mean,
-                                        output_var, size, slopes);
+  kernels_.activation_slopes_by_moments(activation.spec(), input_mean_in(slopes), noise,
+                                        output_mean, output_var, size, slopes);
   if (wanted_.n_covariances() == 0) return;
   // The slope of the mean by the mean is the Jacobian.
   kernels_.activation_excess(noise, slopes.mean_by_mean, output_var, size, noise);
@@ -152,14 +152,13 @@ void TileAdjoint::add_spread(const float* noise, Index step, Index cols, Index s
 void TileAdjoint::add_noise(Index i, Index rows, float* memory, float* covariance) const {
   if (wanted_.n_covariances() == 0) return;
   const PlannedAffine* affine = plan_.affine_at(i);
-  const Index stride =
-      affine != nullptr ? affine->output_stride : std::get<PlannedActivation>(plan_.step(i)).stride;
+  const Index stride = affine != nullptr ? affine->output_stride : plan_.activation_at(i).stride;
   const Places& places = places_[static_cast<std::size_t>(i)];
   add_spread(memory + places.noise, i, places.features, stride, stride, rows, memory, covariance);
 }
 
 void TileAdjoint::pass_activation(Index i, Index rows, float* memory) const {
-  const Index size = rows * std::get<PlannedActivation>(plan_.step(i)).stride;
+  const Index size = rows * plan_.activation_at(i).stride;
   const ConstSlopesView slopes = slopes_of(i, rows, memory);
   for (Index output = 0; output < wanted_.n_outputs; ++output) {
     const PlanePair planes = adjoint(output, i);

@@ -55,7 +55,7 @@ TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<Ch
   const PanelLayout& layout = kernels.layout;
   in_features = out_features = input_features(network);
   in_stride = out_stride = stride_for(layout, in_features);
-  Index max_stride = in_stride;
+  Index max_stride = in_stride, phase_start = 0;
   for (const ChainStep& step : network) {
     if (const auto* affine = std::get_if<AffineStep>(&step)) {
       if (first_affine < 0) first_affine = n_steps();
@@ -66,10 +66,20 @@ TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<Ch
       out_stride = stride_for(layout, out_features);
       max_stride = std::max(max_stride, out_stride);
     } else {
-      steps.emplace_back(PlannedActivation{std::get<math::ActivationSpec>(step), out_stride,
-                                           arenas.tile.take(tile_rows * out_stride)});
+      PlannedActivation activation{{}, out_features, out_stride, 0};
+      if (const auto* own = std::get_if<UserFunction>(&step)) {
+        activation.function = *own;
+        phases.push_back({phase_start, n_steps()});
+        phase_start = n_steps() + 1;
+        kept_size = arenas.tile.size();  // the phase above takes in the Jacobian
+      } else {
+        activation.function = std::get<math::ActivationSpec>(step);
+      }
+      activation.jacobian = arenas.tile.take(tile_rows * out_stride);
+      steps.emplace_back(std::move(activation));
     }
   }
+  phases.push_back({phase_start, n_steps()});
   const auto plane = [max_stride](Arena& arena) { return arena.take(tile_rows * max_stride); };
   const auto planes = [&plane](Arena& arena) { return PlanePair{plane(arena), plane(arena)}; };
   delta = planes(arenas.tile);
@@ -83,6 +93,12 @@ TilePlan::TilePlan(const Kernels& kernels, Formats formats, const std::vector<Ch
   packed_size = arenas.packed.size();
   tile_size = arenas.tile.size();
   group_size = arenas.group.size();
+}
+
+Index TilePlan::stride_into(Index i) const {
+  if (i == n_steps()) return out_stride;
+  const PlannedAffine* affine = affine_at(i);
+  return affine != nullptr ? affine->input_stride : activation_at(i).stride;
 }
 
 }  // namespace tagix::cpu

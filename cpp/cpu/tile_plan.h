@@ -32,9 +32,19 @@ struct PlannedAffine : PlacedAffine {
 
 /// An activation, in place but for its means.
 struct PlannedActivation {
-  math::ActivationSpec spec;
+  std::variant<math::ActivationSpec, UserFunction> function;
+  Index features;
   Index stride;
   Index jacobian;  ///< in the tile
+
+  /// Of an activation that is not the user's own.
+  const math::ActivationSpec& spec() const { return std::get<math::ActivationSpec>(function); }
+};
+
+/// Steps from `first` on, before `end`.
+struct StepRange {
+  Index first;
+  Index end;
 };
 
 using PlannedStep = std::variant<PlannedAffine, PlannedActivation>;
@@ -52,8 +62,28 @@ struct TilePlan {
   const PlannedStep& step(Index i) const { return steps[static_cast<std::size_t>(i)]; }
   /// Step i if it is affine, else null.
   const PlannedAffine* affine_at(Index i) const { return std::get_if<PlannedAffine>(&step(i)); }
+  const PlannedActivation& activation_at(Index i) const {
+    return std::get<PlannedActivation>(step(i));
+  }
+  /// Floats between two rows of what enters step i; past the last step, of the output.
+  Index stride_into(Index i) const;
+
+  /// Whether step i hands its innovation on to the step below.
+  bool passes_delta(Index i, bool need_input_delta) const {
+    return need_input_delta || i > first_affine;
+  }
+
+  Index n_phases() const { return static_cast<Index>(phases.size()); }
+  StepRange phase(Index i) const { return phases[static_cast<std::size_t>(i)]; }
+  /// The function of the user's own above a phase, which is not the last one.
+  const PlannedActivation& function_above(Index phase) const {
+    return activation_at(this->phase(phase).end);
+  }
 
   std::vector<PlannedStep> steps;
+  /// What a tile runs without a break: the steps between functions of the user's own, which belong
+  /// to none. One phase where there are no such functions; one may be empty.
+  std::vector<StepRange> phases;
   Index in_features = 0;
   Index in_stride = 0;
   Index out_features = 0;
@@ -62,6 +92,7 @@ struct TilePlan {
   Index parameter_count = 0;
   Index packed_size = 0;
   Index tile_size = 0;
+  Index kept_size = 0;  ///< of the places before the last phase, which come first in the tile
   Index group_size = 0;
 
   // In the tile.

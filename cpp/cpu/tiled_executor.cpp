@@ -10,8 +10,11 @@
 #include "cpu/pieces.h"
 #include "cpu/scratch.h"
 #include "cpu/threads.h"
+#include "cpu/tile.h"
 #include "cpu/tile_adjoint.h"
 #include "cpu/tile_plan.h"
+#include "cpu/tile_weights.h"
+#include "cpu/user_functions.h"
 
 namespace tagix::cpu {
 namespace {
@@ -41,9 +44,10 @@ class TiledExecutor final : public Executor {
         formats_(formats_of(backend.precision())),
         product_(kernels, formats_),
         plan_(kernels, formats_, steps),
+        weights_(backend, product_, plan_),
+        functions_(backend, plan_),
         sums_(backend, kernels, plan_),
         adjoint_(backend, kernels, formats_, plan_),
-        packed_(backend, plan_.packed_size),
         prediction_(backend),
         input_delta_(backend),
         jacobian_(backend),
@@ -51,28 +55,32 @@ class TiledExecutor final : public Executor {
 
   ConstMomentsView predict(ConstMomentsView parameters, ConstMomentsView input) override {
     const bool means_alone = parameters.var == nullptr;
-    parameters_ = parameters;
-    pack(input, /*learns=*/false, /*need_input_delta=*/false);
+    if (means_alone && functions_.exist()) return by_graph_.predict(parameters, input);
+    weights_.pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
     prediction_.resize(input.rows, plan_.out_features);
-    const MomentsView prediction = prediction_.view();
-    const Index n_tiles = ceil_div(input.rows, TilePlan::tile_rows);
-    parallel_for(n_tiles, nanoseconds(input.rows, means_alone ? 2 : 6), [&](Index i) {
-      const Tile tile(scratch<TileMemory>(plan_.tile_size), i, input.rows);
-      const ConstMomentsView rows = rows_of(input, tile);
-      const MomentsView output = rows_of(prediction, tile);
-      means_alone ? forward_means(tile, rows, output)
-                  : forward(tile, /*learns=*/false, rows, output);
-    });
-    return prediction;
+    const Index at_once = functions_.rows_at_once(input.rows);
+    for (Index first = 0; first < input.rows; first += at_once) {
+      const Index rows = std::min(at_once, input.rows - first);
+      const MomentsView prediction = rows_from(prediction_.view(), first, rows);
+      const ConstMomentsView entering = enter_last_phase(rows_from(input, first, rows), false);
+      const Index n_tiles = ceil_div(rows, TilePlan::tile_rows);
+      parallel_for(n_tiles, nanoseconds(rows, means_alone ? 2 : 6), [&](Index i) {
+        const Tile tile = tile_of(i, rows);
+        const ConstMomentsView of_tile = rows_of(entering, tile);
+        const MomentsView output = rows_of(prediction, tile);
+        means_alone ? forward_means(tile, of_tile, output)
+                    : forward(tile, plan_.phases.back(), /*learns=*/false, of_tile, output);
+      });
+    }
+    return prediction_.view();
   }
 
   Linearized linearize(ConstMomentsView parameters, ConstMomentsView input,
                        const Linearization& wanted) override {
-    if (wanted.n_outputs > max_adjoint_outputs) {
+    if (wanted.n_outputs > max_adjoint_outputs || functions_.exist()) {
       return linearize_with(by_graph_, *this, parameters, input, wanted);
     }
-    parameters_ = parameters;
-    pack(input, /*learns=*/false, /*need_input_delta=*/false);
+    weights_.pack(parameters, input, /*learns=*/false, /*need_input_delta=*/false);
     adjoint_.start(parameters, wanted, input.var != nullptr);
     const Index n_jacobian = wanted.n_outputs * wanted.n_directions;
     const Index n_covariance = wanted.n_covariances();
@@ -83,10 +91,10 @@ class TiledExecutor final : public Executor {
     const Index n_tiles = ceil_div(input.rows, TilePlan::tile_rows);
     const double operations = 8 + 6 * static_cast<double>(wanted.n_outputs);
     parallel_for(n_tiles, nanoseconds(input.rows, operations), [&](Index i) {
-      const Tile tile(scratch<TileMemory>(plan_.tile_size), i, input.rows);
+      const Tile tile = tile_of(i, input.rows);
       float* const kept = scratch<AdjointMemory>(adjoint_.memory_size());
       const ConstMomentsView rows = rows_of(input, tile);
-      forward(tile, /*learns=*/false, rows, rows_of(prediction, tile), kept);
+      forward(tile, plan_.phases.back(), /*learns=*/false, rows, rows_of(prediction, tile), kept);
       adjoint_.run([&](const PlannedAffine& affine) { return tile.at(affine.input_mean); },
                    rows.var, tile.rows, kept, jacobian_.data() + tile.first * n_jacobian,
                    covariance_.data() + tile.first * n_covariance);
@@ -97,32 +105,22 @@ class TiledExecutor final : public Executor {
 
   Learned learn(ConstMomentsView parameters, ConstMomentsView input,
                 const Observations& observations, bool need_input_delta) override {
-    parameters_ = parameters;
-    pack(input, /*learns=*/true, need_input_delta);
+    weights_.pack(parameters, input, /*learns=*/true, need_input_delta);
     prediction_.resize(input.rows, plan_.out_features);
     if (need_input_delta) input_delta_.resize(input.rows, plan_.in_features);
     const MomentsView prediction = prediction_.view();
     const MomentsView input_delta = need_input_delta ? input_delta_.view() : MomentsView{};
 
-    const Index n_tiles = ceil_div(input.rows, TilePlan::tile_rows);
+    const Index at_once = functions_.rows_at_once(input.rows);
+    const Index n_tiles = ceil_div(at_once, TilePlan::tile_rows);
     const Index tiles_each = ceil_div(n_tiles, max_groups);
-    const Index n_groups = ceil_div(n_tiles, tiles_each);
-    sums_.start(n_groups);
-    parallel_for(n_groups, nanoseconds(input.rows, 14), [&](Index group) {
-      const Index first = group * tiles_each;
-      for (Index i = first; i < std::min(first + tiles_each, n_tiles); ++i) {
-        const Tile tile(scratch<TileMemory>(plan_.tile_size), i, input.rows);
-        forward(tile, /*learns=*/true, rows_of(input, tile), rows_of(prediction, tile));
-        observe(tile, rows_of(prediction, tile), observations);
-        backward(tile, need_input_delta, group, /*add=*/i > first);
-        if (need_input_delta) {
-          const MomentsView target = rows_of(input_delta, tile);
-          copy_rows(tile.at(plan_.delta.mean), plan_.in_stride, target.mean, plan_.in_features,
-                    tile);
-          copy_rows(tile.at(plan_.delta.var), plan_.in_stride, target.var, plan_.in_features, tile);
-        }
-      }
-    });
+    sums_.start(ceil_div(n_tiles, tiles_each));
+    for (Index first = 0; first < input.rows; first += at_once) {
+      const Index rows = std::min(at_once, input.rows - first);
+      learn_piece(rows_from(input, first, rows), observations.from_row(first, plan_.out_features),
+                  tiles_each, /*add=*/first > 0, rows_from(prediction, first, rows),
+                  need_input_delta ? rows_from(input_delta, first, rows) : MomentsView{});
+    }
     sums_.finish();
     return {prediction, input_delta};
   }
@@ -140,51 +138,64 @@ class TiledExecutor final : public Executor {
   Index tile_size() const { return plan_.tile_size; }
 
  private:
-  /// One thread's memory for a tile, and the rows of the batch that the tile takes.
-  struct Tile {
-    Tile(float* memory, Index number, Index batch_size)
-        : memory(memory),
-          first(number * TilePlan::tile_rows),
-          rows(std::min(TilePlan::tile_rows, batch_size - first)) {}
-    float* at(Index offset) const { return memory + offset; }
-
-    float* memory;
-    Index first;
-    Index rows;
-  };
-
   template <class View>
-  static View rows_of(const View& batch, const Tile& tile) {
-    return batch.slice(tile.first * batch.cols, tile.rows, batch.cols);
+  static View rows_from(View view, Index first, Index rows) {
+    return view.slice(first * view.cols, rows, view.cols);
+  }
+
+  /// Tile i of so many rows, in this thread's memory.
+  Tile tile_of(Index i, Index rows, float* kept = nullptr) const {
+    return {plan_, scratch<TileMemory>(plan_.tile_size), kept, i, rows};
+  }
+
+  /// Takes rows through all phases but the last, and returns what enters that.
+  ConstMomentsView enter_last_phase(ConstMomentsView input, bool learns) {
+    const Index rows = input.rows;
+    if (learns) functions_.keep(rows);
+    for (Index k = 0; k + 1 < plan_.n_phases(); ++k) {
+      const StepRange steps = plan_.phase(k);
+      if (steps.end > 0) {
+        const MomentsView leaving = functions_.room(k, rows);
+        parallel_for(ceil_div(rows, TilePlan::tile_rows), nanoseconds(rows, 6), [&](Index i) {
+          const Tile tile = tile_of(i, rows, learns ? functions_.kept(i) : nullptr);
+          forward(tile, steps, learns, rows_of(input, tile), rows_of(leaving, tile));
+        });
+        input = leaving;
+      }
+      input = functions_.call(k, input);
+    }
+    return input;
+  }
+
+  /// `learn` for rows that go through the phases together: each group of tiles writes its sums, or
+  /// adds to them.
+  void learn_piece(ConstMomentsView input, const Observations& observations, Index tiles_each,
+                   bool add, MomentsView prediction, MomentsView input_delta) {
+    const bool need_input_delta = input_delta.mean != nullptr;
+    const ConstMomentsView entering = enter_last_phase(input, /*learns=*/true);
+    const Index n_tiles = ceil_div(input.rows, TilePlan::tile_rows);
+    parallel_for(ceil_div(n_tiles, tiles_each), nanoseconds(input.rows, 14), [&](Index group) {
+      const Index first = group * tiles_each;
+      for (Index i = first; i < std::min(first + tiles_each, n_tiles); ++i) {
+        const Tile tile = tile_of(i, input.rows, functions_.kept(i));
+        forward(tile, plan_.phases.back(), /*learns=*/true, rows_of(entering, tile),
+                rows_of(prediction, tile));
+        observe(tile, rows_of(prediction, tile), observations);
+        backward(tile, need_input_delta, group, add || i > first);
+        if (need_input_delta) {
+          const MomentsView target = rows_of(input_delta, tile);
+          copy_rows(tile.at(plan_.delta.mean), plan_.in_stride, target.mean, plan_.in_features,
+                    tile);
+          copy_rows(tile.at(plan_.delta.var), plan_.in_stride, target.var, plan_.in_features, tile);
+        }
+      }
+    });
   }
 
   /// About how long `n_operations` for each parameter and row take.
   double nanoseconds(Index rows, double n_operations) const {
     constexpr double operation = 0.01;
     return operation * n_operations * static_cast<double>(rows * plan_.parameter_count);
-  }
-
-  /// Packs the weights as a pass through the network reads them.
-  void pack(ConstMomentsView input, bool learns, bool need_input_delta) {
-    constexpr double packing = 0.35;
-    const double cost = packing * static_cast<double>(plan_.parameter_count) * (learns ? 2 : 1);
-    parallel_for(n_steps(), cost, [&](Index i) {
-      const PlannedAffine* affine = plan_.affine_at(i);
-      if (affine == nullptr) return;
-      const Index in = affine->shape.in_features, out = affine->shape.out_features;
-      const AffineParameters from = affine->parameters_in(parameters_);
-      if (parameters_.var == nullptr) {
-        product_.pack_means({from.weight_mean, nullptr, 1, in}, in, out, from.bias_mean,
-                            packed_.data() + affine->packed_forward);
-        return;
-      }
-      product_.pack(forward_kind(i, input), {from.weight_mean, from.weight_var, 1, in}, in, out,
-                    from.bias_mean, from.bias_var, packed_.data() + affine->packed_forward);
-      if (learns && passes_delta(i, need_input_delta)) {
-        product_.pack(ProductKind::squared, {from.weight_mean, from.weight_var, in, 1}, out, in,
-                      nullptr, nullptr, packed_.data() + affine->packed_backward);
-      }
-    });
   }
 
   /// Moments of the output of an affine step whose input has the means affine.input_mean; keeps
@@ -215,7 +226,7 @@ class TiledExecutor final : public Executor {
       }
     }
     product_.multiply(var == nullptr ? ProductKind::known : ProductKind::both, factors, tile.rows,
-                      in, out, packed_weight(affine.packed_forward), output);
+                      in, out, weights_.at(affine.packed_forward), output);
   }
 
   /// Takes the innovation of an affine step's output through the Jacobian of the activation above
@@ -256,7 +267,7 @@ class TiledExecutor final : public Executor {
         ProductKind::squared,
         {float32_mean ? mean : cells.mean_by_row, float32_mean ? stride : stride / 2,
          float32_var ? var : cells.var_by_row, nullptr, float32_var ? stride : stride / 2},
-        tile.rows, out, in, packed_weight(affine.packed_backward),
+        tile.rows, out, in, weights_.at(affine.packed_backward),
         {tile.at(input_delta.mean), tile.at(input_delta.var), affine.input_stride,
          /*padded=*/true});
   }
@@ -272,14 +283,14 @@ class TiledExecutor final : public Executor {
   /// above it reads of them: in bfloat16 that is all, but for what `keeps_moments` asks for.
   void forward_activation(Index i, const Tile& tile, bool learns, bool keeps_moments,
                           const float* mean, const float* var, ActivationOutput output) const {
-    const auto& activation = std::get<PlannedActivation>(step(i));
+    const PlannedActivation& activation = plan_.activation_at(i);
     const PlannedAffine* above = i + 1 < n_steps() ? plan_.affine_at(i + 1) : nullptr;
     if (above != nullptr && formats_.var == Format::bfloat16) {
       if (!keeps_moments) {
         output.var = nullptr;
         if (formats_.mean == Format::bfloat16) output.mean = nullptr;
       }
-      kernels_.activation_factors(activation.spec, formats_.mean, mean, var, activation.stride,
+      kernels_.activation_factors(activation.spec(), formats_.mean, mean, var, activation.stride,
                                   tile.rows, output, input_factors(*above, tile, learns));
       return;
     }
@@ -287,19 +298,8 @@ class TiledExecutor final : public Executor {
       output.second_moment = tile.at(plan_.moment);
       if (learns) output.square = tile.at(above->factor.var);
     }
-    kernels_.activation(activation.spec, formats_.mean, mean, var, tile.rows * activation.stride,
+    kernels_.activation(activation.spec(), formats_.mean, mean, var, tile.rows * activation.stride,
                         output);
-  }
-
-  const float* packed_weight(Index offset) const { return packed_.data() + offset; }
-
-  ProductKind forward_kind(Index i, ConstMomentsView input) const {
-    return i == 0 && input.var == nullptr ? ProductKind::known : ProductKind::both;
-  }
-
-  /// Whether step i hands its innovation on to the step below.
-  bool passes_delta(Index i, bool need_input_delta) const {
-    return need_input_delta || i > plan_.first_affine;
   }
 
   /// Where step i reads its means: an affine step keeps them.
@@ -308,29 +308,37 @@ class TiledExecutor final : public Executor {
     return tile.at(affine == nullptr ? plan_.delta.mean : affine->input_mean);
   }
 
-  /// Moments of the output for the rows of a tile; keeps in the tile what backward needs if the
-  /// network learns, and in `kept`, unless null, what the adjoint needs.
-  void forward(const Tile& tile, bool learns, ConstMomentsView input, MomentsView output,
-               float* kept = nullptr) const {
+  /// Takes the rows of a tile through the steps of a phase; keeps in the tile what backward needs
+  /// if the network learns, and in `kept`, unless null, what the adjoint needs.
+  void forward(const Tile& tile, StepRange steps, bool learns, ConstMomentsView input,
+               MomentsView output, float* kept = nullptr) const {
     float* var = tile.at(plan_.delta.var);
     float* next_var = tile.at(plan_.other.var);
-    copy_rows(input.mean, plan_.in_features, input_mean(tile, 0), plan_.in_stride, tile);
-    if (input.var != nullptr) copy_rows(input.var, plan_.in_features, var, plan_.in_stride, tile);
-    for (Index i = 0; i < n_steps(); ++i) {
-      const float* known_or_var = i == 0 && input.var == nullptr ? nullptr : var;
+    const Index in_stride = plan_.stride_into(steps.first);
+    const auto take_in = [&](const float* rows, float* target) {
+      copy_rows(rows, input.cols, target, in_stride, tile);
+    };
+    take_in(input.mean, input_mean(tile, steps.first));
+    if (input.var != nullptr) take_in(input.var, var);
+    if (learns && steps.first > 0) {
+      take_in(functions_.jacobian() + tile.first * input.cols,
+              tile.at(plan_.activation_at(steps.first - 1).jacobian));
+    }
+    for (Index i = steps.first; i < steps.end; ++i) {
+      const float* known_or_var = i == steps.first && input.var == nullptr ? nullptr : var;
       float* mean = input_mean(tile, i);
       float* next_mean = input_mean(tile, i + 1);
       if (const PlannedAffine* affine = plan_.affine_at(i)) {
         ProductOutput output{next_mean, next_var, affine->output_stride, /*padded=*/true};
         if (kept != nullptr) output.spread = adjoint_.spread_of(i, kept);
-        const bool has_factors = i > 0 && plan_.affine_at(i - 1) == nullptr;
+        const bool has_factors = i > steps.first && plan_.affine_at(i - 1) == nullptr;
         forward_affine(*affine, tile, learns, has_factors, known_or_var, output);
         if (kept != nullptr && known_or_var == nullptr) {
           adjoint_.keep_spread(i, next_var, tile.rows, kept);
         }
         std::swap(var, next_var);
       } else {
-        const auto& activation = std::get<PlannedActivation>(step(i));
+        const PlannedActivation& activation = plan_.activation_at(i);
         float* jacobian = learns ? tile.at(activation.jacobian) : nullptr;
         if (kept != nullptr) {
           adjoint_.keep_input(i, mean, known_or_var, tile.rows, kept);
@@ -341,9 +349,9 @@ class TiledExecutor final : public Executor {
         if (kept != nullptr) adjoint_.keep_slopes(i, next_mean, var, tile.rows, kept);
       }
     }
-    const Index stride = plan_.out_stride;
-    copy_rows(input_mean(tile, n_steps()), stride, output.mean, plan_.out_features, tile);
-    copy_rows(var, stride, output.var, plan_.out_features, tile);
+    const Index stride = plan_.stride_into(steps.end);
+    copy_rows(input_mean(tile, steps.end), stride, output.mean, output.cols, tile);
+    copy_rows(var, stride, output.var, output.cols, tile);
   }
 
   /// The means alone; the variances of the output are 0.
@@ -354,8 +362,9 @@ class TiledExecutor final : public Executor {
       float* const next_mean = input_mean(tile, i + 1);
       const PlannedAffine* affine = plan_.affine_at(i);
       if (affine == nullptr) {
-        const auto& activation = std::get<PlannedActivation>(step(i));
-        kernels_.activation_values(activation.spec, mean, tile.rows * activation.stride, next_mean);
+        const PlannedActivation& activation = plan_.activation_at(i);
+        kernels_.activation_values(activation.spec(), mean, tile.rows * activation.stride,
+                                   next_mean);
         continue;
       }
       const Index in = affine->shape.in_features;
@@ -368,7 +377,7 @@ class TiledExecutor final : public Executor {
         stride /= 2;
       }
       product_.multiply_means(mean, stride, tile.rows, in, affine->shape.out_features,
-                              packed_weight(affine->packed_forward),
+                              weights_.at(affine->packed_forward),
                               {next_mean, nullptr, affine->output_stride, /*padded=*/true});
     }
     copy_rows(input_mean(tile, n_steps()), plan_.out_stride, output.mean, plan_.out_features, tile);
@@ -400,7 +409,7 @@ class TiledExecutor final : public Executor {
       jacobian = nullptr;
     };
     for (Index i = n_steps() - 1; i >= 0; --i) {
-      const bool passes_on = passes_delta(i, need_input_delta);
+      const bool passes_on = plan_.passes_delta(i, need_input_delta);
       if (const auto* activation = std::get_if<PlannedActivation>(&step(i))) {
         if (!passes_on) continue;
         pass_activation();
@@ -420,21 +429,6 @@ class TiledExecutor final : public Executor {
     }
   }
 
-  /// Copies the rows of a tile between matrices of different strides; a wider target is padded with
-  /// zeros.
-  static void copy_rows(const float* source, Index source_stride, float* target,
-                        Index target_stride, const Tile& tile) {
-    const Index cols = std::min(source_stride, target_stride);
-    if (source_stride == target_stride) {
-      std::copy_n(source, tile.rows * cols, target);
-      return;
-    }
-    for (Index row = 0; row < tile.rows; ++row, target += target_stride) {
-      std::copy_n(source + row * source_stride, cols, target);
-      std::fill(target + cols, target + target_stride, 0.0f);
-    }
-  }
-
   Index n_steps() const { return plan_.n_steps(); }
   const PlannedStep& step(Index i) const { return plan_.step(i); }
 
@@ -443,10 +437,10 @@ class TiledExecutor final : public Executor {
   Formats formats_;
   MomentsProduct product_;
   TilePlan plan_;
+  TileWeights weights_;
+  UserFunctions functions_;
   GroupSums sums_;
   TileAdjoint adjoint_;
-  ConstMomentsView parameters_;  // of the call in progress
-  Buffer<float> packed_;
   Moments prediction_;
   Moments input_delta_;
   Buffer<float> jacobian_;

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "core/function_moments.h"
 #include "graph/pass_down.h"
 
 namespace tagix::graph {

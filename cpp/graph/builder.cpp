@@ -97,7 +97,7 @@ Value GraphBuilder::activate(Value x, math::ActivationSpec spec) {
 
 Value GraphBuilder::activate(Value x, std::shared_ptr<const ScalarFunction> function,
                              math::MomentsForm form) {
-  return activate(graph::Activate{x, graph::UserFunction{std::move(function), form}});
+  return activate(graph::Activate{x, UserFunction{std::move(function), form}});
 }
 
 Value GraphBuilder::activate(graph::Activate op) {

@@ -1,5 +1,7 @@
 #include "graph/chain.h"
 
+#include <variant>
+
 namespace tagix {
 
 std::optional<std::vector<ChainStep>> as_chain(const Graph& graph) {
@@ -19,9 +21,9 @@ std::optional<std::vector<ChainStep>> as_chain(const Graph& graph) {
       offset += step.parameter_count();
       steps.emplace_back(step);
     } else if (const auto* activation = std::get_if<graph::Activate>(&op)) {
-      const auto* spec = std::get_if<math::ActivationSpec>(&activation->function);
-      if (spec == nullptr || activation->residual) return std::nullopt;
-      steps.emplace_back(*spec);
+      if (activation->residual) return std::nullopt;
+      std::visit([&steps](const auto& function) { steps.emplace_back(function); },
+                 activation->function);
     } else if (!std::holds_alternative<graph::Reshape>(op)) {
       return std::nullopt;
     }

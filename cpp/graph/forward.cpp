@@ -1,5 +1,6 @@
 #include <optional>
 
+#include "core/function_moments.h"
 #include "graph/rules.h"
 
 namespace tagix::graph {

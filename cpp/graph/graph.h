@@ -37,12 +37,6 @@ struct Affine {
   std::optional<Index> bias;
 };
 
-/// A function of the user's own, with the form of its moments.
-struct UserFunction {
-  std::shared_ptr<const ScalarFunction> function;
-  math::MomentsForm form;
-};
-
 /// f(x), element by element; with `residual` x + f(x), whose two terms vary together:
 ///
 ///   Var[x + f(x)] = Var x + Var f + 2 J Var x,   J = Cov(x, f(x)) / Var x

@@ -18,12 +18,18 @@ using graph::Value;
 
 std::size_t at(Index i) { return static_cast<std::size_t>(i); }
 
+/// Whether a graph is a chain, and runs without the host.
+bool is_chain_of_the_backend(const Graph& graph) {
+  const std::optional<std::vector<ChainStep>> steps = as_chain(graph);
+  return steps && !calls_the_host(*steps);
+}
+
 class GraphExecutor final : public Executor {
  public:
   GraphExecutor(Backend& backend, std::shared_ptr<const Graph> graph, Index pass_bytes)
       : Executor(backend),
         graph_(std::move(graph)),
-        is_chain_(as_chain(*graph_).has_value()),
+        is_chain_(is_chain_of_the_backend(*graph_)),
         pass_bytes_(pass_bytes),
         sums_together_(backend.sums_innovations_together()),
         for_prediction_(graph::plan_prediction(*graph_, backend)),
@@ -117,8 +123,7 @@ class GraphExecutor final : public Executor {
   bool calls_the_host() const override {
     return std::any_of(graph_->nodes.begin(), graph_->nodes.end(), [](const graph::Node& node) {
       const auto* activation = std::get_if<graph::Activate>(&node.op);
-      return activation != nullptr &&
-             std::holds_alternative<graph::UserFunction>(activation->function);
+      return activation != nullptr && std::holds_alternative<UserFunction>(activation->function);
     });
   }
 

@@ -14,9 +14,10 @@ constexpr Index default_pass_bytes = Index{1} << 30;
 /// of every executor that fuses operations. An input has graph->row_size columns.
 ///
 /// A batch is cut into pieces that take at most `pass_bytes`, and no more than 2048 rows where it
-/// is learned from, of a chain just 2048: so the memory for what a backward pass needs is bounded.
-/// Where a backend sums innovations together, pieces of a chain take all of `pass_bytes`. The cut
-/// depends on the backend, the graph and the batch size alone.
+/// is learned from, of a chain without functions of the user's own just 2048: so the memory for
+/// what a backward pass needs is bounded. Where a backend sums innovations together, pieces of a
+/// chain take all of `pass_bytes`. The cut depends on the backend, the graph and the batch size
+/// alone.
 std::unique_ptr<Executor> make_graph_executor(Backend& backend, std::shared_ptr<const Graph> graph,
                                               Index pass_bytes = default_pass_bytes);
 

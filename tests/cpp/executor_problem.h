@@ -160,6 +160,17 @@ inline Result learn(Backend& backend, Executor& executor, const Problem& problem
           need_input_delta ? to_host(backend, learned.input_delta) : HostPair{}};
 }
 
+/// |got - truth| / |truth| in the Euclidean norm.
+inline double norm_error(const std::vector<float>& got, const std::vector<double>& truth) {
+  REQUIRE(got.size() == truth.size());
+  double error = 0, size = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    error += (got[i] - truth[i]) * (got[i] - truth[i]);
+    size += truth[i] * truth[i];
+  }
+  return std::sqrt(error / size);
+}
+
 /// Largest error of the means in units of the largest mean, and of the variances relative to each:
 /// the terms of a variance, and of a summed delta_var, all have one sign.
 inline void check_close(const HostPair& got, const std::vector<double>& mean,
@@ -199,10 +210,10 @@ inline Float64Network float64_network(const Problem& problem, const std::vector<
   return network;
 }
 
-/// What such a network predicts and has to learn, in float64.
-inline void float64_truth(const Problem& problem, const std::vector<Index>& widths, float spread,
+/// What a network predicts and has to learn, in float64: means and variances of the prediction, of
+/// the innovations of the parameters and of those of the input.
+inline void float64_truth(const Problem& problem, const Float64Network& network, float spread,
                           std::vector<std::vector<double>>& truth) {
-  Float64Network network = float64_network(problem, widths);
   Gaussians input(static_cast<std::size_t>(problem.rows),
                   static_cast<std::size_t>(problem.in_features));
   input.mean = doubles(problem.input.mean);
@@ -224,6 +235,11 @@ inline void float64_truth(const Problem& problem, const std::vector<Index>& widt
     }
   }
   truth = {pass.output.mean, pass.output.var, mean, var, delta.mean, delta.var};
+}
+
+inline void float64_truth(const Problem& problem, const std::vector<Index>& widths, float spread,
+                          std::vector<std::vector<double>>& truth) {
+  float64_truth(problem, float64_network(problem, widths), spread, truth);
 }
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {

@@ -64,12 +64,10 @@ struct TrainedRows {
   }
 };
 
-/// The parameters of relu_network(widths) after training on all rows of a problem in batches, in
-/// float64.
-inline Gaussians trained_in_float64(const Problem& problem, const std::vector<Index>& widths,
+/// The parameters of a network after training on all rows of a problem in batches, in float64.
+inline Gaussians trained_in_float64(const Problem& problem, Float64Network network,
                                     Index batch_size) {
-  Float64Network network = float64_network(problem, widths);
-  const Index in = widths.front(), out = widths.back();
+  const Index in = problem.in_features, out = problem.out_features;
   for (Index first = 0; first < problem.rows; first += batch_size) {
     const Index count = std::min(batch_size, problem.rows - first);
     const auto part = [&](const std::vector<float>& values, Index cols) {
@@ -91,6 +89,12 @@ inline Gaussians trained_in_float64(const Problem& problem, const std::vector<In
     }
   }
   return parameters;
+}
+
+/// The same of relu_network(widths).
+inline Gaussians trained_in_float64(const Problem& problem, const std::vector<Index>& widths,
+                                    Index batch_size) {
+  return trained_in_float64(problem, float64_network(problem, widths), batch_size);
 }
 
 }  // namespace tagix::test

@@ -5,6 +5,7 @@
 #include "cuda/fused_network.h"
 #include "cuda_is_there.h"
 #include "executor_problem.h"
+#include "graph_problem.h"
 
 using namespace tagix;
 using namespace tagix::test;
@@ -192,4 +193,8 @@ TEST_CASE("networks that do not fit a block are left to the graph executor") {
   CHECK_FALSE(is_fused(sequential({linear(2, 3), activation(ActivationKind::tanh)})));
   CHECK_FALSE(is_fused(sequential(
       {linear(2, 3), activation(ActivationKind::relu), activation(ActivationKind::relu)})));
+  const auto own =
+      std::make_shared<FunctionActivation>(std::make_shared<Cubic>(), MomentsForm::first_order);
+  CHECK_FALSE(is_fused(sequential({linear(2, 3), own})));
+  CHECK_FALSE(is_fused(sequential({own, linear(2, 3)})));
 }

@@ -187,3 +187,41 @@ TEST_CASE("the memory of a step does not grow with the batch, but for prediction
     CHECK(many - few <= 1.01 * predictions);
   }
 }
+
+TEST_CASE("what tiles keep for a function of the user's own does not grow with the batch") {
+  struct Identity final : ScalarFunction {
+    void evaluate(const float* points, Index count, float* values,
+                  float* derivatives) const override {
+      std::copy_n(points, count, values);
+      std::fill_n(derivatives, count, 1.0f);
+    }
+  };
+  const ThreadCount restored;
+  cpu::set_thread_count(1);
+  const auto layer = [](Index in, Index out) {
+    return std::make_shared<Linear>(in, out, true, Linear::Init::he, 1.0f, 1.0f);
+  };
+  const Sequential network({layer(3, 64), layer(64, 64),
+                            std::make_shared<FunctionActivation>(std::make_shared<Identity>(),
+                                                                 math::MomentsForm::first_order),
+                            layer(64, 2)});
+  const std::vector<Shape> inputs{3};
+  const auto graph = std::make_shared<const Graph>(graph_of(network, inputs));
+  const std::shared_ptr<Backend> backend = cpu_backend();
+  const auto count = static_cast<std::size_t>(graph->parameter_count());
+  Buffer<float> parameters(*backend);
+  parameters.assign(std::vector<float>(2 * count, 0.1f));
+  const MomentsView view{parameters.data(), parameters.data() + count, 1, graph->parameter_count()};
+  const Data data(8192);
+  const auto bytes_of_step = [&](Index rows) {
+    const auto executor = make_executor(*backend, graph);
+    const BatchSource::Batch batch = data.batch(rows);
+    const std::size_t before = n_bytes;
+    executor->learn(view, batch.input, {batch.target, batch.noise, 1}, false);
+    return static_cast<double>(n_bytes - before);
+  };
+  bytes_of_step(64);  // the thread's own memory, which stays
+  const double few = bytes_of_step(2048), many = bytes_of_step(8192);
+  CHECK(few > 2 * bytes_of_step(512));  // it is the batch that takes memory
+  CHECK(many < 1.3 * few);
+}

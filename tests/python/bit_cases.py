@@ -113,11 +113,12 @@ def slope_of_ratio(z: Array) -> Array:
 
 
 def layerwise(case: Case) -> Case:
-    """The same network with an identity before its last layer that is a user's own.
+    """The same network with a connection around nothing before its last layer.
 
     No executor fuses it, so that the network runs one layer after the other.
     """
-    identity = nn.Activation(np.copy, np.ones_like, moments="first_order")
+    nothing = nn.Activation(np.zeros_like, np.zeros_like, moments="first_order")
+    identity = nn.Residual(nothing)
     return replace(case, layers=(*case.layers[:-1], identity, case.layers[-1]))
 
 

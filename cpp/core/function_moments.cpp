@@ -1,4 +1,4 @@
-#include "core/scalar_function.h"
+#include "core/function_moments.h"
 
 #include <algorithm>
 #include <vector>
@@ -8,30 +8,65 @@
 namespace tagix {
 namespace {
 
+/// An array that a backend and the host use in turn.
+class SharedArray {
+ public:
+  SharedArray(Backend& backend, Index size)
+      : backend_(backend),
+        host_(static_cast<std::size_t>(size)),
+        copy_(backend),
+        in_backend_(backend.in_place(on_host(host_))),
+        is_in_place_(in_backend_ != nullptr) {
+    if (is_in_place_) return;
+    copy_.resize(size);
+    in_backend_ = copy_.data();
+  }
+
+  float* in_backend() { return in_backend_; }
+  float* host() { return host_.data(); }
+  /// Makes `count` values that one of them has written those of the other.
+  void download(Index count) {
+    if (!is_in_place_) backend_.download(in_backend_, on_host(host_), count);
+  }
+  void upload(Index count) {
+    if (!is_in_place_) backend_.upload(on_host(host_), in_backend_, count);
+  }
+
+ private:
+  Backend& backend_;
+  std::vector<float> host_;
+  Buffer<float> copy_;
+  float* in_backend_;
+  bool is_in_place_;
+};
+
 /// Calls use(slice, offset, values, derivatives) with f and f' at the points of each slice of the
 /// input, in the backend's memory.
 template <class Use>
 void for_each_slice(Backend& backend, const ScalarFunction& function, math::MomentsForm form,
                     ConstMomentsView input, const Use& use) {
-  // The points of a whole batch would take n_points times its memory.
-  constexpr Index max_slice = 16384;
   const Index n_points = activation_point_count(form);
+  // The points of a whole batch would take n_points times its memory. On the host a slice of them
+  // stays in cache, and so do the arrays that the function makes, for which many systems would map
+  // new pages from 128 KB on. A device is asked less often.
+  constexpr Index host_points = 16384, device_slice = 16384, whole_vectors = 64;
+  const Index max_slice = backend.reads_host_memory()
+                              ? host_points / n_points / whole_vectors * whole_vectors
+                              : device_slice;
   const Index max_values = n_points * std::min(max_slice, input.size());
-  Buffer<float> points(backend, max_values), values(backend, max_values),
+  SharedArray points(backend, max_values), values(backend, max_values),
       derivatives(backend, max_values);
-  std::vector<float> host_points(static_cast<std::size_t>(max_values)),
-      host_values(host_points.size()), host_derivatives(host_points.size());
 
   for (Index start = 0; start < input.size(); start += max_slice) {
     const Index size = std::min(max_slice, input.size() - start);
     const Index count = n_points * size;
     const ConstMomentsView slice = input.slice(start, 1, size);
-    backend.activation_points(form, slice, points.data());
-    backend.download(points.data(), on_host(host_points), count);
-    function.evaluate(host_points.data(), count, host_values.data(), host_derivatives.data());
-    backend.upload(on_host(host_values), values.data(), count);
-    backend.upload(on_host(host_derivatives), derivatives.data(), count);
-    use(slice, start, values.data(), derivatives.data());
+    backend.activation_points(form, slice, points.in_backend());
+    points.download(count);
+    function.evaluate(points.host(), count, values.host(), derivatives.host());
+    values.upload(count);
+    derivatives.upload(count);
+    use(slice, start, values.in_backend(), derivatives.in_backend());
   }
 }
 
