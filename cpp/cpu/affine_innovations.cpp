@@ -86,7 +86,6 @@ void AffineInnovations::sum_by_outputs(ConstMomentsView input, ConstMomentsView 
                  add_weight(input.cols, block, delta, first, count, total);
                });
   });
-  add_bias(delta, 0, batch, total);
 }
 
 /// Each piece sums over some samples; the partial sums are added in the order of the samples.
@@ -127,7 +126,6 @@ void AffineInnovations::add_samples(ConstMomentsView input, ConstMomentsView del
                  sums);
     }
   });
-  add_bias(delta, first_sample, samples, sums);
 }
 
 /// Calls body(block) for the samples from `first_sample` on and all columns, in blocks that stay
@@ -165,35 +163,27 @@ void AffineInnovations::pack_input_block(ConstMomentsView input, const InputBloc
              });
 }
 
-/// Adds the innovations of a block of inputs to `outputs` rows of the weight (out x in).
+/// Adds the innovations of a block of inputs to `outputs` rows of the weight (out x in), and those
+/// of the bias while the first inputs have the innovations of the outputs in cache.
 void AffineInnovations::add_weight(Index in, const InputBlock& block, ConstMomentsView delta,
                                    Index first_output, Index outputs, const Sums& sums) const {
   constexpr Index stride = innovation_outputs + 16;
-  const auto add = [&](Format format, const float* plane, const float* inputs, float* sum) {
+  const bool adds_bias = sums.bias_mean != nullptr && block.first_column == 0;
+  const auto add = [&](Format format, const float* plane, const float* inputs, float* sum,
+                       float* bias_sum) {
+    const float* const own = plane + block.first_sample * delta.cols + first_output;
     float* cells = scratch<DeltaCells>(cell_count(format, block.samples) * stride);
-    kernels_.pack_factors(format, false, plane + block.first_sample * delta.cols + first_output,
-                          delta.cols, block.samples, outputs, {}, {cells, stride});
+    kernels_.pack_factors(format, false, own, delta.cols, block.samples, outputs, {},
+                          {cells, stride});
+    if (adds_bias) {
+      kernels_.add_column_sums(own, delta.cols, block.samples, outputs, bias_sum + first_output);
+    }
     kernels_.outer_product(format, {cells, outputs, stride}, {inputs, block.columns, block.stride},
                            block.samples, /*add=*/true,
                            sum + first_output * in + block.first_column, in);
   };
-  add(formats_.mean, delta.mean, block.mean, sums.weight_mean);
-  add(formats_.var, delta.var, block.square, sums.weight_var);
-}
-
-/// Adds the innovations of some samples to those of the bias, if there is one.
-void AffineInnovations::add_bias(ConstMomentsView delta, Index first_sample, Index samples,
-                                 const Sums& sums) const {
-  if (sums.bias_mean == nullptr) return;
-  const Index start = first_sample * delta.cols;
-  for_pieces(
-      delta.cols, 64, 2 * element_ns * static_cast<double>(samples), [&](Index first, Index count) {
-        const auto add = [&](const float* plane, float* sum) {
-          kernels_.add_column_sums(plane + start + first, delta.cols, samples, count, sum + first);
-        };
-        add(delta.mean, sums.bias_mean);
-        add(delta.var, sums.bias_var);
-      });
+  add(formats_.mean, delta.mean, block.mean, sums.weight_mean, sums.bias_mean);
+  add(formats_.var, delta.var, block.square, sums.weight_var, sums.bias_var);
 }
 
 }  // namespace tagix::cpu

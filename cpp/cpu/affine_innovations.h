@@ -55,7 +55,6 @@ class AffineInnovations {
   void pack_input_block(ConstMomentsView input, const InputBlock& block) const;
   void add_weight(Index in, const InputBlock& block, ConstMomentsView delta, Index first_output,
                   Index outputs, const Sums& sums) const;
-  void add_bias(ConstMomentsView delta, Index first_sample, Index samples, const Sums& sums) const;
 
   const Kernels& kernels_;
   Formats formats_;

@@ -1,5 +1,7 @@
 #include "cpu/affine_products.h"
 
+#include <algorithm>
+
 #include "cpu/pieces.h"
 #include "cpu/plane_product.h"
 #include "cpu/scratch.h"
@@ -62,9 +64,17 @@ ProductFactors AffineProducts::packed_factors(ProductKind kind, const float* mea
   pack(formats_.mean, mean, mean_cells, mean_stride);
   if (kind != ProductKind::known) pack(formats_.var, var, var_cells, var_stride);
   if (kind != ProductKind::squared) {
-    float* const moments = scratch<SecondMoments>(product_piece * depth);
-    kernels_.second_moment(mean, var, rows * depth, moments);
-    pack(formats_.var, moments, moment_cells, var_stride);
+    // A few rows at a time, which stay in the first-level cache; an even number, as two may share
+    // cells.
+    constexpr Index few = 4;
+    float* const moments = scratch<SecondMoments>(few * depth);
+    for (Index row = 0; row < rows; row += few) {
+      const Index count = std::min(few, rows - row);
+      kernels_.second_moment(mean + row * depth, plane_from(var, row * depth), count * depth,
+                             moments);
+      kernels_.pack_factors(formats_.var, /*squared=*/false, moments, depth, count, depth,
+                            {moment_cells + row * var_stride, var_stride}, {});
+    }
   }
   return {mean_cells, mean_stride, var_cells, moment_cells, var_stride};
 }

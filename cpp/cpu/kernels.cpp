@@ -43,13 +43,10 @@ float multiply_adds(Format format, Index iterations) {
   return element_sum(total);
 }
 
-void pack_weight(WeightTerm term, Format format, const WeightView& weight, Index depth,
-                 Index columns, const float* bias, float* packed) {
-  // Both planes are read whatever the term: where variances do not count, they may be the means.
-  const WeightView planes{weight.mean, weight.var == nullptr ? weight.mean : weight.var,
-                          weight.depth_stride, weight.column_stride};
+void pack_weight(Format format, const WeightPlaneView& weight, Index depth, Index columns,
+                 const float* bias, float* packed) {
   with_format(format, [&](auto cells) TAGIX_LAMBDA_INLINE {
-    pack_panels<decltype(cells)>(term, planes, depth, columns, bias, packed);
+    pack_panels<decltype(cells)>(weight, depth, columns, bias, packed);
   });
 }
 

@@ -34,22 +34,34 @@ TAGIX_INLINE constexpr Index cell_count(Format format, Index factors) {
   return format == Format::bfloat16 ? (factors + 1) / 2 : factors;
 }
 
-/// A weight as the right side of a product: element (k, column) is at k * depth_stride +
-/// column * column_stride of mean and var.
+/// What a packed weight holds of each element: W_mean, W_var or W_mean^2.
+enum class WeightTerm { mean, var, square };
+
+/// One term of a weight as the right side of a product: element (k, column) is at k * depth_stride
+/// + column * column_stride of the values, or its square.
+struct WeightPlaneView {
+  const float* values;
+  Index depth_stride;
+  Index column_stride;
+  bool squared;
+
+  TAGIX_INLINE WeightPlaneView from_column(Index column) const {
+    return {values + column * column_stride, depth_stride, column_stride, squared};
+  }
+};
+
+/// A weight, laid out in the same way. A null `var` is a weight known exactly.
 struct WeightView {
   const float* mean;
   const float* var;
   Index depth_stride;
   Index column_stride;
 
-  TAGIX_INLINE WeightView from_column(Index column) const {
-    const Index start = column * column_stride;
-    return {mean + start, var + start, depth_stride, column_stride};
+  TAGIX_INLINE WeightPlaneView plane(WeightTerm term) const {
+    return {term == WeightTerm::var ? var : mean, depth_stride, column_stride,
+            term == WeightTerm::square};
   }
 };
-
-/// What a packed weight holds of each element: W_mean, W_var or W_mean^2.
-enum class WeightTerm { mean, var, square };
 
 /// A plane of factors, in cells, and the packed weight that they are multiplied with.
 struct ProductTerm {
@@ -214,10 +226,10 @@ struct Kernels {
   /// all of them.
   float (*multiply_adds)(Format format, Index iterations);
 
-  /// Packs a weight, whose variances may be null where the term has none, for product_rows: panels
-  /// of the bias (null counts as 0), then for each cell of depth the panel's columns.
-  void (*pack_weight)(WeightTerm term, Format format, const WeightView& weight, Index depth,
-                      Index columns, const float* bias, float* packed);
+  /// Packs a term of a weight for product_rows: panels of the bias (null counts as 0), then for
+  /// each cell of depth the panel's columns.
+  void (*pack_weight)(Format format, const WeightPlaneView& weight, Index depth, Index columns,
+                      const float* bias, float* packed);
 
   /// Puts a plane (rows x cols, rows `stride` floats apart), or its squares, into the cells that a
   /// product reads (row by row, neighbours in a row share a cell) and those that an outer product

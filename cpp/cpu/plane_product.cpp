@@ -15,15 +15,13 @@ void pack_plane(const Kernels& kernels, const WeightPlane& plane, Index depth, I
                 float* packed) {
   // Whole panels, so that each piece lies where it would if all were packed at once.
   const Index piece = 4 * kernels.layout.width(columns), cells = cell_count(plane.format, depth);
-  const WeightView weight{plane.weight.mean,
-                          plane.weight.var == nullptr ? plane.weight.mean : plane.weight.var,
-                          plane.weight.depth_stride, plane.weight.column_stride};
+  const WeightPlaneView weight = plane.weight.plane(plane.term);
   constexpr double packing_ns = 0.35;
-  for_pieces(
-      columns, piece, packing_ns * static_cast<double>(depth), [&](Index first, Index count) {
-        kernels.pack_weight(plane.term, plane.format, weight.from_column(first), depth, count,
-                            plane_from(plane.bias, first), packed + first * (1 + cells));
-      });
+  for_pieces(columns, piece, packing_ns * static_cast<double>(depth),
+             [&](Index first, Index count) {
+               kernels.pack_weight(plane.format, weight.from_column(first), depth, count,
+                                   plane_from(plane.bias, first), packed + first * (1 + cells));
+             });
 }
 
 void PlaneProduct::multiply(const WeightPlane& weight, const float* values, float* output) const {

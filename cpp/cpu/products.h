@@ -62,47 +62,34 @@ TAGIX_INLINE V gather(const float* source, Index stride, Index used) {
   return load<V>(values);
 }
 
-/// The weights of a vector of columns at one depth.
-template <class V>
-struct Weights {
-  V mean;
-  V var;
-};
-
 /// Calls body(k, Constant<count>, weights at k, weights at k + 1) over the depth, by twos; count is
 /// 1 where there is no k + 1. Where each column is contiguous and the vector full, squares of the
 /// matrix are transposed in registers.
 template <class V, class Body>
-TAGIX_INLINE void for_each_depth_pair(const WeightView& weight, Index depth, Index used,
+TAGIX_INLINE void for_each_depth_pair(const WeightPlaneView& weight, Index depth, Index used,
                                       Body&& body) {
   constexpr Index n = lanes<V>;
   Index k = 0;
   if (used == n && weight.depth_stride == 1) {
     for (; k + n <= depth; k += n) {
-      V means[n], vars[n];
+      V columns[n];
       unroll<n>([&](auto i) TAGIX_LAMBDA_INLINE {
-        means[i.value] = load<V>(weight.mean + i.value * weight.column_stride + k);
-        vars[i.value] = load<V>(weight.var + i.value * weight.column_stride + k);
+        columns[i.value] = load<V>(weight.values + i.value * weight.column_stride + k);
       });
-      transpose(means);
-      transpose(vars);
+      transpose(columns);
       unroll<n / 2>([&](auto half) TAGIX_LAMBDA_INLINE {
         constexpr int i = 2 * half.value;
-        body(k + i, Constant<2>{}, Weights<V>{means[i], vars[i]},
-             Weights<V>{means[i + 1], vars[i + 1]});
+        body(k + i, Constant<2>{}, columns[i], columns[i + 1]);
       });
     }
   }
   const auto at = [&](Index depth_index) TAGIX_LAMBDA_INLINE {
-    const Index start = depth_index * weight.depth_stride;
-    if (used == n && weight.column_stride == 1) {
-      return Weights<V>{load<V>(weight.mean + start), load<V>(weight.var + start)};
-    }
-    return Weights<V>{gather<V>(weight.mean + start, weight.column_stride, used),
-                      gather<V>(weight.var + start, weight.column_stride, used)};
+    const float* const start = weight.values + depth_index * weight.depth_stride;
+    if (used == n && weight.column_stride == 1) return load<V>(start);
+    return gather<V>(start, weight.column_stride, used);
   };
   for (; k + 2 <= depth; k += 2) body(k, Constant<2>{}, at(k), at(k + 1));
-  if (k < depth) body(k, Constant<1>{}, at(k), Weights<V>{});
+  if (k < depth) body(k, Constant<1>{}, at(k), V{});
 }
 
 /// Whether a panel, of which `used` columns are there, is one of dot products: so few columns that
@@ -112,31 +99,21 @@ TAGIX_INLINE constexpr bool is_dot_panel(Index width, Index used, Index cells) {
   return width < TAGIX_LANES && used <= 2 && cells % TAGIX_LANES == 0;
 }
 
-/// One term of the weights of a vector.
-template <class V>
-TAGIX_INLINE V weight_term(WeightTerm term, V mean, V var) {
-  if (term == WeightTerm::mean) return mean;
-  return term == WeightTerm::square ? mean * mean : var;
-}
-
 /// Packs a panel of dot products, of which `used` columns are there. The others are not read.
 template <class Format>
-TAGIX_INLINE void pack_dots(WeightTerm term, const WeightView& weight, Index depth, Index used,
-                            float* target) {
+TAGIX_INLINE void pack_dots(const WeightPlaneView& weight, Index depth, Index used, float* target) {
   constexpr Index n = lanes<Vector>, n_vectors = Format::factors_per_cell;
   const Index cells = Format::cells(depth);
   for (Index column = 0; column < used; ++column) {
-    const WeightView own = weight.from_column(column);
+    const WeightPlaneView own = weight.from_column(column);
     for (Index cell = 0; cell < cells; cell += n) {
-      Vector means[n_vectors], vars[n_vectors];
+      Vector factors[n_vectors];
       for (Index i = 0; i < n_vectors; ++i) {
         const Index k = cell * n_vectors + i * n;
         const Index left = depth - k < 0 ? 0 : depth - k < n ? depth - k : n;
-        means[i] = gather<Vector>(own.mean + k * own.depth_stride, own.depth_stride, left);
-        vars[i] = gather<Vector>(own.var + k * own.depth_stride, own.depth_stride, left);
+        factors[i] = gather<Vector>(own.values + k * own.depth_stride, own.depth_stride, left);
+        if (weight.squared) factors[i] *= factors[i];
       }
-      Vector factors[n_vectors];
-      for (Index i = 0; i < n_vectors; ++i) factors[i] = weight_term(term, means[i], vars[i]);
       store(Format::cells_of(factors), target + column * cells + cell);
     }
   }
@@ -144,20 +121,21 @@ TAGIX_INLINE void pack_dots(WeightTerm term, const WeightView& weight, Index dep
 
 /// Packs `used` columns, at most a vector of them. The cells are `width` floats apart.
 template <class Format, class V>
-TAGIX_INLINE void pack_columns(WeightTerm term, const WeightView& weight, Index depth, Index used,
-                               Index width, float* target) {
+TAGIX_INLINE void pack_columns(const WeightPlaneView& weight, Index depth, Index used, Index width,
+                               float* target) {
   for_each_depth_pair<V>(weight, depth, used,
-                         [&](Index k, auto count, Weights<V> a, Weights<V> b) TAGIX_LAMBDA_INLINE {
-                           constexpr int n = count.value;
-                           Format::template write_pair<n>(weight_term(term, a.mean, a.var),
-                                                          weight_term(term, b.mean, b.var), k,
-                                                          width, target);
+                         [&](Index k, auto count, V a, V b) TAGIX_LAMBDA_INLINE {
+                           if (weight.squared) {
+                             a *= a;
+                             b *= b;
+                           }
+                           Format::template write_pair<count.value>(a, b, k, width, target);
                          });
 }
 
 /// Kernels::pack_weight in one format.
 template <class Format>
-TAGIX_INLINE void pack_panels(WeightTerm term, const WeightView& weight, Index depth, Index columns,
+TAGIX_INLINE void pack_panels(const WeightPlaneView& weight, Index depth, Index columns,
                               const float* bias, float* packed) {
   const Index panel_cells = Format::cells(depth);
   const auto pack = [&](Index first, Index used, auto vector, auto n_vectors) TAGIX_LAMBDA_INLINE {
@@ -168,13 +146,13 @@ TAGIX_INLINE void pack_panels(WeightTerm term, const WeightView& weight, Index d
     }
     packed += width;
     if (is_dot_panel(width, used, panel_cells)) {
-      pack_dots<Format>(term, weight.from_column(first), depth, used, packed);
+      pack_dots<Format>(weight.from_column(first), depth, used, packed);
       packed += panel_cells * width;
       return;
     }
     unroll<n_vectors.value>([&](auto c) TAGIX_LAMBDA_INLINE {
       const Index left = used - c.value * n;
-      pack_columns<Format, V>(term, weight.from_column(first + c.value * n), depth,
+      pack_columns<Format, V>(weight.from_column(first + c.value * n), depth,
                               left < 0   ? 0
                               : left < n ? left
                                          : n,

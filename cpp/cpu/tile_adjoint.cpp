@@ -66,7 +66,8 @@ void TileAdjoint::start(ConstMomentsView parameters, const Linearization& wanted
     const Places& places = places_[static_cast<std::size_t>(i)];
     const auto pack = [&](WeightTerm term, Format format, Index place) {
       const WeightView transposed{from.weight_mean, from.weight_var, in, 1};
-      kernels_.pack_weight(term, format, transposed, out, in, nullptr, packed_.data() + place);
+      kernels_.pack_weight(format, transposed.plane(term), out, in, nullptr,
+                           packed_.data() + place);
     };
     if (i < lowest_) return;
     pack(WeightTerm::mean, formats_.mean, places.mean);
