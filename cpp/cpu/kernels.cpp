@@ -85,7 +85,6 @@ void pack_inputs([[maybe_unused]] Format mean_format, [[maybe_unused]] const flo
 #endif
 }
 
-/// TAGIX_SCHEDULED as `activation` is.
 TAGIX_SCHEDULED void activation_factors([[maybe_unused]] const math::ActivationSpec& spec,
                                         [[maybe_unused]] Format mean_format,
                                         [[maybe_unused]] const float* mean,

@@ -27,6 +27,13 @@ TAGIX_INLINE Vector rough_inverse_sqrt(Vector x) {
   return __builtin_ia32_rsqrt14ps512_mask(x, Vector{}, static_cast<unsigned short>(-1));
 }
 
+/// a b - c with one rounding.
+TAGIX_INLINE Vector multiply_subtract(Vector a, Vector b, Vector c) {
+  constexpr int rounding_as_set = 4;
+  return __builtin_ia32_vfmaddps512_mask(a, b, -c, static_cast<unsigned short>(-1),
+                                         rounding_as_set);
+}
+
 /// Moments of max(z, 0) under z ~ N(mean, var). With t = |mean| / sd and X standard normal, one
 /// polynomial S(t) = E (X - t)+^2 of the interval that t lies in, and its derivative by Horner's
 /// rule, give the tail of z beyond 0 as math::ReLU::exact takes it:
@@ -49,7 +56,7 @@ struct ReLUByTable {
       // A step of Newton's for both. The moments of the far tail change by t^2 times what the ratio
       // does, so its product is rounded once, with the step. NaN, of infinities, is beyond the end.
       const Vector error = 0.5f - (0.5f * sd) * per_sd;
-      const Vector residue = distance * per_sd - ratio;
+      const Vector residue = multiply_subtract(distance, per_sd, ratio);
       sd += sd * error;
       ratio += ratio * error + residue;
     }
