@@ -52,7 +52,7 @@ class Instruction:
 
 @dataclass(frozen=True)
 class Loop:
-    """An inner loop: no jump back lies within it. Stack accesses are those that may not be."""
+    """An inner loop: no jump back lies within it. n_stack_accesses counts those not allowed."""
 
     function: str
     n_multiply_adds: int

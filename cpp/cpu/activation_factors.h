@@ -43,21 +43,10 @@ TAGIX_INLINE void activate_rows(const Function& function, const float* mean, con
     };
     const auto give_cells = [&](Index i, Vector value, Vector next_value, float* by_row,
                                 float* by_sample, auto store_part) TAGIX_LAMBDA_INLINE {
-      const Vector rounded = BFloat16Format::round(value, has_next ? next_value : Vector{});
-      if (by_row != nullptr) {
-        const Index cells = BFloat16Format::cells(stride - i);
-        by_row += (at + i) / 2;
-        if (2 * cells >= lanes<Vector>) {
-          BFloat16Format::store_low(rounded, by_row);
-          if (has_next) BFloat16Format::store_high(rounded, by_row + stride / 2);
-        } else {
-          BFloat16Format::store_low(rounded, cells, by_row);
-          if (has_next) BFloat16Format::store_high(rounded, cells, by_row + stride / 2);
-        }
-      }
-      if (by_sample != nullptr) {
-        store_part(BFloat16Format::interleave(rounded), by_sample + row / 2 * stride + i);
-      }
+      write_part_cells<BFloat16Format>(
+          value, next_value, has_next, stride - i,
+          by_row == nullptr ? nullptr : by_row + (at + i) / 2, stride / 2,
+          by_sample == nullptr ? nullptr : by_sample + row / 2 * stride + i, store_part);
     };
     map_vectors<2>(
         stride,

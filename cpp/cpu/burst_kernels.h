@@ -285,7 +285,7 @@ Index find_live(const float* second_moment, const float* jacobian, Index size, I
     n_live += list_elements(is_live, i, live + n_live);
   }
 #endif
-  // No branch depends on an input: dead ones come in no order that a processor could foresee.
+  // No branch depends on an input: a processor could not predict which ones are dead.
   for (; i < size; ++i) {
     live[n_live] = i;
     n_live += static_cast<Index>(second_moment[i] != 0) | static_cast<Index>(slope[i] != 0);

@@ -11,6 +11,24 @@
 namespace tagix::cpu {
 namespace {
 
+/// Writes a vector of two rows (the second not there if has_next is false), of which `columns` are
+/// there at most, to cells unless they are null: `by_row` and `by_sample` point to where the first
+/// row goes, and store_part writes what there is of a vector.
+template <class Format, class StorePart>
+TAGIX_INLINE void write_part_cells(Vector value, Vector next, bool has_next, Index columns,
+                                   float* by_row, Index by_row_stride, float* by_sample,
+                                   const StorePart& store_part) {
+  const Vector rounded = Format::round(value, has_next ? next : Vector{});
+  if (by_row != nullptr && columns >= lanes<Vector>) {
+    Format::store_low(rounded, by_row);
+    if (has_next) Format::store_high(rounded, by_row + by_row_stride);
+  } else if (by_row != nullptr) {
+    Format::store_low(rounded, Format::cells(columns), by_row);
+    if (has_next) Format::store_high(rounded, Format::cells(columns), by_row + by_row_stride);
+  }
+  if (by_sample != nullptr) store_part(Format::interleave(rounded), by_sample);
+}
+
 /// Kernels::pack_factors in one format: rows one by one, or two by two where they share cells.
 template <class Format>
 TAGIX_INLINE void pack_cells(bool squared, const float* values, Index stride, Index rows,
@@ -32,13 +50,9 @@ TAGIX_INLINE void pack_cells(bool squared, const float* values, Index stride, In
         Vector next{};
         if (has_next) next = load_part(source + stride + i);
         if (squared) next *= next;
-        const Vector rounded = Format::round(value, next);
-        if (row_cells != nullptr) {
-          const Index cells = Format::cells(cols - i < lanes<Vector> ? cols - i : lanes<Vector>);
-          Format::store_low(rounded, cells, row_cells + i / 2);
-          if (has_next) Format::store_high(rounded, cells, row_cells + by_row.stride + i / 2);
-        }
-        if (sample_cells != nullptr) store_part(Format::interleave(rounded), sample_cells + i);
+        write_part_cells<Format>(value, next, has_next, cols - i,
+                                 row_cells == nullptr ? nullptr : row_cells + i / 2, by_row.stride,
+                                 sample_cells == nullptr ? nullptr : sample_cells + i, store_part);
       }
     });
   }

@@ -108,7 +108,7 @@ void affine_row_tiles(const AffineInput& input, Index rows, Index in,
   for (; together > 1 && output < out; ++output) add_outputs(Constant<1>{}, output);
 }
 
-/// Calls body(Constant<n>), with the rows that tiles are to have where there are `rows` of them.
+/// Calls body(Constant<n>), where n is the number of rows of a tile for a batch of `rows` rows.
 template <class Body>
 TAGIX_INLINE void with_tile_rows(Index rows, const Body& body) {
   if (lanes<Vector> >= 16 && rows >= 4) {

@@ -87,7 +87,7 @@ TAGIX_INLINE V exchanged(V v, IndexList<indices...>) {
   return __builtin_shufflevector(v, v, (indices ^ distance)...);
 }
 
-/// What `combine` makes of all elements of v, pair by pair, in every element.
+/// Combines all elements of v, pair by pair; every element of the result is the outcome.
 template <int distance, class V, class Combine>
 TAGIX_INLINE V fold(V v, const Combine& combine) {
   v = combine(v, exchanged<distance>(v, typename MakeIndexList<lanes<V>>::type{}));
@@ -134,7 +134,7 @@ TAGIX_INLINE void transpose(V (&rows)[lanes<V>]) {
 }
 
 /// Of blocks of 2 * distance elements, the sum of the halves: a's in the lower half of a block, b's
-/// in the upper one. Half of what moves stays in its place, which takes no shuffle.
+/// in the upper one. Half of the elements stay in place, so one shuffle is enough.
 template <int distance, class V, int... indices>
 TAGIX_INLINE V add_halves(V a, V b, IndexList<indices...>) {
   constexpr int n = lanes<V>;

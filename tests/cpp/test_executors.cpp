@@ -199,6 +199,9 @@ TEST_CASE(
       // One rounding is up to 2^-8 = 4e-3; sums over samples average them, and the squares of those
       // of each layer add up.
       const double tolerance = mixed ? 4e-3 : 5e-3 * std::sqrt(widths.size() - 1.0);
+      const double var_tolerance = mixed ? 4e-3 : 5e-3;  // sums of terms of one sign
+      double squares = 0;
+      int n_errors = 0;
       const LayerPointer network = relu_network(widths);
       const auto by_graph = graph_executor(*backend, network);
       const auto fused = fuse(*backend, network);
@@ -210,15 +213,22 @@ TEST_CASE(
           INFO(backend->name(), ", widths from ", widths.front(), ", ", rows, " rows, ",
                executor == fused.get() ? "fused" : "by graph");
           const Result result = learn(*backend, *executor, problem, 1.5f);
-          CHECK(norm_error(result.prediction.mean, truth[0]) <= tolerance);
-          CHECK(norm_error(result.prediction.var, truth[1]) <= tolerance);
-          const double innovation_tolerance = mixed && rows >= 63 ? 1e-3 : tolerance;
-          CHECK(norm_error(result.innovation.mean, truth[2]) <= innovation_tolerance);
-          CHECK(norm_error(result.innovation.var, truth[3]) <= innovation_tolerance);
-          CHECK(norm_error(result.input_delta.mean, truth[4]) <= tolerance);
-          CHECK(norm_error(result.input_delta.var, truth[5]) <= tolerance);
+          const bool sums_many = mixed && rows >= 63;
+          const auto check_mean = [&](double error, double bound) {
+            CHECK(error <= bound);
+            squares += error * error;
+            ++n_errors;
+          };
+          check_mean(norm_error(result.prediction.mean, truth[0]), tolerance);
+          check_mean(norm_error(result.innovation.mean, truth[2]), sums_many ? 1e-3 : tolerance);
+          check_mean(norm_error(result.input_delta.mean, truth[4]), tolerance);
+          CHECK(norm_error(result.prediction.var, truth[1]) <= var_tolerance);
+          CHECK(norm_error(result.innovation.var, truth[3]) <= (sums_many ? 1e-3 : var_tolerance));
+          CHECK(norm_error(result.input_delta.var, truth[5]) <= var_tolerance);
         }
       }
+      // One draw may be unlucky; all of them together are not.
+      CHECK(std::sqrt(squares / n_errors) <= 0.6 * tolerance);
     }
   }
 }
