@@ -125,7 +125,7 @@ void bind_activations(py::module_& m) {
   bind_activation<ActivationKind::sigmoid>(m, "f(z) = 1 / (1 + exp(-z))", mixture);
   bind_activation<ActivationKind::tanh>(m, "f(z) = tanh(z)", mixture);
   bind_activation<ActivationKind::softplus>(
-      m, "f(z) = log(1 + exp(z))", "by a trapezoid rule of 30 nodes (cpp/math/quadrature.h)");
+      m, "f(z) = log(1 + exp(z))", "by quadrature with 12 or 30 nodes (cpp/math/quadrature.h)");
   bind_activation<ActivationKind::silu>(m, "f(z) = z / (1 + exp(-z))", mixture);
   bind_activation<ActivationKind::gelu>(
       m, "f(z) = z Phi(z), Phi the standard normal distribution",

@@ -25,6 +25,20 @@ struct ActivationSlopes {
   T var_by_var;    ///< d Var f / d var = E f'^2 + Cov(f, f'')
 };
 
+/// Elementwise mask ? a : b, where `mask` is a comparison of Ts.
+template <class Mask, class T>
+TAGIX_HD TAGIX_INLINE ActivationMoments<T> select(Mask mask, const ActivationMoments<T>& a,
+                                                  const ActivationMoments<T>& b) {
+  return {select(mask, a.mean, b.mean), select(mask, a.var, b.var),
+          select(mask, a.jacobian, b.jacobian)};
+}
+template <class Mask, class T>
+TAGIX_HD TAGIX_INLINE ActivationSlopes<T> select(Mask mask, const ActivationSlopes<T>& a,
+                                                 const ActivationSlopes<T>& b) {
+  return {select(mask, a.mean_by_mean, b.mean_by_mean), select(mask, a.mean_by_var, b.mean_by_var),
+          select(mask, a.var_by_mean, b.var_by_mean), select(mask, a.var_by_var, b.var_by_var)};
+}
+
 /// The slopes of the moments of z + f(z), mean + E f and var + Var f + 2 var J with J = E f', from
 /// those of f(z) and d J / d log sd = 2 var d J / d var. As d J / d mean = 2 d E f / d var, they
 /// are

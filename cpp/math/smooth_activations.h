@@ -38,6 +38,8 @@ struct ByQuadrature {
 
 /// f(z) = 1 / (1 + exp(-z)).
 struct Sigmoid : ByQuadrature<Sigmoid> {
+  static constexpr float narrow_var = 1.2f;
+
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return sigmoid(z);
@@ -58,6 +60,8 @@ struct Sigmoid : ByQuadrature<Sigmoid> {
 
 /// f(z) = tanh(z).
 struct Tanh : ByQuadrature<Tanh> {
+  static constexpr float narrow_var = 0.18f;
+
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return tanh(z);
@@ -78,6 +82,8 @@ struct Tanh : ByQuadrature<Tanh> {
 
 /// f(z) = log(1 + exp(z)).
 struct Softplus : ByQuadrature<Softplus> {
+  static constexpr float narrow_var = 1.5f;
+
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return softplus(z);
@@ -94,6 +100,8 @@ struct Softplus : ByQuadrature<Softplus> {
 
 /// f(z) = z sigmoid(z).
 struct SiLU : ByQuadrature<SiLU> {
+  static constexpr float narrow_var = 0.85f;
+
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return z * sigmoid(z);
@@ -114,6 +122,8 @@ struct SiLU : ByQuadrature<SiLU> {
 
 /// f(z) = z Phi(z).
 struct GELU : ByQuadrature<GELU> {
+  static constexpr float narrow_var = 0.5f;
+
   template <class T>
   TAGIX_HD TAGIX_INLINE T value(T z) const {
     return z * normal_cdf(z);

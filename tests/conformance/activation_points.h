@@ -36,7 +36,7 @@ struct ActivationPoints final : Operation {
   }
 
   std::vector<Expected> expected() const override {
-    constexpr math::QuadratureRule<double> rule = math::quadrature_rule<double>();
+    constexpr auto rule = math::quadrature_rule<double>();
     const bool exact = form == math::MomentsForm::exact;
     Expected points{"points", 6, {}};
     for (int k = 0; k < (exact ? math::n_quadrature_nodes : 1); ++k) {

@@ -41,7 +41,7 @@ struct ActivationSlopesFromPoints final : Operation {
   }
 
   std::function<void()> prepare(Arrays& arrays) const override {
-    constexpr math::QuadratureRule<double> rule = math::quadrature_rule<double>();
+    constexpr auto rule = math::quadrature_rule<double>();
     const bool exact = form == math::MomentsForm::exact;
     std::vector<float> values, derivatives;
     for (int k = 0; k < (exact ? math::n_quadrature_nodes : 1); ++k) {

@@ -247,7 +247,7 @@ TEST_CASE_TEMPLATE("moments of smooth activations", T, TAGIX_ELEMENT_TYPES) {
       return integrated(value, derivative, mean, var);
     };
     CHECK(largest_error(moments<T>(exact(kind), points), points, 1.0, truth) < bound);
-    if (kind != ActivationKind::softplus) {  // which comes by quadrature
+    if (kind != ActivationKind::softplus) {  // whose quadrature is meant for sd <= 4
       CHECK(largest_error(moments<T>(exact(kind), wide), wide, 1.0, truth) < bound);
     }
     // An activation is nearly linear over a small sd, and then its variance is accurate relative
@@ -272,6 +272,32 @@ TEST_CASE_TEMPLATE("moments of smooth activations", T, TAGIX_ELEMENT_TYPES) {
   check(
       ActivationKind::gelu, 1e-5, [](double z) { return z * normal_cdf(z); },
       [](double z) { return normal_cdf(z) + z * density(z); });
+}
+
+TEST_CASE_TEMPLATE("moments of softplus by the rule of small variances", T, TAGIX_ELEMENT_TYPES) {
+  const double largest_sd = std::sqrt(double{math::Softplus::narrow_var}) * (1 - 1e-7);
+  const auto moments_at = [](const std::vector<double>& sds) {
+    const std::vector<Point> points = grid(linspace(-12, 12, 97), sds);
+    return std::pair{moments<T>(exact(ActivationKind::softplus), points), points};
+  };
+  const auto truth = [](double mean, double var) {
+    return integrated(softplus, sigmoid, mean, var);
+  };
+  const auto [got, points] = moments_at({1e-3, 0.1, 0.5, 1, largest_sd});
+  CHECK(largest_error(got, points, 1.0, truth) < 3e-6);
+  // Elements on either side of the limit share a vector, and each has its own rule.
+  std::vector<Point> mixed;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    mixed.push_back(points[i]);
+    mixed.push_back({points[i].mean, 4});
+  }
+  const auto both = moments<T>(exact(ActivationKind::softplus), mixed);
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    CHECK(error(both[2 * i].mean, got[i].mean, 1.0) < 1e-7);
+    CHECK(error(both[2 * i].var, got[i].var, 1.0) < 1e-7);
+    CHECK(error(both[2 * i].jacobian, got[i].jacobian, 1.0) < 1e-7);
+  }
+  CHECK(largest_error(both, mixed, 1.0, truth) < 1e-4);
 }
 
 TEST_CASE_TEMPLATE("GELU against mpmath", T, TAGIX_ELEMENT_TYPES) {
@@ -365,6 +391,24 @@ TEST_CASE("the quadrature rule has the moments of a standard normal to order 5")
     }
     CHECK(in_double == doctest::Approx(truth[power]).epsilon(1e-10));
     CHECK(in_float == doctest::Approx(truth[power]).epsilon(1e-6));
+  }
+}
+
+TEST_CASE("the rule of small variances has the moments of a standard normal to order 23") {
+  const auto rule = math::narrow_quadrature_rule<double>();
+  double even = 1;  // E u^power = (power - 1) E u^(power - 2)
+  for (int power = 0; power < 24; power += 2) {
+    if (power > 0) even *= power - 1;
+    double sum = 0, odd = 0, size = 0;
+    for (int k = 0; k < rule.n_nodes; ++k) {
+      const double term = rule.weight[k] * std::pow(rule.node[k], power);
+      sum += term;
+      odd += term * rule.node[k];
+      size += std::fabs(term * rule.node[k]);
+    }
+    // Weights have 15 decimal places, of which the outermost leaves 9 digits.
+    CHECK(sum == doctest::Approx(even).epsilon(1e-8));
+    CHECK(std::fabs(odd) < 1e-12 * size);
   }
 }
 

@@ -1,4 +1,4 @@
-"""Every test starts with one thread and ends with the number of threads that it found."""
+"""What every test starts from: one thread, and default seeds that are the same each time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import tagix as tx
 
 
 @pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
+def the_same_start() -> Iterator[None]:
+    """Ends with the number of threads that it found."""
+    tx.manual_seed(0)
     before = tx.get_num_threads()
     tx.set_num_threads(1)
     yield

@@ -219,8 +219,8 @@ def test_custom_activation_first_order() -> None:
 
 
 def test_custom_activation_equals_built_in() -> None:
-    """Both work with one quadrature, so that little but rounding may differ."""
-    mean, var = np.array(POINTS, np.float32).T
+    """Beyond the small variances both work with one rule: little but rounding may differ."""
+    mean, var = np.array([point for point in POINTS if point[1] > 1.5], np.float32).T
     custom = nn.Activation(lambda z: np.logaddexp(np.float32(0), z), lambda z: 1 / (1 + np.exp(-z)))
     for a, t in zip(moments(custom, mean, var), moments(nn.Softplus(), mean, var), strict=True):
         np.testing.assert_allclose(a, t, rtol=2e-6, atol=2e-6)
