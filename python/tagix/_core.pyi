@@ -282,7 +282,7 @@ class Softplus(Layer):
     f(z) = log(1 + exp(z)), element by element: (batch, features) in and out.
 
     For a Gaussian z, moments="exact" gives mean and variance of f(z), and the Jacobian
-    Cov(z, f(z)) / Var z, by a trapezoid rule of 30 nodes (cpp/math/quadrature.h).
+    Cov(z, f(z)) / Var z, by quadrature with 12 or 30 nodes (cpp/math/quadrature.h).
     moments="first_order" linearises at the mean m of z (mean f(m), variance f'(m)^2 Var z, Jacobian
     f'(m)), as the published TAGI results do: cheaper, with variances that may be several times too
     small. Source: Goulet, Nguyen & Amiri, JMLR 22 (2021); the formulas stand in
