@@ -155,6 +155,26 @@ class CudaBackend final : public Backend {
   void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
     cuda::mix(input, taps, add, output);
   }
+  void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+              Index rows, float* output) override {
+    cuda::gather(input, channels, positions, first_row, rows, output);
+  }
+  void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+               float* choice) override {
+    cuda::largest(input, windows, output, choice);
+  }
+  void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                        const PositionsView& readers, bool add, MomentsView below) override {
+    cuda::largest_backward(delta, choice, n_choices, readers, add, below);
+  }
+  void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                 float* scale) override {
+    cuda::normalise(input, sets, output, scale);
+  }
+  void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                          ConstMomentsView delta, bool add, MomentsView below) override {
+    cuda::normalise_backward(output, scale, sets, delta, add, below);
+  }
   void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
     cuda::product(a, b, output);
   }

@@ -16,6 +16,7 @@
 #include "core/host.h"
 #include "core/index.h"
 #include "core/moments.h"
+#include "core/norm_sets.h"
 #include "core/precision.h"
 #include "core/recording.h"
 #include "core/slopes.h"
@@ -306,6 +307,35 @@ class Backend {
   /// with the weights, variances with their squares; with `add`, to what is there. Innovations take
   /// the same way back by the transposed table.
   virtual void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) = 0;
+
+  /// Positions side by side as windows read them, for an affine map of them: row i of the output
+  /// (rows x (n_taps channels)) has the channels of each tap of row first_row + i of a batch of
+  /// results, 0 where there is none. `input` is a plane of a batch of inputs, of so many channels.
+  virtual void gather(const float* input, Index channels, const PositionsView& positions,
+                      Index first_row, Index rows, float* output) = 0;
+
+  /// The moments of the position with the largest mean in each window and channel, as of a window
+  /// that is known to have its largest element there: output (batch x windows.results, channels)
+  /// from input (batch x windows.inputs, channels). `choice` gets the number of the tap, for each
+  /// element of the output. Every window has a position.
+  virtual void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+                       float* choice) = 0;
+
+  /// Innovations below, or adjoints of several outputs: what windows that have chosen a position
+  /// give, written or, with `add`, added. There are n_choices choices, which adjoints share;
+  /// `readers` is the transposed table of the windows. A delta without `var` is 0 there.
+  virtual void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                                const PositionsView& readers, bool add, MomentsView below) = 0;
+
+  /// Brings each set of elements to a second moment of 1 (formulas in ops/normalise.h); `scale`
+  /// gets the factor r of each set, sets.per_row() for each row of the batch.
+  virtual void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                         float* scale) = 0;
+
+  /// Innovations below it, with `output` the means that it gave; or, if that has variances,
+  /// adjoints of one or several outputs. Written or, with `add`, added.
+  virtual void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                                  ConstMomentsView delta, bool add, MomentsView below) = 0;
 
   /// Moments of a b for independent a and b, elementwise:
   /// mean = a_mean b_mean, var = a_var b_var + a_var b_mean^2 + b_var a_mean^2.

@@ -15,6 +15,7 @@
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
 #include "cpu/moments_product.h"
+#include "cpu/normalise.h"
 #include "cpu/scratch.h"
 #include "cpu/targets.h"
 
@@ -167,6 +168,26 @@ class CpuBackend final : public Backend {
   void clear_columns(ColumnsView target) override { cpu::clear_columns(target); }
   void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
     cpu::mix(input, taps, add, output);
+  }
+  void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+              Index rows, float* output) override {
+    cpu::gather(input, channels, positions, first_row, rows, output);
+  }
+  void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+               float* choice) override {
+    cpu::largest(input, windows, output, choice);
+  }
+  void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                        const PositionsView& readers, bool add, MomentsView below) override {
+    cpu::largest_backward(delta, choice, n_choices, readers, add, below);
+  }
+  void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                 float* scale) override {
+    cpu::normalise(input, sets, output, scale);
+  }
+  void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                          ConstMomentsView delta, bool add, MomentsView below) override {
+    cpu::normalise_backward(output, scale, sets, delta, add, below);
   }
   void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
     cpu::product(a, b, output);

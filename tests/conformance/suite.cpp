@@ -31,6 +31,7 @@
 #include "conformance/denoise_covariance.h"
 #include "conformance/diffuse.h"
 #include "conformance/forget.h"
+#include "conformance/gather.h"
 #include "conformance/gather_jacobian.h"
 #include "conformance/gather_rows.h"
 #include "conformance/mix.h"
@@ -99,6 +100,7 @@ const std::vector<Method>& methods() {
       method<AddColumns>("add_columns"),
       method<ClearColumns>("clear_columns"),
       method<Mix>("mix"),
+      method<Gather>("gather"),
       method<Product>("product"),
       method<ProductSlopes>("product_slopes"),
       method<ScaleDeltasTo>("scale_deltas_to"),

@@ -20,6 +20,33 @@ struct GraphValue {
   explicit GraphValue(std::size_t size = 0) : mean(size), var(size), jacobian(size) {}
 };
 
+/// Calls use(z, w, a) for each product of a weight and an input that an affine map of some rows
+/// sums: the numbers of an element of its value, of a parameter and of an element of its input.
+template <class Use>
+void for_each_product(const Graph& graph, const graph::Affine& op, const Shape& shape,
+                      std::size_t rows, const Use& use) {
+  const auto at = [](Index i) { return static_cast<std::size_t>(i); };
+  const std::size_t channels = at(graph.shape(op.x).channels), n = at(shape.channels);
+  const std::size_t fan_in = at(graph.fan_in(op));
+  const std::size_t below = at(graph.shape(op.x).positions()), above = at(shape.positions());
+  const auto products_of = [&](std::size_t result, std::size_t tap, std::size_t input) {
+    for (std::size_t o = 0; o < n; ++o) {
+      for (std::size_t c = 0; c < channels; ++c) {
+        use(result * n + o, at(op.weight) + o * fan_in + tap * channels + c, input * channels + c);
+      }
+    }
+  };
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t p = 0; op.taps == nullptr && p < above; ++p) {
+      products_of(r * above + p, 0, r * below + p);
+    }
+    if (op.taps == nullptr) continue;
+    for (const TapTable::Tap& tap : op.taps->taps()) {
+      products_of(r * above + at(tap.result), at(tap.tap), r * below + at(tap.input));
+    }
+  }
+}
+
 class Float64Graph {
  public:
   Float64Graph(const Graph& graph, std::vector<double> mean, std::vector<double> var)
@@ -105,22 +132,17 @@ class Float64Graph {
   void forward(const graph::Affine& op, const Shape& shape, const Values& values, GraphValue& out,
                std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
     const GraphValue& x = values[at(op.x)];
-    const std::size_t in = channels(op.x), n = at(shape.channels);
-    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
-      for (std::size_t o = 0; o < n; ++o) {
-        double mean = op.bias ? parameter_mean[at(*op.bias) + o] : 0;
-        double var = op.bias ? parameter_var[at(*op.bias) + o] : 0;
-        for (std::size_t i = 0; i < in; ++i) {
-          const double wm = parameter_mean[at(op.weight) + o * in + i];
-          const double wv = parameter_var[at(op.weight) + o * in + i];
-          const double am = x.mean[r * in + i], av = x.var[r * in + i];
-          mean += wm * am;
-          var += wm * wm * av + wv * (am * am + av);
-        }
-        out.mean[r * n + o] = mean;
-        out.var[r * n + o] = var;
-      }
+    const std::size_t n = at(shape.channels);
+    for (std::size_t i = 0; op.bias && i < out.mean.size(); ++i) {
+      out.mean[i] = parameter_mean[at(*op.bias) + i % n];
+      out.var[i] = parameter_var[at(*op.bias) + i % n];
     }
+    for_each_product(graph_, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+      const double wm = parameter_mean[w], wv = parameter_var[w];
+      const double am = x.mean[a], av = x.var[a];
+      out.mean[z] += wm * am;
+      out.var[z] += wm * wm * av + wv * (am * am + av);
+    });
   }
   void forward(const graph::Activate& op, const Shape&, const Values& values, GraphValue& out,
                std::size_t, const std::vector<double>&, const std::vector<double>&) const {
@@ -210,24 +232,19 @@ class Float64Graph {
   }
   void backward(const graph::Affine& op, const Shape& shape, const Values& values, std::size_t node,
                 Values& deltas, std::size_t rows, Innovations& sums) const {
-    const GraphValue& x = values[at(op.x)];
+    const GraphValue &x = values[at(op.x)], &delta = deltas[node];
     GraphValue& below = deltas[at(op.x)];
-    const std::size_t in = channels(op.x), n = at(shape.channels);
-    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
-      for (std::size_t o = 0; o < n; ++o) {
-        const double dm = deltas[node].mean[r * n + o], dv = deltas[node].var[r * n + o];
-        for (std::size_t i = 0; i < in; ++i) {
-          const std::size_t w = at(op.weight) + o * in + i;
-          const double am = x.mean[r * in + i], wm = parameter_mean[w];
-          sums.parameter_mean[w] += dm * am;
-          sums.parameter_var[w] += dv * am * am;
-          below.mean[r * in + i] += dm * wm;
-          below.var[r * in + i] += dv * wm * wm;
-        }
-        if (!op.bias) continue;
-        sums.parameter_mean[at(*op.bias) + o] += dm;
-        sums.parameter_var[at(*op.bias) + o] += dv;
-      }
+    for_each_product(graph_, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+      const double am = x.mean[a], wm = parameter_mean[w];
+      sums.parameter_mean[w] += delta.mean[z] * am;
+      sums.parameter_var[w] += delta.var[z] * am * am;
+      below.mean[a] += delta.mean[z] * wm;
+      below.var[a] += delta.var[z] * wm * wm;
+    });
+    for (std::size_t i = 0; op.bias && i < delta.mean.size(); ++i) {
+      const std::size_t b = at(*op.bias) + i % at(shape.channels);
+      sums.parameter_mean[b] += delta.mean[i];
+      sums.parameter_var[b] += delta.var[i];
     }
   }
   void backward(const graph::Activate& op, const Shape&, const Values& values, std::size_t node,

@@ -39,10 +39,18 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
   const Value resampled = g.mix(pooled, nearest({2, 2}, 2));
   const Value gated = g.product(resampled, g.affine(skip, shared, std::nullopt));
   const Value scaled = g.product(gated, time);
+  // A convolution of two values by one weight, and one turned round.
+  const Parameter down = weight("down", 2, 9 * 3);
+  const Taps halving = window({4, 4}, 3, 2, 1);
+  const Value coarse = g.add(g.affine(skip, down, bias("down_bias", 2), halving),
+                             g.affine(gated, down, std::nullopt, halving));
+  const std::array<WindowAxis, 2> doubling{WindowAxis{3, 2, 1, 0}, WindowAxis{2, 2, 0, 0}};
+  const Value fine = g.affine(g.activate(coarse, relu), weight("up", 1, 6 * 2), bias("up_bias", 1),
+                              transposed_window({2, 2}, doubling, std::array<Index, 2>{0, 0}));
   const Value joined = g.concat(
-      std::array{g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
+      std::array{fine, g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
   const Value smoothed = g.mix(joined, window({4, 4}, 3, 1, 1, 1.0f / 9));
-  const Value flat = g.reshape(smoothed, 16 * 10);
+  const Value flat = g.reshape(smoothed, 16 * 11);
   const Value part = g.activate(g.slice(flat, 5, 30), relu);
   // Two parameters as one weight, of which the second is used alone, too.
   const Parameter low = weight("low", 1, 3), high = weight("high", 2, 3);
@@ -290,13 +298,11 @@ std::vector<double> added_noise(const Graph& graph, const Float64Graph& network,
   std::vector<double> noise(value.mean.size());
   if (const auto* affine = std::get_if<graph::Affine>(&of.op)) {
     const GraphValue& x = values[at(affine->x)];
-    const std::size_t out = at(of.shape.channels), in = at(graph.shape(affine->x).channels);
-    for (std::size_t i = 0; i < noise.size(); ++i) {
-      const std::size_t row = i / out, o = i % out;
-      for (std::size_t k = 0; k < in; ++k) {
-        noise[i] += network.parameter_var[at(affine->weight) + o * in + k] * x.var[row * in + k];
-      }
-    }
+    const std::size_t rows = noise.size() / at(of.shape.size());
+    for_each_product(graph, *affine, of.shape, rows,
+                     [&](std::size_t z, std::size_t w, std::size_t a) {
+                       noise[z] += network.parameter_var[w] * x.var[a];
+                     });
   } else if (const auto* activate = std::get_if<graph::Activate>(&of.op)) {
     const GraphValue& z = values[at(activate->x)];
     for (std::size_t i = 0; i < noise.size(); ++i) {
@@ -317,18 +323,20 @@ void add_parameter_slopes(const Graph& graph, std::size_t node, const GraphValue
                           std::vector<double>& parameter_slopes) {
   const auto at = [](Index i) { return static_cast<std::size_t>(i); };
   const auto& op = std::get<graph::Affine>(graph.nodes[node].op);
-  const std::size_t out = at(graph.nodes[node].shape.channels);
-  const std::size_t positions = at(graph.nodes[node].shape.positions());
-  const std::size_t in = at(graph.shape(op.x).channels), n = slopes.size() / (positions * out);
-  for (std::size_t i = 0; i < slopes.size(); ++i) {
-    const std::size_t o = i % out, p = i / out % positions, output = i / out / positions;
-    double* const of_output = &parameter_slopes[output * at(graph.parameter_count())];
-    if (op.bias) of_output[at(*op.bias) + o] += slopes[i];
-    const std::size_t from = (output * rows / n * positions + p) * in;
-    for (std::size_t k = 0; k < in; ++k) {
-      of_output[at(op.weight) + o * in + k] += slopes[i] * input.mean[from + k];
-    }
+  const Shape& shape = graph.nodes[node].shape;
+  const std::size_t size = at(shape.size()), n_parameters = at(graph.parameter_count());
+  const std::size_t outputs = slopes.size() / size / rows;  // of each row, one after the other
+  for (std::size_t i = 0; op.bias && i < slopes.size(); ++i) {
+    const std::size_t b = at(*op.bias) + i % at(shape.channels);
+    parameter_slopes[i / size * n_parameters + b] += slopes[i];
   }
+  for_each_product(graph, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+    for (std::size_t k = 0; k < outputs; ++k) {
+      const std::size_t output = z / size * outputs + k;
+      parameter_slopes[output * n_parameters + w] +=
+          slopes[output * size + z % size] * input.mean[a];
+    }
+  });
 }
 
 /// The covariances of the outputs by all noises on the way up: each parameter has one noise for all
