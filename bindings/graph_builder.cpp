@@ -39,7 +39,7 @@ void bind_writing(GraphBuilderClass& cls) {
             return graph.parameter(std::move(spec)).first;
           },
           py::arg("name"), py::arg("shape"), py::arg("prior_std"), py::arg("constants"),
-          py::arg("memory_axes") = std::vector<Index>())
+          py::arg("memory_axes"))
       .def(
           "record",
           [](GraphBuilder& graph, const std::string& path, const std::string& name,

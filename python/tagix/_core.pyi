@@ -852,7 +852,7 @@ class GraphBuilder:
                 typing.SupportsFloat | typing.SupportsIndex,
             ]
         ],
-        memory_axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex] = [],
+        memory_axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     ) -> int: ...
     def product(
         self,

@@ -26,7 +26,8 @@ struct Gather : Operation {
         n_taps(taps),
         first_row(first),
         rows(n_rows),
-        input(RandomInputs(31 * batch_size + n_channels).uniforms(batch * inputs * channels, -1, 1)) {
+        input(
+            RandomInputs(31 * batch_size + n_channels).uniforms(batch * inputs * channels, -1, 1)) {
     for (Index i = 0; i < results * n_taps; ++i) {
       const Index position = (7 * i + i / n_taps) % (inputs + 1);
       positions.push_back(static_cast<std::int32_t>(position == inputs ? -1 : position));

@@ -49,7 +49,13 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
                               transposed_window({2, 2}, doubling, std::array<Index, 2>{0, 0}));
   const Value joined = g.concat(
       std::array{fine, g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
-  const Value smoothed = g.mix(joined, window({4, 4}, 3, 1, 1, 1.0f / 9));
+  const Value normed =
+      g.normalise(g.normalise(joined, 1, /*per_position=*/false, true, true, 1e-3f), 11,
+                  /*per_position=*/false, false, true, 1e-2f);
+  const Value largest = g.largest(normed, window({4, 4}, 3, 1, 1));
+  const Value by_position =
+      g.normalise(g.add(normed, largest), 1, /*per_position=*/true, true, true, 0.1f);
+  const Value smoothed = g.mix(by_position, window({4, 4}, 3, 1, 1, 1.0f / 9));
   const Value flat = g.reshape(smoothed, 16 * 11);
   const Value part = g.activate(g.slice(flat, 5, 30), relu);
   // Two parameters as one weight, of which the second is used alone, too.
