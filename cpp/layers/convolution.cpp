@@ -135,7 +135,10 @@ graph::Value Convolution<dimensions>::build(GraphBuilder& graph,
       declare(graph, settings_, fan_in,
               joined({settings_.out_channels, settings_.in_channels}, settings_.kernel_size),
               std::move(axes_in_memory));
-  return graph.affine(x, weight, bias, taps);
+  // A window of each position alone is the map without windows.
+  const bool is_pointwise = taps->n_taps() == 1 && taps->grid() == shape.grid &&
+                            taps->taps().size() == static_cast<std::size_t>(shape.positions());
+  return graph.affine(x, weight, bias, is_pointwise ? nullptr : taps);
 }
 
 template class Convolution<1>;

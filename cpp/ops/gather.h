@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+
 #include "core/taps_view.h"
 #include "math/target.h"
 
@@ -18,11 +20,24 @@ struct Gather {
     output[row * cols() + col] = from < 0 ? 0.0f : input[from + col % channels];
   }
 
+  /// Taps that read one position after the other are copied together.
   void gather_row(Index row) const {
     float* to = output + row * cols();
-    for (Index tap = 0; tap < positions.n_taps; ++tap, to += channels) {
-      const Index from = first_of(row, tap);
-      for (Index i = 0; i < channels; ++i) to[i] = from < 0 ? 0.0f : input[from + i];
+    for (Index tap = 0; tap < positions.n_taps;) {
+      const Index first = tap, from = first_of(row, first);
+      const auto goes_on = [&](Index next) {
+        return next == (from < 0 ? -1 : from + (tap - first) * channels);
+      };
+      do {
+        ++tap;
+      } while (tap < positions.n_taps && goes_on(first_of(row, tap)));
+      const Index size = (tap - first) * channels;
+      if (from < 0) {
+        std::fill_n(to, size, 0.0f);
+      } else {
+        std::copy_n(input + from, size, to);
+      }
+      to += size;
     }
   }
 

@@ -341,44 +341,30 @@ def test_moments_are_those_of_sampled_weights() -> None:
     assert abs(ratio - 1) < 0.03
 
 
-@pytest.mark.parametrize(
-    ("layer", "mean_of", "var_of"),
-    [
-        (
-            nn.AvgPool2d(2),
-            lambda x: F.avg_pool2d(x, 2),
-            lambda v: F.avg_pool2d(v, 2) / 4,
-        ),
-        (
-            nn.AvgPool2d((3, 2), (2, 1), (1, 0)),
-            lambda x: F.avg_pool2d(x, (3, 2), (2, 1), (1, 0)),
-            lambda v: F.avg_pool2d(v, (3, 2), (2, 1), (1, 0)) / 6,
-        ),
-        (
-            nn.AdaptiveAvgPool2d(1),
-            lambda x: F.adaptive_avg_pool2d(x, 1),
-            lambda v: F.adaptive_avg_pool2d(v, 1) / 35,
-        ),
-        (
-            nn.Upsample(3),
-            lambda x: F.interpolate(x, scale_factor=3),
-            lambda v: F.interpolate(v, scale_factor=3),
-        ),
-        (
-            nn.ZeroPad2d((1, 0, 2, 3)),
-            lambda x: F.pad(x, (1, 0, 2, 3)),
-            lambda v: F.pad(v, (1, 0, 2, 3)),
-        ),
-        (nn.ZeroPad2d(1), lambda x: F.pad(x, (1, 1, 1, 1)), lambda v: F.pad(v, (1, 1, 1, 1))),
-    ],
-    ids=repr,
-)
-def test_sums_over_positions(layer: Any, mean_of: Any, var_of: Any) -> None:
+SUMS: dict[str, tuple[nn.Layer, Callable[[Any], Any], float]] = {
+    "pool": (nn.AvgPool2d(2), lambda x: F.avg_pool2d(x, 2), 1 / 4),
+    "pool with padding": (
+        nn.AvgPool2d((3, 2), (2, 1), (1, 0)),
+        lambda x: F.avg_pool2d(x, (3, 2), (2, 1), (1, 0)),
+        1 / 6,
+    ),
+    "whole": (nn.AdaptiveAvgPool2d(1), lambda x: F.adaptive_avg_pool2d(x, 1), 1 / 35),
+    "upsample": (nn.Upsample(3), lambda x: F.interpolate(x, scale_factor=3), 1),
+    "sides": (nn.ZeroPad2d((1, 0, 2, 3)), lambda x: F.pad(x, (1, 0, 2, 3)), 1),
+    "border": (nn.ZeroPad2d(1), lambda x: F.pad(x, (1, 1, 1, 1)), 1),
+}
+
+
+@on_every_device
+@pytest.mark.parametrize("name", SUMS)
+def test_sums_over_positions(name: str, device: str) -> None:
+    """Of w x, with one weight w for all positions, the variances are those of w^2 x_var."""
+    layer, mean_of, weight = SUMS[name]
     generator = np.random.default_rng(0)
     x, x_var = generator.normal(size=(4, 3, 7, 5)), generator.random((4, 3, 7, 5))
-    got = nn.Sequential(layer, input_shape=(3, 7, 5))(x, x_var)
+    got = nn.Sequential(layer, input_shape=(3, 7, 5), device=device)(x, x_var)
     close(got.mean, mean_of(tensor(x)))
-    close(got.var, var_of(tensor(x_var)))
+    close(got.var, weight * mean_of(tensor(x_var)))
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 5])

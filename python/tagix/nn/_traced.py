@@ -79,8 +79,11 @@ class Traced(Module):
             column += math.prod(value.shape)
         arrays = [
             builder.parameter(
-                *(each[key] for key in ("name", "shape", "prior_std", "constants")),
-                each.get("memory_axes", []),
+                name=each["name"],
+                shape=each["shape"],
+                prior_std=each["prior_std"],
+                constants=each["constants"],
+                memory_axes=each.get("memory_axes", []),
             )
             for each in self._parameters
         ]
@@ -130,6 +133,7 @@ class Traced(Module):
         if op == "mix":
             return builder.broadcast(xs[0], shape[1:]) if taps is None else builder.mix(xs[0], taps)
         if op == "largest":
+            assert taps is not None
             return builder.largest(xs[0], taps)
         if op == "normalise":
             keys = ("groups", "per_position", "centred", "exact", "eps")
