@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,6 +38,7 @@ class GroupNorm final : public Layer {
   }
 
   std::string name() const override { return "GroupNorm"; }
+  std::optional<Index> input_features() const override { return num_channels_; }
   Config config() const override {
     return {{"num_groups", num_groups_},
             {"num_channels", num_channels_},
@@ -75,6 +77,9 @@ class WholeNorm final : public Layer {
   }
 
   std::string name() const override { return centred ? "LayerNorm" : "RMSNorm"; }
+  std::optional<Index> input_features() const override {
+    return normalized_shape_.size() == 1 ? std::optional(normalized_shape_[0]) : std::nullopt;
+  }
   Config config() const override {
     return {{"normalized_shape", normalized_shape_},
             {"eps", eps_},

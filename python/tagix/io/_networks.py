@@ -31,7 +31,10 @@ _LAYERS: dict[str, Any] = {
 }
 _NO_DIMENSIONS = ("output_size", "scale_factor")
 """Integers among the arguments of layers that say nothing of how many parameters there are."""
-_RESAMPLING = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Upsample, nn.ZeroPad2d)
+_WITHOUT_PARAMETERS = (
+    *(nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Upsample, nn.ZeroPad2d),
+    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm),
+)
 _CONTAINERS = ("Sequential", "Residual", "Concat", "Traced")
 
 
@@ -243,7 +246,7 @@ def count_parameters(layer: Any) -> int:
         config = layer.config
         fan_in = config["in_channels"] * math.prod(config["kernel_size"])
         return int(config["out_channels"] * (fan_in + config["bias"]))
-    if isinstance(layer, _RESAMPLING):
+    if isinstance(layer, _WITHOUT_PARAMETERS):
         return 0
     topology = _core.Topology(layer, [], None)
     if topology.in_features is None:  # takes any number of features, and has no parameters
