@@ -73,6 +73,8 @@ class CudaBackend final : public Backend {
     cuda::affine_backward(precision_, delta, weight, jacobian, delta_input);
   }
   // Two kernels then sum those of a whole network.
+  const ImageProducts* image_products() const override { return nullptr; }
+
   bool sums_innovations_together() const override { return true; }
   Index innovation_scratch(std::span<const AffinePass> passes) const override {
     return plan_innovations(precision_, passes).scratch;

@@ -14,6 +14,7 @@
 #include "core/chain_step.h"
 #include "core/forgetting.h"
 #include "core/host.h"
+#include "core/image_products.h"
 #include "core/index.h"
 #include "core/moments.h"
 #include "core/norm_sets.h"
@@ -216,6 +217,10 @@ class Backend {
   /// `jacobian` (batch x in) is null, scale_deltas by it.
   virtual void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
                                const float* jacobian, MomentsView delta_input) = 0;
+
+  /// Products of windows of images that are faster than those of gathered rows; null where there
+  /// are none.
+  virtual const ImageProducts* image_products() const = 0;
 
   /// Whether the innovations of affine maps are best summed for all of them at once, after a pass,
   /// for which their inputs and deltas must stay; else for each one while those are in cache.

@@ -12,6 +12,7 @@
 #include "cpu/elementwise.h"
 #include "cpu/executor_choice.h"
 #include "cpu/graph_ops.h"
+#include "cpu/image_affine.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
 #include "cpu/moments_product.h"
@@ -31,6 +32,7 @@ class CpuBackend final : public Backend {
       : kernels_(kernels),
         precision_(precision),
         products_(kernels, formats_of(precision)),
+        image_products_(kernels, formats_of(precision)),
         innovations_(kernels, formats_of(precision)) {}
 
   std::string name() const override {
@@ -79,13 +81,21 @@ class CpuBackend final : public Backend {
     if (jacobian != nullptr) scale_deltas(jacobian, delta_input);
   }
 
+  const ImageProducts* image_products() const override { return &image_products_; }
+
   bool sums_innovations_together() const override { return false; }
 
   Index innovation_scratch(std::span<const AffinePass>) const override { return 0; }
 
   void affine_innovations(std::span<const AffinePass> passes, MomentsView innovation,
                           float*) override {
-    innovations_.sum(passes, innovation);
+    for (const AffinePass& pass : passes) {
+      if (pass.windows) {
+        image_products_.sum_innovations(pass, innovation);
+      } else {
+        innovations_.sum({&pass, 1}, innovation);
+      }
+    }
   }
 
   void update_by_passes(const UpdateRule& rule, Index batch_size,
@@ -301,6 +311,7 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   Precision precision_;
   AffineProducts products_;
+  ImageAffine image_products_;
   AffineInnovations innovations_;
 };
 

@@ -38,22 +38,23 @@ void MomentsProduct::pack_means(const WeightView& weight, Index depth, Index col
 }
 
 void MomentsProduct::multiply_means(const float* cells, Index stride, Index rows, Index depth,
-                                    Index columns, const float* packed,
-                                    const ProductOutput& output) const {
-  kernels_.product_rows(formats_.mean, {cells, packed}, {}, stride, rows, depth, columns,
+                                    Index columns, const float* packed, const ProductOutput& output,
+                                    const Segments& segments) const {
+  kernels_.product_rows(formats_.mean, {cells, packed, segments}, {}, stride, rows, depth, columns,
                         /*with_bias=*/true, {output.mean, output.stride, output.padded});
 }
 
 void MomentsProduct::multiply(ProductKind kind, const ProductFactors& input, Index rows,
                               Index depth, Index columns, const float* packed,
                               const ProductOutput& output) const {
-  multiply_means(input.mean, input.mean_stride, rows, depth, columns, packed, output);
+  multiply_means(input.mean, input.mean_stride, rows, depth, columns, packed, output,
+                 input.segments);
   packed += plane_size(formats_.mean, depth, columns);
   const float* const after = packed + plane_size(formats_.var, depth, columns);
   const bool has_moment = kind != ProductKind::squared;
-  const ProductTerm first{has_moment ? input.moment : input.var, packed};
+  const ProductTerm first{has_moment ? input.moment : input.var, packed, input.segments};
   const ProductTerm second =
-      kind == ProductKind::both ? ProductTerm{input.var, after} : ProductTerm{};
+      kind == ProductKind::both ? ProductTerm{input.var, after, input.segments} : ProductTerm{};
   kernels_.product_rows(formats_.var, first, second, input.var_stride, rows, depth, columns,
                         /*with_bias=*/has_moment,
                         {output.var, output.stride, output.padded, output.spread});

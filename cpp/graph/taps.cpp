@@ -65,14 +65,6 @@ std::vector<Index> numbers_of(std::span<const WindowAxis> axes) {
   return numbers;
 }
 
-std::vector<WindowAxis> axes_of(std::span<const Index> numbers) {
-  std::vector<WindowAxis> axes;
-  for (std::size_t i = 0; i < numbers.size(); i += numbers_of_axis) {
-    axes.push_back({numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3], numbers[i + 4]});
-  }
-  return axes;
-}
-
 void require_grid(const Grid& grid) {
   constexpr Index most = std::numeric_limits<std::int32_t>::max();
   Index positions = 1;
@@ -84,6 +76,14 @@ void require_grid(const Grid& grid) {
 }
 
 }  // namespace
+
+std::vector<WindowAxis> axes_of(std::span<const Index> numbers) {
+  std::vector<WindowAxis> axes;
+  for (std::size_t i = 0; i < numbers.size(); i += numbers_of_axis) {
+    axes.push_back({numbers[i], numbers[i + 1], numbers[i + 2], numbers[i + 3], numbers[i + 4]});
+  }
+  return axes;
+}
 
 TapTable::TapTable(Grid input_grid, Grid grid, Index n_taps, std::vector<Tap> taps,
                    TapRecipe recipe)

@@ -83,6 +83,9 @@ struct WindowAxis {
   Index dilation = 1;
 };
 
+/// The axes among the numbers of a recipe of windows.
+std::vector<WindowAxis> axes_of(std::span<const Index> numbers);
+
 /// Windows over a grid, with an axis for each of its dimensions. The taps of a window lie in
 /// row-major order and have the same weight; 1 / kernel^dimensions is average pooling. Throws
 /// std::invalid_argument for a window that does not fit.

@@ -7,10 +7,12 @@
 
 namespace tagix::graph {
 
-/// An affine map of windows, a convolution, in a pass: the operations of affine maps on tiles of
-/// gathered rows. So a device needs one operation for all convolutions, and memory for a tile in
-/// place of one for all windows. What goes down is the same map of innovations, which are gathered
-/// by the transposed table and multiplied with the weight by taps:
+/// An affine map of windows, a convolution, in a pass. Where the backend has products of the
+/// windows of images (Backend::image_products), they do it, but for adjoints. Else it is the
+/// operations of affine maps on tiles of gathered rows. So a device needs one operation for all
+/// convolutions, and memory for a tile in place of one for all windows. What goes down is the same
+/// map of innovations, which are gathered by the transposed table and multiplied with the weight by
+/// taps:
 ///
 ///   up     z[p] = sum_t W_t a[position(p, t)] + b
 ///   down   delta_a[q] = sum_t W_t^T delta_z[p(q, t)]
@@ -45,11 +47,16 @@ class WindowedAffine {
   /// means or variances, without them.
   ConstMomentsView gathered(ConstMomentsView values, const TapTable& taps, Index first,
                             Index rows) const;
-  /// The weight as (taps x outputs) x channels.
-  ConstMomentsView weight_by_taps() const;
+  /// The weight as (taps x outputs) x channels, or with the last tap first.
+  ConstMomentsView weight_by_taps(bool reversed = false) const;
+
+  /// The products of these windows, unless the backend has none that give so many channels.
+  const ImageProducts* products(const std::optional<ImageWindows>& windows, Index outputs) const;
 
   const Pass& pass_;
   const Affine& op_;
+  std::optional<ImageWindows> up_;    // what results read
+  std::optional<ImageWindows> down_;  // what innovations of the input read
   ConstMomentsView input_;
   ConstMomentsView weight_;
   ConstMomentsView bias_;

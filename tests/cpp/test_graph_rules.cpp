@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <vector>
 
 #include "conformance/suite.h"
 #include "float64_graph.h"
@@ -39,24 +40,10 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
   const Value resampled = g.mix(pooled, nearest({2, 2}, 2));
   const Value gated = g.product(resampled, g.affine(skip, shared, std::nullopt));
   const Value scaled = g.product(gated, time);
-  // A convolution of two values by one weight, and one turned round.
-  const Parameter down = weight("down", 2, 9 * 3);
-  const Taps halving = window({4, 4}, 3, 2, 1);
-  const Value coarse = g.add(g.affine(skip, down, bias("down_bias", 2), halving),
-                             g.affine(gated, down, std::nullopt, halving));
-  const std::array<WindowAxis, 2> doubling{WindowAxis{3, 2, 1, 0}, WindowAxis{2, 2, 0, 0}};
-  const Value fine = g.affine(g.activate(coarse, relu), weight("up", 1, 6 * 2), bias("up_bias", 1),
-                              transposed_window({2, 2}, doubling, std::array<Index, 2>{0, 0}));
   const Value joined = g.concat(
-      std::array{fine, g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
-  const Value normed =
-      g.normalise(g.normalise(joined, 1, /*per_position=*/false, true, true, 1e-3f), 11,
-                  /*per_position=*/false, false, true, 1e-2f);
-  const Value largest = g.largest(normed, window({4, 4}, 3, 1, 1));
-  const Value by_position =
-      g.normalise(g.add(normed, largest), 1, /*per_position=*/true, true, true, 0.1f);
-  const Value smoothed = g.mix(by_position, window({4, 4}, 3, 1, 1, 1.0f / 9));
-  const Value flat = g.reshape(smoothed, 16 * 11);
+      std::array{g.affine(scaled, shared, std::nullopt), g.slice(skip, 1, 2), image, gated});
+  const Value smoothed = g.mix(joined, window({4, 4}, 3, 1, 1, 1.0f / 9));
+  const Value flat = g.reshape(smoothed, 16 * 10);
   const Value part = g.activate(g.slice(flat, 5, 30), relu);
   // Two parameters as one weight, of which the second is used alone, too.
   const Parameter low = weight("low", 1, 3), high = weight("high", 2, 3);
@@ -65,6 +52,40 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
   const Value out = g.affine(part, weight("out", 2, 30), bias("out_bias", 2));
   const Value more = g.product(g.add(g.slice(by_both, 0, 2), by_high), again);
   return std::make_shared<const Graph>(g.finish(g.add(g.add(out, again), more)));
+}
+
+/// A graph with every operation of windows and norms: a convolution of two values by one weight,
+/// one turned round, one whose windows have gaps; values that are read twice.
+std::shared_ptr<const Graph> image_operations() {
+  GraphBuilder g;
+  const auto weight = [&g](const char* name, Index out, Index in) {
+    return g.parameter({name, {out, in}, 0.4f});
+  };
+  const auto bias = [&g](const char* name, Index out) { return g.parameter({name, {out}, 0.5f}); };
+  const Value image = g.input({{4, 4}, 3}, 1);
+  const Value normed = g.normalise(image, 1, /*per_position=*/false, true, true, 0.1f);
+  const Parameter down = weight("down", 5, 9 * 3);
+  const Taps halving = window({4, 4}, 3, 2, 1);
+  const Value coarse = g.add(g.affine(image, down, bias("down_bias", 5), halving),
+                             g.affine(normed, down, std::nullopt, halving));
+  const std::array<WindowAxis, 2> doubling{WindowAxis{3, 2, 1, 0}, WindowAxis{2, 2, 0, 0}};
+  const Value fine = g.affine(g.activate(coarse, relu), weight("up", 3, 6 * 5), bias("up_bias", 3),
+                              transposed_window({2, 2}, doubling, std::array<Index, 2>{0, 0}));
+  const std::array<WindowAxis, 2> apart{WindowAxis{2, 1, 1, 1, 2}, WindowAxis{3, 1, 1, 1}};
+  const Value between = g.affine(g.activate(fine, relu), weight("between", 4, 6 * 3),
+                                 bias("between_bias", 4), window({4, 4}, apart));
+  const Value largest = g.largest(between, window({4, 4}, 3, 1, 1));
+  const Value by_group = g.normalise(g.concat(std::array{largest, between}), 4,
+                                     /*per_position=*/false, false, true, 0.1f);
+  const Value by_position = g.normalise(by_group, 1, /*per_position=*/true, true, true, 0.1f);
+  const Value pooled = g.mix(by_position, window({4, 4}, 2, 2, 0, 0.25f));
+  const Value flat = g.reshape(pooled, 4 * 8);
+  return std::make_shared<const Graph>(
+      g.finish(g.affine(flat, weight("out", 2, 32), bias("out_bias", 2))));
+}
+
+std::vector<std::shared_ptr<const Graph>> all_operations() {
+  return {every_operation(false), every_operation(true), image_operations()};
 }
 
 struct Truth {
@@ -110,8 +131,7 @@ void check_close(const Result& got, const Truth& truth, double tolerance) {
 TEST_CASE("every operation is within float32 of float64, forward and backward") {
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     unsigned seed = 1;
-    for (bool with_residual : {false, true}) {
-      const std::shared_ptr<const Graph> graph = every_operation(with_residual);
+    for (const std::shared_ptr<const Graph>& graph : all_operations()) {
       const auto executor = make_graph_executor(*backend, graph);
       for (Index rows : {1, 2, 17}) {
         for (bool uncertain : {false, true}) {
@@ -129,8 +149,7 @@ TEST_CASE("every operation is within float32 of float64, forward and backward") 
 
 TEST_CASE("every operation of means alone is within float32 of float64") {
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-    for (bool with_residual : {false, true}) {
-      const std::shared_ptr<const Graph> graph = every_operation(with_residual);
+    for (const std::shared_ptr<const Graph>& graph : all_operations()) {
       const Problem problem(*graph, 17, false, 77);
       Float64Graph network(*graph, doubles(problem.parameters.mean),
                            std::vector<double>(problem.parameters.mean.size(), 0));
@@ -139,7 +158,7 @@ TEST_CASE("every operation of means alone is within float32 of float64") {
       };
       const GraphValue truth = network.output(network.forward(doubles(problem.input.mean), {}, 17));
       for (Index bytes : {Index{1}, Index{1} << 30}) {
-        INFO(backend->name(), ", residual ", with_residual, ", ", bytes, " bytes");
+        INFO(backend->name(), ", ", graph->nodes.size(), " operations, ", bytes, " bytes");
         const auto executor = make_graph_executor(*backend, graph, bytes);
         predict(*backend, *executor, problem);  // leaves variances behind
         check_close(predict_means(*backend, *executor, problem), truth.mean,
@@ -370,7 +389,7 @@ std::vector<double> covariance_truth(const Graph& graph, const Problem& problem)
 }  // namespace
 
 TEST_CASE("covariances are those of all noises on the way up, by differences in float64") {
-  for (const auto& graph : {covarying(), every_operation(false)}) {
+  for (const auto& graph : {covarying(), every_operation(false), image_operations()}) {
     for (bool uncertain : {false, true}) {
       const Problem problem(*graph, 6, uncertain, 71);
       const std::vector<double> truth = covariance_truth(*graph, problem);
