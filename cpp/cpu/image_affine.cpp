@@ -130,13 +130,19 @@ void ImageAffine::multiply(ProductKind kind, ConstMomentsView input, const Image
     const Segments segments{windows.kernel_y, windows.row_size(),
                             windows.dilation_y * band.row_stride()};
     const Index stride = windows.stride_x * windows.channels;
-    for (Index row = 0; row < band.rows; ++row) {
-      const Index from = row * windows.stride_y * band.row_stride();
-      const Index to =
-          (image * windows.results() + (band.first + row) * windows.out_width) * columns;
-      product_.multiply(kind, {mean + from, stride, var + from, moment + from, stride, segments},
-                        windows.out_width, depth, columns, packed,
-                        {output.mean + to, output.var + to, columns, /*padded=*/false});
+    // A panel of the weight stays in the second-level cache for all rows of the band.
+    const Index panel = 2 * kernels_.layout.lanes;
+    for (Index column = 0; column < columns; column += panel) {
+      const ColumnRange range{column, std::min(panel, columns - column)};
+      for (Index row = 0; row < band.rows; ++row) {
+        const Index from = row * windows.stride_y * band.row_stride();
+        const Index result = image * windows.results() + (band.first + row) * windows.out_width;
+        const Index to = result * columns + column;
+        product_.multiply_columns(
+            kind, {mean + from, stride, var + from, moment + from, stride, segments},
+            windows.out_width, depth, columns, range, packed,
+            {output.mean + to, output.var + to, columns, /*padded=*/false});
+      }
     }
   });
 }
