@@ -44,6 +44,27 @@ void convert_argument(const char* name, py::handle value, double& result) {
   throw_wrong_type(name, value, "a number");
 }
 
+void convert_argument(const char*, py::handle value, Extents& result) {
+  result.value = py::reinterpret_borrow<py::object>(value);
+}
+
+std::vector<Index> Extents::for_dimensions(const char* name, std::size_t dimensions) const {
+  if (!py::isinstance<py::tuple>(value) && !py::isinstance<py::list>(value)) {
+    if (!PyIndex_Check(value.ptr()) || PyBool_Check(value.ptr())) {
+      throw_wrong_type(name, value, text("an integer, or ", dimensions, " of them"));
+    }
+    Index each = 0;
+    convert_argument(name, value, each);
+    return std::vector<Index>(dimensions, each);
+  }
+  const auto items = py::reinterpret_borrow<py::sequence>(value);
+  require(items.size() == dimensions, name, ": got ", shown(value), ", needed an integer, or ",
+          dimensions, " of them");
+  std::vector<Index> extents(dimensions);
+  for (std::size_t i = 0; i < dimensions; ++i) convert_argument(name, items[i], extents[i]);
+  return extents;
+}
+
 void convert_argument(const char* name, py::handle value, std::string& result) {
   if (!py::isinstance<py::str>(value)) throw_wrong_type(name, value, "a string");
   Py_ssize_t size = 0;

@@ -4,6 +4,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "bindings.h"
 #include "core/require.h"
@@ -26,6 +27,16 @@ template <class T>
 void convert_argument(const char* name, py::handle value, std::optional<T>& result) {
   if (!value.is_none()) convert_argument(name, value, result.emplace());
 }
+
+/// What an argument gives for each dimension of a grid: one integer for all of them, or a list or a
+/// tuple with one for each.
+struct Extents {
+  py::object value;
+
+  /// Throws TypeError or ValueError with the argument's name for anything else.
+  std::vector<Index> for_dimensions(const char* name, std::size_t dimensions) const;
+};
+void convert_argument(const char* name, py::handle value, Extents& result);
 
 /// Throws TypeError: "name: got 'value', needed ...".
 [[noreturn]] void throw_wrong_type(const char* name, py::handle value, const std::string& needed);
@@ -87,6 +98,8 @@ struct type_caster<tagix::python::Argument<T>> {
   static constexpr auto shown_name() {
     if constexpr (std::is_same_v<T, tagix::Index>) {
       return const_name("typing.SupportsIndex");
+    } else if constexpr (std::is_same_v<T, tagix::python::Extents>) {
+      return const_name("typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex]");
     } else {
       return make_caster<T>::name;
     }

@@ -15,6 +15,7 @@ void bind_cuda_array(py::module_& m);
 void bind_cuda_argument(py::module_& m);
 void bind_layers(py::module_& m);
 void bind_activations(py::module_& m);
+void bind_image_layers(py::module_& m);
 void bind_joining_layers(py::module_& m);
 void bind_noise(py::module_& m);
 void bind_graph_builder(py::module_& m);

@@ -146,7 +146,11 @@ std::shared_ptr<Layer> layer_of(const char* name, const py::object& object) {
 }
 
 void add_config(py::dict& dict, const Layer& layer) {
-  for (const auto& [key, value] : layer.config()) dict[py::str(key)] = py::cast(value);
+  for (const auto& [key, value] : layer.config()) {
+    const auto* extents = std::get_if<std::vector<Index>>(&value);
+    dict[py::str(key)] =
+        extents != nullptr ? py::object(py::tuple(py::cast(*extents))) : py::cast(value);
+  }
 }
 
 py::dict config_dict(const Layer& layer) {
@@ -160,6 +164,7 @@ void bind_layers(py::module_& m) {
   bind_linear(m);
   bind_class_embedding(m);
   bind_activations(m);
+  bind_image_layers(m);
   bind_container(m);
   bind_python_layer(m);
   bind_joining_layers(m);

@@ -6,6 +6,18 @@
 namespace tagix::python {
 namespace {
 
+/// The bytes from one element to the next along each axis.
+std::vector<py::ssize_t> strides_of(const ParameterSpec& spec) {
+  std::vector<py::ssize_t> strides(spec.shape.size());
+  auto stride = static_cast<py::ssize_t>(sizeof(float));
+  for (std::size_t i = strides.size(); i-- > 0;) {
+    const auto axis = static_cast<std::size_t>(spec.axis_in_memory(i));
+    strides[axis] = stride;
+    stride *= static_cast<py::ssize_t>(spec.shape[axis]);
+  }
+  return strides;
+}
+
 /// One plane of a parameter as an array that shares the model's memory and keeps it alive; or, of
 /// memory that the CPU does not see, a copy that cannot be written to.
 Array parameter_plane(py::object self, Index index, bool variances) {
@@ -19,9 +31,9 @@ Array parameter_plane(py::object self, Index index, bool variances) {
   const ParameterSpec& spec = model.parameters().at(static_cast<std::size_t>(index));
   if (model.backend().reads_host_memory()) {
     const MomentsView view = model.parameter_view();
-    return Array(spec.shape, (variances ? view.var : view.mean) + offset, self);
+    return Array(spec.shape, strides_of(spec), (variances ? view.var : view.mean) + offset, self);
   }
-  Array copy(spec.shape);
+  Array copy(spec.shape, strides_of(spec));
   const HostPointer<float> values = new_values_of(copy);
   {
     const py::gil_scoped_release release;
@@ -31,6 +43,12 @@ Array parameter_plane(py::object self, Index index, bool variances) {
   }
   py::detail::array_proxy(copy.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
   return copy;
+}
+
+std::vector<Index> memory_axes_of(const ParameterSpec& spec) {
+  std::vector<Index> axes;
+  for (std::size_t i = 0; i < spec.shape.size(); ++i) axes.push_back(spec.axis_in_memory(i));
+  return axes;
 }
 
 }  // namespace
@@ -43,16 +61,16 @@ void bind_parameters(ModelClass& cls) {
            Index start = 0, number = 0;
            for (const auto& spec : model.parameters()) {
              if (!spec.is_fixed()) {
-               layout.append(
-                   py::make_tuple(number, spec.name, py::tuple(py::cast(spec.shape)), start));
+               layout.append(py::make_tuple(number, spec.name, py::tuple(py::cast(spec.shape)),
+                                            start, py::tuple(py::cast(memory_axes_of(spec)))));
              }
              ++number;
              start += spec.size();
            }
            return layout;
          },
-         "(number, name, shape, start in get_parameters()) of each array that "
-         "can be learned.")
+         "(number, name, shape, start in get_parameters(), axes in their order there) of each "
+         "array that can be learned.")
       .def_property_readonly(
           "prior_std",
           [](const Model& model) {

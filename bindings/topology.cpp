@@ -22,6 +22,17 @@ Index number_of(const Graph& graph, Index offset) {
   return number;
 }
 
+/// What makes a table again.
+py::dict recipe_of(const TapTable& taps) {
+  const TapRecipe& recipe = taps.recipe();
+  require(!recipe.kind.empty(), "a network with sums over positions of its own cannot be saved");
+  py::dict described;
+  described["kind"] = recipe.kind;
+  described["numbers"] = recipe.numbers;
+  described["weight"] = recipe.weight;
+  return described;
+}
+
 /// What an operation is made of, beside the values that it reads.
 struct Describe {
   const Graph& graph;
@@ -31,6 +42,18 @@ struct Describe {
   void operator()(const graph::Affine& op) const {
     node["weight"] = number_of(graph, op.weight);
     node["bias"] = op.bias ? py::object(py::int_(number_of(graph, *op.bias))) : py::none();
+    if (op.taps != nullptr) node["taps"] = recipe_of(*op.taps);
+  }
+  void operator()(const graph::Mix& op) const {
+    if (op.taps->recipe().kind != "broadcast") node["taps"] = recipe_of(*op.taps);
+  }
+  void operator()(const graph::Largest& op) const { node["taps"] = recipe_of(*op.taps); }
+  void operator()(const graph::Normalise& op) const {
+    node["groups"] = op.sets.groups;
+    node["per_position"] = op.sets.per_position;
+    node["centred"] = op.sets.centred;
+    node["exact"] = op.sets.exact;
+    node["eps"] = op.sets.eps;
   }
   void operator()(const graph::Activate& op) const {
     const auto* spec = std::get_if<math::ActivationSpec>(&op.function);
@@ -50,8 +73,9 @@ struct Describe {
 };
 
 py::list nodes_of(const Graph& graph) {
-  static constexpr const char* names[] = {"input",  "affine", "activate", "mix",    "add",
-                                          "concat", "slice",  "reshape",  "product"};
+  static constexpr const char* names[] = {"input",   "affine",  "activate", "mix",
+                                          "add",     "concat",  "slice",    "reshape",
+                                          "product", "largest", "normalise"};
   py::list nodes;
   for (const graph::Node& node : graph.nodes) {
     py::dict described;
@@ -73,8 +97,8 @@ py::list products_of(const Graph& graph) {
     const auto* op = std::get_if<graph::Affine>(&node.op);
     if (op == nullptr) continue;
     const bool reads_input = std::holds_alternative<graph::Input>(graph.node(op->x).op);
-    products.append(py::make_tuple(node.shape.positions(), graph.shape(op->x).channels,
-                                   node.shape.channels, reads_input));
+    products.append(py::make_tuple(node.shape.positions(), graph.fan_in(*op), node.shape.channels,
+                                   reads_input));
   }
   return products;
 }
@@ -91,6 +115,7 @@ py::list parameters_of(const Graph& graph) {
     described["shape"] = py::tuple(py::cast(spec.shape));
     described["prior_std"] = spec.prior_std;
     described["constants"] = constants;
+    if (!spec.memory_axes.empty()) described["memory_axes"] = spec.memory_axes;
     parameters.append(described);
   }
   return parameters;

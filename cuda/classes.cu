@@ -1,3 +1,4 @@
+#include "block_sums.h"
 #include "device.h"
 #include "launch.h"
 #include "math/classes.h"
@@ -41,25 +42,6 @@ struct TreeProbabilities {
   }
 };
 
-/// What `combine` makes of a value of each thread of the block, in a fixed order, for all of them.
-/// `values` has room for one a thread, and is free again afterwards.
-template <class Combine>
-__device__ __forceinline__ float combine_in_block(float value, float* values, Combine combine) {
-  const int thread = static_cast<int>(threadIdx.x);
-  values[thread] = value;
-  __syncthreads();
-  for (int half = row_threads / 2; half > 0; half /= 2) {
-    if (thread < half) values[thread] = combine(values[thread], values[thread + half]);
-    __syncthreads();
-  }
-  const float result = values[0];
-  __syncthreads();
-  return result;
-}
-
-struct Sum {
-  __device__ float operator()(float a, float b) const { return a + b; }
-};
 struct Greatest {
   __device__ float operator()(float a, float b) const { return math::max(a, b); }
 };
@@ -67,14 +49,10 @@ struct Least {
   __device__ float operator()(float a, float b) const { return math::min(a, b); }
 };
 
-__device__ __forceinline__ float sum_in_block(float value, float* values) {
-  return combine_in_block(value, values, Sum{});
-}
-
 /// Turns the weights of a row's n classes into probabilities. A thread gives the sum of those that
 /// it has written, and divides the same.
 __device__ __forceinline__ void divide_by_sum_in_block(float own_sum, Index n, float* weights) {
-  const float sum = sum_in_block(own_sum, shared_memory());
+  const float sum = sum_in_block<row_threads>(own_sum, shared_memory());
   for (Index i = threadIdx.x; i < n; i += row_threads) weights[i] /= sum;
 }
 
@@ -87,8 +65,9 @@ __device__ __forceinline__ math::RemaxTotals totals_in_block(const float* mean, 
     total_mean += unit.mean;
     total_var += unit.var;
   }
-  total_mean = sum_in_block(total_mean, sums);
-  return {math::max(total_mean, math::least_remax_total), sum_in_block(total_var, sums)};
+  total_mean = sum_in_block<row_threads>(total_mean, sums);
+  return {math::max(total_mean, math::least_remax_total),
+          sum_in_block<row_threads>(total_var, sums)};
 }
 
 __global__ void __launch_bounds__(row_threads)
@@ -124,17 +103,17 @@ __device__ __forceinline__ math::SoftmaxTotals softmax_totals_in_block(const flo
                                                                        float* values) {
   float top_mean = mean[0];
   for (Index i = threadIdx.x; i < n; i += row_threads) top_mean = math::max(top_mean, mean[i]);
-  top_mean = combine_in_block(top_mean, values, Greatest{});
+  top_mean = combine_in_block<row_threads>(top_mean, values, Greatest{});
   float first = static_cast<float>(n - 1);
   for (Index i = threadIdx.x; i < n; i += row_threads) {
     if (mean[i] == top_mean) first = math::min(first, static_cast<float>(i));
   }
-  const Index top = static_cast<Index>(combine_in_block(first, values, Least{}));
+  const Index top = static_cast<Index>(combine_in_block<row_threads>(first, values, Least{}));
   float next = mean[top == 0 ? 1 : 0];
   for (Index i = threadIdx.x; i < n; i += row_threads) {
     if (i != top) next = math::max(next, mean[i]);
   }
-  next = combine_in_block(next, values, Greatest{});
+  next = combine_in_block<row_threads>(next, values, Greatest{});
   math::SoftmaxSums sums{0, 0};
   for (Index i = threadIdx.x; i < n; i += row_threads) {
     if (i == top) continue;
@@ -142,8 +121,8 @@ __device__ __forceinline__ math::SoftmaxTotals softmax_totals_in_block(const flo
     sums.weight += e;
     sums.var += e * e * var[i];
   }
-  sums.weight = sum_in_block(sums.weight, values);
-  sums.var = sum_in_block(sums.var, values);
+  sums.weight = sum_in_block<row_threads>(sums.weight, values);
+  sums.var = sum_in_block<row_threads>(sums.var, values);
   return math::softmax_totals(top, top_mean, var[top], next, sums);
 }
 
@@ -168,7 +147,7 @@ __global__ void __launch_bounds__(row_threads)
     delta_mean[i] = term.weight;
     delta_var[i] = term.slope;
   }
-  rest = sum_in_block(rest, shared_memory());
+  rest = sum_in_block<row_threads>(rest, shared_memory());
   const float inverse = 1 / (rest + math::softmax_top_term(totals).weight);
   for (Index i = threadIdx.x; i < n; i += row_threads) {
     math::Innovation<float> innovation{0, 0};
@@ -210,7 +189,7 @@ __global__ void __launch_bounds__(row_threads)
     of_class[i] = math::one_vs_rest_log_weight(classes, mean[i], var[i]);
     top = math::max(top, of_class[i]);
   }
-  top = combine_in_block(top, shared_memory(), Greatest{});
+  top = combine_in_block<row_threads>(top, shared_memory(), Greatest{});
   float sum = 0;
   for (Index i = threadIdx.x; i < prediction.cols; i += row_threads) {
     of_class[i] = math::exp(of_class[i] - top);

@@ -73,6 +73,8 @@ class CudaBackend final : public Backend {
     cuda::affine_backward(precision_, delta, weight, jacobian, delta_input);
   }
   // Two kernels then sum those of a whole network.
+  const ImageProducts* image_products() const override { return nullptr; }
+
   bool sums_innovations_together() const override { return true; }
   Index innovation_scratch(std::span<const AffinePass> passes) const override {
     return plan_innovations(precision_, passes).scratch;
@@ -154,6 +156,26 @@ class CudaBackend final : public Backend {
   void clear_columns(ColumnsView target) override { cuda::clear_columns(target); }
   void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
     cuda::mix(input, taps, add, output);
+  }
+  void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+              Index rows, float* output) override {
+    cuda::gather(input, channels, positions, first_row, rows, output);
+  }
+  void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+               float* choice) override {
+    cuda::largest(input, windows, output, choice);
+  }
+  void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                        const PositionsView& readers, bool add, MomentsView below) override {
+    cuda::largest_backward(delta, choice, n_choices, readers, add, below);
+  }
+  void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                 float* scale) override {
+    cuda::normalise(input, sets, output, scale);
+  }
+  void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                          ConstMomentsView delta, bool add, MomentsView below) override {
+    cuda::normalise_backward(output, scale, sets, delta, add, below);
   }
   void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
     cuda::product(a, b, output);

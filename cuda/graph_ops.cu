@@ -1,5 +1,7 @@
 #include "launch.h"
 #include "operations.h"
+#include "ops/gather.h"
+#include "ops/largest.h"
 #include "ops/mix.h"
 #include "ops/product.h"
 #include "ops/residual_activation.h"
@@ -70,6 +72,23 @@ void clear_columns(ColumnsView target) {
 
 void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) {
   for_cells("mix", output.rows, output.cols, ops::Mix{input, taps, add, output});
+}
+
+void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+            Index rows, float* output) {
+  const ops::Gather op{input, channels, positions, first_row, output};
+  for_cells("gather", rows, op.cols(), op);
+}
+
+void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+             float* choice) {
+  for_each("largest", output.size(), ops::Largest{input, windows, output, choice});
+}
+
+void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                      const PositionsView& readers, bool add, MomentsView below) {
+  for_each("largest_backward", below.size(),
+           ops::LargestBackward{delta, choice, n_choices, readers, add, below});
 }
 
 void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) {

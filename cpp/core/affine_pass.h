@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "core/image_windows.h"
 #include "core/index.h"
 #include "core/moments.h"
 #include "math/activations.h"
@@ -23,6 +24,11 @@ struct AffinePass {
   Index weight;               ///< where the weight (out x in) begins among the parameters
   std::optional<Index> bias;  ///< likewise the bias (out), where there is one
   bool add = false;           ///< whether its innovations are added to what is there
+  /// Of a map of windows that Backend::image_products has: then `input` are images.
+  std::optional<ImageWindows> windows = std::nullopt;
+
+  /// How many numbers each output sums over.
+  Index fan_in() const { return windows ? windows->depth() : input.cols; }
 };
 
 }  // namespace tagix

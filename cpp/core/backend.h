@@ -12,10 +12,13 @@
 
 #include "core/affine_pass.h"
 #include "core/chain_step.h"
+#include "core/diffusion_tables.h"
 #include "core/forgetting.h"
 #include "core/host.h"
+#include "core/image_products.h"
 #include "core/index.h"
 #include "core/moments.h"
+#include "core/norm_sets.h"
 #include "core/precision.h"
 #include "core/recording.h"
 #include "core/slopes.h"
@@ -23,7 +26,6 @@
 #include "core/training_state.h"
 #include "math/activations.h"
 #include "math/classes.h"
-#include "math/denoising.h"
 #include "math/drift.h"
 #include "math/inference.h"
 #include "math/inferred_noise.h"
@@ -100,38 +102,6 @@ constexpr Index count(Covariances covariances, Index n_outputs) {
          : covariances == Covariances::variances ? n_outputs
                                                  : n_outputs * n_outputs;
 }
-
-/// What a diffusion network sees beside the noisy values of a row, as rows of two tables in a
-/// backend's memory: a row of input is [values, time features, class features].
-struct Conditions {
-  const float* time_features = nullptr;   ///< n_time_features for each timestep or stage
-  const float* class_features = nullptr;  ///< n_class_features for each class, then for none
-  Index n_time_features = 0;
-  Index n_classes = 0;
-  Index n_class_features = 0;
-
-  TAGIX_HD constexpr Index cols() const { return n_time_features + n_class_features; }
-  /// Feature `col` of cols() at timestep t for a label, which is below 0 where there is none.
-  TAGIX_HD constexpr float at(Index t, Index label, Index col) const {
-    if (col < n_time_features) return time_features[t * n_time_features + col];
-    const Index row = label < 0 ? n_classes : label;
-    return class_features[row * n_class_features + col - n_time_features];
-  }
-};
-
-/// Tables of a diffusion model by timestep, in a backend's memory.
-struct DiffusionTables {
-  const math::NoiseLevel* levels = nullptr;  ///< n_steps
-  Conditions conditions;
-  Index n_steps = 0;
-  Index first_step = 0;  ///< training draws t uniformly from first_step .. n_steps - 1
-};
-
-/// The classes of rows of training data, each in [0, n_classes), or below 0 where it is unknown.
-struct TrainingLabels {
-  const Index* of_row = nullptr;    ///< null: there are no classes
-  std::uint64_t dropped_below = 0;  ///< 2^32 times the probability that a row goes without
-};
 
 /// One device: its memory and the operations that every layer, update and sampler is made of.
 ///
@@ -215,6 +185,10 @@ class Backend {
   /// `jacobian` (batch x in) is null, scale_deltas by it.
   virtual void affine_backward(ConstMomentsView delta, ConstMomentsView weight,
                                const float* jacobian, MomentsView delta_input) = 0;
+
+  /// Products of windows of images that are faster than those of gathered rows; null where there
+  /// are none.
+  virtual const ImageProducts* image_products() const = 0;
 
   /// Whether the innovations of affine maps are best summed for all of them at once, after a pass,
   /// for which their inputs and deltas must stay; else for each one while those are in cache.
@@ -306,6 +280,35 @@ class Backend {
   /// with the weights, variances with their squares; with `add`, to what is there. Innovations take
   /// the same way back by the transposed table.
   virtual void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) = 0;
+
+  /// Positions side by side as windows read them, for an affine map of them: row i of the output
+  /// (rows x (n_taps channels)) has the channels of each tap of row first_row + i of a batch of
+  /// results, 0 where there is none. `input` is a plane of a batch of inputs, of so many channels.
+  virtual void gather(const float* input, Index channels, const PositionsView& positions,
+                      Index first_row, Index rows, float* output) = 0;
+
+  /// The moments of the position with the largest mean in each window and channel, as of a window
+  /// that is known to have its largest element there: output (batch x windows.results, channels)
+  /// from input (batch x windows.inputs, channels). `choice` gets the number of the tap, for each
+  /// element of the output. Every window has a position.
+  virtual void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+                       float* choice) = 0;
+
+  /// Innovations below, or adjoints of several outputs: what windows that have chosen a position
+  /// give, written or, with `add`, added. There are n_choices choices, which adjoints share;
+  /// `readers` is the transposed table of the windows. A delta without `var` is 0 there.
+  virtual void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                                const PositionsView& readers, bool add, MomentsView below) = 0;
+
+  /// Brings each set of elements to a second moment of 1 (formulas in ops/normalise.h); `scale`
+  /// gets the factor r of each set, sets.per_row() for each row of the batch.
+  virtual void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                         float* scale) = 0;
+
+  /// Innovations below it, with `output` the means that it gave; or, if that has variances,
+  /// adjoints of one or several outputs. Written or, with `add`, added.
+  virtual void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                                  ConstMomentsView delta, bool add, MomentsView below) = 0;
 
   /// Moments of a b for independent a and b, elementwise:
   /// mean = a_mean b_mean, var = a_var b_var + a_var b_mean^2 + b_var a_mean^2.

@@ -13,7 +13,7 @@
 namespace tagix {
 
 /// An argument of a layer's constructor, for printing, saving and rebuilding it.
-using ConfigValue = std::variant<bool, Index, double, std::string>;
+using ConfigValue = std::variant<bool, Index, double, std::string, std::vector<Index>>;
 using Config = std::vector<std::pair<std::string, ConfigValue>>;
 
 /// A piece of a network: a description without state, which writes itself down as operations of a

@@ -23,12 +23,21 @@ struct ParameterSpec {
   std::vector<float> prior_mean = {};  ///< one for each element; empty: drawn
   float least_var = 0;                 ///< that updates leave
   std::vector<ConstantElement> constants = {};
+  /// The axes of `shape` as they lie in memory, outermost first; empty: in their order. An affine
+  /// map reads the outermost as its outputs.
+  std::vector<Index> memory_axes = {};
 
   Index size() const {
     Index size = 1;
     for (Index extent : shape) size *= extent;
     return size;
   }
+  /// The axis that is number i in memory.
+  Index axis_in_memory(std::size_t i) const {
+    return memory_axes.empty() ? static_cast<Index>(i) : memory_axes[i];
+  }
+  /// The numbers that an affine map gives by this parameter.
+  Index outputs() const { return shape[static_cast<std::size_t>(axis_in_memory(0))]; }
   bool is_fixed() const { return prior_std == 0; }
 };
 

@@ -16,4 +16,14 @@ struct TapsView {
   Index results;  ///< positions of the result
 };
 
+/// Which positions of an input a window reads at each position of a result (graph/taps.h), in a
+/// backend's memory: tap t of the result p reads input[p * n_taps + t], below 0 where there is
+/// none.
+struct PositionsView {
+  const std::int32_t* input;
+  Index n_taps;
+  Index inputs;   ///< positions of the input
+  Index results;  ///< positions of the result
+};
+
 }  // namespace tagix

@@ -12,9 +12,11 @@
 #include "cpu/elementwise.h"
 #include "cpu/executor_choice.h"
 #include "cpu/graph_ops.h"
+#include "cpu/image_affine.h"
 #include "cpu/instruction_set.h"
 #include "cpu/kernels.h"
 #include "cpu/moments_product.h"
+#include "cpu/normalise.h"
 #include "cpu/scratch.h"
 #include "cpu/targets.h"
 
@@ -30,6 +32,7 @@ class CpuBackend final : public Backend {
       : kernels_(kernels),
         precision_(precision),
         products_(kernels, formats_of(precision)),
+        image_products_(kernels, formats_of(precision)),
         innovations_(kernels, formats_of(precision)) {}
 
   std::string name() const override {
@@ -78,13 +81,21 @@ class CpuBackend final : public Backend {
     if (jacobian != nullptr) scale_deltas(jacobian, delta_input);
   }
 
+  const ImageProducts* image_products() const override { return &image_products_; }
+
   bool sums_innovations_together() const override { return false; }
 
   Index innovation_scratch(std::span<const AffinePass>) const override { return 0; }
 
   void affine_innovations(std::span<const AffinePass> passes, MomentsView innovation,
                           float*) override {
-    innovations_.sum(passes, innovation);
+    for (const AffinePass& pass : passes) {
+      if (pass.windows) {
+        image_products_.sum_innovations(pass, innovation);
+      } else {
+        innovations_.sum({&pass, 1}, innovation);
+      }
+    }
   }
 
   void update_by_passes(const UpdateRule& rule, Index batch_size,
@@ -167,6 +178,26 @@ class CpuBackend final : public Backend {
   void clear_columns(ColumnsView target) override { cpu::clear_columns(target); }
   void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView output) override {
     cpu::mix(input, taps, add, output);
+  }
+  void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+              Index rows, float* output) override {
+    cpu::gather(input, channels, positions, first_row, rows, output);
+  }
+  void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+               float* choice) override {
+    cpu::largest(input, windows, output, choice);
+  }
+  void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                        const PositionsView& readers, bool add, MomentsView below) override {
+    cpu::largest_backward(delta, choice, n_choices, readers, add, below);
+  }
+  void normalise(ConstMomentsView input, const NormSets& sets, MomentsView output,
+                 float* scale) override {
+    cpu::normalise(input, sets, output, scale);
+  }
+  void normalise_backward(ConstMomentsView output, const float* scale, const NormSets& sets,
+                          ConstMomentsView delta, bool add, MomentsView below) override {
+    cpu::normalise_backward(output, scale, sets, delta, add, below);
   }
   void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) override {
     cpu::product(a, b, output);
@@ -280,6 +311,7 @@ class CpuBackend final : public Backend {
   const Kernels& kernels_;
   Precision precision_;
   AffineProducts products_;
+  ImageAffine image_products_;
   AffineInnovations innovations_;
 };
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "cpu/pieces.h"
+#include "ops/gather.h"
+#include "ops/largest.h"
 #include "ops/mix.h"
 #include "ops/product.h"
 #include "ops/residual_activation.h"
@@ -75,6 +77,26 @@ void mix(ConstMomentsView input, const TapsView& taps, bool add, MomentsView out
                  [&](Index first, Index count) {
                    for (Index row = first; row < first + count; ++row) op.sum_row(row);
                  });
+}
+
+void gather(const float* input, Index channels, const PositionsView& positions, Index first_row,
+            Index rows, float* output) {
+  const ops::Gather op{input, channels, positions, first_row, output};
+  constexpr double copy_ns = 0.1;
+  for_row_pieces(rows, op.cols(), static_cast<double>(op.cols()) * copy_ns,
+                 [&](Index first, Index count) {
+                   for (Index row = first; row < first + count; ++row) op.gather_row(row);
+                 });
+}
+
+void largest(ConstMomentsView input, const PositionsView& windows, MomentsView output,
+             float* choice) {
+  for_elements(output.size(), ops::Largest{input, windows, output, choice});
+}
+
+void largest_backward(ConstMomentsView delta, const float* choice, Index n_choices,
+                      const PositionsView& readers, bool add, MomentsView below) {
+  for_elements(below.size(), ops::LargestBackward{delta, choice, n_choices, readers, add, below});
 }
 
 void product(ConstMomentsView a, ConstMomentsView b, MomentsView output) {

@@ -63,10 +63,20 @@ struct WeightView {
   }
 };
 
-/// A plane of factors, in cells, and the packed weight that they are multiplied with.
+/// How the cells of a row of factors lie: `count` runs of `cells` cells, `stride` apart; one run
+/// has the whole depth. The window of an image is a run for each of its rows.
+struct Segments {
+  Index count = 1;
+  Index cells = 0;  ///< of several runs
+  Index stride = 0;
+};
+
+/// A plane of factors, in cells, and the packed weight that they are multiplied with. Of columns
+/// that are worked out as dot products (is_dot_panel), factors have one segment.
 struct ProductTerm {
   const float* factors = nullptr;
   const float* packed = nullptr;
+  Segments segments = {};
 };
 
 /// Where the sums of a product go, planes of rows `stride` floats apart. If they are `padded`, rows
@@ -85,10 +95,13 @@ struct FactorCells {
 };
 
 /// One side of an outer product: `columns` columns of cells that each hold one sample, or two.
+/// There may be several blocks of samples, as the rows of an image are; both sides have as many.
 struct SampleFactor {
   const float* cells;
   Index columns;
   Index stride;
+  Index n_blocks = 1;
+  Index block_stride = 0;
 };
 
 /// Where the factors go that a padded plane of moments gives to an affine map. Cells by row have
@@ -264,8 +277,9 @@ struct Kernels {
                        Index rows, Index depth, Index columns, bool with_bias,
                        const ProductSums& output);
 
-  /// sum[l][r] = sum_b left[b][l] right[b][r] over `samples` in order; added to what is there with
-  /// `add`. Rows of `right` must be readable up to layout.padded_columns(right.columns).
+  /// sum[l][r] = sum_b left[b][l] right[b][r] over the `samples` of each block in order; added to
+  /// what is there with `add`. Rows of `right` must be readable up to
+  /// layout.padded_columns(right.columns).
   void (*outer_product)(Format format, const SampleFactor& left, const SampleFactor& right,
                         Index samples, bool add, float* sum, Index sum_stride);
 

@@ -38,23 +38,30 @@ void MomentsProduct::pack_means(const WeightView& weight, Index depth, Index col
 }
 
 void MomentsProduct::multiply_means(const float* cells, Index stride, Index rows, Index depth,
-                                    Index columns, const float* packed,
-                                    const ProductOutput& output) const {
-  kernels_.product_rows(formats_.mean, {cells, packed}, {}, stride, rows, depth, columns,
+                                    Index columns, const float* packed, const ProductOutput& output,
+                                    const Segments& segments) const {
+  kernels_.product_rows(formats_.mean, {cells, packed, segments}, {}, stride, rows, depth, columns,
                         /*with_bias=*/true, {output.mean, output.stride, output.padded});
 }
 
-void MomentsProduct::multiply(ProductKind kind, const ProductFactors& input, Index rows,
-                              Index depth, Index columns, const float* packed,
-                              const ProductOutput& output) const {
-  multiply_means(input.mean, input.mean_stride, rows, depth, columns, packed, output);
+void MomentsProduct::multiply_columns(ProductKind kind, const ProductFactors& input, Index rows,
+                                      Index depth, Index columns, const ColumnRange& range,
+                                      const float* packed, const ProductOutput& output) const {
+  // Panels lie one after the other, each with its bias before its cells.
+  const auto own = [&](const float* plane, Format format) {
+    return plane + range.first * (1 + cell_count(format, depth));
+  };
+  multiply_means(input.mean, input.mean_stride, rows, depth, range.count,
+                 own(packed, formats_.mean), output, input.segments);
   packed += plane_size(formats_.mean, depth, columns);
   const float* const after = packed + plane_size(formats_.var, depth, columns);
   const bool has_moment = kind != ProductKind::squared;
-  const ProductTerm first{has_moment ? input.moment : input.var, packed};
-  const ProductTerm second =
-      kind == ProductKind::both ? ProductTerm{input.var, after} : ProductTerm{};
-  kernels_.product_rows(formats_.var, first, second, input.var_stride, rows, depth, columns,
+  const ProductTerm first{has_moment ? input.moment : input.var, own(packed, formats_.var),
+                          input.segments};
+  const ProductTerm second = kind == ProductKind::both
+                                 ? ProductTerm{input.var, own(after, formats_.var), input.segments}
+                                 : ProductTerm{};
+  kernels_.product_rows(formats_.var, first, second, input.var_stride, rows, depth, range.count,
                         /*with_bias=*/has_moment,
                         {output.var, output.stride, output.padded, output.spread});
 }

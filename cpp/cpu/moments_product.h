@@ -28,6 +28,13 @@ struct ProductFactors {
   const float* var;
   const float* moment;  ///< x_mean^2 + x_var
   Index var_stride;     ///< of var and moment
+  Segments segments = {};
+};
+
+/// Some columns of a product, whole panels of it but for its last columns.
+struct ColumnRange {
+  Index first;
+  Index count;
 };
 
 /// Where the output of a product goes (rows x columns, rows `stride` floats apart; `padded` as in
@@ -59,11 +66,18 @@ class MomentsProduct {
 
   /// The plane of means of multiply(), which it gives in every kind of product.
   void multiply_means(const float* cells, Index stride, Index rows, Index depth, Index columns,
-                      const float* packed, const ProductOutput& output) const;
+                      const float* packed, const ProductOutput& output,
+                      const Segments& segments = {}) const;
 
   /// Both planes of the output, and the spread where it is asked for and x is not known exactly.
   void multiply(ProductKind kind, const ProductFactors& input, Index rows, Index depth,
-                Index columns, const float* packed, const ProductOutput& output) const;
+                Index columns, const float* packed, const ProductOutput& output) const {
+    multiply_columns(kind, input, rows, depth, columns, {0, columns}, packed, output);
+  }
+  /// Of these columns alone; `output` begins with the first of them.
+  void multiply_columns(ProductKind kind, const ProductFactors& input, Index rows, Index depth,
+                        Index columns, const ColumnRange& range, const float* packed,
+                        const ProductOutput& output) const;
 
  private:
   /// The number of floats in one packed plane.

@@ -216,8 +216,12 @@ TAGIX_TILE void product_tile(ProductTerm first, ProductTerm second, Index stride
     });
   });
   const auto add = [&](ProductTerm term) TAGIX_LAMBDA_INLINE {
-    for (Index k = 0; k < cells; ++k, term.packed += width) {
-      accumulate<Format>(sums, term.factors + k, stride, term.packed);
+    const Index length = term.segments.count == 1 ? cells : term.segments.cells;
+    for (Index segment = 0; segment < term.segments.count; ++segment) {
+      for (Index k = 0; k < length; ++k, term.packed += width) {
+        accumulate<Format>(sums, term.factors + k, stride, term.packed);
+      }
+      term.factors += term.segments.stride;
     }
   };
   add(first);
@@ -295,8 +299,8 @@ TAGIX_INLINE void product_panels(ProductTerm first, ProductTerm second, Index st
     const ProductSums here{output.sums + column, output.stride, output.padded,
                            output.of_first == nullptr ? nullptr : output.of_first + column};
     // Behind the bias, which only the first has a use for.
-    const ProductTerm own{first.factors, first.packed + width},
-        other{second.factors, second.packed + width};
+    const ProductTerm own{first.factors, first.packed + width, first.segments},
+        other{second.factors, second.packed + width, second.segments};
     first.packed += width * (1 + cells);
     if constexpr (n_terms == 2) second.packed += width * (1 + cells);
     if constexpr (width < TAGIX_LANES) {
@@ -309,9 +313,11 @@ TAGIX_INLINE void product_panels(ProductTerm first, ProductTerm second, Index st
     const bool full = output.padded || used == width;
     for_each_tile(rows, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
       constexpr Index n = n_rows.value;
-      const ProductTerm one{own.factors + row * stride, own.packed};
+      const ProductTerm one{own.factors + row * stride, own.packed, own.segments};
       ProductTerm two;
-      if constexpr (n_terms == 2) two = {other.factors + row * stride, other.packed};
+      if constexpr (n_terms == 2) {
+        two = {other.factors + row * stride, other.packed, other.segments};
+      }
       const auto tile = product_tile<Format, V, n_vectors.value, n, n_terms>;
       float* const sums = here.sums + row * output.stride;
       float* const of_first =
@@ -332,14 +338,17 @@ TAGIX_INLINE void product_panels(ProductTerm first, ProductTerm second, Index st
   for_each_panel(columns, multiply);
 }
 
-/// One register tile of outer_product, over `cells` cells of samples.
+/// One register tile of outer_product, over `cells` cells of samples in each block.
 template <class Format, class V, int n_vectors, int n_rows>
-TAGIX_TILE void outer_tile(const float* left, Index left_stride, const float* right,
-                           Index right_stride, Index cells, bool add, float* target,
-                           Index target_stride) {
+TAGIX_TILE void outer_tile(const SampleFactor& left, const SampleFactor& right, Index cells,
+                           bool add, float* target, Index target_stride) {
   V sums[n_rows][n_vectors]{};
-  for (Index b = 0; b < cells; ++b, left += left_stride, right += right_stride) {
-    accumulate<Format>(sums, left, 1, right);
+  for (Index block = 0; block < left.n_blocks; ++block) {
+    const float* one = left.cells + block * left.block_stride;
+    const float* other = right.cells + block * right.block_stride;
+    for (Index b = 0; b < cells; ++b, one += left.stride, other += right.stride) {
+      accumulate<Format>(sums, one, 1, other);
+    }
   }
   write_sums(sums, add, target, target_stride);
 }
@@ -356,9 +365,11 @@ TAGIX_INLINE void outer_panels(const SampleFactor& left, const SampleFactor& rig
     for_each_tile(left.columns, [&](Index row, auto n_rows) TAGIX_LAMBDA_INLINE {
       float rest[n_rows.value * width];
       float* target = sum + row * sum_stride + column;
+      SampleFactor rows = left, columns = right;
+      rows.cells += row;
+      columns.cells += column;
       outer_tile<Format, V, n_vectors.value, n_rows.value>(
-          left.cells + row, left.stride, right.cells + column, right.stride, cells, full && add,
-          full ? target : rest, full ? sum_stride : width);
+          rows, columns, cells, full && add, full ? target : rest, full ? sum_stride : width);
       if (!full) take_used(rest, n_rows.value, width, used, add, target, sum_stride);
     });
   };

@@ -2,6 +2,7 @@
 
 #include "core/function_moments.h"
 #include "graph/pass_down.h"
+#include "graph/windows.h"
 
 namespace tagix::graph {
 namespace {
@@ -19,21 +20,39 @@ struct Adjoint : PassDown {
                          of.n_outputs, of.covariances, of.covariance);
   }
 
-  void add_affine_spread(ConstMomentsView x, ConstMomentsView weight, ConstMomentsView bias) const {
+  /// What an affine map adds; with `by_var`, what it adds to the variances of its input alone.
+  void add_affine_spread(const Affine& op, ConstMomentsView x, ConstMomentsView weight,
+                         bool by_var) const {
     float* const spread = plane();
-    backend().affine_spread(x, weight, bias, spread);
+    if (op.taps != nullptr) {
+      WindowedAffine(pass, node).spread(by_var, spread);
+    } else if (by_var) {
+      backend().affine_spread({nullptr, x.var, x.rows, x.cols}, weight, {}, spread);
+    } else {
+      backend().affine_spread(x, weight, bias_of(pass.graph, node, pass.parameters), spread);
+    }
     add_spread(spread);
   }
 
   void add_shared(const Affine& op, ConstMomentsView x, ConstMomentsView weight) const {
-    if (x.var != nullptr) add_affine_spread({nullptr, x.var, x.rows, x.cols}, weight, {});
-    add_parameter_adjoint({op.weight, weight.size()}, x.mean, x.cols);
-    if (op.bias) add_parameter_adjoint({*op.bias, weight.rows}, nullptr, 1);
+    if (x.var != nullptr) add_affine_spread(op, x, weight, /*by_var=*/true);
+    add_parameter_adjoint({op.weight, weight.size()}, [&](ColumnsView sums) {
+      if (op.taps != nullptr) {
+        WindowedAffine(pass, node).add_weight_adjoint(of.n_outputs, delta, sums);
+      } else {
+        backend().add_weight_adjoint(x.mean, x.cols, delta, of.n_outputs, sums);
+      }
+    });
+    if (!op.bias) return;
+    add_parameter_adjoint({*op.bias, weight.rows}, [&](ColumnsView sums) {
+      backend().add_weight_adjoint(nullptr, 1, delta, of.n_outputs, sums);
+    });
   }
 
-  /// Adds the adjoint of a weight that multiplies `input`, or of a bias, to what other maps have
-  /// added; after the last of them, what the parameters contribute to the covariances.
-  void add_parameter_adjoint(const ParameterRange& own, const float* input, Index in) const {
+  /// Adds the adjoint of a weight or of a bias, by add_to(sums), to what other maps have added;
+  /// after the last of them, what the parameters contribute to the covariances.
+  template <class AddTo>
+  void add_parameter_adjoint(const ParameterRange& own, const AddTo& add_to) const {
     const auto shared = std::find_if(of.plan.shared.begin(), of.plan.shared.end(),
                                      [&own](const SharedParameters& of_range) {
                                        const auto& [offset, size] = of_range.range;
@@ -42,8 +61,7 @@ struct Adjoint : PassDown {
     const auto& [offset, size] = shared->range;
     const MomentsView sums{of.memory[shared->adjoint], nullptr, of.n_outputs * pass.rows(), size};
     if (node == shared->first) backend().clear_columns(all_columns(sums));
-    backend().add_weight_adjoint(input, in, delta, of.n_outputs,
-                                 sums.columns(own.offset - offset, own.size));
+    add_to(sums.columns(own.offset - offset, own.size));
     if (node != shared->last) return;
     backend().add_spread(sums, pass.parameters.var + offset, /*var_stride=*/0, of.n_outputs,
                          of.covariances, of.covariance);
@@ -65,12 +83,16 @@ struct Adjoint : PassDown {
     if (of.covariance != nullptr && of.plan.nodes[static_cast<std::size_t>(node)].is_shared) {
       add_shared(op, x, weight);
     } else if (of.covariance != nullptr) {
-      add_affine_spread(x, weight, bias_of(pass.graph, node, pass.parameters));
+      add_affine_spread(op, x, weight, /*by_var=*/false);
     }
     const auto& [handover, below_x] = below[0];
     if (handover == Handover::none) return;
     const MomentsView target = handover == Handover::add ? spare : below_x;
-    backend().affine_adjoint(x, weight, delta, target);
+    if (op.taps != nullptr) {
+      WindowedAffine(pass, node).adjoint(of.n_outputs, delta, target);
+    } else {
+      backend().affine_adjoint(x, weight, delta, target);
+    }
     if (handover == Handover::add) backend().add(spare, below_x);
   }
 
@@ -92,6 +114,8 @@ struct Adjoint : PassDown {
     }
     scale(slopes, x.size(), below[0]);
   }
+
+  void operator()(const Normalise& op) const { normalise(op, pass.value(node)); }
 
   void operator()(const Product& op) const {
     const ConstMomentsView a = pass.value(op.a), b = pass.value(op.b);

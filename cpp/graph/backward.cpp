@@ -1,4 +1,5 @@
 #include "graph/pass_down.h"
+#include "graph/windows.h"
 
 namespace tagix::graph {
 namespace {
@@ -14,15 +15,16 @@ struct Backward : PassDown {
 
   void operator()(const Affine& op) const {
     const auto& [handover, delta_input] = below[0];
-    const ConstMomentsView weight = weight_of(pass.graph, node, pass.parameters);
+    if (handover == Handover::none) return;
     const float* const jacobian = planned(op.x).scaled_by_reader ? pass.jacobian(op.x) : nullptr;
-    if (handover == Handover::write) {
-      backend().affine_backward(delta, weight, jacobian, delta_input);
+    const MomentsView target = handover == Handover::add ? spare : delta_input;
+    if (op.taps == nullptr) {
+      backend().affine_backward(delta, weight_of(pass.graph, node, pass.parameters), jacobian,
+                                target);
+    } else {
+      WindowedAffine(pass, node).backward(delta, jacobian, target);
     }
-    if (handover == Handover::add) {
-      backend().affine_backward(delta, weight, jacobian, spare);
-      backend().add(spare, delta_input);
-    }
+    if (handover == Handover::add) backend().add(spare, delta_input);
   }
 
   void operator()(const Activate&) const {
@@ -42,6 +44,11 @@ struct Backward : PassDown {
     }
   }
 
+  void operator()(const Normalise& op) const {
+    const ConstMomentsView value = pass.value(node);
+    normalise(op, {value.mean, nullptr, value.rows, value.cols});
+  }
+
   void operator()(const Product& op) const {
     scale(pass.value(op.b).mean, below[0]);
     scale(pass.value(op.a).mean, below[1]);
@@ -55,10 +62,15 @@ void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
   std::visit(Backward{{pass, node, delta, below}, plan, delta, spare}, pass.graph.node(node).op);
 }
 
-AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta) {
+void learn_affine(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta,
+                  const std::function<void(const AffinePass&)>& take) {
   const auto& op = std::get<Affine>(pass.graph.node(node).op);
-  return {pass.value(op.x), delta, op.weight, op.bias,
-          plan.nodes[static_cast<std::size_t>(node)].add};
+  const bool add = plan.nodes[static_cast<std::size_t>(node)].add;
+  if (op.taps == nullptr) {
+    take({pass.value(op.x), delta, op.weight, op.bias, add});
+  } else {
+    WindowedAffine(pass, node).learn(delta, add, take);
+  }
 }
 
 }  // namespace tagix::graph

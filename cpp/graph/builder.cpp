@@ -70,10 +70,14 @@ Parameter GraphBuilder::stacked(Parameter first, Parameter second) const {
   return {first.first, first.count + second.count};
 }
 
-Value GraphBuilder::affine(Value x, Parameter weight, std::optional<Parameter> bias) {
+Value GraphBuilder::affine(Value x, Parameter weight, std::optional<Parameter> bias, Taps taps) {
   const auto [out, in] = matrix_shape(weight);
   const Shape& from = shape(x);
-  check(from.channels == in, "got ", to_text(from), ", needed ", in);
+  const Index n_taps = taps == nullptr ? 1 : taps->n_taps();
+  check(from.channels * n_taps == in, "got ", to_text(from), ", needed ", in / n_taps);
+  check(taps == nullptr || from.grid == taps->input_grid(), "got ", to_text(from),
+        ", needed a grid of ", taps == nullptr ? "" : to_text(taps->input_grid()));
+  const Grid grid = taps == nullptr ? from.grid : taps->grid();
   const auto offset_of = [this](Parameter parameter) {
     Index offset = 0;
     for (Index i = 0; i < parameter.first; ++i) {
@@ -81,14 +85,14 @@ Value GraphBuilder::affine(Value x, Parameter weight, std::optional<Parameter> b
     }
     return offset;
   };
-  graph::Affine op{x, offset_of(weight), std::nullopt};
+  graph::Affine op{x, offset_of(weight), std::nullopt, std::move(taps)};
   if (bias) {
     const Index size = matrix_shape(*bias).first;
     check(size == out && matrix_shape(*bias).second == 1, "got a bias of ",
           matrix_shape(*bias).second * size, " elements, needed ", out);
     op.bias = offset_of(*bias);
   }
-  return append(op, {from.grid, out});
+  return append(std::move(op), {grid, out});
 }
 
 Value GraphBuilder::activate(Value x, math::ActivationSpec spec) {
@@ -152,6 +156,29 @@ Value GraphBuilder::product(Value a, Value b) {
         "got a product of two functions of the same value, needed factors that are independent");
   std::tie(a, b) = in_one_shape("a product", a, b);
   return append(graph::Product{a, b}, Shape(shape(a)));
+}
+
+Value GraphBuilder::largest(Value x, Taps taps) {
+  const Shape& from = shape(x);
+  check(from.grid == taps->input_grid(), "got ", to_text(from), ", needed a grid of ",
+        to_text(taps->input_grid()));
+  std::vector<bool> has_position(static_cast<std::size_t>(positions_of(taps->grid())), false);
+  for (const TapTable::Tap& tap : taps->taps()) {
+    has_position[static_cast<std::size_t>(tap.result)] = true;
+  }
+  const bool all = std::find(has_position.begin(), has_position.end(), false) == has_position.end();
+  check(all, "got a window without a position, needed at least 1 in each");
+  Shape result{taps->grid(), from.channels};
+  return append(graph::Largest{x, std::move(taps)}, std::move(result));
+}
+
+Value GraphBuilder::normalise(Value x, Index groups, bool per_position, bool centred, bool exact,
+                              float eps) {
+  Shape same = shape(x);
+  check(groups >= 1 && same.channels % groups == 0, "got ", to_text(same),
+        ", needed a multiple of ", groups, " channels, one or more for each group");
+  const NormSets sets{same.positions(), same.channels, groups, per_position, centred, exact, eps};
+  return append(graph::Normalise{x, sets}, std::move(same));
 }
 
 Value GraphBuilder::only(std::span<const Value> inputs) const {
@@ -218,8 +245,8 @@ std::pair<Index, Index> GraphBuilder::matrix_shape(Parameter parameter) const {
   Index rows = 0, cols = 1;
   for (Index i = parameter.first; i < parameter.first + parameter.count; ++i) {
     const ParameterSpec& spec = parameters_[static_cast<std::size_t>(i)];
-    rows += spec.shape[0];
-    cols = spec.size() / spec.shape[0];
+    rows += spec.outputs();
+    cols = spec.size() / spec.outputs();
   }
   return {rows, cols};
 }

@@ -58,8 +58,11 @@ class GraphBuilder {
   /// Two that were asked for one after the other, as one with the rows of both.
   Parameter stacked(Parameter first, Parameter second) const;
 
-  /// x W^T + b at each position of x.
-  graph::Value affine(graph::Value x, Parameter weight, std::optional<Parameter> bias);
+  /// x W^T + b at each position of x, or with taps, at each position of their result, of the
+  /// channels of x at the positions that a window reads. A weight of windows has the axes (outputs,
+  /// taps, channels) in memory.
+  graph::Value affine(graph::Value x, Parameter weight, std::optional<Parameter> bias,
+                      Taps taps = nullptr);
   graph::Value activate(graph::Value x, math::ActivationSpec spec);
   graph::Value activate(graph::Value x, std::shared_ptr<const ScalarFunction> function,
                         math::MomentsForm form);
@@ -77,6 +80,12 @@ class GraphBuilder {
   graph::Value product(graph::Value a, graph::Value b);
 
   const Shape& shape(graph::Value x) const { return node(x).shape; }
+  /// The largest in each window of the taps' table, which has a position in every window.
+  graph::Value largest(graph::Value x, Taps taps);
+  /// x with sets of its elements normalised; `groups` divides the channels.
+  graph::Value normalise(graph::Value x, Index groups, bool per_position, bool centred, bool exact,
+                         float eps);
+
   /// The one input of a layer that takes one.
   graph::Value only(std::span<const graph::Value> inputs) const;
 

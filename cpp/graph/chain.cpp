@@ -17,7 +17,7 @@ std::optional<std::vector<ChainStep>> as_chain(const Graph& graph) {
                             affine->bias.has_value()};
       const bool in_order =
           affine->weight == offset && (!step.bias || *affine->bias == offset + step.weight_size());
-      if (shape.positions() != 1 || !in_order) return std::nullopt;
+      if (shape.positions() != 1 || affine->taps != nullptr || !in_order) return std::nullopt;
       offset += step.parameter_count();
       steps.emplace_back(step);
     } else if (const auto* activation = std::get_if<graph::Activate>(&op)) {

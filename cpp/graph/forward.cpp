@@ -2,6 +2,7 @@
 
 #include "core/function_moments.h"
 #include "graph/rules.h"
+#include "graph/windows.h"
 
 namespace tagix::graph {
 namespace {
@@ -30,13 +31,25 @@ struct Forward {
   }
 
   ConstMomentsView affine(Value map, const std::optional<Epilogue>& epilogue) const {
-    const ConstMomentsView input = pass.value(std::get<Affine>(pass.graph.node(map).op).x);
+    const auto& op = std::get<Affine>(pass.graph.node(map).op);
+    if (op.taps != nullptr) return windows(WindowedAffine(pass, map), epilogue);
+    const ConstMomentsView input = pass.value(op.x);
     const ConstMomentsView weight = weight_of(pass.graph, map, pass.parameters);
     const ConstMomentsView bias = bias_of(pass.graph, map, pass.parameters);
     if (pass.means_alone) {
       backend().affine_means(input, weight, bias, room.mean);
     } else {
       backend().affine_forward(input, weight, bias, epilogue, room);
+    }
+    return room;
+  }
+
+  ConstMomentsView windows(const WindowedAffine& map,
+                           const std::optional<Epilogue>& epilogue) const {
+    if (pass.means_alone) {
+      map.means(room.mean);
+    } else {
+      map.forward(epilogue, room);
     }
     return room;
   }
@@ -101,6 +114,16 @@ struct Forward {
 
   ConstMomentsView operator()(const Reshape& op) const {
     return pass.value(op.x).slice(0, room.rows, room.cols);
+  }
+
+  ConstMomentsView operator()(const Largest& op) const {
+    backend().largest(pass.value(op.x), pass.taps.windows_of(*op.taps), room, pass.jacobian(node));
+    return room;
+  }
+
+  ConstMomentsView operator()(const Normalise& op) const {
+    backend().normalise(pass.value(op.x), op.sets, room, pass.jacobian(node));
+    return room;
   }
 
   ConstMomentsView operator()(const Product& op) const {

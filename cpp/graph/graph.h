@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -8,6 +9,7 @@
 #include <variant>
 #include <vector>
 
+#include "core/norm_sets.h"
 #include "core/parameter.h"
 #include "core/scalar_function.h"
 #include "graph/shape.h"
@@ -28,13 +30,16 @@ struct Input {
   Index first_column;
 };
 
-/// z = a W^T + b at each position. The weight (channels of the result x channels of a) and the bias
-/// (channels of the result) are parameters that begin at these offsets in the flat view. A
-/// convolution will be the same map of gathered positions.
+/// z = a W^T + b at each position. The weight (channels of the result x numbers of a) and the bias
+/// (channels of the result) are parameters that begin at these offsets in the flat view. Without
+/// taps, a are the channels of x at that position. With taps, it is a convolution: a are the
+/// channels of x at the positions that the window reads, one after the other, 0 where there is
+/// none. The weights of the taps do not count.
 struct Affine {
   Value x;
   Index weight;
   std::optional<Index> bias;
+  Taps taps = nullptr;
 };
 
 /// f(x), element by element; with `residual` x + f(x), whose two terms vary together:
@@ -79,7 +84,22 @@ struct Product {
   Value b;
 };
 
-using Op = std::variant<Input, Affine, Activate, Mix, Add, Concat, Slice, Reshape, Product>;
+/// The position with the largest mean in each window, channel by channel: max pooling. Which one it
+/// is counts as known.
+struct Largest {
+  Value x;
+  Taps taps;
+};
+
+/// Brings sets of elements of each row to a mean of 0 and a second moment of 1 (core/norm_sets.h,
+/// ops/normalise.h).
+struct Normalise {
+  Value x;
+  NormSets sets;
+};
+
+using Op = std::variant<Input, Affine, Activate, Mix, Add, Concat, Slice, Reshape, Product, Largest,
+                        Normalise>;
 
 /// Calls use(x) for each value that an operation reads, in order; `use` may change it.
 template <class Operation, class Use>
@@ -136,6 +156,17 @@ struct Graph {
   const graph::Node& node(graph::Value x) const { return nodes[static_cast<std::size_t>(x)]; }
   const Shape& shape(graph::Value x) const { return nodes[static_cast<std::size_t>(x)].shape; }
   const Shape& output_shape() const { return shape(output); }
+  /// How many numbers each result of an affine map sums over.
+  Index fan_in(const graph::Affine& op) const {
+    return shape(op.x).channels * (op.taps == nullptr ? 1 : op.taps->n_taps());
+  }
+  /// Whether an affine map reads windows.
+  bool has_windows() const {
+    return std::any_of(nodes.begin(), nodes.end(), [](const graph::Node& node) {
+      const auto* op = std::get_if<graph::Affine>(&node.op);
+      return op != nullptr && op->taps != nullptr;
+    });
+  }
   /// Whether a node is the whole row of data as it lies there.
   bool is_whole_row(graph::Value x) const {
     const auto* input = std::get_if<graph::Input>(&node(x).op);

@@ -31,7 +31,7 @@ class GraphExecutor final : public Executor {
         graph_(std::move(graph)),
         is_chain_(is_chain_of_the_backend(*graph_)),
         pass_bytes_(pass_bytes),
-        sums_together_(backend.sums_innovations_together()),
+        sums_together_(backend.sums_innovations_together() && !graph_->has_windows()),
         for_prediction_(graph::plan_prediction(*graph_, backend)),
         for_linearization_(graph::plan_linearization(*graph_)),
         for_jacobian_(graph::plan_adjoint(*graph_, /*need_input=*/true,
@@ -42,12 +42,13 @@ class GraphExecutor final : public Executor {
         for_learning_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/false)),
         for_input_delta_(graph::plan_learning(*graph_, backend, /*need_input_delta=*/true)),
         taps_(backend, *graph_),
-        pass_{backend, *graph_, taps_, {}, {}, false, {}, {}},
+        windows_(backend),
+        pass_{backend, *graph_, taps_, windows_, {}, {}, false, {}, {}},
         memory_(backend),
         adjoint_memory_(backend),
         slopes_(backend),
         spread_(backend),
-        innovations_(backend, for_learning_),
+        innovations_(backend, for_learning_, sums_together_),
         zeros_(backend),
         prediction_(backend),
         input_delta_(backend),
@@ -254,7 +255,10 @@ class GraphExecutor final : public Executor {
     backend_.observe(prediction, observations.target, observations.noise, observations.spread,
                      pass_.as_rows(graph_->output, of_output));
     run_down(plan, memory_, rows, [&](Value node, MomentsView delta, MomentsView spare) {
-      if (is_affine(node)) innovations_.take(affine_pass(pass_, plan, node, delta));
+      if (is_affine(node)) {
+        learn_affine(pass_, plan, node, delta,
+                     [this](const AffinePass& learned) { innovations_.take(learned); });
+      }
       backward(pass_, plan, node, delta, below_, spare);
     });
     innovations_.end_piece();
@@ -314,6 +318,7 @@ class GraphExecutor final : public Executor {
   Plan for_learning_;
   Plan for_input_delta_;
   graph::TapBuffers taps_;
+  graph::WindowMemory windows_;
   graph::Pass pass_;
   graph::SlotMemory memory_;
   graph::SlotMemory adjoint_memory_;

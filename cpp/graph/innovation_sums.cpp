@@ -4,10 +4,10 @@
 
 namespace tagix::graph {
 
-InnovationSums::InnovationSums(Backend& backend, const Plan& for_learning)
+InnovationSums::InnovationSums(Backend& backend, const Plan& for_learning, bool together)
     : backend_(backend),
       plan_(for_learning),
-      together_(backend.sums_innovations_together()),
+      together_(together),
       sums_(backend),
       scratch_(backend) {}
 

@@ -13,7 +13,8 @@ namespace tagix::graph {
 /// them out.
 class InnovationSums {
  public:
-  InnovationSums(Backend& backend, const Plan& for_learning);
+  /// With `together` those of all maps of a piece are summed at once, else each when it is taken.
+  InnovationSums(Backend& backend, const Plan& for_learning, bool together);
 
   /// Begins with another batch, for so many parameters.
   void start(Index n_parameters, bool in_pieces);

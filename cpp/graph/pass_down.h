@@ -8,7 +8,8 @@ namespace tagix::graph {
 
 /// What goes from the value of a node to its inputs, where it goes unchanged: to the elements that
 /// an input has contributed, or by the transposed table of a sum over positions. Rules that go down
-/// the graph share it, and each adds what it does at affine maps, activations and products.
+/// the graph share it, and each adds what it does at affine maps, activations, products and
+/// norms.
 struct PassDown {
   const Pass& pass;
   Value node;
@@ -30,6 +31,22 @@ struct PassDown {
     if (handover == Handover::none) return;
     backend().mix(delta, pass.taps.of(op.taps->transposed()), handover == Handover::add,
                   delta_input);
+  }
+
+  void operator()(const Largest& op) const {
+    const auto& [handover, delta_input] = below[0];
+    if (handover == Handover::none) return;
+    backend().largest_backward(delta, pass.jacobian(node), pass.value(node).size(),
+                               pass.taps.windows_of(op.taps->transposed()),
+                               handover == Handover::add, delta_input);
+  }
+
+  /// With the output's means alone innovations go down, with both moments adjoints.
+  void normalise(const Normalise& op, ConstMomentsView output) const {
+    const auto& [handover, delta_input] = below[0];
+    if (handover == Handover::none) return;
+    backend().normalise_backward(output, pass.jacobian(node), op.sets, delta,
+                                 handover == Handover::add, delta_input);
   }
 
   void operator()(const Add&) const {

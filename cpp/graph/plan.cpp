@@ -86,8 +86,16 @@ std::vector<Index> last_readers(const Graph& graph, Index end, const Plan& plan 
   return last;
 }
 
+/// The floats for each row that a node keeps beside its value.
+Index size_beside(const Node& node) {
+  if (const auto* norm = std::get_if<Normalise>(&node.op)) return norm->sets.per_row();
+  const bool for_each_element =
+      std::holds_alternative<Activate>(node.op) || std::holds_alternative<Largest>(node.op);
+  return for_each_element ? node.shape.size() : 0;
+}
+
 /// Adds the values of a forward pass, in which node i runs at moment i; each is needed until
-/// needed_until[i], and the Jacobian of an activation until jacobian_until[i].
+/// needed_until[i], and what lies beside it until jacobian_until[i].
 void add_values(const Graph& graph, const std::vector<Index>& needed_until,
                 const std::vector<Index>& jacobian_until, Plan& plan, Arrays& arrays) {
   plan.nodes.resize(graph.nodes.size());
@@ -101,8 +109,8 @@ void add_values(const Graph& graph, const std::vector<Index>& needed_until,
     } else if (!graph.is_whole_row(static_cast<Value>(i)) && !planned.has_epilogue) {
       planned.value = arrays.add(2 * node.shape.size(), now, std::max(now, needed_until[i]));
     }
-    if (std::holds_alternative<Activate>(node.op)) {
-      planned.jacobian = arrays.add(node.shape.size(), now, std::max(now, jacobian_until[i]));
+    if (const Index size = size_beside(node); size > 0) {
+      planned.jacobian = arrays.add(size, now, std::max(now, jacobian_until[i]));
     }
   }
 }
@@ -171,7 +179,7 @@ std::vector<std::size_t> parameters_of(const Graph& graph, const Node& node, con
       if (graph.offsets[i] >= first && graph.offsets[i] < first + size) numbers.push_back(i);
     }
   };
-  take(op.weight, node.shape.channels * graph.shape(op.x).channels);
+  take(op.weight, node.shape.channels * graph.fan_in(op));
   if (op.bias) take(*op.bias, node.shape.channels);
   return numbers;
 }
@@ -212,7 +220,7 @@ std::vector<ParameterUses> parameter_uses(const Graph& graph) {
   for (Value node = 0; at(node) < graph.nodes.size(); ++node) {
     const auto* op = std::get_if<Affine>(&graph.node(node).op);
     if (op == nullptr) continue;
-    const Index out = graph.shape(node).channels, in = graph.shape(op->x).channels;
+    const Index out = graph.shape(node).channels, in = graph.fan_in(*op);
     const bool is_on_grid = graph.shape(node).positions() > 1;
     uses.push_back({{op->weight, out * in}, {node}, is_on_grid});
     if (op->bias) uses.push_back({{*op->bias, out}, {node}, is_on_grid});
@@ -307,7 +315,7 @@ Plan plan_adjoint(const Graph& graph, bool need_input, bool need_covariances) {
 Plan plan_learning(const Graph& graph, const Backend& backend, bool need_input_delta) {
   const auto n = static_cast<Index>(graph.nodes.size());
   const Index end = 2 * n + 1;
-  const bool keep = backend.sums_innovations_together();
+  const bool keep = backend.sums_innovations_together() && !graph.has_windows();
   Plan plan;
   Arrays arrays;
   join_activations(graph, backend, plan);
@@ -319,6 +327,10 @@ Plan plan_learning(const Graph& graph, const Backend& backend, bool need_input_d
     const Op& op = graph.nodes[at(i)].op;
     const Index now = 2 * n - i;
     jacobian_until[at(i)] = now;
+    // A norm passes innovations on by what it has given.
+    if (std::holds_alternative<Normalise>(op)) {
+      needed_until[at(i)] = std::max(needed_until[at(i)], now);
+    }
     const bool is_affine = std::holds_alternative<Affine>(op);
     if (!is_affine && !std::holds_alternative<Product>(op)) continue;
     const Index until = is_affine && keep ? end : now;

@@ -40,10 +40,12 @@ struct Plan {
   static constexpr Index nowhere = -1;
 
   struct NodePlan {
-    Index value = nowhere;     ///< slot of the moments; nowhere: a view
-    Index jacobian = nowhere;  ///< of an activation
-    Index delta = nowhere;     ///< of the innovation of the value
-    Index spare = nowhere;     ///< of an innovation of the input before it is added
+    Index value = nowhere;  ///< slot of the moments; nowhere: a view
+    /// What lies beside a value: of an activation J, with `residual` 1 + J; of a Largest the
+    /// choices; of a norm the factors r.
+    Index jacobian = nowhere;
+    Index delta = nowhere;  ///< of the innovation of the value
+    Index spare = nowhere;  ///< of an innovation of the input before it is added
     std::vector<Handover> to_inputs;
     bool has_epilogue = false;      ///< of an affine map
     bool scaled_by_reader = false;  ///< of an activation: its innovation arrives below the Jacobian

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "graph/plan.h"
 #include "graph/slot_memory.h"
 #include "graph/tap_buffers.h"
+#include "graph/window_memory.h"
 
 namespace tagix::graph {
 
@@ -22,11 +24,12 @@ struct Pass {
   Backend& backend;
   const Graph& graph;
   const TapBuffers& taps;
+  WindowMemory& windows;  ///< for affine maps of windows
   ConstMomentsView parameters;
   ConstMomentsView input;  ///< rows of data: rows x graph.row_size
   bool means_alone;        ///< no value has variances, as parameters and data are known exactly
   std::vector<ConstMomentsView> values;
-  std::vector<float*> jacobians;  ///< of activations: J, with `residual` 1 + J
+  std::vector<float*> jacobians;  ///< what Plan keeps beside a value
 
   Index rows() const { return input.rows; }
   ConstMomentsView value(Value x) const { return values[static_cast<std::size_t>(x)]; }
@@ -55,7 +58,7 @@ auto all_columns(View view) {
 template <class View>
 View weight_of(const Graph& graph, Value node, View parameters) {
   const auto& op = std::get<Affine>(graph.node(node).op);
-  return parameters.slice(op.weight, graph.shape(node).channels, graph.shape(op.x).channels);
+  return parameters.slice(op.weight, graph.shape(node).channels, graph.fan_in(op));
 }
 template <class View>
 View bias_of(const Graph& graph, Value node, View parameters) {
@@ -81,6 +84,8 @@ struct Below {
 ///   activation   delta.mean J, delta.var J^2
 ///   product      delta.mean m, delta.var m^2, with m the mean of the other factor
 ///   mix          sums by the transposed table, of variances with the squared weights
+///   largest      all to the position that was chosen
+///   normalise    by the derivatives of elements and statistics, delta.var r^2
 ///   others       the elements that an input has contributed, as they are
 ///
 /// `delta` may become the innovation of an input (Handover::in_place). `spare` is memory for the
@@ -88,8 +93,11 @@ struct Below {
 void backward(const Pass& pass, const Plan& plan, Value node, MomentsView delta,
               std::span<const Below> below, MomentsView spare);
 
-/// What the parameters of an affine map learn from, with the innovation of its value.
-AffinePass affine_pass(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta);
+/// Calls take(pass) with what the parameters of an affine map learn from, with the innovation of
+/// its value: once, or for one tile of a map of windows after the other, which is read before the
+/// next.
+void learn_affine(const Pass& pass, const Plan& plan, Value node, ConstMomentsView delta,
+                  const std::function<void(const AffinePass&)>& take);
 
 /// Adjoints (core/backend.h) of some outputs on their way down, and what they are worked out from.
 struct AdjointPass {
@@ -109,6 +117,8 @@ struct AdjointPass {
 ///   affine       G W_mean + 2 a_mean (G_v W_var),  G_v (W_mean^2 + W_var)
 ///   activation   G dE/dm + G_v dVar/dm,            G dE/dv + G_v dVar/dv
 ///   product      as an activation, by the slopes for each factor
+///   largest      all to the position that was chosen
+///   normalise    by the derivatives of both moments, which add no variance
 ///   others       as innovations, variances by squared weights
 ///
 /// and adds what the node contributes to the covariance of the outputs, G diag(s) G^T, where s is

@@ -1,15 +1,29 @@
 #include "graph/tap_buffers.h"
 
+#include <array>
+
 namespace tagix::graph {
 
 TapBuffers::TapBuffers(Backend& backend, const Graph& graph) {
+  const auto both = [](const Taps& taps) { return std::array{taps.get(), &taps->transposed()}; };
   for (const Node& node : graph.nodes) {
-    const auto* mix = std::get_if<Mix>(&node.op);
-    if (mix == nullptr) continue;
-    for (const TapTable* taps : {mix->taps.get(), &mix->taps->transposed()}) {
-      buffers_.try_emplace(taps, backend, *taps);
+    if (const auto* mix = std::get_if<Mix>(&node.op)) {
+      for (const TapTable* taps : both(mix->taps)) buffers_.try_emplace(taps, backend, *taps);
+    }
+    const auto* map = std::get_if<Affine>(&node.op);
+    const auto* largest = std::get_if<Largest>(&node.op);
+    const Taps windows = map != nullptr ? map->taps : largest != nullptr ? largest->taps : nullptr;
+    if (windows == nullptr) continue;
+    for (const TapTable* taps : both(windows)) {
+      const auto [buffer, is_new] = positions_.try_emplace(taps, backend);
+      if (is_new) buffer->second.assign(taps->positions());
     }
   }
+}
+
+PositionsView TapBuffers::windows_of(const TapTable& taps) const {
+  return {positions_.at(&taps).data(), taps.n_taps(), positions_of(taps.input_grid()),
+          positions_of(taps.grid())};
 }
 
 TapBuffers::Table::Table(Backend& backend, const TapTable& taps)

@@ -8,12 +8,16 @@
 
 namespace tagix::graph {
 
-/// The tables of a graph in a backend's memory, and their transposes.
+/// The tables of a graph in a backend's memory, and their transposes: as lists of taps for sums, as
+/// positions by tap for windows.
 class TapBuffers {
  public:
   TapBuffers(Backend& backend, const Graph& graph);
 
+  /// Of the table of a Mix.
   TapsView of(const TapTable& taps) const { return buffers_.at(&taps).view(); }
+  /// Of the table of an affine map of windows, or of a Largest.
+  PositionsView windows_of(const TapTable& taps) const;
 
  private:
   struct Table {
@@ -26,6 +30,7 @@ class TapBuffers {
   };
 
   std::map<const TapTable*, Table> buffers_;
+  std::map<const TapTable*, Buffer<std::int32_t>> positions_;
 };
 
 }  // namespace tagix::graph

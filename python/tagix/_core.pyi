@@ -12,11 +12,16 @@ import numpy.typing
 
 __all__: list[str] = [
     "Activation",
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
     "BatchSource",
     "Capped",
     "ClassEmbedding",
     "Concat",
     "Container",
+    "Conv1d",
+    "Conv2d",
+    "ConvTranspose2d",
     "CudaArgument",
     "CudaArray",
     "DiffusionProcess",
@@ -29,6 +34,7 @@ __all__: list[str] = [
     "GELU",
     "Gated",
     "GraphBuilder",
+    "GroupNorm",
     "Hardtanh",
     "Heteroscedastic",
     "HierarchicalSoftmax",
@@ -36,12 +42,15 @@ __all__: list[str] = [
     "Identity",
     "Information",
     "Layer",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
+    "MaxPool2d",
     "Model",
     "OneVsRest",
     "PredictionSums",
     "PythonLayer",
+    "RMSNorm",
     "ReLU",
     "RegressionSource",
     "Remax",
@@ -56,6 +65,8 @@ __all__: list[str] = [
     "Topology",
     "Trainer",
     "UpdateRule",
+    "Upsample",
+    "ZeroPad2d",
     "backend_name",
     "bounded_leverage",
     "cuda_architectures",
@@ -356,6 +367,225 @@ class Activation(Layer):
     @property
     def config(self) -> dict: ...
 
+class Conv2d(Layer):
+    """
+    z[p] = sum over a window of W_t a[p stride + t dilation - padding], + b.
+
+    Takes (batch, in_channels, H, W) to (batch, out_channels, H', W') with H' = (H + 2 padding - dilation
+    (kernel - 1) - 1) // stride + 1, and W' likewise; padding="same" keeps H and W. The weight
+    (out_channels, in_channels, kernel height, kernel width) and the bias (out_channels,) are independent
+    Gaussians. Before training their means are drawn from N(0, s^2) and their variances are s^2, with s =
+    gain / sqrt(in_channels * positions of the kernel). Moments are those of sums of independent products,
+    as in nn.Linear:
+
+        mean = conv(a_mean, W_mean) + b_mean
+        var = conv(a_var, W_mean^2 + W_var) + conv(a_mean^2, W_var) + b_var
+
+    Raises ValueError for counts that are out of range, gains outside [1e-12, 1e12], or padding="same" with
+    a stride, TypeError for counts that are not integers and the like.
+    """
+    def __init__(
+        self,
+        in_channels: typing.SupportsIndex,
+        out_channels: typing.SupportsIndex,
+        kernel_size: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex],
+        stride: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        padding: typing.Any = 0,
+        dilation: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        bias: bool = True,
+        *,
+        gain_weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        gain_bias: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    ) -> None: ...
+
+class Conv1d(Layer):
+    """
+    nn.Conv2d along one dimension.
+
+    Takes (batch, in_channels, L) to (batch, out_channels, L') with L' = (L + 2 padding - dilation (kernel -
+    1) - 1) // stride + 1; padding="same" keeps L. The weight is (out_channels, in_channels, kernel), the
+    bias (out_channels,).
+
+    Raises ValueError and TypeError as nn.Conv2d does.
+    """
+    def __init__(
+        self,
+        in_channels: typing.SupportsIndex,
+        out_channels: typing.SupportsIndex,
+        kernel_size: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex],
+        stride: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        padding: typing.Any = 0,
+        dilation: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        bias: bool = True,
+        *,
+        gain_weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        gain_bias: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    ) -> None: ...
+
+class ConvTranspose2d(Layer):
+    """
+    A convolution turned round: each position is spread over a window.
+
+    Takes (batch, in_channels, H, W) to (batch, out_channels, H', W') with H' = (H - 1) stride - 2 padding
+    + dilation (kernel - 1) + 1 + output_padding, and W' likewise. The weight (in_channels, out_channels,
+    kernel height, kernel width) and the bias (out_channels,) are independent Gaussians. Before training
+    their means are drawn from N(0, s^2) and their variances are s^2, with s = gain / sqrt(in_channels *
+    positions of the kernel / product of the strides), the number of terms of an output. Moments are those
+    of sums of independent products, as in nn.Linear.
+
+    Raises ValueError for counts that are out of range or gains outside [1e-12, 1e12], TypeError for counts
+    that are not integers and the like.
+    """
+    def __init__(
+        self,
+        in_channels: typing.SupportsIndex,
+        out_channels: typing.SupportsIndex,
+        kernel_size: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex],
+        stride: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        padding: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 0,
+        output_padding: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 0,
+        bias: bool = True,
+        dilation: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 1,
+        *,
+        gain_weight: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+        gain_bias: typing.SupportsFloat | typing.SupportsIndex = 1.0,
+    ) -> None: ...
+
+class AvgPool2d(Layer):
+    """
+    The mean over windows of an image, channel by channel.
+
+    Takes (batch, channels, H, W) to (batch, channels, H', W') with H' = (H + 2 padding - kernel) // stride
+    + 1. Padded positions are 0 and count, as in PyTorch. Positions count as independent, so a variance is
+    the sum of those in the window over kernel^4 for a square one.
+
+    Raises ValueError for a kernel or a stride below 1 and a padding above half of the kernel, TypeError
+    for counts that are not integers.
+    """
+    def __init__(
+        self,
+        kernel_size: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex],
+        stride: typing.Any = None,
+        padding: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 0,
+    ) -> None: ...
+
+class MaxPool2d(Layer):
+    """
+    The position with the largest mean in windows of an image, channel by channel.
+
+    Takes (batch, channels, H, W) to (batch, channels, H', W') with H' = (H + 2 padding - kernel) // stride
+    + 1. Padded positions are left out, as in PyTorch. Which position is the largest counts as known: its
+    mean and variance pass, and innovations go back to it, as in cuTAGI.
+
+    Raises ValueError for a kernel or a stride below 1 and a padding above half of the kernel, TypeError
+    for counts that are not integers.
+    """
+    def __init__(
+        self,
+        kernel_size: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex],
+        stride: typing.Any = None,
+        padding: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex] = 0,
+    ) -> None: ...
+
+class AdaptiveAvgPool2d(Layer):
+    """
+    The mean over all positions of an image, channel by channel.
+
+    Takes (batch, channels, H, W) to (batch, channels, 1, 1). Positions count as independent.
+
+    Raises ValueError for an output_size other than 1, TypeError unless it is an integer.
+    """
+    def __init__(self, output_size: typing.SupportsIndex) -> None: ...
+
+class Upsample(Layer):
+    """
+    An image that is scale_factor times as large.
+
+    Takes (batch, channels, H, W) to (batch, channels, scale_factor H, scale_factor W): mode="nearest"
+    repeats each position, "bilinear" interpolates linearly between positions (PyTorch's align_corners is
+    False). Positions count as independent.
+
+    Raises ValueError for a scale_factor below 1 or an unknown mode, TypeError for one that is not an
+    integer.
+    """
+    def __init__(self, scale_factor: typing.SupportsIndex, mode: str = "nearest") -> None: ...
+
+class ZeroPad2d(Layer):
+    """
+    Zeros around an image.
+
+    Takes (batch, channels, H, W) to (batch, channels, top + H + bottom, left + W + right); padding is one
+    integer for all sides, or (left, right, top, bottom). The zeros are known exactly.
+
+    Raises ValueError for negative numbers, TypeError for what is not an integer.
+    """
+    def __init__(
+        self, padding: typing.SupportsIndex | collections.abc.Sequence[typing.SupportsIndex]
+    ) -> None: ...
+
+class GroupNorm(Layer):
+    """
+    (x - mu) / sqrt(q + eps) for each row and group of channels.
+
+        mu = mean of m,   q = mean of (m - mu)^2 + v
+
+    over the channels of a group at all positions, with m and v the means and variances that come in: the
+    statistics count what is uncertain. Takes (batch, num_channels, ...) to the same shape. There are no
+    parameters, since the layer that follows has a scale and a bias.
+
+    With statistics="exact" innovations go down by the derivatives of mu and q, too:
+
+        delta_mean' = r (delta_mean - mean(delta_mean) - y mean(delta_mean y)),   delta_var' = r^2 delta_var
+
+    with r = 1 / sqrt(q + eps). "constant" is r delta_mean, the form of cuTAGI, with which convolutional
+    networks hardly train: what is asked for along y is undone in the next forward pass.
+
+    Raises ValueError unless num_groups divides num_channels, for an eps outside [0, 1e12] and unknown
+    statistics, TypeError for counts that are not integers and the like.
+    """
+    def __init__(
+        self,
+        num_groups: typing.SupportsIndex,
+        num_channels: typing.SupportsIndex,
+        eps: typing.SupportsFloat | typing.SupportsIndex = 1e-05,
+        *,
+        statistics: str = "exact",
+    ) -> None: ...
+
+class LayerNorm(Layer):
+    """
+    nn.GroupNorm of all elements of a row.
+
+    Takes (batch, *normalized_shape) to the same shape: (features,), or (channels, ...) on a grid.
+
+    Raises ValueError for extents below 1, an eps outside [0, 1e12] and unknown statistics, TypeError for
+    extents that are not integers and the like.
+    """
+    def __init__(
+        self,
+        normalized_shape: typing.Any,
+        eps: typing.SupportsFloat | typing.SupportsIndex = 1e-05,
+        *,
+        statistics: str = "exact",
+    ) -> None: ...
+
+class RMSNorm(Layer):
+    """
+    nn.LayerNorm without a mean: x / sqrt(mean(m^2 + v) + eps).
+
+    Takes (batch, *normalized_shape) to the same shape; innovations as in nn.GroupNorm, without
+    mean(delta_mean).
+
+    Raises ValueError and TypeError as nn.LayerNorm does.
+    """
+    def __init__(
+        self,
+        normalized_shape: typing.Any,
+        eps: typing.SupportsFloat | typing.SupportsIndex = 1e-05,
+        *,
+        statistics: str = "exact",
+    ) -> None: ...
+
 class Container(Layer):
     """
     Layers one after the other, as tagix.nn.Sequential describes them.
@@ -551,6 +781,12 @@ class GraphBuilder:
         x: typing.SupportsInt | typing.SupportsIndex,
         weight: typing.SupportsInt | typing.SupportsIndex,
         bias: typing.SupportsInt | typing.SupportsIndex | None,
+        taps: tuple[
+            str,
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            typing.SupportsFloat | typing.SupportsIndex,
+        ]
+        | None = None,
     ) -> int: ...
     def apply(
         self,
@@ -572,6 +808,39 @@ class GraphBuilder:
     def concat(
         self, xs: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex]
     ) -> int: ...
+    def largest(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        taps: tuple[
+            str,
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            typing.SupportsFloat | typing.SupportsIndex,
+        ],
+    ) -> int:
+        """
+        The largest in each window.
+        """
+    def mix(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        taps: tuple[
+            str,
+            collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
+            typing.SupportsFloat | typing.SupportsIndex,
+        ],
+    ) -> int:
+        """
+        Sums over positions with known weights, by the kind, the numbers and the weight of taps.
+        """
+    def normalise(
+        self,
+        x: typing.SupportsInt | typing.SupportsIndex,
+        groups: typing.SupportsInt | typing.SupportsIndex,
+        per_position: bool,
+        centred: bool,
+        exact: bool,
+        eps: typing.SupportsFloat | typing.SupportsIndex,
+    ) -> int: ...
     def parameter(
         self,
         name: str,
@@ -583,6 +852,7 @@ class GraphBuilder:
                 typing.SupportsFloat | typing.SupportsIndex,
             ]
         ],
+        memory_axes: collections.abc.Sequence[typing.SupportsInt | typing.SupportsIndex],
     ) -> int: ...
     def product(
         self,
@@ -1150,7 +1420,7 @@ class Model:
     @property
     def parameter_layout(self) -> list:
         """
-        (number, name, shape, start in get_parameters()) of each array that can be learned.
+        (number, name, shape, start in get_parameters(), axes in their order there) of each array that can be learned.
         """
     @property
     def prior_std(self) -> dict:

@@ -73,7 +73,7 @@ def attribute_variance(
     _, epistemic, noise_var, _ = model.predict(inputs, input_var, known_noise_var)
 
     layers: dict[str, NDArray[np.bool_]] = {}
-    for _, name, shape, start in model.parameter_layout:
+    for _, name, shape, start, _ in model.parameter_layout:
         own = layers.setdefault(name.rpartition(".")[0], np.zeros(len(var), bool))
         own[start : start + math.prod(shape)] = True
     names = [name for name, own in layers.items() if (var[own] > 0).any()]

@@ -31,10 +31,14 @@
 #include "conformance/denoise_covariance.h"
 #include "conformance/diffuse.h"
 #include "conformance/forget.h"
+#include "conformance/gather.h"
 #include "conformance/gather_jacobian.h"
 #include "conformance/gather_rows.h"
+#include "conformance/largest.h"
 #include "conformance/mix.h"
 #include "conformance/normal.h"
+#include "conformance/normalise.h"
+#include "conformance/normalise_backward.h"
 #include "conformance/observe.h"
 #include "conformance/observe_classes.h"
 #include "conformance/product.h"
@@ -99,6 +103,11 @@ const std::vector<Method>& methods() {
       method<AddColumns>("add_columns"),
       method<ClearColumns>("clear_columns"),
       method<Mix>("mix"),
+      method<Gather>("gather"),
+      method<Largest>("largest"),
+      method<LargestBackward>("largest_backward"),
+      method<Normalise>("normalise"),
+      method<NormaliseBackward>("normalise_backward"),
       method<Product>("product"),
       method<ProductSlopes>("product_slopes"),
       method<ScaleDeltasTo>("scale_deltas_to"),

@@ -20,6 +20,33 @@ struct GraphValue {
   explicit GraphValue(std::size_t size = 0) : mean(size), var(size), jacobian(size) {}
 };
 
+/// Calls use(z, w, a) for each product of a weight and an input that an affine map of some rows
+/// sums: the numbers of an element of its value, of a parameter and of an element of its input.
+template <class Use>
+void for_each_product(const Graph& graph, const graph::Affine& op, const Shape& shape,
+                      std::size_t rows, const Use& use) {
+  const auto at = [](Index i) { return static_cast<std::size_t>(i); };
+  const std::size_t channels = at(graph.shape(op.x).channels), n = at(shape.channels);
+  const std::size_t fan_in = at(graph.fan_in(op));
+  const std::size_t below = at(graph.shape(op.x).positions()), above = at(shape.positions());
+  const auto products_of = [&](std::size_t result, std::size_t tap, std::size_t input) {
+    for (std::size_t o = 0; o < n; ++o) {
+      for (std::size_t c = 0; c < channels; ++c) {
+        use(result * n + o, at(op.weight) + o * fan_in + tap * channels + c, input * channels + c);
+      }
+    }
+  };
+  for (std::size_t r = 0; r < rows; ++r) {
+    for (std::size_t p = 0; op.taps == nullptr && p < above; ++p) {
+      products_of(r * above + p, 0, r * below + p);
+    }
+    if (op.taps == nullptr) continue;
+    for (const TapTable::Tap& tap : op.taps->taps()) {
+      products_of(r * above + at(tap.result), at(tap.tap), r * below + at(tap.input));
+    }
+  }
+}
+
 class Float64Graph {
  public:
   Float64Graph(const Graph& graph, std::vector<double> mean, std::vector<double> var)
@@ -105,22 +132,17 @@ class Float64Graph {
   void forward(const graph::Affine& op, const Shape& shape, const Values& values, GraphValue& out,
                std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
     const GraphValue& x = values[at(op.x)];
-    const std::size_t in = channels(op.x), n = at(shape.channels);
-    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
-      for (std::size_t o = 0; o < n; ++o) {
-        double mean = op.bias ? parameter_mean[at(*op.bias) + o] : 0;
-        double var = op.bias ? parameter_var[at(*op.bias) + o] : 0;
-        for (std::size_t i = 0; i < in; ++i) {
-          const double wm = parameter_mean[at(op.weight) + o * in + i];
-          const double wv = parameter_var[at(op.weight) + o * in + i];
-          const double am = x.mean[r * in + i], av = x.var[r * in + i];
-          mean += wm * am;
-          var += wm * wm * av + wv * (am * am + av);
-        }
-        out.mean[r * n + o] = mean;
-        out.var[r * n + o] = var;
-      }
+    const std::size_t n = at(shape.channels);
+    for (std::size_t i = 0; op.bias && i < out.mean.size(); ++i) {
+      out.mean[i] = parameter_mean[at(*op.bias) + i % n];
+      out.var[i] = parameter_var[at(*op.bias) + i % n];
     }
+    for_each_product(graph_, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+      const double wm = parameter_mean[w], wv = parameter_var[w];
+      const double am = x.mean[a], av = x.var[a];
+      out.mean[z] += wm * am;
+      out.var[z] += wm * wm * av + wv * (am * am + av);
+    });
   }
   void forward(const graph::Activate& op, const Shape&, const Values& values, GraphValue& out,
                std::size_t, const std::vector<double>&, const std::vector<double>&) const {
@@ -198,6 +220,73 @@ class Float64Graph {
     }
   }
 
+  /// The position that each element of a window's result takes: of the first with the largest mean.
+  std::vector<std::size_t> chosen(const graph::Largest& op, const Shape& shape, const GraphValue& x,
+                                  std::size_t rows) const {
+    const std::size_t n = at(shape.channels), below = positions(op.x),
+                      above = at(shape.positions());
+    constexpr auto none = static_cast<std::size_t>(-1);
+    std::vector<std::size_t> places(rows * at(shape.size()), none);
+    for (std::size_t r = 0; r < rows; ++r) {
+      for (const TapTable::Tap& tap : op.taps->taps()) {  // of a result in the order of taps
+        for (std::size_t c = 0; c < n; ++c) {
+          const std::size_t from = (r * below + at(tap.input)) * n + c;
+          std::size_t& place = places[(r * above + at(tap.result)) * n + c];
+          if (place == none || x.mean[from] > x.mean[place]) place = from;
+        }
+      }
+    }
+    return places;
+  }
+  void forward(const graph::Largest& op, const Shape& shape, const Values& values, GraphValue& out,
+               std::size_t rows, const std::vector<double>&, const std::vector<double>&) const {
+    const GraphValue& x = values[at(op.x)];
+    const std::vector<std::size_t> places = chosen(op, shape, x, rows);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      out.mean[i] = x.mean[places[i]];
+      out.var[i] = x.var[places[i]];
+    }
+  }
+
+  /// Calls use(the elements of a set) for each set of a norm.
+  template <class Use>
+  void for_each_set(const graph::Normalise& op, const Shape& shape, std::size_t rows,
+                    const Use& use) const {
+    const std::size_t n = at(shape.positions()), width = at(shape.channels / op.sets.groups);
+    const std::size_t blocks = op.sets.per_position ? rows * n : rows;
+    for (std::size_t block = 0; block < blocks; ++block) {
+      for (std::size_t group = 0; group < at(op.sets.groups); ++group) {
+        std::vector<std::size_t> elements;
+        for (std::size_t p = 0; p < (op.sets.per_position ? 1 : n); ++p) {
+          const std::size_t position = op.sets.per_position ? block : block * n + p;
+          for (std::size_t c = 0; c < width; ++c) {
+            elements.push_back(position * at(shape.channels) + group * width + c);
+          }
+        }
+        use(elements);
+      }
+    }
+  }
+  void forward(const graph::Normalise& op, const Shape& shape, const Values& values,
+               GraphValue& out, std::size_t rows, const std::vector<double>&,
+               const std::vector<double>&) const {
+    const GraphValue& x = values[at(op.x)];
+    for_each_set(op, shape, rows, [&](const std::vector<std::size_t>& elements) {
+      const auto n = static_cast<double>(elements.size());
+      double mu = 0, q = 0;
+      for (std::size_t i : elements) mu += op.sets.centred ? x.mean[i] / n : 0;
+      for (std::size_t i : elements) {
+        q += ((x.mean[i] - mu) * (x.mean[i] - mu) + x.var[i]) / n;
+      }
+      const double r = 1 / std::sqrt(q + double{op.sets.eps});
+      for (std::size_t i : elements) {
+        out.mean[i] = r * (x.mean[i] - mu);
+        out.var[i] = r * r * x.var[i];
+        out.jacobian[i] = r;
+      }
+    });
+  }
+
   void backward(const graph::Input& op, const Shape& shape, const Values&, std::size_t node,
                 Values& deltas, std::size_t rows, Innovations& sums) const {
     for (std::size_t r = 0; r < rows; ++r) {
@@ -210,24 +299,19 @@ class Float64Graph {
   }
   void backward(const graph::Affine& op, const Shape& shape, const Values& values, std::size_t node,
                 Values& deltas, std::size_t rows, Innovations& sums) const {
-    const GraphValue& x = values[at(op.x)];
+    const GraphValue &x = values[at(op.x)], &delta = deltas[node];
     GraphValue& below = deltas[at(op.x)];
-    const std::size_t in = channels(op.x), n = at(shape.channels);
-    for (std::size_t r = 0; r < rows * at(shape.positions()); ++r) {
-      for (std::size_t o = 0; o < n; ++o) {
-        const double dm = deltas[node].mean[r * n + o], dv = deltas[node].var[r * n + o];
-        for (std::size_t i = 0; i < in; ++i) {
-          const std::size_t w = at(op.weight) + o * in + i;
-          const double am = x.mean[r * in + i], wm = parameter_mean[w];
-          sums.parameter_mean[w] += dm * am;
-          sums.parameter_var[w] += dv * am * am;
-          below.mean[r * in + i] += dm * wm;
-          below.var[r * in + i] += dv * wm * wm;
-        }
-        if (!op.bias) continue;
-        sums.parameter_mean[at(*op.bias) + o] += dm;
-        sums.parameter_var[at(*op.bias) + o] += dv;
-      }
+    for_each_product(graph_, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+      const double am = x.mean[a], wm = parameter_mean[w];
+      sums.parameter_mean[w] += delta.mean[z] * am;
+      sums.parameter_var[w] += delta.var[z] * am * am;
+      below.mean[a] += delta.mean[z] * wm;
+      below.var[a] += delta.var[z] * wm * wm;
+    });
+    for (std::size_t i = 0; op.bias && i < delta.mean.size(); ++i) {
+      const std::size_t b = at(*op.bias) + i % at(shape.channels);
+      sums.parameter_mean[b] += delta.mean[i];
+      sums.parameter_var[b] += delta.var[i];
     }
   }
   void backward(const graph::Activate& op, const Shape&, const Values& values, std::size_t node,
@@ -287,6 +371,34 @@ class Float64Graph {
                 Values& deltas, std::size_t, Innovations&) const {
     scale(deltas[node], values[at(op.b)].mean, deltas[at(op.a)]);
     scale(deltas[node], values[at(op.a)].mean, deltas[at(op.b)]);
+  }
+
+  void backward(const graph::Largest& op, const Shape& shape, const Values& values,
+                std::size_t node, Values& deltas, std::size_t rows, Innovations&) const {
+    const std::vector<std::size_t> places = chosen(op, shape, values[at(op.x)], rows);
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      deltas[at(op.x)].mean[places[i]] += deltas[node].mean[i];
+      deltas[at(op.x)].var[places[i]] += deltas[node].var[i];
+    }
+  }
+  /// By the whole Jacobian of each set, d y_i / d m_j = r (1[i = j] - c / n - y_i y_j / n) with c =
+  /// 1 where means are taken off.
+  void backward(const graph::Normalise& op, const Shape& shape, const Values& values,
+                std::size_t node, Values& deltas, std::size_t rows, Innovations&) const {
+    const GraphValue &y = values[node], &delta = deltas[node];
+    for_each_set(op, shape, rows, [&](const std::vector<std::size_t>& elements) {
+      const auto n = static_cast<double>(elements.size());
+      for (std::size_t j : elements) {
+        const double r = y.jacobian[j];
+        for (std::size_t i : elements) {
+          const double of_mean = op.sets.centred ? 1 / n : 0;
+          const double slope =
+              (i == j ? 1 : 0) - (op.sets.exact ? of_mean + y.mean[i] * y.mean[j] / n : 0);
+          deltas[at(op.x)].mean[j] += delta.mean[i] * r * slope;
+        }
+        deltas[at(op.x)].var[j] += delta.var[j] * r * r;
+      }
+    });
   }
 
   static void scale(const GraphValue& delta, const std::vector<double>& slope, GraphValue& below) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <vector>
 
 #include "conformance/suite.h"
 #include "float64_graph.h"
@@ -53,6 +54,40 @@ std::shared_ptr<const Graph> every_operation(bool with_residual) {
   return std::make_shared<const Graph>(g.finish(g.add(g.add(out, again), more)));
 }
 
+/// A graph with every operation of windows and norms: a convolution of two values by one weight,
+/// one turned round, one whose windows have gaps; values that are read twice.
+std::shared_ptr<const Graph> image_operations() {
+  GraphBuilder g;
+  const auto weight = [&g](const char* name, Index out, Index in) {
+    return g.parameter({name, {out, in}, 0.4f});
+  };
+  const auto bias = [&g](const char* name, Index out) { return g.parameter({name, {out}, 0.5f}); };
+  const Value image = g.input({{4, 4}, 3}, 1);
+  const Value normed = g.normalise(image, 1, /*per_position=*/false, true, true, 0.1f);
+  const Parameter down = weight("down", 5, 9 * 3);
+  const Taps halving = window({4, 4}, 3, 2, 1);
+  const Value coarse = g.add(g.affine(image, down, bias("down_bias", 5), halving),
+                             g.affine(normed, down, std::nullopt, halving));
+  const std::array<WindowAxis, 2> doubling{WindowAxis{3, 2, 1, 0}, WindowAxis{2, 2, 0, 0}};
+  const Value fine = g.affine(g.activate(coarse, relu), weight("up", 3, 6 * 5), bias("up_bias", 3),
+                              transposed_window({2, 2}, doubling, std::array<Index, 2>{0, 0}));
+  const std::array<WindowAxis, 2> apart{WindowAxis{2, 1, 1, 1, 2}, WindowAxis{3, 1, 1, 1}};
+  const Value between = g.affine(g.activate(fine, relu), weight("between", 4, 6 * 3),
+                                 bias("between_bias", 4), window({4, 4}, apart));
+  const Value largest = g.largest(between, window({4, 4}, 3, 1, 1));
+  const Value by_group = g.normalise(g.concat(std::array{largest, between}), 4,
+                                     /*per_position=*/false, false, true, 0.1f);
+  const Value by_position = g.normalise(by_group, 1, /*per_position=*/true, true, true, 0.1f);
+  const Value pooled = g.mix(by_position, window({4, 4}, 2, 2, 0, 0.25f));
+  const Value flat = g.reshape(pooled, 4 * 8);
+  return std::make_shared<const Graph>(
+      g.finish(g.affine(flat, weight("out", 2, 32), bias("out_bias", 2))));
+}
+
+std::vector<std::shared_ptr<const Graph>> all_operations() {
+  return {every_operation(false), every_operation(true), image_operations()};
+}
+
 struct Truth {
   std::vector<double> mean, var;
   Float64Graph::Innovations innovations;
@@ -96,8 +131,7 @@ void check_close(const Result& got, const Truth& truth, double tolerance) {
 TEST_CASE("every operation is within float32 of float64, forward and backward") {
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
     unsigned seed = 1;
-    for (bool with_residual : {false, true}) {
-      const std::shared_ptr<const Graph> graph = every_operation(with_residual);
+    for (const std::shared_ptr<const Graph>& graph : all_operations()) {
       const auto executor = make_graph_executor(*backend, graph);
       for (Index rows : {1, 2, 17}) {
         for (bool uncertain : {false, true}) {
@@ -115,8 +149,7 @@ TEST_CASE("every operation is within float32 of float64, forward and backward") 
 
 TEST_CASE("every operation of means alone is within float32 of float64") {
   for (const std::shared_ptr<Backend>& backend : conformance::float32_backends()) {
-    for (bool with_residual : {false, true}) {
-      const std::shared_ptr<const Graph> graph = every_operation(with_residual);
+    for (const std::shared_ptr<const Graph>& graph : all_operations()) {
       const Problem problem(*graph, 17, false, 77);
       Float64Graph network(*graph, doubles(problem.parameters.mean),
                            std::vector<double>(problem.parameters.mean.size(), 0));
@@ -125,7 +158,7 @@ TEST_CASE("every operation of means alone is within float32 of float64") {
       };
       const GraphValue truth = network.output(network.forward(doubles(problem.input.mean), {}, 17));
       for (Index bytes : {Index{1}, Index{1} << 30}) {
-        INFO(backend->name(), ", residual ", with_residual, ", ", bytes, " bytes");
+        INFO(backend->name(), ", ", graph->nodes.size(), " operations, ", bytes, " bytes");
         const auto executor = make_graph_executor(*backend, graph, bytes);
         predict(*backend, *executor, problem);  // leaves variances behind
         check_close(predict_means(*backend, *executor, problem), truth.mean,
@@ -290,13 +323,11 @@ std::vector<double> added_noise(const Graph& graph, const Float64Graph& network,
   std::vector<double> noise(value.mean.size());
   if (const auto* affine = std::get_if<graph::Affine>(&of.op)) {
     const GraphValue& x = values[at(affine->x)];
-    const std::size_t out = at(of.shape.channels), in = at(graph.shape(affine->x).channels);
-    for (std::size_t i = 0; i < noise.size(); ++i) {
-      const std::size_t row = i / out, o = i % out;
-      for (std::size_t k = 0; k < in; ++k) {
-        noise[i] += network.parameter_var[at(affine->weight) + o * in + k] * x.var[row * in + k];
-      }
-    }
+    const std::size_t rows = noise.size() / at(of.shape.size());
+    for_each_product(graph, *affine, of.shape, rows,
+                     [&](std::size_t z, std::size_t w, std::size_t a) {
+                       noise[z] += network.parameter_var[w] * x.var[a];
+                     });
   } else if (const auto* activate = std::get_if<graph::Activate>(&of.op)) {
     const GraphValue& z = values[at(activate->x)];
     for (std::size_t i = 0; i < noise.size(); ++i) {
@@ -317,18 +348,20 @@ void add_parameter_slopes(const Graph& graph, std::size_t node, const GraphValue
                           std::vector<double>& parameter_slopes) {
   const auto at = [](Index i) { return static_cast<std::size_t>(i); };
   const auto& op = std::get<graph::Affine>(graph.nodes[node].op);
-  const std::size_t out = at(graph.nodes[node].shape.channels);
-  const std::size_t positions = at(graph.nodes[node].shape.positions());
-  const std::size_t in = at(graph.shape(op.x).channels), n = slopes.size() / (positions * out);
-  for (std::size_t i = 0; i < slopes.size(); ++i) {
-    const std::size_t o = i % out, p = i / out % positions, output = i / out / positions;
-    double* const of_output = &parameter_slopes[output * at(graph.parameter_count())];
-    if (op.bias) of_output[at(*op.bias) + o] += slopes[i];
-    const std::size_t from = (output * rows / n * positions + p) * in;
-    for (std::size_t k = 0; k < in; ++k) {
-      of_output[at(op.weight) + o * in + k] += slopes[i] * input.mean[from + k];
-    }
+  const Shape& shape = graph.nodes[node].shape;
+  const std::size_t size = at(shape.size()), n_parameters = at(graph.parameter_count());
+  const std::size_t outputs = slopes.size() / size / rows;  // of each row, one after the other
+  for (std::size_t i = 0; op.bias && i < slopes.size(); ++i) {
+    const std::size_t b = at(*op.bias) + i % at(shape.channels);
+    parameter_slopes[i / size * n_parameters + b] += slopes[i];
   }
+  for_each_product(graph, op, shape, rows, [&](std::size_t z, std::size_t w, std::size_t a) {
+    for (std::size_t k = 0; k < outputs; ++k) {
+      const std::size_t output = z / size * outputs + k;
+      parameter_slopes[output * n_parameters + w] +=
+          slopes[output * size + z % size] * input.mean[a];
+    }
+  });
 }
 
 /// The covariances of the outputs by all noises on the way up: each parameter has one noise for all
@@ -356,7 +389,7 @@ std::vector<double> covariance_truth(const Graph& graph, const Problem& problem)
 }  // namespace
 
 TEST_CASE("covariances are those of all noises on the way up, by differences in float64") {
-  for (const auto& graph : {covarying(), every_operation(false)}) {
+  for (const auto& graph : {covarying(), every_operation(false), image_operations()}) {
     for (bool uncertain : {false, true}) {
       const Problem problem(*graph, 6, uncertain, 71);
       const std::vector<double> truth = covariance_truth(*graph, problem);

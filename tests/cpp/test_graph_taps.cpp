@@ -1,5 +1,7 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <array>
 #include <memory>
 #include <vector>
 
@@ -99,9 +101,90 @@ TEST_CASE("tables refuse what is not there and what is there twice") {
   CHECK(table({{0, 1, 2}, {1, 1, 2}}) == "taps: got input 2 twice in tap 1, needed once at most");
   CHECK(table({{1, 0, 2}, {1, 0, 3}}) == "taps: got result 1 twice in tap 0, needed once at most");
   CHECK(refusal([] { window({4, 4}, 7, 1, 1); }) ==
-        "kernel: got 7, needed at most 6 on a grid of 4 x 4 with padding 1");
+        "kernel: got 7 positions, needed at most 6 on a grid of 4 x 4 with its padding");
   CHECK(refusal([] { window({4, 4}, 3, 0, 1); }) == "stride: got 0, needed at least 1");
   CHECK(refusal([] { nearest({4, 4}, 0); }) == "factor: got 0, needed at least 1");
   CHECK(refusal([] { broadcast({0}); }) ==
         "grid: got 0, needed extents of at least 1 and at most 2147483647 positions");
+}
+
+TEST_CASE("windows of each axis, by brute force, and what turns them round") {
+  const Index height = 7, width = 6;
+  for (const auto& [y, x] : {std::pair{WindowAxis{3, 2, 1, 0, 1}, WindowAxis{2, 1, 0, 2, 2}},
+                             std::pair{WindowAxis{1, 3, 0, 0, 1}, WindowAxis{3, 1, 2, 2, 1}},
+                             std::pair{WindowAxis{2, 1, 3, 1, 3}, WindowAxis{4, 2, 1, 1, 1}}}) {
+    const std::array<WindowAxis, 2> axes{y, x};
+    const Taps taps = window({height, width}, axes);
+    const auto extent = [](Index from, const WindowAxis& axis) {
+      return (from + axis.padding_before + axis.padding_after - axis.dilation * (axis.kernel - 1) -
+              1) /
+                 axis.stride +
+             1;
+    };
+    const Index rows = extent(height, y), cols = extent(width, x);
+    CHECK(taps->grid() == Grid{rows, cols});
+    std::vector<std::int32_t> expected;
+    for (Index row = 0; row < rows; ++row) {
+      for (Index col = 0; col < cols; ++col) {
+        for (Index i = 0; i < y.kernel; ++i) {
+          for (Index j = 0; j < x.kernel; ++j) {
+            const Index at_y = row * y.stride + i * y.dilation - y.padding_before;
+            const Index at_x = col * x.stride + j * x.dilation - x.padding_before;
+            const bool is_there = at_y >= 0 && at_y < height && at_x >= 0 && at_x < width;
+            expected.push_back(static_cast<std::int32_t>(is_there ? at_y * width + at_x : -1));
+          }
+        }
+      }
+    }
+    CHECK(taps->positions() == expected);
+    // From the result's grid, with what the stride leaves over, back to the whole one.
+    const auto left_over = [&](Index from, const WindowAxis& axis) {
+      return (from + axis.padding_before + axis.padding_after - axis.dilation * (axis.kernel - 1) -
+              1) %
+             axis.stride;
+    };
+    const std::array<Index, 2> extra{left_over(height, y), left_over(width, x)};
+    const Taps back = transposed_window({rows, cols}, axes, extra);
+    CHECK(back->grid() == Grid{height, width});
+    CHECK(back->positions() == taps->transposed().positions());
+  }
+}
+
+TEST_CASE("linear interpolation has weights that sum to 1 and reproduces what is linear inside") {
+  for (const Index factor : {1, 2, 3, 4}) {
+    const Index height = 3, width = 4;
+    const Taps taps = linear_interpolation({height, width}, factor);
+    std::vector<double> weights(static_cast<std::size_t>(height * width * factor * factor));
+    std::vector<double> places(weights.size());
+    for (const TapTable::Tap& tap : taps->taps()) {
+      const auto result = static_cast<std::size_t>(tap.result);
+      weights[result] += double{tap.weight};
+      places[result] += double{tap.weight} * static_cast<double>(tap.input % width);
+    }
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      CHECK(weights[i] == doctest::Approx(1).epsilon(1e-6));
+      const double column = static_cast<double>(i % static_cast<std::size_t>(width * factor));
+      const double place = (column + 0.5) / static_cast<double>(factor) - 0.5;
+      CHECK(places[i] == doctest::Approx(std::clamp(place, 0.0, double(width - 1))).epsilon(1e-6));
+    }
+  }
+}
+
+TEST_CASE("a recipe makes its table again") {
+  const std::array<WindowAxis, 2> axes{WindowAxis{3, 2, 1, 0, 1}, WindowAxis{2, 1, 0, 2, 2}};
+  const std::array<Index, 2> extra{1, 0};
+  for (const Taps& taps :
+       {window({7, 6}, axes, 0.5f), transposed_window({4, 5}, axes, extra), nearest({2, 3}, 3),
+        linear_interpolation({2, 3}, 2), broadcast({4, 5})}) {
+    const Taps again = taps_of(taps->input_grid(), taps->recipe());
+    CHECK(again->grid() == taps->grid());
+    CHECK(again->positions() == taps->positions());
+    for (std::size_t i = 0; i < taps->taps().size(); ++i) {
+      CHECK(again->taps()[i].weight == taps->taps()[i].weight);
+    }
+  }
+  CHECK(refusal([] { taps_of({2, 2}, {"window", {3, 1}}); }) ==
+        "taps: got 2 numbers for window on a grid of 2 x 2");
+  CHECK(refusal([] { taps_of({2, 2}, {"cubic", {3}}); }).find("got the kind cubic") !=
+        std::string::npos);
 }

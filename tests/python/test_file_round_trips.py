@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import subprocess
 import sys
 import warnings
@@ -25,6 +26,9 @@ LAYERS: dict[str, list[Any]] = {
     "Identity": [nn.Identity()],
     "LeakyReLU": [nn.LeakyReLU(0.3), nn.LeakyReLU(1 / 3, moments="first_order")],
     "Flatten": [nn.Flatten()],
+    "GroupNorm": [nn.GroupNorm(2, 4), nn.GroupNorm(1, 4, 0.1, statistics="constant")],
+    "LayerNorm": [nn.LayerNorm(4), nn.LayerNorm((4,), 1e-3, statistics="constant")],
+    "RMSNorm": [nn.RMSNorm(4)],
     "Gated": [nn.Gated(4, 4)],
     "Residual": [
         nn.Residual(nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 4), seed=1)),
@@ -38,6 +42,20 @@ LAYERS: dict[str, list[Any]] = {
 } | {
     name: [getattr(nn, name)(), getattr(nn, name)("first_order")]
     for name in ("Exp", "GELU", "Hardtanh", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh")
+}
+# Of every class that takes images, (2, 6, 8) here.
+ON_GRIDS: dict[str, list[Any]] = {
+    "Conv1d": [nn.Conv1d(2, 3, 3, stride=2)],
+    "Conv2d": [
+        nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), bias=False),
+        nn.Conv2d(2, 1, 3, padding="same", gain_weight=0.5),
+    ],
+    "ConvTranspose2d": [nn.ConvTranspose2d(2, 3, 3, 2, 1, (1, 0), gain_bias=0.5)],
+    "AvgPool2d": [nn.AvgPool2d(2), nn.AvgPool2d((3, 2), (1, 2), (1, 0))],
+    "MaxPool2d": [nn.MaxPool2d(2), nn.MaxPool2d((3, 2), (1, 2), (1, 0))],
+    "AdaptiveAvgPool2d": [nn.AdaptiveAvgPool2d(1)],
+    "Upsample": [nn.Upsample(2), nn.Upsample(3, "bilinear")],
+    "ZeroPad2d": [nn.ZeroPad2d(1), nn.ZeroPad2d((0, 1, 2, 3))],
 }
 NOISE: dict[str, Any] = {
     **INFERRED,
@@ -81,7 +99,7 @@ def assert_goes_on_alike(net: nn.Sequential, path: Path) -> None:
 
 def test_every_layer_is_here() -> None:
     others = {"Activation", "Flops", "Layer", "LayerSummary", "Module", "Network", "Traced"}
-    assert set(LAYERS) == set(nn.__all__) - others - {"Value", "concat"}
+    assert set(LAYERS) | set(ON_GRIDS) == set(nn.__all__) - others - {"Value", "concat"}
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -89,6 +107,27 @@ def test_layers(name: str, tmp_path: Path) -> None:
     for layer in LAYERS[name]:
         net = nn.Sequential(nn.Linear(3, 4), layer, nn.Linear(4, 2), seed=3)
         assert_goes_on_alike(net, tmp_path / "net")
+
+
+@pytest.mark.parametrize("name", ON_GRIDS)
+def test_layers_on_grids(name: str, tmp_path: Path) -> None:
+    shape = (2, 9) if name == "Conv1d" else (2, 6, 8)
+    x = np.random.default_rng(0).normal(size=(12, *shape))
+    for layer in ON_GRIDS[name]:
+        net = nn.Sequential(layer, nn.Flatten(), input_shape=shape, seed=3)
+        n_parameters = sum(array.size for array in net.state_dict().values()) / 2
+        assert count_parameters(layer) == n_parameters
+        y = net(x).mean + 1
+        net.update(x, y, 0.5)
+        net.save(tmp_path / "net")
+        loaded = tx.load(tmp_path / "net")
+        assert repr(loaded) == repr(net)
+        for each in (net, loaded):
+            each.update(x[:5], y[:5], 0.5)
+        assert same_bits(loaded.state_dict(), net.state_dict())
+        for a, b in zip(loaded(x, x * x), net(x, x * x), strict=True):
+            assert a.tobytes() == b.tobytes()
+        assert pickle.loads(pickle.dumps(layer)) == layer
 
 
 @pytest.mark.parametrize("name", LAYERS)

@@ -147,7 +147,7 @@ HOSTILE: dict[str, tuple[Callable[[Description], object], str]] = {
         lambda module: module["parameters"][0].update(shape=[2**20, 2**20]),
         "shape: got 1048576",
     ),
-    "parameter shape": (lambda module: module["parameters"][0].update(shape=[]), "one or two"),
+    "parameter shape": (lambda module: module["parameters"][0].update(shape=[]), "one to four"),
     "all parameters": (
         lambda module: module["parameters"].extend(
             {"name": str(i), "shape": [60], "prior_std": 1, "constants": []} for i in range(9)

@@ -66,7 +66,7 @@ def test_forward_and_innovations(name: str, device: str) -> None:
         assert_close_to_golden(innovations["output"][position, :, :3], delta[:, VALUES])
         assert_close_to_golden(innovations["output"][position, :, 3:], delta[:, HEADS])
         assert_close_to_golden(innovations["input"][position], golden[f"s0/delta_{part}_in"], 2e-3)
-    for _, parameter, shape, start in net._model.parameter_layout:
+    for _, parameter, shape, start, _ in net._model.parameter_layout:
         end = start + int(np.prod(shape))
         delta_mean, delta_var = innovations["parameters"][:, 0, start:end]
         _, var = stored(golden, "before/L0/", parameter)

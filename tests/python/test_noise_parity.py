@@ -259,7 +259,7 @@ def test_innovations(noise: str, rule: str, bias: bool, device: str) -> None:
         for actual, value in zip(core[key], truth, strict=True):
             assert relative_error(actual, value) <= TARGET
     names = []
-    for _, name, shape, start in pair.core._model.parameter_layout:
+    for _, name, shape, start, _ in pair.core._model.parameter_layout:
         names.append(name)
         information, precision = expected.parameters[name]
         assert information.shape == tuple(shape)

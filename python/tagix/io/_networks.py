@@ -29,6 +29,12 @@ _LAYERS: dict[str, Any] = {
     and isinstance(getattr(nn, name), type)
     and issubclass(getattr(nn, name), Layer)
 }
+_NO_DIMENSIONS = ("output_size", "scale_factor")
+"""Integers among the arguments of layers that say nothing of how many parameters there are."""
+_WITHOUT_PARAMETERS = (
+    *(nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Upsample, nn.ZeroPad2d),
+    *(nn.GroupNorm, nn.LayerNorm, nn.RMSNorm),
+)
 _CONTAINERS = ("Sequential", "Residual", "Concat", "Traced")
 
 
@@ -167,6 +173,8 @@ class NetworkRecord(Record):
     def _check_counts(self, name: str, arguments: Any) -> None:
         """ValueError if a count among the arguments exceeds all numbers, and so all dimensions."""
         for key, value in arguments.items():
+            if key in _NO_DIMENSIONS:
+                continue
             if type(value) is int and value > self.n_numbers:
                 raise ValueError(
                     f"{name}: {key}: got {value}, where all tensors have {self.n_numbers} numbers"
@@ -234,6 +242,12 @@ def count_parameters(layer: Any) -> int:
         config = layer.config
         rows, columns = (config["n_values"] + config[key] for key in ("embedding_dim", "n_classes"))
         return int(rows * columns)
+    if isinstance(layer, (nn.Conv1d, nn.Conv2d, nn.ConvTranspose2d)):  # on a grid of any size
+        config = layer.config
+        fan_in = config["in_channels"] * math.prod(config["kernel_size"])
+        return int(config["out_channels"] * (fan_in + config["bias"]))
+    if isinstance(layer, _WITHOUT_PARAMETERS):
+        return 0
     topology = _core.Topology(layer, [], None)
     if topology.in_features is None:  # takes any number of features, and has no parameters
         return 0

@@ -10,9 +10,11 @@ from tagix.nn._traced import ACTIVATIONS, Traced
 
 _OPERATIONS = (
     "input", "affine", "activate", "mix", "add", "concat", "slice", "reshape", "product",
+    "largest", "normalise",
 )  # fmt: skip
 # How many values an operation reads; None: any number but none.
 _N_INPUTS = {"input": 0, "add": None, "concat": None, "product": 2}
+_KINDS_OF_TAPS = ("window", "transposed_window", "nearest", "linear_interpolation", "broadcast")
 _MOST_POSITIONS = 2**20
 _MOST_NUMBERS = 2**31
 
@@ -44,8 +46,13 @@ def _parameter(description: Any, n_numbers: int) -> dict[str, Any]:
     record = Record(description, "parameter")
     name, prior_std = record.text("name"), record.number("prior_std")
     shape = _counts(record, "shape", least=1, most=max(n_numbers, 1))
-    if len(shape) not in (1, 2) or math.prod(shape) > n_numbers:
-        raise ValueError(f"parameter: shape: got {shown(shape)}, needed one or two extents")
+    if not 1 <= len(shape) <= 4 or math.prod(shape) > n_numbers:
+        raise ValueError(f"parameter: shape: got {shown(shape)}, needed one to four extents")
+    axes = {}
+    if record.has("memory_axes"):
+        axes["memory_axes"] = _counts(record, "memory_axes", least=0, most=len(shape) - 1)
+        if sorted(axes["memory_axes"]) != list(range(len(shape))):
+            raise ValueError(f"parameter: memory_axes: got {shown(axes['memory_axes'])}")
     if not 0 <= prior_std <= 1e15:
         raise ValueError(f"parameter: prior_std: got {prior_std}, needed one in [0, 1e15]")
     constants = []
@@ -56,7 +63,13 @@ def _parameter(description: Any, n_numbers: int) -> dict[str, Any]:
         position = pair.count("position", most=math.prod(shape) - 1)
         constants.append((position, pair.number("value")))
     record.done()
-    return {"name": name, "shape": shape, "prior_std": prior_std, "constants": constants}
+    return {
+        "name": name,
+        "shape": shape,
+        "prior_std": prior_std,
+        "constants": constants,
+        **axes,
+    }
 
 
 def _node(description: Any, number: int, n_parameters: int) -> dict[str, Any]:
@@ -75,6 +88,14 @@ def _node(description: Any, number: int, n_parameters: int) -> dict[str, Any]:
         raise ValueError(f"node: shape: got {shown(node['shape'])}")
     if math.prod(node["shape"][1:]) > _MOST_POSITIONS:
         raise ValueError(f"node: shape: got {shown(node['shape'])}, needed a smaller grid")
+    if op == "largest" or (op in ("affine", "mix") and record.has("taps")):
+        node["taps"] = _taps(record.record("taps"))
+    if op == "normalise":
+        node["groups"] = record.count("groups", least=1, most=_MOST_NUMBERS)
+        node |= {key: record.flag(key) for key in ("per_position", "centred", "exact")}
+        node["eps"] = record.number("eps")
+        if not 0 <= node["eps"] <= 1e15:
+            raise ValueError(f"node: eps: got {node['eps']}, needed one in [0, 1e15]")
     if op in ("input", "slice"):
         key = "first_column" if op == "input" else "first_channel"
         node[key] = record.count(key, most=_MOST_NUMBERS)
@@ -93,6 +114,17 @@ def _node(description: Any, number: int, n_parameters: int) -> dict[str, Any]:
         node["function"] = {"type": kind, **layer.config}
     record.done()
     return node
+
+
+def _taps(record: Record) -> dict[str, Any]:
+    """Windows of a convolution, or a sum over positions, as ``cpp/graph/taps.h`` makes them."""
+    taps: dict[str, Any] = {"kind": record.text("kind", _KINDS_OF_TAPS)}
+    taps["numbers"] = _counts(record, "numbers", least=0, most=_MOST_POSITIONS)
+    taps["weight"] = record.number("weight")
+    if not -1e15 <= taps["weight"] <= 1e15:
+        raise ValueError(f"taps: weight: got {taps['weight']}, needed one in [-1e15, 1e15]")
+    record.done()
+    return taps
 
 
 def _layer(description: Any) -> tuple[str, str, list[int]]:

@@ -16,6 +16,7 @@ from tagix._arrays import as_flag
 from tagix._core import Forgetting, Heteroscedastic, Homoscedastic, Layer, UpdateRule
 from tagix._network_state import Likelihood, NoiseModel, Options, Progress
 from tagix.nn._inputs import Inputs
+from tagix.nn._outputs import GridOutputs
 
 log = logging.getLogger("tagix.nn")
 
@@ -35,6 +36,7 @@ class NetworkBase:
         """What constructors have in common."""
         self._layer, self._inputs, self._options = layer, inputs, options
         self._made_topology: _core.Topology | None = None
+        self._made_outputs: GridOutputs | None = None
         if inputs.shapes or layer.in_features is not None or self._infers_noise:
             self._check_noise()
         self._options = options.resolved()
@@ -69,6 +71,17 @@ class NetworkBase:
         in_features = self._topology.in_features
         assert in_features is not None
         return math.prod(self._topology.output_shape(in_features))
+
+    @property
+    def _grid_outputs(self) -> GridOutputs | None:
+        """The outputs of a network that gives some on a grid; None for features."""
+        if not self._inputs.shapes:  # the common case, for streams that are learned row by row
+            return None
+        if self._made_outputs is None:
+            in_features = self._topology.in_features
+            assert in_features is not None
+            self._made_outputs = GridOutputs(tuple(self._topology.output_shape(in_features)))
+        return self._made_outputs if len(self._made_outputs.shape) > 1 else None
 
     @property
     def _model(self) -> _core.Model:

@@ -63,8 +63,9 @@ class Learning(Predicting):
 
         Args:
             x: inputs as for calling the network, (batch, features) or a dict of several by name.
-            y: targets, (batch, outputs), or (batch,) for one output; NaN is a missing observation.
-                For a network with a :attr:`likelihood`, labels, integers (batch,); -1 is missing.
+            y: targets, (batch, outputs), (batch,) for one output, or (batch, channels, ...) for
+                outputs on a grid; NaN is a missing observation. For a network with a
+                :attr:`likelihood`, labels, integers (batch,); -1 is missing.
             noise: a known :class:`tagix.Homoscedastic`, or noise variances that broadcast to y;
                 None for a network that was made with its noise. A noise model decays with the
                 epochs of :meth:`fit`; an update is not an epoch, so the noise does not decay in a
@@ -153,8 +154,9 @@ class Learning(Predicting):
 
         Args:
             x: inputs as for calling the network, (rows, features) or a dict of several by name.
-            y: targets, (rows, outputs), or (rows,) for one output; NaN is a missing observation.
-                For a network with a :attr:`likelihood`, labels, integers (rows,); -1 is missing.
+            y: targets, (rows, outputs), (rows,) for one output, or (rows, channels, ...) for
+                outputs on a grid; NaN is a missing observation. For a network with a
+                :attr:`likelihood`, labels, integers (rows,); -1 is missing.
             noise: as for :meth:`update`.
             x_var: variances of the inputs, same shape as x, on the CPU; None means that they are
                 known exactly.
@@ -251,6 +253,8 @@ class Learning(Predicting):
         self, name: str, y: Any, n_rows: int, n_features: int
     ) -> tuple[NDArray[np.float32], tuple[int, ...]]:
         """Targets as the core takes them (classes as numbers or NaN), and their shape as given."""
+        if self._grid_outputs is not None and self.likelihood is None:
+            return self._grid_outputs.targets(name, y)
         if self.likelihood is None:
             return as_targets(name, y, self._model.out_features(n_features))
         refuse_gpu("a network of classes", **{name: y})

@@ -76,10 +76,12 @@ class Noisy(NetworkBase):
         """The array of noise variances that a call was given, like the targets."""
         noise_var = as_float32("noise", noise)
         try:
-            noise_var = np.broadcast_to(noise_var, shape).reshape(matrix_shape)
+            noise_var = np.broadcast_to(noise_var, shape)
         except ValueError as error:
             raise ValueError(
                 f"noise: got variances of shape {noise_var.shape}, needed a shape that broadcasts "
                 f"to y, {shape}"
             ) from error
-        return np.ascontiguousarray(noise_var)
+        if self._grid_outputs is not None:
+            return self._grid_outputs.rows(noise_var)
+        return np.ascontiguousarray(noise_var.reshape(matrix_shape))

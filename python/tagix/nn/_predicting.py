@@ -76,7 +76,9 @@ class Predicting(Noisy):
         its own results are complete when it returns.
 
         Returns:
-            Mean and variance, each float32 (batch, outputs), and the parts of the variance:
+            Mean and variance, each float32 (batch, outputs), or (batch, channels, ...) for outputs
+            on a grid (on the GPU, rows with the channels of the first position first), and the
+            parts of the variance:
             ``epistemic``, of the mean, and ``aleatoric``, of the noise that the network knows
             (:attr:`noise`). Without known noise, ``var`` is the variance of the mean. With a
             :attr:`likelihood` these are the latent outputs; :meth:`predict_proba` gives classes.
@@ -109,9 +111,14 @@ class Predicting(Noisy):
 
     def _prediction(self, arrays: tuple[Any, Any, Any, Any], x: Any = None) -> Prediction:
         """What the core predicts, as arrays like ``x``, if that is on the GPU."""
-        mean, var, noise_var, total_var = (
-            array if x is None or array is None else like(x, array) for array in arrays
-        )
+        if x is not None:
+            given = tuple(None if array is None else like(x, array) for array in arrays)
+        elif self._grid_outputs is not None:
+            on_grid = self._grid_outputs.arrays
+            given = tuple(None if array is None else on_grid(array) for array in arrays)
+        else:
+            given = arrays
+        mean, var, noise_var, total_var = given
         if self.noise is None:  # what a call says of the noise is not the network's knowledge
             return Prediction(mean, var)
         return Prediction(mean, var, noise_var, total_var)

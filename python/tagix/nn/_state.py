@@ -25,7 +25,7 @@ class Stateful(NetworkBase):
         taken: neither read nor write a view while another thread updates the network.
         :meth:`state_dict` and :meth:`load_state_dict` check and lock.
         """
-        for number, name, _, _ in self._model.parameter_layout:
+        for number, name, *_ in self._model.parameter_layout:
             yield (
                 name,
                 Gaussian(self._model.parameter_mean(number), self._model.parameter_var(number)),
@@ -39,9 +39,11 @@ class Stateful(NetworkBase):
         """
         planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
         state: dict[str, NDArray[np.float32]] = {}
-        for _, name, shape, start in self._model.parameter_layout:
+        for _, name, shape, start, axes in self._model.parameter_layout:
+            in_memory = [shape[axis] for axis in axes]
             for moment, plane in planes.items():
-                state[f"{name}.{moment}"] = plane[start : start + math.prod(shape)].reshape(shape)
+                array = plane[start : start + math.prod(shape)].reshape(in_memory)
+                state[f"{name}.{moment}"] = np.ascontiguousarray(array.transpose(np.argsort(axes)))
         return state
 
     def load_state_dict(self, state_dict: Mapping[str, ArrayLike]) -> None:
@@ -57,7 +59,7 @@ class Stateful(NetworkBase):
                 f"state_dict: got a {type(state_dict).__name__}, "
                 "needed a mapping of names to arrays"
             )
-        layout = {name: (shape, start) for _, name, shape, start in self._model.parameter_layout}
+        layout = {name: rest for _, name, *rest in self._model.parameter_layout}
         names = [f"{name}.{moment}" for name in layout for moment in ("mean", "var")]
         missing = [name for name in names if name not in state_dict]
         unknown = [name for name in state_dict if name not in names]
@@ -68,7 +70,7 @@ class Stateful(NetworkBase):
             )
         # What is not listed, as the weights of a noise head that has none, stays as it is.
         planes = dict(zip(("mean", "var"), self._model.get_parameters(), strict=True))
-        for name, (shape, start) in layout.items():
+        for name, (shape, start, axes) in layout.items():
             for moment, plane in planes.items():
                 key = f"{name}.{moment}"
                 array = as_float32(key, state_dict[key])
@@ -79,5 +81,5 @@ class Stateful(NetworkBase):
                         f"{key}: got NaN, infinite{' or negative' * (moment == 'var')} values, "
                         f"needed finite {'variances of at least 0' if moment == 'var' else 'means'}"
                     )
-                plane[start : start + array.size] = array.ravel()
+                plane[start : start + array.size] = array.transpose(axes).ravel()
         self._model.set_parameters(planes["mean"], planes["var"])

@@ -42,7 +42,7 @@ def known_features(topology: _core.Topology) -> int:
 
 def summarize(topology: _core.Topology, model: _core.Model) -> list[LayerSummary]:
     """The layers of a network, each once."""
-    sizes = {name: math.prod(shape) for _, name, shape, _ in model.parameter_layout}
+    sizes = {name: math.prod(shape) for _, name, shape, *_ in model.parameter_layout}
     layers: dict[str, LayerSummary] = {}
     for path, name, shape in topology.layers(known_features(topology)):
         if not path or path in layers:  # the network itself, or a layer that is used again
@@ -65,7 +65,7 @@ def count_flops(topology: _core.Topology, batch_size: int) -> Flops:
 def table(name: str, inputs: Inputs, topology: _core.Topology, model: _core.Model) -> str:
     """Layers, shapes and numbers of parameters as text."""
     layers = summarize(topology, model)
-    total = sum(math.prod(shape) for _, _, shape, _ in model.parameter_layout)
+    total = sum(math.prod(shape) for _, _, shape, *_ in model.parameter_layout)
     shapes = inputs.shapes or {"x": (known_features(topology),)}
     rows = [("layer", "", "output", "parameters")]
     rows += [("", key, _text(shape), "") for key, shape in shapes.items()]

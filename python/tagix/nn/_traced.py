@@ -78,7 +78,13 @@ class Traced(Module):
             first_columns[column] = value._number
             column += math.prod(value.shape)
         arrays = [
-            builder.parameter(each["name"], each["shape"], each["prior_std"], each["constants"])
+            builder.parameter(
+                name=each["name"],
+                shape=each["shape"],
+                prior_std=each["prior_std"],
+                constants=each["constants"],
+                memory_axes=each.get("memory_axes", []),
+            )
             for each in self._parameters
         ]
         numbers: list[int] = []
@@ -103,13 +109,16 @@ class Traced(Module):
         arrays: list[int],
     ) -> int:
         op, shape = node["op"], node["shape"]
+        taps = node.get("taps")
+        if taps is not None:
+            taps = (taps["kind"], taps["numbers"], taps["weight"])
         if op == "input":
             if node["first_column"] not in first_columns:
                 raise ValueError(f"nodes: got no input at column {node['first_column']}")
             return first_columns[node["first_column"]]
         if op == "affine":
             bias = None if node["bias"] is None else arrays[node["bias"]]
-            return builder.affine(xs[0], arrays[node["weight"]], bias)
+            return builder.affine(xs[0], arrays[node["weight"]], bias, taps)
         if op == "activate":
             function = dict(node["function"])
             layer = ACTIVATIONS[function.pop("type")](**function)
@@ -122,7 +131,13 @@ class Traced(Module):
         if op == "reshape":
             return builder.reshape(xs[0], shape)
         if op == "mix":
-            return builder.broadcast(xs[0], shape[1:])
+            return builder.broadcast(xs[0], shape[1:]) if taps is None else builder.mix(xs[0], taps)
+        if op == "largest":
+            assert taps is not None
+            return builder.largest(xs[0], taps)
+        if op == "normalise":
+            keys = ("groups", "per_position", "centred", "exact", "eps")
+            return builder.normalise(xs[0], *(node[key] for key in keys))
         if op == "product":
             return builder.product(xs[0], xs[1])
         if len(xs) == 1:  # an input that is the output
