@@ -1,6 +1,7 @@
 """Benchmarks of tagix, in one process with their opponents.
 
 ``python -m benchmarks cpu``: speed of a training step and of a prediction.
+``python -m benchmarks convolutions``: the same of convolutional networks, beside PyTorch.
 ``python -m benchmarks gpu``: the same on a GPU, a whole training, and sampling.
 ``python -m benchmarks quality``: a diffusion model beside one trained by back-propagation.
 ``python -m benchmarks uncertainty``: how far variances can be trusted; the table of

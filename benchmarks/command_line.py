@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from benchmarks import (
     classes,
+    convolutions,
     everyday,
     figures,
     gpu,
@@ -46,6 +47,7 @@ def make_parser(description: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     for add in (
         _add_cpu,
+        _add_convolutions,
         _add_gpu,
         _add_quality,
         _add_uncertainty,
@@ -184,6 +186,17 @@ def _add_classes(commands: Commands) -> None:
     def run(arguments: argparse.Namespace) -> None:
         n_seeds = arguments.seeds or (1 if arguments.quick else 5)
         classes.run(arguments.threads, n_seeds, arguments.quick, arguments.json)
+
+    parser.set_defaults(run=run)
+
+
+def _add_convolutions(commands: Commands) -> None:
+    parser = commands.add_parser("convolutions", help="speed on images beside PyTorch")
+    parser.add_argument("--quick", action="store_true", help="one case, 2 short rounds")
+    _add_threads(parser)
+
+    def run(arguments: argparse.Namespace) -> None:
+        convolutions.run(arguments.threads, arguments.quick)
 
     parser.set_defaults(run=run)
 

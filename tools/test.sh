@@ -136,6 +136,7 @@ if changed laboratory; then
   TAGIX_GALLERY="$PWD/build/gallery_small" NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
   ./build/release/benchmarks/cpp/bench_backend --quick
   python -m benchmarks cpu --quick --threads 1
+  python -m benchmarks convolutions --quick --threads 1
   python -m benchmarks gpu --quick --device cpu
   python -m benchmarks quality --seeds 1 --epochs 1
   python -m benchmarks uncertainty --quick
